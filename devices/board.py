@@ -1,0 +1,342 @@
+"""The board: QEMU's ``virt`` memory map on one hart. The only file that knows every device.
+
+with the command:   minstret run firmware.elf
+from Python:        board = Board("firmware.elf"); board.run_until(uart="login:")
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+from pathlib import Path
+
+from minstret.devices.clint import Clint
+from minstret.devices.finisher import Finisher
+from minstret.devices.htif import Htif
+from minstret.devices.uart16550 import Uart16550
+from minstret.emu import units
+from minstret.emu.clock import ClockType
+from minstret.emu.device import Device
+from minstret.emu.errors import AccessFault, ConfigError
+from minstret.emu.hart.engine import RAM_MAX
+from minstret.emu.hart.hart import Hart
+from minstret.emu.hart.shared import PAGE_SIZE
+from minstret.emu.hart.traps import Interrupt
+from minstret.emu.ingress import Door
+from minstret.emu.irq import IrqLine
+from minstret.emu.loader import Firmware, Segment, load_firmware
+from minstret.emu.machine import SLICE_INSNS_MAX, Machine, MachineConfig, Outcome, Position
+from minstret.emu.report import ABI_NAMES, report
+
+DEFAULT_RAM_SIZE = 128 * units.MIB
+DEFAULT_ICOUNT_SHIFT = 1
+DEFAULT_RTC_BASE_NS = 1_538_352_000 * units.NS_PER_S
+"""2018-10-01 00:00:00 UTC: a fixed date, so that runs agree."""
+DEFAULT_XLEN = 64
+
+CONSOLE_TARGET = "uart0.rx"
+
+
+class Base(IntEnum):
+    """Physical addresses. Source: QEMU hw/riscv/virt.c."""
+
+    BOOT_ROM = 0x0000_1000
+    FINISHER = 0x0010_0000
+    CLINT = 0x0200_0000
+    UART0 = 0x1000_0000
+    RAM = 0x8000_0000
+
+
+BOOT_ROM_SIZE = 0xF000
+
+
+@dataclass(frozen=True, slots=True)
+class BoardConfig:
+    """What a board is made of. Sizes in bytes, times in ns.
+
+    ``xlen`` None: from the ELF, 64 for a raw binary. ``rtc_base_ns`` counts from 1970; with ``rtc_follows_host``
+    the wall clock goes with the host's, else with virtual time.
+    """
+
+    xlen: int | None = None
+    ram_size: int = DEFAULT_RAM_SIZE
+    icount_shift: int = DEFAULT_ICOUNT_SHIFT
+    sleep: bool = False
+    rtc_base_ns: int = DEFAULT_RTC_BASE_NS
+    rtc_follows_host: bool = False
+    seed: int = 0
+    slice_insns_max: int | None = SLICE_INSNS_MAX
+    python_callbacks: bool = False
+
+
+@dataclass(slots=True)
+class HostClocks:
+    """Where host time comes from; the default has none, so nothing depends on it."""
+
+    realtime_ns: Callable[[], int] = field(default=lambda: 0)
+    wall_ns: Callable[[], int] = field(default=lambda: 0)
+
+
+class Board:
+    """A machine with firmware in it, ready to run from power-on.
+
+    Attributes:
+        machine: The loop, the clocks and the timers.
+        hart: The CPU.
+        registers: Registers by name: ``pc``, ``x5`` or ``t0``, ``f3``, ``mstatus``...
+        memory: Physical memory: ``board.memory[0x8000_0000:0x8000_0010]`` reads, assignment writes.
+        console: Every byte the guest has sent.
+    """
+
+    def __init__(
+        self,
+        firmware: str | Path | Firmware,
+        config: BoardConfig | None = None,
+        *,
+        on_console: Callable[[bytes], None] | None = None,
+        door: Door | None = None,
+        host: HostClocks | None = None,
+    ) -> None:
+        """Make the board and load ``firmware``.
+
+        Args:
+            firmware: An ELF executable or a raw binary (loaded at the start of RAM).
+            config: What the board is made of.
+            on_console: Called with what the guest sends, as it comes.
+            door: What the host decides comes through here; by default nothing does.
+            host: Host clocks, for ``rtc_follows_host``.
+        Raises:
+            ConfigError: the firmware or the configuration is no good; the text says why.
+        """
+        config = config or BoardConfig()
+        self.firmware = firmware if isinstance(firmware, Firmware) else load_firmware(firmware, Base.RAM)
+        self.config = replace(config, xlen=_choose_xlen(self.firmware, config.xlen))
+        self._check_ram_size()
+        clocks = host or HostClocks()
+        self.machine = Machine(self._machine_config(), door=door, realtime_ns=clocks.realtime_ns,
+                               host_ns=lambda: self._wall_ns(clocks))  # fmt: skip
+        self.hart: Hart = self.machine.hart
+        self.console = bytearray()
+        self._on_console = on_console
+        self._awaited = b""
+        self._attach_devices()
+        self.registers = Registers(self.hart)
+        self.memory = Memory(self.hart)
+        self._check_segments()
+        self._load_images()
+        self.hart.reset(Base.BOOT_ROM)
+        if self.firmware.tohost is not None and self._in_ram(self.firmware.tohost, 8):
+            self.htif = Htif(self.hart, self.firmware.tohost, self.machine.request_exit, self._transmit)
+        self.machine.on_reset = self.reset
+        self.machine.door.connect(CONSOLE_TARGET, self.uart.receive)
+
+    # ---- running
+
+    @property
+    def position(self) -> Position:
+        return self.machine.position
+
+    def run(self) -> Outcome:
+        """Run until the guest ends the run, or can't go on."""
+        return self.machine.run()
+
+    def run_until(
+        self, *, icount: int | None = None, virtual_ns: int | None = None, uart: str | bytes | None = None
+    ) -> Outcome:
+        """Run until the first of the given conditions holds, or the guest ends the run before.
+
+        Args:
+            icount: So many instructions have retired since power-on.
+            virtual_ns: Virtual time is there, or just past it.
+            uart: The guest has sent this text since the call.
+        """
+        self._awaited = uart.encode() if isinstance(uart, str) else uart or b""
+        self._awaited_from = len(self.console)
+        try:
+            return self.machine.run(icount=icount, virtual_ns=virtual_ns)
+        finally:
+            self._awaited = b""
+
+    def reset(self) -> None:
+        """Reset as the board's reset button would: icount and virtual time go on."""
+        for device in self._devices:
+            device.reset()
+        self._load_images()
+        self.hart.reset(Base.BOOT_ROM)
+
+    def digest(self) -> str:
+        """SHA-256, in hex, of everything the guest can see: see Machine.digest."""
+        return self.machine.digest()
+
+    def report(self, outcome: Outcome) -> str:
+        """Several lines on why a run got nowhere."""
+        return report(self.machine, outcome, self.firmware.symbols)
+
+    def generator(self, name: str) -> random.Random:
+        """A generator of its own for everything that would otherwise be random, from the seed."""
+        return random.Random(f"{self.config.seed}/{name}")
+
+    # ---- putting it together
+
+    def _machine_config(self) -> MachineConfig:
+        config = self.config
+        return MachineConfig(
+            xlen=config.xlen or DEFAULT_XLEN, ram_base=Base.RAM, ram_size=config.ram_size, rom_base=Base.BOOT_ROM,
+            rom_size=BOOT_ROM_SIZE, icount_shift=config.icount_shift, sleep=config.sleep,
+            slice_insns_max=config.slice_insns_max, python_callbacks=config.python_callbacks,
+        )  # fmt: skip
+
+    def _attach_devices(self) -> None:
+        machine = self.machine
+        msip, mtip = IrqLine("clint.msip"), IrqLine("clint.mtip")
+        for line, interrupt in ((msip, Interrupt.MSI), (mtip, Interrupt.MTI)):
+            machine.add_line(line).connect(lambda level, i=interrupt: self.hart.set_line(i, level))  # type: ignore[misc]
+        self.clint = Clint("clint", machine.clock, machine.timers[ClockType.VIRTUAL], msip, mtip)
+        self.uart = Uart16550("uart0", lambda byte: self._transmit(byte))
+        self.finisher = Finisher("finisher", machine.request_exit, machine.request_reset)
+        self._devices = (self.finisher, self.clint, self.uart)
+        placed: tuple[tuple[Base, Device], ...] = (
+            (Base.FINISHER, self.finisher), (Base.CLINT, self.clint), (Base.UART0, self.uart),
+        )  # fmt: skip
+        for base, device in placed:
+            machine.bus.attach(base, device)
+            self.hart.map_io(base, device.size_bytes)
+        machine.read_time = self.clint.mtime
+
+    def _transmit(self, byte: int) -> None:
+        self.console.append(byte)
+        if self._on_console is not None:
+            self._on_console(bytes((byte,)))
+        if self._awaited and self.console.endswith(self._awaited):
+            if len(self.console) - len(self._awaited) >= self._awaited_from:
+                self.machine.reach()
+
+    def _wall_ns(self, clocks: HostClocks) -> int:
+        if self.config.rtc_follows_host:
+            return clocks.wall_ns()
+        return self.config.rtc_base_ns + self.machine.clock.now_ns()
+
+    def _load_images(self) -> None:
+        for segment in self.firmware.segments:
+            self.hart.write_physical(segment.address, segment.data + bytes(segment.size - len(segment.data)))
+        rom = boot_rom(self.hart.xlen, self.firmware.entry, device_tree=0)
+        self.machine.memory.rom[: len(rom)] = rom
+
+    def _in_ram(self, address: int, size: int) -> bool:
+        return address >= Base.RAM and address + size <= Base.RAM + self.config.ram_size
+
+    def _check_segments(self) -> None:
+        ram = f"RAM ({Base.RAM:#x}..{Base.RAM + self.config.ram_size - 1:#x})"
+        for segment in self.firmware.segments:
+            if not self._in_ram(segment.address, segment.size):
+                raise ConfigError(
+                    f"{self.firmware.name}: the segment at {_extent(segment)} is outside {ram};"
+                    " link it there, or give more --memory"
+                )
+        if not self._in_ram(self.firmware.entry, 2):
+            raise ConfigError(f"{self.firmware.name}: the entry point {self.firmware.entry:#x} is outside {ram}")
+
+    def _check_ram_size(self) -> None:
+        size, largest = self.config.ram_size, RAM_MAX[self.config.xlen or DEFAULT_XLEN]
+        if size <= 0 or size % PAGE_SIZE:
+            raise ConfigError(f"memory: {size} bytes is not a positive multiple of {PAGE_SIZE}")
+        if size > largest:
+            raise ConfigError(
+                f"memory: {size >> 20} MiB is too much; rv{self.config.xlen} takes up to {largest >> 20} MiB"
+            )
+
+
+def _extent(segment: Segment) -> str:
+    return f"{segment.address:#x}..{segment.address + segment.size - 1:#x}"
+
+
+def _choose_xlen(firmware: Firmware, wanted: int | None) -> int:
+    if firmware.xlen is not None and wanted is not None and wanted != firmware.xlen:
+        raise ConfigError(f"{firmware.name}: an rv{firmware.xlen} executable, but --cpu asks for rv{wanted}")
+    return firmware.xlen or wanted or DEFAULT_XLEN
+
+
+def boot_rom(xlen: int, entry: int, device_tree: int) -> bytes:
+    """What runs first: a0 = hart id, a1 = device tree, a2 = what follows the ROM's code, then ``entry``.
+
+    Source: QEMU hw/riscv/boot.c, riscv_setup_rom_reset_vec.
+    """
+    load = 0x3000 if xlen == 64 else 0x2000  # funct3: ld or lw
+    code = (
+        0x00000297,  # auipc t0, 0
+        0x02828613,  # addi  a2, t0, 40
+        0xF1402573,  # csrr  a0, mhartid
+        0x02028583 | load,  # l{d,w} a1, 32(t0)
+        0x01828283 | load,  # l{d,w} t0, 24(t0)
+        0x00028067,  # jr    t0
+    )
+    words = b"".join(word.to_bytes(4, "little") for word in code)
+    return words + entry.to_bytes(8, "little") + device_tree.to_bytes(8, "little")
+
+
+class Registers:
+    """Registers by name. Unknown names raise KeyError with the name."""
+
+    def __init__(self, hart: Hart) -> None:
+        self._hart = hart
+        self._x = {name: i for i, name in enumerate(ABI_NAMES)} | {f"x{i}": i for i in range(32)} | {"fp": 8}
+
+    def __getitem__(self, name: str) -> int:
+        env = self._hart.env
+        if name in self._x:
+            return int(env.x[self._x[name]])
+        if name[:1] == "f" and name[1:].isdecimal() and int(name[1:]) < 32:
+            return int(env.f[int(name[1:])])
+        if name == "mip":
+            return self._hart.mip
+        if name in self._hart.save_state().words:
+            return int(getattr(env, name))
+        raise KeyError(name)
+
+    def __setitem__(self, name: str, value: int) -> None:
+        self[name]  # KeyError for an unknown one
+        env, value = self._hart.env, value & self._hart.xlen_mask
+        if name in self._x:
+            if self._x[name]:
+                env.x[self._x[name]] = value
+        elif name[:1] == "f" and name[1:].isdecimal():
+            env.f[int(name[1:])] = value
+        elif name == "pc":
+            env.pc = value
+        else:
+            raise KeyError(f"{name} is read-only here")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*ABI_NAMES, "pc"))
+
+    def items(self) -> Iterator[tuple[str, int]]:
+        return ((name, self[name]) for name in self)
+
+
+class Memory:
+    """Physical RAM and ROM by address. What is neither raises IndexError."""
+
+    def __init__(self, hart: Hart) -> None:
+        self._hart = hart
+
+    def read(self, address: int, size: int) -> bytes:
+        try:
+            return self._hart.read_physical(address, size)
+        except AccessFault:
+            raise IndexError(f"no memory at {address:#x}, {size} bytes") from None
+
+    def write(self, address: int, data: bytes) -> None:
+        try:
+            self._hart.write_physical(address, bytes(data))
+        except AccessFault:
+            raise IndexError(f"no RAM at {address:#x}, {len(data)} bytes") from None
+
+    def __getitem__(self, where: slice) -> bytes:
+        return self.read(where.start, where.stop - where.start)
+
+    def __setitem__(self, where: slice, data: bytes) -> None:
+        if where.stop is not None and where.stop - where.start != len(data):
+            raise ValueError(f"{len(data)} bytes for {where.stop - where.start}")
+        self.write(where.start, data)

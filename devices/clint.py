@@ -1,0 +1,108 @@
+"""CLINT: the machine's timer and software interrupts, one hart.
+
+The timer is a function of virtual time: 10 MHz, as on QEMU's ``virt`` board.
+Source: SiFive FU540-C000 Manual, "CLINT"; QEMU hw/intc/riscv_aclint.c for 8-byte accesses and writable mtime.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from minstret.emu.clock import Clock
+from minstret.emu.irq import IrqLine
+from minstret.emu.timers import Timer, TimerList
+from minstret.emu.units import NS_PER_S
+
+TIMEBASE_HZ = 10_000_000
+NS_PER_TICK = NS_PER_S // TIMEBASE_HZ
+
+_U64 = (1 << 64) - 1
+_NEVER_NS = 1 << 63
+"""A deadline from here on is never: software writes all ones to mean that."""
+
+
+class Reg(IntEnum):
+    """Register offsets, hart 0."""
+
+    MSIP = 0x0000
+    MTIMECMP = 0x4000
+    MTIME = 0xBFF8
+
+
+@dataclass(slots=True)
+class ClintState:
+    """``mtime_delta``: what software added to mtime by writing it, ticks."""
+
+    mtimecmp: int = _U64
+    msip: bool = False
+    mtime_delta: int = 0
+
+
+class Clint:
+    """The registers; raises ``msip_line`` and ``mtip_line``."""
+
+    size_bytes = 0x10000
+
+    def __init__(self, name: str, clock: Clock, timers: TimerList, msip_line: IrqLine, mtip_line: IrqLine) -> None:
+        self.name = name
+        self.state = ClintState()
+        self._clock = clock
+        self._msip_line = msip_line
+        self._mtip_line = mtip_line
+        self._timer = Timer(f"{name}.mtimecmp", timers, self._on_mtimecmp)
+
+    def mtime(self) -> int:
+        """Ticks since power-on, plus what software added."""
+        return (self._clock.now_ns() // NS_PER_TICK + self.state.mtime_delta) & _U64
+
+    def read(self, offset: int, size: int) -> int:
+        if offset < Reg.MSIP + 4:
+            return _part(int(self.state.msip), offset, size)
+        if Reg.MTIMECMP <= offset < Reg.MTIMECMP + 8:
+            return _part(self.state.mtimecmp, offset - Reg.MTIMECMP, size)
+        if Reg.MTIME <= offset < Reg.MTIME + 8:
+            return _part(self.mtime(), offset - Reg.MTIME, size)
+        return 0
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        state = self.state
+        if offset == Reg.MSIP:
+            state.msip = bool(value & 1)
+            self._msip_line.set_level(state.msip)
+        elif Reg.MTIMECMP <= offset < Reg.MTIMECMP + 8:
+            state.mtimecmp = _with_part(state.mtimecmp, offset - Reg.MTIMECMP, size, value)
+            self._schedule()
+        elif Reg.MTIME <= offset < Reg.MTIME + 8:
+            mtime = self.mtime()
+            written = _with_part(mtime, offset - Reg.MTIME, size, value)
+            state.mtime_delta = (state.mtime_delta + written - mtime) & _U64
+            self._schedule()
+
+    def reset(self) -> None:
+        """Back to power-on; mtime goes on."""
+        self.state = ClintState(mtime_delta=self.state.mtime_delta)
+        self._msip_line.set_level(False)
+        self._schedule()
+
+    def _schedule(self) -> None:
+        is_due = self.mtime() >= self.state.mtimecmp
+        self._mtip_line.set_level(is_due)
+        ticks_to_go = self.state.mtimecmp - self.mtime()
+        expire_ns = (self._clock.now_ns() // NS_PER_TICK + ticks_to_go) * NS_PER_TICK
+        if is_due or expire_ns >= _NEVER_NS:
+            self._timer.cancel()
+        else:
+            self._timer.arm(expire_ns)
+
+    def _on_mtimecmp(self, late_ns: int) -> None:
+        self._schedule()
+
+
+def _part(register: int, at: int, size: int) -> int:
+    return register >> 8 * at & ((1 << 8 * size) - 1)
+
+
+def _with_part(register: int, at: int, size: int, value: int) -> int:
+    mask = ((1 << 8 * size) - 1) << 8 * at
+    return (register & ~mask | value << 8 * at & mask) & _U64

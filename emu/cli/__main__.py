@@ -1,0 +1,5 @@
+"""``python -m minstret.emu.cli``: the same as the command ``minstret``."""
+
+from minstret.emu.cli.main import main
+
+main()

@@ -1,0 +1,67 @@
+"""``minstret doctor``: what minstret found on this machine."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from importlib.metadata import PackageNotFoundError, version
+
+import click
+
+from minstret.emu.cli.exits import Exit
+from minstret.emu.errors import MinstretError
+from minstret.emu.hart.engine import c_callbacks
+from minstret.emu.hart.layout import UNICORN_VERSION
+from minstret.emu.machine import Machine, MachineConfig
+
+_PACKAGES = ("unicorn", "capstone", "click", "pyelftools")
+_TOOLS = (
+    ("qemu-system-riscv64", "compares the console with QEMU's"),
+    ("qemu-system-riscv32", "the same for rv32"),
+)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "missing"
+
+
+def counter_text() -> str:
+    """The counter in use, in words."""
+    return "C callbacks" if c_callbacks is not None else "Python callbacks (slow: no C compiler at install time)"
+
+
+def version_text() -> str:
+    """What ``--version`` says."""
+    return f"minstret {_version('minstret')}, unicorn {_version('unicorn')}, {counter_text()}"
+
+
+@click.command()
+def doctor() -> int:
+    """Say which packages and tools were found, and try the hart.
+
+    Exit status 0 when firmware can run here, 125 when not.
+    """
+    click.echo(f"minstret     {_version('minstret')}")
+    click.echo(f"python       {platform.python_version()} on {platform.system()} {platform.machine()}")
+    for package in _PACKAGES:
+        note = f" (needs {UNICORN_VERSION})" if package == "unicorn" and _version(package) != UNICORN_VERSION else ""
+        click.echo(f"{package:<12} {_version(package)}{note}")
+    click.echo(f"counter      {counter_text()}")
+    problem = _try_harts()
+    click.echo(f"harts        {problem or 'rv64 and rv32 work'}")
+    for tool, purpose in _TOOLS:
+        click.echo(f"{tool:<20} {shutil.which(tool) or 'not found'} ({purpose})")
+    return Exit.OURS if problem else 0
+
+
+def _try_harts() -> str:
+    """Make a hart of each width, which checks all that minstret relies on; what is wrong, if anything."""
+    try:
+        for xlen in (64, 32):
+            Machine(MachineConfig(xlen=xlen, ram_size=1 << 20))
+    except MinstretError as error:
+        return str(error)
+    return ""

@@ -1,0 +1,44 @@
+"""Exit statuses of the command."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from minstret.emu.machine import Outcome, StopReason
+
+GUEST_MAX = 119
+"""The guest's own codes up to this are passed on; larger ones become this (256 must not turn into 0)."""
+
+
+class Exit(IntEnum):
+    """Statuses that are not the guest's."""
+
+    GUEST_STUCK = 121  # crash, trap loop, waits forever
+    DIVERGED = 122
+    MAX_INSNS = 123
+    TIMEOUT = 124
+    OURS = 125  # an error of usage or of our own
+    INTERRUPTED = 130
+
+
+HELP = f"""\b
+Exit status:
+  0-{GUEST_MAX}  the guest's own (larger ones become {GUEST_MAX}; --json has the true one)
+  121    the guest crashed into a trap loop, or waits forever
+  122    a replay diverged
+  123    --max-insns reached
+  124    --timeout reached
+  125    usage error, or an error of minstret's own
+  130    Ctrl-C"""
+
+
+def exit_status(outcome: Outcome) -> int:
+    """The process's exit status for the end of a run."""
+    if outcome.reason is StopReason.FINISHED:
+        return min(outcome.exit_code or 0, GUEST_MAX)
+    return {
+        StopReason.REACHED: Exit.MAX_INSNS,
+        StopReason.MAX_INSNS: Exit.MAX_INSNS,
+        StopReason.TIMEOUT: Exit.TIMEOUT,
+        StopReason.INTERRUPTED: Exit.INTERRUPTED,
+    }.get(outcome.reason, Exit.GUEST_STUCK)

@@ -1,0 +1,202 @@
+"""``minstret run``: boot firmware, show its console, say how it ended."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from minstret.devices.board import CONSOLE_TARGET, Board, HostClocks
+from minstret.emu import host, units
+from minstret.emu.cli import exits
+from minstret.emu.cli.options import board_config, board_options
+from minstret.emu.errors import ConfigError
+from minstret.emu.ingress import Event, LiveDoor
+from minstret.emu.machine import Outcome, StopReason
+from minstret.emu.report import headline
+from minstret.firmware import IMAGES, image_path
+
+_STUCK = (StopReason.WAITS_FOREVER, StopReason.TRAP_LOOP)
+_DIGEST_SHOWN = 16
+
+
+class Console:
+    """The guest's console on standard output: whole lines at a time, nothing held back while it waits."""
+
+    def __init__(self) -> None:
+        self._pending = bytearray()
+        self.last_byte = b"\n"[0]
+
+    def write(self, data: bytes) -> None:
+        self._pending += data
+        if data.endswith(b"\n"):
+            self.flush()
+
+    def flush(self) -> None:
+        if self._pending:
+            self.last_byte = self._pending[-1]
+            data, self._pending = bytes(self._pending), bytearray()
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+
+
+class ConsoleSource(host.HostSource):
+    """The host's input; shows pending output whenever it is asked for input."""
+
+    def __init__(self, console: Console, *, console_target: str | None, timeout_ns: int | None) -> None:
+        super().__init__(console_target=console_target, timeout_ns=timeout_ns)
+        self._console = console
+
+    def poll(self) -> Iterable[Event]:
+        self._console.flush()
+        return super().poll()
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a run took. Times in ns."""
+
+    wall_ns: int
+    user_ns: int
+
+    def mips(self, icount: int) -> float:
+        return icount * 1e3 / self.user_ns if self.user_ns else 0.0
+
+
+@click.command(epilog="""\b
+Examples:
+  minstret run firmware.elf
+  minstret run hello                        an image that comes along
+  minstret run --max-insns 10M --json out.json -q firmware.elf
+  minstret run --icount shift=3,sleep=on app.bin --cpu rv32
+
+""" + exits.HELP)  # fmt: skip
+@click.argument("firmware", metavar="FIRMWARE")
+@board_options
+@click.option("--max-insns", metavar="N", help="Stop after N instructions (exit status 123): 1000000, 5M, 2G.")
+@click.option("--timeout", type=float, metavar="SECONDS", help="Stop after so much host time (exit status 124).")
+@click.option("--no-input", is_flag=True, help="Leave standard input alone.")
+@click.option("-q", "--quiet", is_flag=True, help="No status line and no report on standard error.")
+@click.option("--json", "json_path", metavar="FILE", help="Write how the run ended, its counts and digest.")
+def run(
+    firmware: str, max_insns: str | None, timeout: float | None, no_input: bool, quiet: bool, json_path: str | None,
+    **options: Any,
+) -> int:  # fmt: skip
+    """Boot FIRMWARE: an ELF executable, a raw binary, or the name of an image that comes along.
+
+    The guest's console is on standard output and takes standard input; everything else is on standard error.
+    """
+    limit = None if max_insns is None else units.parse_count(max_insns, "--max-insns")
+    if timeout is not None and not 0 < timeout < 1e9:
+        raise ConfigError(f"--timeout: expected a number of seconds above 0, got {timeout:g}")
+    if json_path is not None:
+        _check_writable(json_path)
+    console = Console()
+    source = ConsoleSource(
+        console,
+        console_target=CONSOLE_TARGET if _has_input(no_input) else None,
+        timeout_ns=None if timeout is None else int(timeout * units.NS_PER_S),
+    )
+    board = Board(
+        find_firmware(firmware), board_config(options), on_console=console.write, door=LiveDoor(source),
+        host=HostClocks(host.realtime_ns, host.wall_ns),
+    )  # fmt: skip
+    wall_ns, user_ns = host.realtime_ns(), host.user_ns()
+    with source.listening():
+        outcome = board.run_until(icount=limit)
+        console.flush()
+    figures = Figures(host.realtime_ns() - wall_ns, host.user_ns() - user_ns)
+    if outcome.reason is StopReason.REACHED:
+        outcome = Outcome(StopReason.MAX_INSNS)
+    digest = board.digest()
+    if not quiet:
+        _show_end(board, outcome, figures, digest, on_new_line=console.last_byte == 0x0A)
+    if json_path is not None:
+        _write_json(json_path, board, outcome, figures, digest)
+    return exits.exit_status(outcome)
+
+
+def find_firmware(name: str) -> Path:
+    """The file called ``name``, or the image of that name that comes along."""
+    path = Path(name)
+    if path.exists():
+        return path
+    base, _, width = name.partition("-")
+    if base in IMAGES and width in ("", "rv64", "rv32"):
+        return image_path(base, 32 if width == "rv32" else 64)
+    raise ConfigError(
+        f"{name}: no such file, and no image of that name comes along ({', '.join(IMAGES)}; -rv32 for 32 bits)"
+    )
+
+
+def _has_input(no_input: bool) -> bool:
+    if no_input or sys.stdin is None or sys.stdin.closed:
+        return False
+    try:
+        sys.stdin.fileno()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _check_writable(path: str) -> None:
+    folder = os.path.dirname(path) or "."
+    if os.path.isdir(path) or not os.path.isdir(folder) or not os.access(folder, os.W_OK):
+        raise ConfigError(f"--json: can't write {path}")
+
+
+def end_text(board: Board, outcome: Outcome) -> str:
+    """How a run ended, in a few words."""
+    if outcome.reason is StopReason.FINISHED:
+        return f"guest finished with {outcome.exit_code}"
+    if outcome.reason in _STUCK:
+        return headline(board.machine, outcome, board.firmware.symbols)
+    return {
+        StopReason.MAX_INSNS: "stopped by --max-insns",
+        StopReason.TIMEOUT: "stopped by --timeout",
+        StopReason.INTERRUPTED: "stopped by Ctrl-C",
+    }[outcome.reason]
+
+
+def _show_end(board: Board, outcome: Outcome, figures: Figures, digest: str, on_new_line: bool) -> None:
+    position = board.position
+    if not on_new_line:
+        click.echo("", err=True)
+    if outcome.reason in _STUCK:
+        click.echo("minstret: " + board.report(outcome), err=True)
+    else:
+        click.echo("minstret: " + end_text(board, outcome), err=True)
+    click.echo(
+        f"minstret: {position.icount:,} instructions, {position.virtual_ns / 1e9:.6f} s virtual,"
+        f" {figures.wall_ns / 1e9:.2f} s here ({figures.mips(position.icount):.0f} MIPS),"
+        f" digest {digest[:_DIGEST_SHOWN]}",
+        err=True,
+    )
+
+
+def _write_json(path: str, board: Board, outcome: Outcome, figures: Figures, digest: str) -> None:
+    position = board.position
+    result = {
+        "exit_code": outcome.exit_code,
+        "stop_reason": outcome.reason.value,
+        "icount": position.icount,
+        "virtual_ns": position.virtual_ns,
+        "digest": digest,
+        "uart_sha256": hashlib.sha256(board.console).hexdigest(),
+        "wall_s": figures.wall_ns / 1e9,
+        "user_s": figures.user_ns / 1e9,
+        "mips": round(figures.mips(position.icount), 1),
+        "counter": board.hart.callbacks_kind,
+        "message": end_text(board, outcome),
+    }
+    try:
+        Path(path).write_text(json.dumps(result, indent=2) + "\n")
+    except OSError as error:
+        raise ConfigError(f"--json: {path}: {error.strerror}") from None

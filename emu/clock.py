@@ -1,0 +1,101 @@
+"""The four clock types. Only ``REALTIME`` and ``HOST`` know the host, and only through what they are given.
+
+Virtual time is ``(icount << shift) + warp_ns`` and nothing else moves it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from minstret.emu.errors import ConfigError
+
+ICOUNT_SHIFT_MAX = 10
+
+
+class ClockType(Enum):
+    """What a clock follows. Source: QEMU include/qemu/timer.h, QEMUClockType."""
+
+    REALTIME = "realtime"
+    """Host time; runs always; never touches the guest."""
+    VIRTUAL = "virtual"
+    """Guest time: a function of the instruction count."""
+    HOST = "host"
+    """Wall-clock time; what the guest may see of it comes through the door."""
+    VIRTUAL_RT = "virtual_rt"
+    """VIRTUAL plus the host time spent waiting; paces sleep=on and decides nothing else."""
+
+
+class Clock(Protocol):
+    """What timers need of a clock."""
+
+    @property
+    def type(self) -> ClockType: ...
+
+    def now_ns(self) -> int: ...
+
+
+@dataclass(slots=True)
+class VirtualClockState:
+    """Virtual time skipped while the hart waited, ns."""
+
+    warp_ns: int = 0
+
+
+class VirtualClock:
+    """Guest time: ``(icount << shift) + warp_ns``."""
+
+    type = ClockType.VIRTUAL
+
+    def __init__(self, icount: Callable[[], int], shift: int) -> None:
+        """Follow ``icount``, each instruction lasting ``2 ** shift`` ns."""
+        if not 0 <= shift <= ICOUNT_SHIFT_MAX:
+            raise ConfigError(f"icount shift: expected 0..{ICOUNT_SHIFT_MAX}, got {shift}")
+        self._icount = icount
+        self.shift = shift
+        self.state = VirtualClockState()
+
+    def now_ns(self) -> int:
+        return (self._icount() << self.shift) + self.state.warp_ns
+
+    def insns_until(self, deadline_ns: int) -> int:
+        """Fewest instructions after which ``now_ns() >= deadline_ns``.
+
+        Rounds up: stopping early would fire the timer before its time.
+
+        Args:
+            deadline_ns: Absolute virtual time, ns. A past deadline gives 0.
+        Source: QEMU docs/devel/tcg-icount.rst.
+        """
+        distance_ns = deadline_ns - self.now_ns()
+        return max(0, (distance_ns + (1 << self.shift) - 1) >> self.shift)
+
+    def warp_to(self, deadline_ns: int) -> None:
+        """Skip to ``deadline_ns``; the past is left alone."""
+        self.state.warp_ns += max(0, deadline_ns - self.now_ns())
+
+
+class HostClock:
+    """A clock that reads what it was given: real time live, logged values in a replay."""
+
+    def __init__(self, clock_type: ClockType, now_ns: Callable[[], int]) -> None:
+        self.type = clock_type
+        self._now_ns = now_ns
+
+    def now_ns(self) -> int:
+        return self._now_ns()
+
+
+class VirtualRtClock:
+    """VIRTUAL plus the host time spent waiting."""
+
+    type = ClockType.VIRTUAL_RT
+
+    def __init__(self, virtual: VirtualClock) -> None:
+        self._virtual = virtual
+        self.waited_ns = 0
+
+    def now_ns(self) -> int:
+        return self._virtual.now_ns() + self.waited_ns

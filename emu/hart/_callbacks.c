@@ -1,0 +1,545 @@
+/* The hart's callbacks: counting, exact stops, address translation, writes to watched pages.
+ *
+ * Unicorn calls these while the guest runs. callbacks.py holds the same four functions in Python, for
+ * machines without a compiler; a test runs both and compares. Whatever changes here changes there too.
+ *
+ * Nothing in this file looks at host time, allocates, or keeps state of its own: all of it is in
+ * `struct shared`, which shared.py describes field by field.
+ */
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030b0000
+#include <Python.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+enum { PRIV_U = 0, PRIV_S = 1, PRIV_M = 3 };
+enum { PROT_R = 1, PROT_W = 2, PROT_X = 4, PROT_MIXED = 8 };
+enum { MEM_READ = 16, MEM_WRITE = 17, MEM_FETCH = 18 }; /* enum uc_mem_type */
+enum { FAULT_NONE, FAULT_PAGE, FAULT_ACCESS, FAULT_CROSSING };
+enum { STOP_NONE, STOP_LIMIT, STOP_INTERRUPT, STOP_SITE, STOP_RESYNC, STOP_FAULT, STOP_EXCEPTION };
+enum { PAGE_CODE = 1, PAGE_TABLE = 2, PAGE_SLOW = 4, PAGE_DIRTY = 8 };
+
+enum { PAGE_BITS = 12, PAGE_SIZE = 1 << PAGE_BITS };
+enum { SITE_BITS = 16, SITE_MASK = (1 << SITE_BITS) - 1 };
+enum { PMP_ENTRIES = 16 };
+enum { DEMOTE_AFTER_WRITES = 256 };
+#define NOWHERE UINT64_MAX /* `step_over` when no site is to be stepped over */
+
+enum { PTE_V = 1, PTE_R = 2, PTE_W = 4, PTE_X = 8, PTE_U = 16, PTE_A = 64, PTE_D = 128 };
+
+#define MSTATUS_SIE 0x2u
+#define MSTATUS_MIE 0x8u
+#define MSTATUS_MPP_SHIFT 11
+#define MSTATUS_MPRV (1u << 17)
+#define MSTATUS_SUM (1u << 18)
+#define MSTATUS_MXR (1u << 19)
+
+/* uc_ctl: command | argument count << 26 | direction << 30 */
+#define CTL_TB_REMOVE_CACHE ((int)(9u | 2u << 26 | 1u << 30))
+#define CTL_TLB_FLUSH ((int)(11u | 0u << 26 | 1u << 30))
+
+typedef struct {
+    uint64_t pc;
+    uint16_t icount, size;
+} uc_tb;
+
+typedef struct {
+    uint64_t paddr;
+    uint32_t perms;
+} uc_tlb_entry;
+
+struct shared {
+    /* counting */
+    uint64_t icount, limit, fast_limit, mip;
+    uint64_t stop_reason, resync, step_over, in_system_view;
+    /* the fault that ended a run */
+    uint64_t fault, fault_va, fault_type;
+    /* Unicorn */
+    int (*emu_stop)(void *);
+    int (*ctl)(void *, int, ...);
+    uint8_t *env;
+    uint64_t xlen_bytes, off_pc, off_priv, off_mstatus, off_mie, off_mideleg, off_satp;
+    /* guest memory */
+    uint8_t *ram;
+    uint64_t ram_base, ram_size;
+    uint8_t *rom;
+    uint64_t rom_base, rom_size, rom_window;
+    uint64_t watch_window, slow_window, io_size;
+    uint8_t *io_pages, *page_flags, *code_bits, *sites;
+    uint32_t *write_generation;
+    uint16_t *write_count;
+    uint64_t generation;
+    /* PMP: [low, high) and configuration of each active entry, in order of priority */
+    uint64_t pmp_locked, pmp_count, pmp_low[PMP_ENTRIES], pmp_high[PMP_ENTRIES], pmp_cfg[PMP_ENTRIES];
+    /* statistics */
+    uint64_t fills, flushes, edges, watched_writes, invalidations;
+};
+
+static uint64_t env_word(const struct shared *s, uint64_t offset)
+{
+    if (s->xlen_bytes == 8) {
+        uint64_t word;
+        memcpy(&word, s->env + offset, 8);
+        return word;
+    }
+    uint32_t word;
+    memcpy(&word, s->env + offset, 4);
+    return word;
+}
+
+static uint64_t load_le(const uint8_t *at, uint64_t size)
+{
+    uint64_t value = 0;
+    memcpy(&value, at, size);
+    return value;
+}
+
+/* ---- TLB and translated code -------------------------------------------------------------------- */
+
+static void flush_tlb(void *uc, struct shared *s)
+{
+    s->ctl(uc, CTL_TLB_FLUSH);
+    s->generation++;
+    s->flushes++;
+}
+
+/* Drop the translated blocks of guest RAM [offset, offset + size). Unicorn wants virtual addresses here, so
+ * for the moment of the call every address translates to itself. */
+static void invalidate_code(void *uc, struct shared *s, uint64_t offset, uint64_t size)
+{
+    s->in_system_view = 1;
+    flush_tlb(uc, s);
+    s->ctl(uc, CTL_TB_REMOVE_CACHE, s->ram_base + offset, s->ram_base + offset + size);
+    s->in_system_view = 0;
+    flush_tlb(uc, s);
+    s->invalidations++;
+}
+
+static void code_bits_range(struct shared *s, uint64_t offset, uint64_t size, bool set)
+{
+    for (uint64_t half = offset / 2; half < (offset + size + 1) / 2; half++) {
+        uint8_t bit = (uint8_t)(1u << (half & 7));
+        s->code_bits[half / 8] = set ? s->code_bits[half / 8] | bit : s->code_bits[half / 8] & ~bit;
+    }
+}
+
+static bool code_bits_any(const struct shared *s, uint64_t offset, uint64_t size)
+{
+    for (uint64_t half = offset / 2; half < (offset + size + 1) / 2; half++)
+        if (s->code_bits[half / 8] >> (half & 7) & 1)
+            return true;
+    return false;
+}
+
+static void resync_after_this_instruction(struct shared *s)
+{
+    s->resync = 1;
+    s->fast_limit = 0;
+}
+
+static void demote_page(void *uc, struct shared *s, uint64_t page)
+{
+    if (s->page_flags[page] & PAGE_CODE) {
+        invalidate_code(uc, s, page << PAGE_BITS, PAGE_SIZE);
+        code_bits_range(s, page << PAGE_BITS, PAGE_SIZE, false);
+        resync_after_this_instruction(s);
+    }
+    s->page_flags[page] &= (uint8_t) ~(PAGE_CODE | PAGE_TABLE);
+    s->write_count[page] = 0;
+    flush_tlb(uc, s);
+}
+
+/* ---- address translation ------------------------------------------------------------------------ */
+
+/* What PMP allows in [low, low + size) from `mode`; PROT_MIXED when the answer differs within it.
+ * Source: The RISC-V Instruction Set Manual, Volume II, "Physical Memory Protection". */
+static uint32_t pmp_allows(const struct shared *s, uint64_t low, uint64_t size, int mode)
+{
+    if (mode == PRIV_M && !s->pmp_locked)
+        return PROT_R | PROT_W | PROT_X;
+    for (uint64_t i = 0; i < s->pmp_count; i++) {
+        if (low + size <= s->pmp_low[i] || low >= s->pmp_high[i])
+            continue;
+        if (low < s->pmp_low[i] || low + size > s->pmp_high[i])
+            return PROT_MIXED;
+        if (mode == PRIV_M && !(s->pmp_cfg[i] & 0x80))
+            return PROT_R | PROT_W | PROT_X;
+        return s->pmp_cfg[i] & 7;
+    }
+    return mode == PRIV_M ? PROT_R | PROT_W | PROT_X : 0;
+}
+
+struct translation {
+    uint64_t pa;
+    uint32_t perms; /* of the page, from the tables alone */
+    int fault;
+};
+
+/* Walk the tables for `va`. With `quiet` nothing changes, neither guest memory nor page flags.
+ * Source: the same volume, "Virtual Address Translation Process". */
+static struct translation translate(void *uc, struct shared *s, uint64_t va, int type, int mode, bool quiet)
+{
+    struct translation page_fault = {0, 0, FAULT_PAGE}, access_fault = {0, 0, FAULT_ACCESS};
+    uint64_t satp = env_word(s, s->off_satp), mstatus = env_word(s, s->off_mstatus);
+    bool rv64 = s->xlen_bytes == 8;
+    if (mode == PRIV_M || (rv64 ? satp >> 60 : satp >> 31) == 0)
+        return (struct translation){va, PROT_R | PROT_W | PROT_X, FAULT_NONE};
+
+    int levels = rv64 ? 3 : 2, index_bits = rv64 ? 9 : 10, pte_bytes = rv64 ? 8 : 4;
+    uint64_t table = (satp & (rv64 ? (1ull << 44) - 1 : (1ull << 22) - 1)) << PAGE_BITS;
+    if (rv64 && (uint64_t)((int64_t)(va << 25) >> 25) != va)
+        return page_fault;
+    for (int level = levels - 1; level >= 0; level--) {
+        uint64_t index = va >> (PAGE_BITS + index_bits * level) & ((1u << index_bits) - 1);
+        uint64_t pte_pa = table + index * pte_bytes, offset = pte_pa - s->ram_base;
+        if (pte_pa < s->ram_base || offset >= s->ram_size)
+            return access_fault;
+        uint32_t allowed = pmp_allows(s, pte_pa, pte_bytes, PRIV_S);
+        if (!(allowed & PROT_R))
+            return access_fault;
+        uint8_t *flags = &s->page_flags[offset >> PAGE_BITS];
+        if (!quiet) {
+            s->write_count[offset >> PAGE_BITS] = 0;
+            if (!(*flags & PAGE_TABLE)) {
+                *flags |= PAGE_TABLE;
+                if (s->write_generation[offset >> PAGE_BITS] == (uint32_t)s->generation)
+                    flush_tlb(uc, s);
+            }
+        }
+        uint64_t pte = load_le(s->ram + offset, pte_bytes);
+        if (!(pte & PTE_V) || (pte & (PTE_R | PTE_W)) == PTE_W || (rv64 && pte >> 54))
+            return page_fault;
+        uint64_t ppn = rv64 ? pte >> 10 & ((1ull << 44) - 1) : pte >> 10;
+        if (!(pte & (PTE_R | PTE_X))) {
+            if (pte & (PTE_U | PTE_A | PTE_D))
+                return page_fault;
+            table = ppn << PAGE_BITS;
+            continue;
+        }
+        bool user = pte & PTE_U;
+        bool data_ok = user ? mode == PRIV_U || (mstatus & MSTATUS_SUM) : mode == PRIV_S;
+        bool fetch_ok = user ? mode == PRIV_U : mode == PRIV_S;
+        bool readable = data_ok && (pte & PTE_R || (mstatus & MSTATUS_MXR && pte & PTE_X));
+        bool writable = data_ok && pte & PTE_W, executable = fetch_ok && pte & PTE_X;
+        if (!(type == MEM_FETCH ? executable : type == MEM_WRITE ? writable : readable))
+            return page_fault;
+        uint64_t span_pages = (1ull << (index_bits * level)) - 1;
+        if (ppn & span_pages)
+            return page_fault;
+        uint64_t marked = pte | PTE_A | (type == MEM_WRITE ? PTE_D : 0);
+        if (marked != pte && !quiet) {
+            if (!(allowed & PROT_W))
+                return access_fault;
+            memcpy(s->ram + offset, &marked, pte_bytes);
+            *flags |= PAGE_DIRTY;
+            pte = marked;
+        }
+        if (quiet && !(pte & PTE_A))
+            return page_fault;
+        uint64_t va_pages = va >> PAGE_BITS;
+        uint64_t pa = (ppn | (va_pages & span_pages)) << PAGE_BITS | (va & (PAGE_SIZE - 1));
+        uint32_t perms = (readable ? PROT_R : 0) | (writable && pte & PTE_D ? PROT_W : 0) | (executable ? PROT_X : 0);
+        return (struct translation){pa, perms, FAULT_NONE};
+    }
+    return page_fault;
+}
+
+static bool fault(struct shared *s, int kind, uint64_t va, int type)
+{
+    s->fault = (uint64_t)kind;
+    s->fault_va = va;
+    s->fault_type = (uint64_t)type;
+    s->stop_reason = STOP_FAULT;
+    return false;
+}
+
+static uint32_t prot_of(int type)
+{
+    return type == MEM_FETCH ? PROT_X : type == MEM_WRITE ? PROT_W : PROT_R;
+}
+
+/* UC_HOOK_TLB_FILL: say where the page `va` is and what may be done there, or fault. */
+static bool on_tlb_fill(void *uc, uint64_t va, int type, uc_tlb_entry *entry, struct shared *s)
+{
+    if (s->in_system_view) {
+        entry->paddr = va;
+        entry->perms = PROT_R | PROT_X;
+        return true;
+    }
+    if (s->stop_reason != STOP_NONE) /* Unicorn tidying up after a run: none of the guest's business */
+        return false;
+    s->fills++;
+    uint64_t mstatus = env_word(s, s->off_mstatus);
+    int mode = (int)env_word(s, s->off_priv);
+    if (mode == PRIV_M && type != MEM_FETCH && mstatus & MSTATUS_MPRV)
+        mode = mstatus >> MSTATUS_MPP_SHIFT & 3;
+    if (s->xlen_bytes == 4)
+        va &= 0xffffffffu;
+    if (type == MEM_FETCH) {
+        /* Translation of a block reads ahead into the next page. That must leave no trace, so unless the
+         * page is plainly there the run stops before the instruction that crosses into it. */
+        uint64_t pc = env_word(s, s->off_pc);
+        if (va >> PAGE_BITS != pc >> PAGE_BITS && (pc & (PAGE_SIZE - 1)) != PAGE_SIZE - 2
+            && translate(uc, s, va, type, mode, true).fault != FAULT_NONE)
+            return fault(s, FAULT_CROSSING, va, type);
+    }
+    struct translation t = translate(uc, s, va, type, mode, false);
+    if (t.fault != FAULT_NONE)
+        return fault(s, t.fault, va, type);
+
+    uint32_t allowed = pmp_allows(s, t.pa, PAGE_SIZE, mode), wanted = prot_of(type);
+    uint64_t page = (t.pa - s->ram_base) >> PAGE_BITS;
+    if (t.pa >= s->ram_base && t.pa - s->ram_base < s->ram_size) {
+        uint8_t *flags = &s->page_flags[page];
+        if (allowed == PROT_MIXED) { /* rights finer than a page: look at each access */
+            if (type == MEM_FETCH) {
+                *flags |= PAGE_CODE;
+                if (s->write_generation[page] == (uint32_t)s->generation)
+                    flush_tlb(uc, s);
+                entry->paddr = t.pa;
+                entry->perms = PROT_X;
+            } else {
+                entry->paddr = t.pa - s->ram_base + s->slow_window;
+                entry->perms = t.perms & (PROT_R | PROT_W);
+            }
+            return true;
+        }
+        uint32_t perms = t.perms & allowed;
+        if (!(perms & wanted))
+            return fault(s, FAULT_ACCESS, va, type);
+        entry->paddr = t.pa;
+        if (type == MEM_FETCH) {
+            s->write_count[page] = 0;
+            if (!(*flags & PAGE_CODE)) {
+                *flags |= PAGE_CODE;
+                if (s->write_generation[page] == (uint32_t)s->generation)
+                    flush_tlb(uc, s);
+            }
+            perms &= ~(uint32_t)PROT_W;
+        } else if (type == MEM_WRITE && *flags & (PAGE_CODE | PAGE_TABLE | PAGE_SLOW)) {
+            entry->paddr = t.pa - s->ram_base + (*flags & PAGE_SLOW ? s->slow_window : s->watch_window);
+            perms = PROT_W;
+        } else {
+            if (type == MEM_WRITE)
+                *flags |= PAGE_DIRTY;
+            if (!(*flags & PAGE_CODE))
+                perms &= ~(uint32_t)PROT_X;
+            if (*flags & (PAGE_CODE | PAGE_TABLE | PAGE_SLOW) || !(*flags & PAGE_DIRTY))
+                perms &= ~(uint32_t)PROT_W;
+            if (perms & PROT_W)
+                s->write_generation[page] = (uint32_t)s->generation;
+        }
+        entry->perms = perms;
+        return true;
+    }
+    if (allowed == PROT_MIXED) /* a device or the ROM: rights finer than a page are not offered there */
+        allowed = 0;
+    uint32_t perms = t.perms & allowed;
+    if (t.pa >= s->rom_base && t.pa - s->rom_base < s->rom_size) {
+        perms &= PROT_R | PROT_X;
+        entry->paddr = t.pa - s->rom_base + s->rom_window;
+    } else if (t.pa < s->io_size && s->io_pages[t.pa >> PAGE_BITS]) {
+        perms &= PROT_R | PROT_W;
+        entry->paddr = t.pa;
+    } else {
+        return fault(s, FAULT_ACCESS, va, type);
+    }
+    if (!(perms & wanted))
+        return fault(s, FAULT_ACCESS, va, type);
+    entry->perms = perms;
+    return true;
+}
+
+/* ---- writes to pages that hold code or page tables ---------------------------------------------- */
+
+/* A store into the watch window: the page holds code or page tables. Do the store, and drop what was derived
+ * from the old bytes: so no stale block and no stale translation ever runs. */
+static void on_watched_write(void *uc, uint64_t offset, unsigned size, uint64_t value, struct shared *s)
+{
+    uint64_t page = offset >> PAGE_BITS;
+    uint8_t flags = s->page_flags[page], *at = s->ram + offset;
+    s->watched_writes++;
+    s->page_flags[page] |= PAGE_DIRTY;
+    if (memcmp(at, &value, size) != 0) {
+        bool was_valid = false;
+        if (flags & PAGE_TABLE) {
+            uint64_t pte_bytes = s->xlen_bytes;
+            was_valid = s->ram[offset & ~(pte_bytes - 1)] & PTE_V;
+        }
+        memcpy(at, &value, size);
+        if (was_valid) {
+            flush_tlb(uc, s);
+            resync_after_this_instruction(s);
+        }
+        if (flags & PAGE_CODE && code_bits_any(s, offset, size)) {
+            invalidate_code(uc, s, offset, size);
+            resync_after_this_instruction(s);
+        }
+    }
+    if (++s->write_count[page] >= DEMOTE_AFTER_WRITES)
+        demote_page(uc, s, page);
+}
+
+/* Code never reads through the watch window: its entries are write-only. */
+static uint64_t on_watched_read(void *uc, uint64_t offset, unsigned size, struct shared *s)
+{
+    (void)uc;
+    return load_le(s->ram + offset, size);
+}
+
+/* ---- special instructions ----------------------------------------------------------------------- */
+
+/* Instructions that the hart executes itself: environment calls, breakpoints, WFI, and accesses to the CSRs
+ * that csr.py owns (counters, mip and sip, satp, PMP). */
+static bool is_special(uint32_t insn)
+{
+    if ((insn & 3) != 3)
+        return (insn & 0xffff) == 0x9002; /* c.ebreak */
+    if ((insn & 0x7f) != 0x73)
+        return false;
+    if ((insn >> 12 & 7) == 0)
+        return insn == 0x00000073 || insn == 0x00100073 || insn == 0x10500073;
+    uint32_t csr = insn >> 20;
+    return csr == 0x344 || csr == 0x144 || csr == 0x180 || (csr >= 0x3a0 && csr <= 0x3a3) || (csr & ~0xfu) == 0x3b0
+           || (csr & ~0x9fu) == 0xb00 || (csr & ~0x9fu) == 0xc00;
+}
+
+static const uint8_t *ram_at(void *uc, struct shared *s, uint64_t va)
+{
+    struct translation t = translate(uc, s, va, MEM_FETCH, (int)env_word(s, s->off_priv), true);
+    if (t.fault != FAULT_NONE)
+        return NULL;
+    if (t.pa >= s->ram_base && t.pa - s->ram_base < s->ram_size)
+        return s->ram + (t.pa - s->ram_base);
+    if (t.pa >= s->rom_base && t.pa - s->rom_base < s->rom_size)
+        return s->rom + (t.pa - s->rom_base);
+    return NULL;
+}
+
+static bool fetch(void *uc, struct shared *s, uint64_t va, uint32_t *insn)
+{
+    const uint8_t *low = ram_at(uc, s, va);
+    if (low == NULL)
+        return false;
+    *insn = (uint32_t)load_le(low, 2);
+    if ((*insn & 3) == 3) {
+        const uint8_t *high = ram_at(uc, s, va + 2);
+        if (high == NULL)
+            return false;
+        *insn |= (uint32_t)load_le(high, 2) << 16;
+    }
+    return true;
+}
+
+static bool in_mixed_page(void *uc, struct shared *s, uint64_t va)
+{
+    if (s->pmp_count == 0)
+        return false;
+    int mode = (int)env_word(s, s->off_priv);
+    struct translation t = translate(uc, s, va, MEM_FETCH, mode, true);
+    return t.fault == FAULT_NONE && pmp_allows(s, t.pa & ~(uint64_t)(PAGE_SIZE - 1), PAGE_SIZE, mode) == PROT_MIXED;
+}
+
+/* UC_HOOK_EDGE_GENERATED: a block was translated. Note which bytes became code, and where it is special. */
+static void on_new_block(void *uc, const uc_tb *block, const uc_tb *previous, struct shared *s)
+{
+    (void)previous;
+    uint64_t va = block->pc, end = block->pc + block->size;
+    bool mixed = in_mixed_page(uc, s, va);
+    s->edges++;
+    while (va < end) {
+        uint32_t insn;
+        if (!fetch(uc, s, va, &insn))
+            return;
+        uint64_t size = (insn & 3) == 3 ? 4 : 2;
+        for (uint64_t half = 0; half < size; half += 2) {
+            const uint8_t *at = ram_at(uc, s, va + half);
+            if (at != NULL && at >= s->ram && at < s->ram + s->ram_size)
+                code_bits_range(s, (uint64_t)(at - s->ram), 2, true);
+        }
+        if (mixed || is_special(insn))
+            s->sites[(va >> 1 & SITE_MASK) / 8] |= (uint8_t)(1u << (va >> 1 & 7));
+        va += size;
+    }
+}
+
+/* ---- counting ----------------------------------------------------------------------------------- */
+
+static bool interrupt_is_takeable(const struct shared *s)
+{
+    uint64_t pending = s->mip & env_word(s, s->off_mie);
+    if (pending == 0)
+        return false;
+    uint64_t mideleg = env_word(s, s->off_mideleg), mstatus = env_word(s, s->off_mstatus);
+    uint64_t priv = env_word(s, s->off_priv);
+    if (pending & ~mideleg && (priv < PRIV_M || mstatus & MSTATUS_MIE))
+        return true;
+    return pending & mideleg && (priv < PRIV_S || (priv == PRIV_S && mstatus & MSTATUS_SIE));
+}
+
+static int stop_reason_at(void *uc, struct shared *s, uint64_t pc)
+{
+    uint32_t insn;
+    if (s->icount >= s->limit)
+        return STOP_LIMIT;
+    if (s->resync)
+        return STOP_RESYNC;
+    if (s->mip != 0 && interrupt_is_takeable(s))
+        return STOP_INTERRUPT;
+    if (s->sites[(pc >> 1 & SITE_MASK) / 8] >> (pc >> 1 & 7) & 1 && pc != s->step_over
+        && (!fetch(uc, s, pc, &insn) || is_special(insn) || in_mixed_page(uc, s, pc)))
+        return STOP_SITE;
+    return STOP_NONE;
+}
+
+/* UC_HOOK_CODE: called before every instruction, so the first line is the hot path of the whole program. */
+static void on_instruction(void *uc, uint64_t pc, uint32_t size, struct shared *s)
+{
+    (void)size;
+    if (s->icount < s->fast_limit && !(s->sites[(pc >> 1 & SITE_MASK) / 8] >> (pc >> 1 & 7) & 1)) {
+        s->icount++;
+        return;
+    }
+    int reason = stop_reason_at(uc, s, pc);
+    if (reason == STOP_NONE) {
+        s->step_over = NOWHERE;
+        s->icount++;
+        return;
+    }
+    s->stop_reason = (uint64_t)reason;
+    s->emu_stop(uc);
+}
+
+/* ---- the module --------------------------------------------------------------------------------- */
+
+static int add_address(PyObject *module, const char *name, const void *address)
+{
+    PyObject *value = PyLong_FromVoidPtr((void *)address);
+    if (value == NULL)
+        return -1;
+    int failed = PyModule_AddObjectRef(module, name, value);
+    Py_DECREF(value);
+    return failed;
+}
+
+static struct PyModuleDef module_def = {
+    PyModuleDef_HEAD_INIT, "_callbacks", "Addresses of the hart's C callbacks.", -1, NULL, NULL, NULL, NULL, NULL,
+};
+
+PyMODINIT_FUNC PyInit__callbacks(void)
+{
+    PyObject *module = PyModule_Create(&module_def);
+    if (module == NULL)
+        return NULL;
+    if (add_address(module, "on_instruction", (const void *)on_instruction) < 0
+        || add_address(module, "on_tlb_fill", (const void *)on_tlb_fill) < 0
+        || add_address(module, "on_new_block", (const void *)on_new_block) < 0
+        || add_address(module, "on_watched_write", (const void *)on_watched_write) < 0
+        || add_address(module, "on_watched_read", (const void *)on_watched_read) < 0
+        || PyModule_AddIntConstant(module, "SHARED_SIZE_BYTES", (long)sizeof(struct shared)) < 0) {
+        Py_DECREF(module);
+        return NULL;
+    }
+    return module;
+}

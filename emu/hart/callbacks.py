@@ -1,0 +1,446 @@
+"""The hart's callbacks in Python: the twin of ``_callbacks.c``, for machines without a compiler.
+
+Function by function the same as the C file, with the same results; a test compares whole runs. Two hundred
+times slower, so it serves small firmware and as the readable description of what the C file does.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from minstret.emu.hart.memory import GuestMemory
+from minstret.emu.hart.shared import (
+    DEMOTE_AFTER_WRITES,
+    NOWHERE,
+    PAGE_BITS,
+    PAGE_SIZE,
+    SITE_MASK,
+    Access,
+    Fault,
+    PageFlag,
+    Prot,
+    Shared,
+    Stop,
+)
+
+PRIV_U, PRIV_S, PRIV_M = 0, 1, 3
+
+MSTATUS_SIE, MSTATUS_MIE = 1 << 1, 1 << 3
+MSTATUS_MPP_SHIFT = 11
+MSTATUS_MPRV, MSTATUS_SUM, MSTATUS_MXR = 1 << 17, 1 << 18, 1 << 19
+
+PTE_V, PTE_R, PTE_W, PTE_X, PTE_U, PTE_A, PTE_D = 1, 2, 4, 8, 16, 64, 128
+
+_WATCHED = PageFlag.CODE | PageFlag.TABLE | PageFlag.SLOW
+_ALL = int(Prot.R | Prot.W | Prot.X)
+_R, _W, _X, _MIXED = int(Prot.R), int(Prot.W), int(Prot.X), int(Prot.MIXED)
+_CODE, _TABLE, _SLOW, _DIRTY = (int(flag) for flag in (PageFlag.CODE, PageFlag.TABLE, PageFlag.SLOW, PageFlag.DIRTY))
+
+
+class UcTb(ctypes.Structure):
+    """Unicorn's ``uc_tb``: a translated block."""
+
+    _fields_ = (("pc", ctypes.c_uint64), ("icount", ctypes.c_uint16), ("size", ctypes.c_uint16))
+
+
+class UcTlbEntry(ctypes.Structure):
+    """Unicorn's ``uc_tlb_entry``."""
+
+    _fields_ = (("paddr", ctypes.c_uint64), ("perms", ctypes.c_uint32))
+
+
+_p, _u64, _u32 = ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32
+ON_INSTRUCTION = ctypes.CFUNCTYPE(None, _p, _u64, _u32, _p)
+ON_TLB_FILL = ctypes.CFUNCTYPE(ctypes.c_bool, _p, _u64, ctypes.c_int, ctypes.POINTER(UcTlbEntry), _p)
+ON_NEW_BLOCK = ctypes.CFUNCTYPE(None, _p, ctypes.POINTER(UcTb), ctypes.POINTER(UcTb), _p)
+ON_MMIO_READ = ctypes.CFUNCTYPE(_u64, _p, _u64, ctypes.c_uint, _p)
+ON_MMIO_WRITE = ctypes.CFUNCTYPE(None, _p, _u64, ctypes.c_uint, _u64, _p)
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackSet:
+    """Addresses to register with Unicorn, and what has to stay alive while they are."""
+
+    kind: str  # "C" or "Python"
+    on_instruction: int
+    on_tlb_fill: int
+    on_new_block: int
+    on_watched_write: int
+    on_watched_read: int
+    keep: Any = None
+
+
+class Translation(NamedTuple):
+    """Where a virtual address leads: ``perms`` are the page's, from the tables alone."""
+
+    pa: int
+    perms: int
+    fault: Fault
+
+
+_PAGE_FAULT = Translation(0, 0, Fault.PAGE)
+_ACCESS_FAULT = Translation(0, 0, Fault.ACCESS)
+
+
+def is_special(insn: int) -> bool:
+    """Whether the hart executes ``insn`` itself: ECALL, EBREAK, WFI, and the CSRs that csr.py owns."""
+    if insn & 3 != 3:
+        return insn & 0xFFFF == 0x9002
+    if insn & 0x7F != 0x73:
+        return False
+    if insn >> 12 & 7 == 0:
+        return insn in (0x00000073, 0x00100073, 0x10500073)
+    csr = insn >> 20
+    return csr in (0x344, 0x144, 0x180) or 0x3A0 <= csr <= 0x3A3 or csr & ~0xF == 0x3B0 or csr & ~0x9F in (0xB00, 0xC00)
+
+
+class Mmu:
+    """Address translation and PMP over the shared state; used by the callbacks and by the hart itself."""
+
+    def __init__(self, shared: Shared, env: Any, memory: GuestMemory, flush_tlb: Callable[[], None]) -> None:
+        self.s = shared
+        self.env = env
+        self.memory = memory
+        self.flush_tlb = flush_tlb
+
+    def pmp_allows(self, low: int, size: int, mode: int) -> int:
+        """What PMP allows in ``[low, low + size)`` from ``mode``; Prot.MIXED when that differs within it.
+
+        Source: The RISC-V Instruction Set Manual, Volume II, "Physical Memory Protection".
+        """
+        s = self.s
+        if mode == PRIV_M and not s.pmp_locked:
+            return _ALL
+        for i in range(s.pmp_count):
+            if low + size <= s.pmp_low[i] or low >= s.pmp_high[i]:
+                continue
+            if low < s.pmp_low[i] or low + size > s.pmp_high[i]:
+                return _MIXED
+            if mode == PRIV_M and not s.pmp_cfg[i] & 0x80:
+                return _ALL
+            return int(s.pmp_cfg[i] & 7)
+        return _ALL if mode == PRIV_M else 0
+
+    def translate(self, va: int, access: int, mode: int, quiet: bool, ignore_accessed: bool = False) -> Translation:
+        """Walk the tables for ``va``. With ``quiet`` nothing changes, neither memory nor page flags.
+
+        Args:
+            va: Virtual address.
+            access: An Access.
+            mode: Effective privilege.
+            quiet: Change nothing, and fail where something would have to change.
+            ignore_accessed: With ``quiet``, do not mind a clear A bit (for debuggers).
+        Source: the same volume, "Virtual Address Translation Process".
+        """
+        s, env, memory = self.s, self.env, self.memory
+        satp, mstatus = env.satp, env.mstatus
+        rv64 = s.xlen_bytes == 8
+        if mode == PRIV_M or (satp >> 60 if rv64 else satp >> 31) == 0:
+            return Translation(va, _ALL, Fault.NONE)
+
+        levels, index_bits, pte_bytes = (3, 9, 8) if rv64 else (2, 10, 4)
+        table = (satp & ((1 << 44) - 1 if rv64 else (1 << 22) - 1)) << PAGE_BITS
+        if rv64 and va >> 38 not in (0, (1 << 26) - 1):
+            return _PAGE_FAULT
+        for level in reversed(range(levels)):
+            index = va >> (PAGE_BITS + index_bits * level) & ((1 << index_bits) - 1)
+            pte_pa = table + index * pte_bytes
+            offset = pte_pa - s.ram_base
+            if not 0 <= offset < s.ram_size:
+                return _ACCESS_FAULT
+            allowed = self.pmp_allows(pte_pa, pte_bytes, PRIV_S)
+            if not allowed & _R:
+                return _ACCESS_FAULT
+            page = offset >> PAGE_BITS
+            if not quiet:
+                memory.write_count[page] = 0
+                if not memory.page_flags[page] & _TABLE:
+                    memory.page_flags[page] |= _TABLE
+                    self._forget_writable(page)
+            pte = int.from_bytes(memory.ram[offset : offset + pte_bytes], "little")
+            if not pte & PTE_V or pte & (PTE_R | PTE_W) == PTE_W or (rv64 and pte >> 54):
+                return _PAGE_FAULT
+            ppn = pte >> 10 & ((1 << 44) - 1)
+            if not pte & (PTE_R | PTE_X):
+                if pte & (PTE_U | PTE_A | PTE_D):
+                    return _PAGE_FAULT
+                table = ppn << PAGE_BITS
+                continue
+            user = bool(pte & PTE_U)
+            data_ok = (mode == PRIV_U or bool(mstatus & MSTATUS_SUM)) if user else mode == PRIV_S
+            fetch_ok = mode == (PRIV_U if user else PRIV_S)
+            readable = data_ok and bool(pte & PTE_R or (mstatus & MSTATUS_MXR and pte & PTE_X))
+            writable = data_ok and bool(pte & PTE_W)
+            executable = fetch_ok and bool(pte & PTE_X)
+            if not {Access.FETCH: executable, Access.WRITE: writable}.get(Access(access), readable):
+                return _PAGE_FAULT
+            span_pages = (1 << (index_bits * level)) - 1
+            if ppn & span_pages:
+                return _PAGE_FAULT
+            marked = pte | PTE_A | (PTE_D if access == Access.WRITE else 0)
+            if marked != pte and not quiet:
+                if not allowed & _W:
+                    return _ACCESS_FAULT
+                memory.ram[offset : offset + pte_bytes] = marked.to_bytes(pte_bytes, "little")
+                memory.page_flags[page] |= _DIRTY
+                pte = marked
+            if quiet and not pte & PTE_A and not ignore_accessed:
+                return _PAGE_FAULT
+            pa = (ppn | (va >> PAGE_BITS & span_pages)) << PAGE_BITS | (va & (PAGE_SIZE - 1))
+            perms = (_R if readable else 0) | (_W if writable and pte & PTE_D else 0) | (_X if executable else 0)
+            return Translation(pa, perms, Fault.NONE)
+        return _PAGE_FAULT
+
+    def data_mode(self) -> int:
+        """The privilege that loads and stores have now: MPRV lets M-mode borrow another's."""
+        mode = int(self.env.priv)
+        if mode == PRIV_M and self.env.mstatus & MSTATUS_MPRV:
+            return int(self.env.mstatus >> MSTATUS_MPP_SHIFT & 3)
+        return mode
+
+    def fetch(self, va: int) -> int | None:
+        """The instruction at ``va`` (16 or 32 bits), or None where it can't plainly be fetched."""
+        low = self._fetch_parcel(va)
+        if low is None or low & 3 != 3:
+            return low
+        high = self._fetch_parcel(va + 2)
+        return None if high is None else low | high << 16
+
+    def in_mixed_page(self, va: int) -> bool:
+        """Whether PMP rights to execute differ within the page of ``va``."""
+        if self.s.pmp_count == 0:
+            return False
+        mode = int(self.env.priv)
+        t = self.translate(va, Access.FETCH, mode, quiet=True)
+        return t.fault == Fault.NONE and self.pmp_allows(t.pa & ~(PAGE_SIZE - 1), PAGE_SIZE, mode) == _MIXED
+
+    def parcel_offset(self, va: int) -> int | None:
+        """Where in RAM the parcel at ``va`` is, or None (ROM, device, nothing)."""
+        t = self.translate(va, Access.FETCH, int(self.env.priv), quiet=True)
+        offset = t.pa - self.s.ram_base
+        return offset if t.fault == Fault.NONE and 0 <= offset < self.s.ram_size else None
+
+    def _fetch_parcel(self, va: int) -> int | None:
+        t = self.translate(va, Access.FETCH, int(self.env.priv), quiet=True)
+        if t.fault != Fault.NONE:
+            return None
+        data = self.memory.peek(t.pa, 2)
+        return None if data is None else int.from_bytes(data, "little")
+
+    def _forget_writable(self, page: int) -> None:
+        if self.memory.write_generation[page] == self.s.generation & 0xFFFFFFFF:
+            self.flush_tlb()
+
+
+class PythonCallbacks:
+    """The four callbacks; ``callback_set()`` gives what Unicorn needs."""
+
+    def __init__(
+        self,
+        mmu: Mmu,
+        emu_stop: Callable[[], None],
+        invalidate_code: Callable[[int, int], None],
+        guard: Callable[[Callable[..., Any]], Callable[..., Any]],
+    ) -> None:
+        self._mmu = mmu
+        self._s = mmu.s
+        self._env = mmu.env
+        self._memory = mmu.memory
+        self._emu_stop = emu_stop
+        self._invalidate_code = invalidate_code
+        self._guard = guard
+
+    def callback_set(self) -> CallbackSet:
+        guard = self._guard
+        keep = (
+            ON_INSTRUCTION(guard(self._on_instruction)),
+            ON_TLB_FILL(guard(self._on_tlb_fill)),
+            ON_NEW_BLOCK(guard(self._on_new_block)),
+            ON_MMIO_WRITE(guard(self._on_watched_write)),
+            ON_MMIO_READ(guard(self._on_watched_read)),
+        )
+        instruction, fill, block, write, read = (ctypes.cast(f, ctypes.c_void_p).value or 0 for f in keep)
+        return CallbackSet("Python", instruction, fill, block, write, read, keep)
+
+    def _on_instruction(self, uc: int, pc: int, size: int, data: int) -> None:
+        s = self._s
+        if s.icount < s.fast_limit and not self._memory.sites[(pc >> 1 & SITE_MASK) >> 3] >> (pc >> 1 & 7) & 1:
+            s.icount += 1
+            return
+        reason = self._stop_reason_at(pc)
+        if reason == Stop.NONE:
+            s.step_over = NOWHERE
+            s.icount += 1
+            return
+        s.stop_reason = reason
+        self._emu_stop()
+
+    def _stop_reason_at(self, pc: int) -> Stop:
+        s = self._s
+        if s.icount >= s.limit:
+            return Stop.LIMIT
+        if s.resync:
+            return Stop.RESYNC
+        if s.mip and interrupt_is_takeable(s.mip, self._env):
+            return Stop.INTERRUPT
+        if self._memory.sites[(pc >> 1 & SITE_MASK) >> 3] >> (pc >> 1 & 7) & 1 and pc != s.step_over:
+            insn = self._mmu.fetch(pc)
+            if insn is None or is_special(insn) or self._mmu.in_mixed_page(pc):
+                return Stop.SITE
+        return Stop.NONE
+
+    def _fault(self, kind: Fault, va: int, access: int) -> bool:
+        s = self._s
+        s.fault, s.fault_va, s.fault_type, s.stop_reason = kind, va, access, Stop.FAULT
+        return False
+
+    def _on_tlb_fill(self, uc: int, va: int, access: int, entry: Any, data: int) -> bool:
+        s, mmu, memory = self._s, self._mmu, self._memory
+        result = entry.contents
+        if s.in_system_view:
+            result.paddr, result.perms = va, _R | _X
+            return True
+        if s.stop_reason != Stop.NONE:  # Unicorn tidying up after a run: none of the guest's business
+            return False
+        s.fills += 1
+        mode = int(self._env.priv) if access == Access.FETCH else mmu.data_mode()
+        if s.xlen_bytes == 4:
+            va &= 0xFFFFFFFF
+        if access == Access.FETCH:
+            pc = self._env.pc
+            if (
+                va >> PAGE_BITS != pc >> PAGE_BITS
+                and pc & (PAGE_SIZE - 1) != PAGE_SIZE - 2
+                and mmu.translate(va, access, mode, quiet=True).fault != Fault.NONE
+            ):
+                return self._fault(Fault.CROSSING, va, access)
+        t = mmu.translate(va, access, mode, quiet=False)
+        if t.fault != Fault.NONE:
+            return self._fault(t.fault, va, access)
+
+        allowed = mmu.pmp_allows(t.pa, PAGE_SIZE, mode)
+        wanted = {Access.FETCH: _X, Access.WRITE: _W}.get(Access(access), _R)
+        offset = t.pa - s.ram_base
+        if 0 <= offset < s.ram_size:
+            return self._fill_ram(va, t, access, allowed, wanted, offset, result)
+        perms = t.perms & (0 if allowed == _MIXED else allowed)
+        if 0 <= t.pa - s.rom_base < s.rom_size:
+            perms &= _R | _X
+            result.paddr = t.pa - s.rom_base + s.rom_window
+        elif t.pa < s.io_size and memory.io_pages[t.pa >> PAGE_BITS]:
+            perms &= _R | _W
+            result.paddr = t.pa
+        else:
+            return self._fault(Fault.ACCESS, va, access)
+        if not perms & wanted:
+            return self._fault(Fault.ACCESS, va, access)
+        result.perms = perms
+        return True
+
+    def _fill_ram(
+        self, va: int, t: Translation, access: int, allowed: int, wanted: int, offset: int, result: Any
+    ) -> bool:
+        s, memory, flags = self._s, self._memory, self._memory.page_flags
+        page = offset >> PAGE_BITS
+        if allowed == _MIXED:
+            if access == Access.FETCH:
+                flags[page] |= _CODE
+                self._mmu._forget_writable(page)
+                result.paddr, result.perms = t.pa, _X
+            else:
+                result.paddr, result.perms = offset + s.slow_window, t.perms & (_R | _W)
+            return True
+        perms = t.perms & allowed
+        if not perms & wanted:
+            return self._fault(Fault.ACCESS, va, access)
+        result.paddr = t.pa
+        if access == Access.FETCH:
+            memory.write_count[page] = 0
+            if not flags[page] & _CODE:
+                flags[page] |= _CODE
+                self._mmu._forget_writable(page)
+            perms &= ~_W
+        elif access == Access.WRITE and flags[page] & _WATCHED:
+            result.paddr = offset + (s.slow_window if flags[page] & _SLOW else s.watch_window)
+            perms = _W
+        else:
+            if access == Access.WRITE:
+                flags[page] |= _DIRTY
+            if not flags[page] & _CODE:
+                perms &= ~_X
+            if flags[page] & _WATCHED or not flags[page] & _DIRTY:
+                perms &= ~_W
+            if perms & _W:
+                memory.write_generation[page] = s.generation & 0xFFFFFFFF
+        result.perms = perms
+        return True
+
+    def _on_watched_write(self, uc: int, offset: int, size: int, value: int, data: int) -> None:
+        s, memory = self._s, self._memory
+        page = offset >> PAGE_BITS
+        flags = memory.page_flags[page]
+        new = (value & ((1 << 8 * size) - 1)).to_bytes(size, "little")
+        s.watched_writes += 1
+        memory.page_flags[page] |= _DIRTY
+        if memory.ram[offset : offset + size] != new:
+            was_valid = flags & _TABLE and memory.ram[offset & ~(s.xlen_bytes - 1)] & PTE_V
+            memory.ram[offset : offset + size] = new
+            if was_valid:
+                self._mmu.flush_tlb()
+                self._resync_after_this_instruction()
+            if flags & _CODE and memory.holds_code(offset, size):
+                self._invalidate_code(offset, size)
+                self._resync_after_this_instruction()
+        memory.write_count[page] += 1
+        if memory.write_count[page] >= DEMOTE_AFTER_WRITES:
+            self._demote_page(page)
+
+    def _on_watched_read(self, uc: int, offset: int, size: int, data: int) -> int:
+        return int.from_bytes(self._memory.ram[offset : offset + size], "little")
+
+    def _resync_after_this_instruction(self) -> None:
+        self._s.resync = 1
+        self._s.fast_limit = 0
+
+    def _demote_page(self, page: int) -> None:
+        memory = self._memory
+        if memory.page_flags[page] & _CODE:
+            self._invalidate_code(page << PAGE_BITS, PAGE_SIZE)
+            memory.mark_code(page << PAGE_BITS, PAGE_SIZE, False)
+            self._resync_after_this_instruction()
+        memory.page_flags[page] &= ~(_CODE | _TABLE) & 0xFF
+        memory.write_count[page] = 0
+        self._mmu.flush_tlb()
+
+    def _on_new_block(self, uc: int, block: Any, previous: Any, data: int) -> None:
+        mmu, memory = self._mmu, self._memory
+        va = block.contents.pc
+        end = va + block.contents.size
+        mixed = mmu.in_mixed_page(va)
+        self._s.edges += 1
+        while va < end:
+            insn = mmu.fetch(va)
+            if insn is None:
+                return
+            size = 4 if insn & 3 == 3 else 2
+            for half in range(0, size, 2):
+                offset = mmu.parcel_offset(va + half)
+                if offset is not None:
+                    memory.mark_code(offset, 2, True)
+            if mixed or is_special(insn):
+                memory.sites[(va >> 1 & SITE_MASK) >> 3] |= 1 << (va >> 1 & 7)
+            va += size
+
+
+def interrupt_is_takeable(mip: int, env: Any) -> bool:
+    """Whether a pending interrupt is enabled in the state the hart is in."""
+    pending = mip & env.mie
+    if not pending:
+        return False
+    mideleg, mstatus, priv = env.mideleg, env.mstatus, env.priv
+    if pending & ~mideleg and (priv < PRIV_M or mstatus & MSTATUS_MIE):
+        return True
+    return bool(pending & mideleg and (priv < PRIV_S or (priv == PRIV_S and mstatus & MSTATUS_SIE)))

@@ -1,0 +1,160 @@
+"""The CSRs that are ours: counters, mip and sip, satp, PMP. The others Unicorn does right.
+
+Counters are functions of icount and virtual time alone; Unicorn would show the host's clock instead.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from minstret.emu.hart.callbacks import PRIV_M, PRIV_S, PRIV_U
+
+if TYPE_CHECKING:
+    from minstret.emu.hart.hart import Hart
+
+
+class Csr(IntEnum):
+    """CSR numbers, named as in the specification."""
+
+    SIP = 0x144
+    SATP = 0x180
+    MIP = 0x344
+    PMPCFG0 = 0x3A0
+    PMPADDR0 = 0x3B0
+    MCYCLE = 0xB00
+    MINSTRET = 0xB02
+    MCYCLEH = 0xB80
+    MINSTRETH = 0xB82
+    CYCLE = 0xC00
+    TIME = 0xC01
+    INSTRET = 0xC02
+    CYCLEH = 0xC80
+    TIMEH = 0xC81
+    INSTRETH = 0xC82
+
+
+class IllegalInstruction(Exception):
+    """The access is not allowed, or there is no such CSR: raise an illegal instruction exception."""
+
+
+_SSIP, _STIP, _SEIP = 1 << 1, 1 << 5, 1 << 9
+_MIP_WRITABLE = _SSIP | _STIP | _SEIP
+_MSTATUS_TVM = 1 << 20
+_U64 = (1 << 64) - 1
+_CSRRW, _CSRRS = 1, 2
+
+
+def execute(hart: Hart, insn: int) -> None:
+    """Carry out a CSR instruction on one of our CSRs.
+
+    Raises:
+        IllegalInstruction: nothing was changed.
+    """
+    number, operation, rd, rs1 = insn >> 20, insn >> 12 & 3, insn >> 7 & 31, insn >> 15 & 31
+    operand = rs1 if insn >> 14 & 1 else hart.env.x[rs1]
+    writes = operation == _CSRRW or rs1 != 0
+    if hart.env.priv < number >> 8 & 3 or (writes and number >> 10 == 3):
+        raise IllegalInstruction
+    old = read(hart, number)
+    if writes:
+        base = hart.soft_mip if number == Csr.MIP else old
+        if number == Csr.MIP:  # a line that is up must not become a written bit
+            base |= old & ~_MIP_WRITABLE
+        new = operand if operation == _CSRRW else base | operand if operation == _CSRRS else base & ~operand
+        write(hart, number, new & hart.xlen_mask)
+    if rd:
+        hart.env.x[rd] = old & hart.xlen_mask
+
+
+def read(hart: Hart, number: int) -> int:
+    """The value of one of our CSRs, as the privilege the hart has may see it."""
+    env, is_rv32 = hart.env, hart.xlen == 32
+    if number == Csr.MIP:
+        return hart.mip
+    if number == Csr.SIP:
+        return int(hart.mip & env.mideleg)
+    if number == Csr.SATP:
+        _check_satp_access(hart)
+        return int(env.satp)
+    if Csr.PMPCFG0 <= number < Csr.PMPCFG0 + 4:
+        if not hart.pmp.has_cfg(number - Csr.PMPCFG0):
+            raise IllegalInstruction
+        return hart.pmp.read_cfg(number - Csr.PMPCFG0)
+    if Csr.PMPADDR0 <= number < Csr.PMPADDR0 + 16:
+        return hart.pmp.state.addr[number - Csr.PMPADDR0]
+    return _read_counter(hart, number, is_rv32)
+
+
+def _read_counter(hart: Hart, number: int, is_rv32: bool) -> int:
+    index, is_high, is_user = number & 0x1F, bool(number & 0x80), number >> 8 == 0xC
+    if is_high and not is_rv32:
+        raise IllegalInstruction
+    if is_user:
+        _check_counter_access(hart, index)
+    elif index == 1:
+        raise IllegalInstruction  # there is no mtime CSR
+    if index == 0:
+        value = hart.cycles() + hart.mcycle_offset
+    elif index == 1:
+        value = hart.time()
+    elif index == 2:
+        value = hart.icount + hart.minstret_offset
+    else:
+        value = 0  # no event counters
+    value &= _U64
+    return value >> 32 if is_high else value & hart.xlen_mask
+
+
+def _check_counter_access(hart: Hart, index: int) -> None:
+    env = hart.env
+    if env.priv < PRIV_M and not env.mcounteren >> index & 1:
+        raise IllegalInstruction
+    if env.priv == PRIV_U and not env.scounteren >> index & 1:
+        raise IllegalInstruction
+
+
+def _check_satp_access(hart: Hart) -> None:
+    if hart.env.priv == PRIV_S and hart.env.mstatus & _MSTATUS_TVM:
+        raise IllegalInstruction
+
+
+def write(hart: Hart, number: int, value: int) -> None:
+    """Write one of our CSRs; the access was checked by reading it."""
+    if number == Csr.MIP:
+        hart.set_soft_mip(value & _MIP_WRITABLE)
+    elif number == Csr.SIP:
+        writable = _SSIP & hart.env.mideleg
+        hart.set_soft_mip((hart.soft_mip & ~writable) | (value & writable))
+    elif number == Csr.SATP:
+        _write_satp(hart, value)
+    elif Csr.PMPCFG0 <= number < Csr.PMPCFG0 + 4:
+        hart.pmp.write_cfg(number - Csr.PMPCFG0, value)
+        hart.pmp_changed()
+    elif Csr.PMPADDR0 <= number < Csr.PMPADDR0 + 16:
+        hart.pmp.write_addr(number - Csr.PMPADDR0, value)
+        hart.pmp_changed()
+    else:
+        _write_counter(hart, number, value)
+
+
+def _write_satp(hart: Hart, value: int) -> None:
+    if hart.xlen == 64:
+        if value >> 60 not in (0, 8):  # WARL: Bare and Sv39; a write that asks for another changes nothing
+            return
+        value &= (0xF << 60) | (0xFFFF << 44) | ((1 << 44) - 1)
+    hart.env.satp = value
+    hart.flush_tlb()
+
+
+def _write_counter(hart: Hart, number: int, value: int) -> None:
+    # The instruction after the write reads what was written: one instruction, and one cycle, later.
+    is_high = bool(number & 0x80)
+    counters = {0: (hart.cycles() + 1, "mcycle_offset"), 2: (hart.icount + 1, "minstret_offset")}
+    if number & 0x1F not in counters:
+        return
+    later, name = counters[number & 0x1F]
+    if hart.xlen == 32:
+        now = (later - 1 + getattr(hart, name)) & _U64
+        value = value << 32 | now & 0xFFFFFFFF if is_high else now & ~0xFFFFFFFF | value
+    setattr(hart, name, (value - later) & _U64)

@@ -1,0 +1,247 @@
+"""Unicorn, with our callbacks registered and its memory laid out. Knows no RISC-V beyond that.
+
+The "physical" addresses Unicorn sees are ours to choose: RAM at its own address, then two windows of the
+same size through which stores to RAM become callbacks, and devices as one MMIO region. The guest can reach
+none of it but through ``on_tlb_fill``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import unicorn
+from unicorn import unicorn_const as uc_const
+from unicorn.unicorn_py3.unicorn import uclib
+
+from minstret.emu.errors import HostError
+from minstret.emu.hart import layout
+from minstret.emu.hart.callbacks import ON_MMIO_READ, ON_MMIO_WRITE, CallbackSet, Mmu, PythonCallbacks
+from minstret.emu.hart.memory import GuestMemory
+from minstret.emu.hart.shared import NOWHERE, PAGE_SIZE, Shared, Stop
+
+c_callbacks: ModuleType | None
+try:
+    from minstret.emu.hart import _callbacks as c_callbacks  # type: ignore[no-redef,attr-defined]
+except ImportError:
+    c_callbacks = None
+
+_CTL_TB_REMOVE_CACHE = 9 | 2 << 26 | 1 << 30
+_CTL_TB_FLUSH = 10 | 1 << 30
+_CTL_TLB_FLUSH = 11 | 1 << 30
+_TWO_JUMPS = 0x0000006F_0040006F  # j .+4; j .
+_NEVER = 1  # an odd address: no PC ever reaches it
+
+_ON_INTERRUPT = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p)
+
+# (watch window, slow window, ROM window): on rv32 all has to fit below 4 GiB.
+_WINDOWS = {32: (0x4000_0000, 0xC000_0000, 0x3FF0_0000), 64: (1 << 40, 1 << 41, 1 << 42)}
+RAM_MAX = {32: 0x4000_0000, 64: 1 << 38}
+IO_SIZE = 0x3FF0_0000
+
+
+def _function_address(name: str) -> int:
+    return ctypes.cast(getattr(uclib, name), ctypes.c_void_p).value or 0
+
+
+class Engine:
+    """One Unicorn engine for one hart."""
+
+    def __init__(
+        self,
+        xlen: int,
+        memory: GuestMemory,
+        handlers: EngineHandlers,
+        *,
+        force_python: bool = False,
+    ) -> None:
+        self.xlen = xlen
+        self.memory = memory
+        self._uc = unicorn.Uc(
+            uc_const.UC_ARCH_RISCV, getattr(uc_const, f"UC_MODE_RISCV{xlen}", 0) or (8 if xlen == 64 else 4)
+        )
+        live = layout.find_live_state(self._uc, xlen)
+        self.env: Any = live.env
+        self._uch = ctypes.c_void_p(layout.engine_address(self._uc))
+        self.shared = Shared()
+        self._error: BaseException | None = None
+        self._keep: list[Any] = []
+        self._fill_shared(live)
+        self.mmu = Mmu(self.shared, self.env, memory, self.flush_tlb)
+        self.callbacks = self._choose_callbacks(force_python)
+        self._map(handlers)
+        self._add_hooks(handlers)
+        self._warm_up()
+
+    # ---- running
+
+    def run(self, until: int = _NEVER) -> int:
+        """Run translated code from ``env.pc`` until a callback stops it; Unicorn's error code."""
+        code = uclib.uc_emu_start(
+            self._uch, ctypes.c_uint64(self.env.pc), ctypes.c_uint64(until), ctypes.c_uint64(0), ctypes.c_size_t(0)
+        )
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+        return int(code)
+
+    def stop(self) -> None:
+        """End the run: before the next instruction, or, within an access, leaving it undone."""
+        uclib.uc_emu_stop(self._uch)
+
+    # ---- what was derived from memory
+
+    def flush_tlb(self) -> None:
+        """Forget all address translations."""
+        uclib.uc_ctl(self._uch, ctypes.c_int(_CTL_TLB_FLUSH))
+        self.shared.generation += 1
+        self.shared.flushes += 1
+
+    def flush_blocks(self) -> None:
+        """Forget all translated blocks, and where they were special."""
+        uclib.uc_ctl(self._uch, ctypes.c_int(_CTL_TB_FLUSH))
+        self.memory.sites[:] = bytes(len(self.memory.sites))
+
+    def invalidate_code(self, offset: int, size: int) -> None:
+        """Forget the translated blocks of RAM ``[offset, offset + size)``."""
+        start = self.shared.ram_base + offset
+        self.shared.in_system_view = 1
+        self.flush_tlb()
+        uclib.uc_ctl(
+            self._uch, ctypes.c_int(_CTL_TB_REMOVE_CACHE), ctypes.c_uint64(start), ctypes.c_uint64(start + size)
+        )
+        self.shared.in_system_view = 0
+        self.flush_tlb()
+        self.shared.invalidations += 1
+
+    # ---- set-up
+
+    def _fill_shared(self, live: layout.LiveState) -> None:
+        s, at = self.shared, layout.offsets(self.xlen)
+        s.emu_stop, s.ctl = _function_address("uc_emu_stop"), _function_address("uc_ctl")
+        s.env, s.xlen_bytes = live.address, self.xlen // 8
+        for name in ("pc", "priv", "mstatus", "mie", "mideleg", "satp"):
+            setattr(s, f"off_{name}", at[name])
+        s.watch_window, s.slow_window, s.rom_window = _WINDOWS[self.xlen]
+        s.io_size, s.generation, s.step_over = IO_SIZE, 1, NOWHERE
+        self.memory.bind(s)
+
+    def _choose_callbacks(self, force_python: bool) -> CallbackSet:
+        if c_callbacks is None or force_python:
+            return PythonCallbacks(self.mmu, self.stop, self.invalidate_code, self._guard).callback_set()
+        if ctypes.sizeof(Shared) != c_callbacks.SHARED_SIZE_BYTES:
+            raise HostError("the C callbacks were built from another version of minstret: reinstall it")
+        names = ("on_instruction", "on_tlb_fill", "on_new_block", "on_watched_write", "on_watched_read")
+        return CallbackSet("C", *(getattr(c_callbacks, name) for name in names))
+
+    def _guard(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Keep an exception for ``run`` to raise: Unicorn would drop it."""
+
+        def guarded(*args: Any) -> Any:
+            try:
+                return function(*args)
+            except BaseException as error:
+                if self._error is None:
+                    self._error = error
+                self.stop()
+                return 0
+
+        return guarded
+
+    def _map(self, handlers: EngineHandlers) -> None:
+        memory, s, callbacks = self.memory, self.shared, self.callbacks
+        self._map_memory(memory.ram_base, memory.ram_size, memory.ram)
+        self._map_memory(s.rom_window, max(memory.rom_size, PAGE_SIZE), memory.rom)
+        self._map_mmio(s.watch_window, memory.ram_size, callbacks.on_watched_read, callbacks.on_watched_write)
+        self._map_mmio(s.slow_window, memory.ram_size, *self._mmio(handlers.slow_read, handlers.slow_write))
+        self._map_mmio(0, IO_SIZE, *self._mmio(handlers.io_read, handlers.io_write))
+
+    def _mmio(self, read: Callable[[int, int], int], write: Callable[[int, int, int], None]) -> tuple[int, int]:
+        on_read = ON_MMIO_READ(self._guard(lambda uc, offset, size, data: read(offset, size)))
+        on_write = ON_MMIO_WRITE(self._guard(lambda uc, offset, size, value, data: write(offset, size, value)))
+        self._keep += [on_read, on_write]
+        return tuple(ctypes.cast(f, ctypes.c_void_p).value or 0 for f in (on_read, on_write))  # type: ignore[return-value]
+
+    def _map_memory(self, base: int, size: int, view: memoryview) -> None:
+        self._check(
+            uclib.uc_mem_map_ptr(
+                self._uch, ctypes.c_uint64(base), ctypes.c_size_t(size), ctypes.c_uint32(7),
+                ctypes.c_void_p(self.memory.address(view)),
+            )
+        )  # fmt: skip
+
+    def _map_mmio(self, base: int, size: int, read: int, write: int) -> None:
+        shared = ctypes.byref(self.shared)
+        self._check(
+            uclib.uc_mmio_map(
+                self._uch, ctypes.c_uint64(base), ctypes.c_size_t(size),
+                ctypes.c_void_p(read), shared, ctypes.c_void_p(write), shared,
+            )
+        )  # fmt: skip
+
+    def _add_hooks(self, handlers: EngineHandlers) -> None:
+        self._check(self._uc_ctl_tlb_virtual())
+        on_exception = _ON_INTERRUPT(self._guard(lambda uc, cause, data: handlers.exception(cause)))
+        self._keep.append(on_exception)
+        for kind, address in (
+            (uc_const.UC_HOOK_TLB_FILL, self.callbacks.on_tlb_fill),
+            (uc_const.UC_HOOK_CODE, self.callbacks.on_instruction),
+            (uc_const.UC_HOOK_EDGE_GENERATED, self.callbacks.on_new_block),
+            (uc_const.UC_HOOK_INTR, ctypes.cast(on_exception, ctypes.c_void_p).value or 0),
+        ):
+            handle = ctypes.c_size_t()
+            self._check(
+                uclib.uc_hook_add(
+                    self._uch, ctypes.byref(handle), ctypes.c_int(kind), ctypes.c_void_p(address),
+                    ctypes.byref(self.shared), ctypes.c_uint64(1), ctypes.c_uint64(0),
+                )
+            )  # fmt: skip
+
+    def _uc_ctl_tlb_virtual(self) -> int:
+        self._uc.ctl_set_tlb_mode(uc_const.UC_TLB_VIRTUAL)
+        return 0
+
+    def _warm_up(self) -> None:
+        """Let Unicorn execute one whole block: from then on it announces every new one."""
+        memory, s = self.memory, self.shared
+        memory.ram[:8] = _TWO_JUMPS.to_bytes(8, "little")
+        for limit in (1, 2):
+            self.env.pc = memory.ram_base
+            s.icount, s.limit, s.fast_limit, s.stop_reason = 0, limit, limit, Stop.NONE
+            self.flush_blocks()
+            self.flush_tlb()
+            self.run()
+            if s.stop_reason != Stop.LIMIT or s.icount != limit:
+                raise HostError("Unicorn does not count and stop exactly here")
+        if s.edges != 3:  # all but the very first
+            raise HostError("Unicorn does not announce new blocks here")
+        memory.ram[:8] = bytes(8)
+        memory.page_flags[:1] = memory.code_bits[:1] = b"\0"
+        s.icount = s.edges = s.fills = s.flushes = 0
+        s.stop_reason = Stop.NONE
+
+    @staticmethod
+    def _check(code: int) -> None:
+        if code:
+            raise HostError(f"Unicorn refused its set-up: {unicorn.UcError(code)}")
+
+
+class EngineHandlers:
+    """What the engine calls back for, beside the fast callbacks. The hart implements it."""
+
+    def io_read(self, address: int, size: int) -> int:
+        raise NotImplementedError
+
+    def io_write(self, address: int, size: int, value: int) -> None:
+        raise NotImplementedError
+
+    def slow_read(self, offset: int, size: int) -> int:
+        raise NotImplementedError
+
+    def slow_write(self, offset: int, size: int, value: int) -> None:
+        raise NotImplementedError
+
+    def exception(self, cause: int) -> None:
+        raise NotImplementedError

@@ -1,0 +1,499 @@
+"""One RISC-V hart: runs to an exact instruction count, takes traps, waits, saves and loads its state.
+
+Unicorn executes ordinary instructions between two points; everything else happens here. The interface is
+small on purpose: ``run(limit)``, ``interrupt line levels``, physical reads and writes, state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from minstret.emu.bus import Bus
+from minstret.emu.errors import AccessFault
+from minstret.emu.hart import csr, traps
+from minstret.emu.hart.callbacks import interrupt_is_takeable, is_special
+from minstret.emu.hart.decode import MemoryAccess, memory_access
+from minstret.emu.hart.engine import IO_SIZE, Engine, EngineHandlers
+from minstret.emu.hart.layout import fflags_from_softfloat, softfloat_from_fflags
+from minstret.emu.hart.memory import GuestMemory
+from minstret.emu.hart.pmp import Pmp, PmpState
+from minstret.emu.hart.shared import NOWHERE, PAGE_BITS, PAGE_SIZE, Access, Fault, PageFlag, Prot, Stop
+from minstret.emu.hart.traps import Cause, Interrupt, TrapRecord
+
+TRAP_LOOP_TRAPS = 1000
+"""So many traps with no instruction retired between them are a loop that no time can end."""
+
+_WFI, _ECALL = 0x10500073, 0x00000073
+_EBREAKS = (0x00100073, 0x9002)
+_MSTATUS_TW = 1 << 21
+_FS_INITIAL = 0x2000
+
+
+class HartStop(Enum):
+    """Why ``run`` came back."""
+
+    LIMIT = "limit"
+    WAITING = "waiting"
+    TRAP_LOOP = "trap loop"
+
+
+WORDS = (
+    "pc", "load_res", "load_val", "frm", "priv", "mstatus", "mie", "mideleg", "satp", "stval", "mtval", "medeleg",
+    "stvec", "sepc", "scause", "mtvec", "mepc", "mcause", "scounteren", "mcounteren", "sscratch", "mscratch",
+)  # fmt: skip
+"""State words kept in Unicorn's CPU state, in the order they are saved."""
+
+
+@dataclass(slots=True)
+class HartState:
+    """All that a hart is, but for RAM. Counts in instructions."""
+
+    xlen: int
+    icount: int
+    x: list[int]
+    f: list[int]
+    words: dict[str, int]
+    fflags: int
+    lines: int
+    soft_mip: int
+    waiting: bool
+    mcycle_offset: int
+    minstret_offset: int
+    traps_in_place: int
+    pmp: PmpState = field(default_factory=PmpState)
+
+
+class Hart(EngineHandlers):
+    """A hart on ``memory`` and ``bus``."""
+
+    def __init__(
+        self,
+        xlen: int,
+        memory: GuestMemory,
+        bus: Bus,
+        *,
+        time: Callable[[], int],
+        cycles: Callable[[], int],
+        python_callbacks: bool = False,
+    ) -> None:
+        """Make a hart in its reset state.
+
+        Args:
+            xlen: 32 or 64.
+            memory: RAM and ROM.
+            bus: Everything else.
+            time: The ``time`` CSR, in ticks of the timebase.
+            cycles: The ``cycle`` CSR without what the guest wrote to mcycle.
+            python_callbacks: Use the Python twins even where the C callbacks were built.
+        """
+        self.xlen = xlen
+        self.xlen_mask = (1 << xlen) - 1
+        self.memory = memory
+        self.time = time
+        self.cycles = cycles
+        self._bus = bus
+        self._engine = Engine(xlen, memory, self, force_python=python_callbacks)
+        self._shared = self._engine.shared
+        self._mmu = self._engine.mmu
+        self.env: Any = self._engine.env
+        self.pmp = Pmp(xlen, self._shared)
+        self._lines = 0
+        self.soft_mip = 0
+        self.waiting = False
+        self.mcycle_offset = 0
+        self.minstret_offset = 0
+        self._in_flight = 0
+        self._exception: int | None = None
+        self._access_fault = False
+        self._traps_in_place = 0
+        self.first_trap: TrapRecord | None = None
+        self._on_slow_write: Callable[[int, int], None] | None = None
+        self.reset(memory.ram_base)
+
+    @property
+    def callbacks_kind(self) -> str:
+        """``C`` or ``Python``."""
+        return self._engine.callbacks.kind
+
+    @property
+    def icount(self) -> int:
+        """Instructions retired since power-on. Within an access: before the accessing instruction."""
+        return int(self._shared.icount) - self._in_flight
+
+    @property
+    def pc(self) -> int:
+        return int(self.env.pc)
+
+    @property
+    def mip(self) -> int:
+        """Pending interrupts: the lines, and the bits that the guest wrote."""
+        return self._lines | self.soft_mip
+
+    @property
+    def statistics(self) -> dict[str, int]:
+        """How often the callbacks did what, since the start. Not guest state."""
+        names = ("fills", "flushes", "edges", "watched_writes", "invalidations")
+        return {name: int(getattr(self._shared, name)) for name in names}
+
+    # ---- reset and state
+
+    def reset(self, pc: int) -> None:
+        """Put the hart into its reset state at ``pc``. icount goes on: power-on alone starts it at 0."""
+        words = dict.fromkeys(WORDS, 0) | {"pc": pc, "priv": 3, "load_res": self.xlen_mask}
+        self.load_state(
+            HartState(
+                xlen=self.xlen, icount=self.icount, x=[0] * 32, f=[0] * 32, words=words, fflags=0, lines=self._lines,
+                soft_mip=0, waiting=False, mcycle_offset=0, minstret_offset=0, traps_in_place=0,
+            )
+        )  # fmt: skip
+
+    def save_state(self) -> HartState:
+        """The state between two instructions."""
+        env = self.env
+        return HartState(
+            xlen=self.xlen, icount=self.icount, x=list(env.x), f=list(env.f),
+            words={name: int(getattr(env, name)) for name in WORDS},
+            fflags=fflags_from_softfloat(env.softfloat_flags), lines=self._lines, soft_mip=self.soft_mip,
+            waiting=self.waiting, mcycle_offset=self.mcycle_offset, minstret_offset=self.minstret_offset,
+            traps_in_place=self._traps_in_place,
+            pmp=PmpState(list(self.pmp.state.cfg), list(self.pmp.state.addr)),
+        )  # fmt: skip
+
+    def load_state(self, state: HartState) -> None:
+        """Become ``state``, and forget all that was derived from memory: RAM may have been replaced too."""
+        env = self.env
+        env.x[:], env.f[:] = state.x, state.f
+        for name, value in state.words.items():
+            setattr(env, name, value)
+        env.softfloat_flags = softfloat_from_fflags(state.fflags)
+        self._shared.icount = state.icount
+        self._lines, self.soft_mip, self.waiting = state.lines, state.soft_mip, state.waiting
+        self.mcycle_offset, self.minstret_offset = state.mcycle_offset, state.minstret_offset
+        self._traps_in_place = state.traps_in_place
+        self.pmp.state = PmpState(list(state.pmp.cfg), list(state.pmp.addr))
+        self.pmp.publish()
+        self._publish_mip()
+        self._engine.flush_blocks()
+        self._engine.flush_tlb()
+
+    # ---- running
+
+    def run(self, limit: int) -> HartStop:
+        """Run until ``icount == limit``, or sooner: when the hart waits, loops in traps, or ``end_slice``.
+
+        Stops before the instruction at ``limit``; an interrupt that is due there is taken by the next run.
+        """
+        s, env = self._shared, self.env
+        s.limit = limit
+        while s.icount < s.limit:
+            if self.waiting:
+                if not self.mip & env.mie:
+                    return HartStop.WAITING
+                self.waiting = False
+            if s.mip and interrupt_is_takeable(s.mip, env):
+                interrupt = traps.highest_interrupt(s.mip, env)
+                assert interrupt is not None
+                self._take(interrupt, 0, is_interrupt=True)
+            s.fast_limit = 0 if s.mip else s.limit
+            s.stop_reason = s.resync = s.fault = 0
+            self._engine.run()
+            self._after_run()
+            if self._traps_in_place >= TRAP_LOOP_TRAPS:
+                return HartStop.TRAP_LOOP
+        return HartStop.LIMIT
+
+    def end_slice(self) -> None:
+        """Make ``run`` come back before the next instruction: something it must know has changed."""
+        self._shared.limit = self._shared.icount
+        self._shared.fast_limit = 0
+
+    def _after_run(self) -> None:
+        s = self._shared
+        if self._exception is not None:
+            cause, self._exception = self._exception, None
+            s.icount -= 1
+            self._raise_unicorn_exception(cause)
+        elif self._access_fault:
+            self._access_fault = False
+            s.icount -= 1
+            self._data_fault(Fault.ACCESS, None)
+        elif s.fault == Fault.CROSSING:
+            self._run_to_crossing()
+        elif s.fault:
+            if s.fault_type == Access.FETCH:
+                cause = Cause.FETCH_PAGE_FAULT if s.fault == Fault.PAGE else Cause.FETCH_ACCESS
+                same_page = s.fault_va >> PAGE_BITS == self.env.pc >> PAGE_BITS
+                self._take(cause, self.env.pc if same_page else s.fault_va)
+            else:
+                s.icount -= 1
+                self._data_fault(Fault(s.fault), int(s.fault_va))
+        elif s.stop_reason == Stop.SITE:
+            self._execute_special()
+        elif s.stop_reason == Stop.NONE and s.icount < s.limit:
+            raise AssertionError(f"Unicorn stopped at pc {self.env.pc:#x} for no reason we know")
+
+    def _take(self, code: int, tval: int, *, is_interrupt: bool = False) -> None:
+        icount, env = int(self._shared.icount), self.env
+        if not is_interrupt:
+            if self.first_trap is None or self.first_trap.icount != icount:
+                self._traps_in_place = 0
+                self.first_trap = TrapRecord(code, int(env.pc), tval & self.xlen_mask, int(env.priv), icount)
+            self._traps_in_place += 1
+        traps.enter_trap(env, self.xlen, code, tval, is_interrupt=is_interrupt)
+
+    # ---- exceptions that Unicorn leaves to us
+
+    def exception(self, cause: int) -> None:
+        """Unicorn met an exception: PC is 4 past the instruction, whatever its size."""
+        self._exception = cause
+        self._shared.stop_reason = Stop.EXCEPTION
+        self.env.pc = (self.env.pc - 4) & self.xlen_mask
+        self._engine.stop()
+
+    def _raise_unicorn_exception(self, cause: int) -> None:
+        insn = self._mmu.fetch(self.env.pc) or 0
+        if cause == Cause.ILLEGAL_INSTRUCTION:
+            self._take(Cause.ILLEGAL_INSTRUCTION, insn)
+            return
+        access = memory_access(insn, self.xlen)
+        if cause in (Cause.LOAD_MISALIGNED, Cause.STORE_MISALIGNED) and access is not None:
+            is_store = access.is_store
+            self._take(Cause.STORE_MISALIGNED if is_store else Cause.LOAD_MISALIGNED, self._address_of(access))
+            return
+        raise AssertionError(f"Unicorn raised exception {cause} at pc {self.env.pc:#x}")
+
+    def _address_of(self, access: MemoryAccess) -> int:
+        return int(self.env.x[access.rs1] + access.imm) & self.xlen_mask
+
+    def _data_fault(self, kind: Fault, page_va: int | None) -> None:
+        """A load or store faulted: ``page_va`` is the page that did, None if the access itself tells."""
+        access = self._access_under_way()
+        assert access is not None, f"no memory access at pc {self.env.pc:#x}"
+        tval = self._address_of(access)
+        if page_va is not None and tval >> PAGE_BITS != page_va >> PAGE_BITS:
+            tval = page_va  # the access began in the page before
+        if kind == Fault.PAGE:
+            self._take(Cause.STORE_PAGE_FAULT if access.is_store else Cause.LOAD_PAGE_FAULT, tval)
+        else:
+            self._take(Cause.STORE_ACCESS if access.is_store else Cause.LOAD_ACCESS, tval)
+
+    def _run_to_crossing(self) -> None:
+        """Run exactly up to the instruction that crosses into the page which is not plainly there."""
+        s = self._shared
+        crossing_pc = (int(s.fault_va) & ~(PAGE_SIZE - 1) & self.xlen_mask) - 2
+        start_pa = self._mmu.translate(self.env.pc, Access.FETCH, int(self.env.priv), quiet=True).pa
+        s.fault = s.stop_reason = 0
+        self._engine.run(crossing_pc)
+        start = (start_pa & ~(PAGE_SIZE - 1)) - s.ram_base
+        if 0 <= start < s.ram_size:  # the blocks made now end at crossing_pc for no reason of the guest's
+            self._engine.invalidate_code(start, PAGE_SIZE)
+        else:
+            self._engine.flush_blocks()
+        stopped = self._exception is not None or self._access_fault or s.stop_reason
+        if stopped or self.env.pc != crossing_pc:
+            self._after_run()
+
+    # ---- instructions that are ours
+
+    def _execute_special(self) -> None:
+        s, env = self._shared, self.env
+        insn = self._mmu.fetch(env.pc)
+        if insn is None or not self._may_execute(2 if insn & 3 != 3 else 4):
+            self._take(Cause.FETCH_ACCESS, env.pc)
+        elif not is_special(insn):
+            s.step_over = env.pc
+        elif insn == _ECALL:
+            self._take(Cause.ECALL_FROM_U + env.priv, 0)
+        elif insn in _EBREAKS:
+            self._take(Cause.BREAKPOINT, env.pc)
+        elif insn == _WFI:
+            if env.priv == 0 or (env.priv == 1 and env.mstatus & _MSTATUS_TW):
+                self._take(Cause.ILLEGAL_INSTRUCTION, insn)
+            else:
+                self._retire_special()
+                self.waiting = True
+        else:
+            try:
+                csr.execute(self, insn)
+            except csr.IllegalInstruction:
+                self._take(Cause.ILLEGAL_INSTRUCTION, insn)
+            else:
+                self._retire_special()
+
+    def _retire_special(self) -> None:
+        self.env.pc = (self.env.pc + 4) & self.xlen_mask
+        self._shared.icount += 1
+        self._shared.step_over = NOWHERE
+
+    def _may_execute(self, size: int) -> bool:
+        if not self._mmu.in_mixed_page(self.env.pc):
+            return True
+        mode = int(self.env.priv)
+        pa = self._mmu.translate(self.env.pc, Access.FETCH, mode, quiet=True).pa
+        return self._mmu.pmp_allows(pa, size, mode) & (Prot.X | Prot.MIXED) == Prot.X
+
+    # ---- accesses outside plain RAM
+
+    def io_read(self, address: int, size: int) -> int:
+        self._in_flight = 1
+        try:
+            return 0 if self._access_fault else self._bus.read(address, size)
+        except AccessFault:
+            self._refuse_access()
+            return 0
+        finally:
+            self._in_flight = 0
+
+    def io_write(self, address: int, size: int, value: int) -> None:
+        self._in_flight = 1
+        try:
+            if not self._access_fault:
+                self._bus.write(address, size, value)
+        except AccessFault:
+            self._refuse_access()
+        finally:
+            self._in_flight = 0
+
+    def _refuse_access(self) -> None:
+        """Leave the access undone: Unicorn stays on the instruction, its register unwritten."""
+        self._access_fault = True
+        self._shared.stop_reason = Stop.EXCEPTION
+        self._engine.stop()
+
+    def slow_read(self, offset: int, size: int) -> int:
+        if self._access_fault or not self._pmp_allows_access(offset, size, Prot.R):
+            self._refuse_access()
+            return 0
+        return int.from_bytes(self.memory.ram[offset : offset + size], "little")
+
+    def slow_write(self, offset: int, size: int, value: int) -> None:
+        if self._access_fault or not self._pmp_allows_access(offset, size, Prot.W):
+            self._refuse_access()
+            return
+        address = self.memory.ram_base + offset
+        self.write_physical(address, (value & ((1 << 8 * size) - 1)).to_bytes(size, "little"))
+        access = self._access_under_way()
+        whole = size if access is None or self._address_of(access) % access.size else access.size
+        if self._on_slow_write is not None and (address + size) % whole == 0:  # the last piece of the store
+            self._in_flight = 1
+            try:
+                self._on_slow_write(address + size - whole, whole)
+            finally:
+                self._in_flight = 0
+
+    def _access_under_way(self) -> MemoryAccess | None:
+        return memory_access(self._mmu.fetch(self.env.pc) or 0, self.xlen)
+
+    def _pmp_allows_access(self, offset: int, size: int, wanted: Prot) -> bool:
+        """Whether PMP allows the access under way, of which ``[offset, offset + size)`` is a piece."""
+        low, access = self.memory.ram_base + offset, self._access_under_way()
+        if access is not None:
+            if access.is_atomic and access.is_store:
+                wanted |= Prot.R | Prot.W
+            if self._address_of(access) % access.size == 0:  # aligned: matches an entry as a whole or not at all
+                low, size = low & ~(access.size - 1), access.size
+        allowed = self._mmu.pmp_allows(low, size, self._mmu.data_mode())
+        return not allowed & Prot.MIXED and allowed & wanted == wanted
+
+    # ---- interrupts
+
+    def set_line(self, interrupt: Interrupt, level: bool) -> None:
+        """Set the level of an interrupt line into the hart."""
+        bit = 1 << interrupt
+        self._lines = self._lines | bit if level else self._lines & ~bit
+        self._publish_mip()
+
+    def set_soft_mip(self, bits: int) -> None:
+        """Set the pending bits that software owns (SSIP, STIP, SEIP)."""
+        self.soft_mip = bits
+        self._publish_mip()
+
+    def _publish_mip(self) -> None:
+        s = self._shared
+        s.mip = self.mip
+        s.fast_limit = 0 if s.mip or s.resync else s.limit
+
+    def pmp_changed(self) -> None:
+        """Forget what the old PMP entries allowed, and which instructions they made special."""
+        self._engine.flush_blocks()
+        self._engine.flush_tlb()
+
+    def flush_tlb(self) -> None:
+        self._engine.flush_tlb()
+
+    # ---- memory, for everybody but the guest
+
+    def read_physical(self, address: int, size: int) -> bytes:
+        """Bytes of RAM or ROM.
+
+        Raises:
+            AccessFault: some of it is neither.
+        """
+        data = self.memory.peek(address, size)
+        if data is None:
+            raise AccessFault(address)
+        return data
+
+    def write_physical(self, address: int, data: bytes) -> None:
+        """Write RAM: the one way in for loader, devices, debugger and restore.
+
+        Drops the translated code and the address translations that came from the old bytes.
+
+        Raises:
+            AccessFault: some of it is not RAM.
+        """
+        offset, memory, s = address - self.memory.ram_base, self.memory, self._shared
+        if not 0 <= offset <= memory.ram_size - len(data):
+            raise AccessFault(address)
+        memory.ram[offset : offset + len(data)] = data
+        end, resync = offset + len(data), False
+        for page in range(offset >> PAGE_BITS, (end - 1 >> PAGE_BITS) + 1 if data else 0):
+            flags = memory.page_flags[page]
+            memory.page_flags[page] |= PageFlag.DIRTY
+            start = max(offset, page << PAGE_BITS)
+            size = min(end, page + 1 << PAGE_BITS) - start
+            if flags & PageFlag.CODE and memory.holds_code(start, size):
+                self._engine.invalidate_code(start, size)
+                resync = True
+            if flags & PageFlag.TABLE:
+                self._engine.flush_tlb()
+                resync = True
+        if resync:
+            s.resync, s.fast_limit = 1, 0
+
+    def translate(self, va: int) -> int | None:
+        """The physical address of ``va`` as loads see it now, for debuggers; None where there is none."""
+        t = self._mmu.translate(va, Access.READ, self._mmu.data_mode(), quiet=True, ignore_accessed=True)
+        return t.pa if t.fault == Fault.NONE else None
+
+    def read_virtual(self, va: int, size: int) -> bytes | None:
+        """``size`` bytes at ``va`` as the guest sees them now, or None where some are not there."""
+        data = b""
+        while len(data) < size:
+            at = va + len(data) & self.xlen_mask
+            pa = self.translate(at)
+            piece = None
+            if pa is not None:
+                piece = self.memory.peek(pa, min(size - len(data), PAGE_SIZE - at % PAGE_SIZE))
+            if piece is None:
+                return None
+            data += piece
+        return data
+
+    def map_io(self, base: int, size: int) -> None:
+        """Let loads and stores to ``[base, base + size)`` reach the bus."""
+        assert base >= 0 and base + size <= IO_SIZE
+        for page in range(base >> PAGE_BITS, (base + size - 1 >> PAGE_BITS) + 1):
+            self.memory.io_pages[page] = 1
+
+    def watch_stores(self, address: int, on_store: Callable[[int, int], None]) -> None:
+        """Call ``on_store(physical address, size)`` after each store to the page of RAM at ``address``.
+
+        A store of 8 bytes comes as two of 4, low half first.
+        """
+        self._on_slow_write = on_store
+        self.memory.page_flags[address - self.memory.ram_base >> PAGE_BITS] |= PageFlag.SLOW
+        self._engine.flush_tlb()

@@ -1,0 +1,205 @@
+"""Where Unicorn keeps a RISC-V hart's state, and the check that it really is there.
+
+Unicorn's interface reads some registers as noise below their privilege and drops the reservation when
+others are written. So the hart works on the CPU state in place. Its layout is private to Unicorn: it is
+pinned to one version, and every offset used is tried with known values before the first instruction.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import unicorn
+from unicorn import riscv_const as uc_reg
+
+from minstret.emu.errors import HostError
+
+UNICORN_VERSION = "2.1.4"
+
+# uc_struct.cpu and CPUState.env_ptr, in bytes, for 64-bit hosts.
+_CPU_IN_ENGINE = 0x1B8
+_ENV_IN_CPU = 0x128
+
+_MIN_POINTER = 0x1000
+
+# Offsets within CPURISCVState. Words have XLEN bits; f registers 64; fflags is softfloat's byte.
+_OFFSETS_RV64 = {
+    "x": 0x000, "f": 0x100, "pc": 0x200, "load_res": 0x208, "load_val": 0x210, "frm": 0x218,
+    "badaddr": 0x220, "priv": 0x250, "mstatus": 0x270, "mie": 0x288, "mideleg": 0x290, "satp": 0x2A0,
+    "stval": 0x2A8, "mtval": 0x2B0, "medeleg": 0x2B8, "stvec": 0x2C0, "sepc": 0x2C8, "scause": 0x2D0,
+    "mtvec": 0x2D8, "mepc": 0x2E0, "mcause": 0x2E8, "scounteren": 0x3B8, "mcounteren": 0x3C0,
+    "sscratch": 0x3C8, "mscratch": 0x3D0, "softfloat_flags": 0x603,
+}  # fmt: skip
+_OFFSETS_RV32 = {
+    "x": 0x000, "f": 0x080, "pc": 0x180, "load_res": 0x184, "load_val": 0x188, "frm": 0x18C,
+    "badaddr": 0x190, "priv": 0x1A8, "mstatus": 0x1B8, "mie": 0x1C8, "mideleg": 0x1CC, "satp": 0x1D4,
+    "stval": 0x1D8, "mtval": 0x1DC, "medeleg": 0x1E0, "stvec": 0x1E4, "sepc": 0x1E8, "scause": 0x1EC,
+    "mtvec": 0x1F0, "mepc": 0x1F4, "mcause": 0x1F8, "scounteren": 0x270, "mcounteren": 0x274,
+    "sscratch": 0x278, "mscratch": 0x27C, "softfloat_flags": 0x3AB,
+}  # fmt: skip
+_OFFSETS = {64: _OFFSETS_RV64, 32: _OFFSETS_RV32}
+
+# Registers that Unicorn's own interface can write: (our name, its number, a value the register keeps).
+_PROBES = (
+    ("frm", uc_reg.UC_RISCV_REG_FRM, 0x2),
+    ("mie", uc_reg.UC_RISCV_REG_MIE, 0x2AA),
+    ("mideleg", uc_reg.UC_RISCV_REG_MIDELEG, 0x222),
+    ("satp", uc_reg.UC_RISCV_REG_SATP, 0x15A5A5),
+    ("stval", uc_reg.UC_RISCV_REG_STVAL, 0x5A5A5A01),
+    ("mtval", uc_reg.UC_RISCV_REG_MTVAL, 0x5A5A5A02),
+    ("medeleg", uc_reg.UC_RISCV_REG_MEDELEG, 0x10D),
+    ("stvec", uc_reg.UC_RISCV_REG_STVEC, 0x5A5A5A00),
+    ("sepc", uc_reg.UC_RISCV_REG_SEPC, 0x5A5A5A04),
+    ("scause", uc_reg.UC_RISCV_REG_SCAUSE, 0x5A),
+    ("mtvec", uc_reg.UC_RISCV_REG_MTVEC, 0x5A5A5B00),
+    ("mepc", uc_reg.UC_RISCV_REG_MEPC, 0x5A5A5A08),
+    ("mcause", uc_reg.UC_RISCV_REG_MCAUSE, 0x5B),
+    ("scounteren", uc_reg.UC_RISCV_REG_SCOUNTEREN, 0x5),
+    ("mcounteren", uc_reg.UC_RISCV_REG_MCOUNTEREN, 0x6),
+    ("sscratch", uc_reg.UC_RISCV_REG_SSCRATCH, 0x5A5A5A09),
+    ("mscratch", uc_reg.UC_RISCV_REG_MSCRATCH, 0x5A5A5A0A),
+    ("pc", uc_reg.UC_RISCV_REG_PC, 0x5A5A5A10),
+)
+
+
+def offsets(xlen: int) -> dict[str, int]:
+    """Byte offsets of the fields of Unicorn's CPU state for ``xlen`` (32 or 64)."""
+    return _OFFSETS[xlen]
+
+
+def _env_type(xlen: int) -> type[ctypes.Structure]:
+    word = ctypes.c_uint64 if xlen == 64 else ctypes.c_uint32
+    fields: list[tuple[str, Any]] = []
+    at = 0
+    for name, offset in sorted(_OFFSETS[xlen].items(), key=lambda item: item[1]):
+        if offset > at:
+            fields.append((f"_gap_{at:x}", ctypes.c_uint8 * (offset - at)))
+        kind: Any = {"x": word * 32, "f": ctypes.c_uint64 * 32, "softfloat_flags": ctypes.c_uint8}.get(name, word)
+        fields.append((name, kind))
+        at = offset + ctypes.sizeof(kind)
+    return type(f"Env{xlen}", (ctypes.Structure,), {"_pack_": 1, "_layout_": "ms", "_fields_": fields})
+
+
+ENV_TYPES = {xlen: _env_type(xlen) for xlen in _OFFSETS}
+
+
+@dataclass(frozen=True, slots=True)
+class LiveState:
+    """The hart's state inside one Unicorn engine."""
+
+    address: int
+    env: Any  # an instance of ENV_TYPES[xlen]
+
+
+def engine_address(uc: unicorn.Uc) -> int:
+    """The address of Unicorn's engine, as its C interface takes it."""
+    return ctypes.cast(uc._uch, ctypes.c_void_p).value or 0
+
+
+class _OwnMemory:
+    """Reads our own process's memory without crashing on an address that is not mapped."""
+
+    def __init__(self) -> None:
+        try:
+            self._file = os.open("/proc/self/mem", os.O_RDONLY)
+        except OSError:
+            self._file = -1
+
+    def read(self, address: int, size: int) -> bytes | None:
+        if self._file < 0:  # not Linux: the version pin has to do
+            return ctypes.string_at(address, size)
+        try:
+            data = os.pread(self._file, size, address)
+        except (OSError, OverflowError):
+            return None
+        return data if len(data) == size else None
+
+    def pointer(self, address: int) -> int:
+        data = self.read(address, 8)
+        value = int.from_bytes(data, "little") if data else 0
+        return value if value >= _MIN_POINTER and value % 8 == 0 else 0
+
+    def close(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+
+
+def _refuse(what: str) -> HostError:
+    return HostError(
+        f"this Unicorn ({unicorn.__version__}) does not keep a RISC-V hart's state where expected ({what});"
+        f" minstret needs unicorn=={UNICORN_VERSION} as built for PyPI: pip install unicorn=={UNICORN_VERSION}"
+    )
+
+
+def find_live_state(uc: unicorn.Uc, xlen: int) -> LiveState:
+    """Find the hart's state inside ``uc``, and prove with known values that it is what we think.
+
+    Leaves the registers it tried as they were.
+
+    Raises:
+        HostError: another version of Unicorn, or a build with another layout.
+    """
+    if unicorn.__version__ != UNICORN_VERSION:
+        raise _refuse("wrong version")
+    if ctypes.sizeof(ctypes.c_void_p) != 8 or mmap.PAGESIZE < 4096:
+        raise HostError("minstret needs a 64-bit Python")
+    uc.reg_write(uc_reg.UC_RISCV_REG_X1, 0)  # the engine makes its CPU with the first call
+    memory = _OwnMemory()
+    try:
+        cpu = memory.pointer(engine_address(uc) + _CPU_IN_ENGINE)
+        address = memory.pointer(cpu + _ENV_IN_CPU) if cpu else 0
+        kind = ENV_TYPES[xlen]
+        if not address or memory.read(address, ctypes.sizeof(kind)) is None:
+            raise _refuse("CPU pointer")
+    finally:
+        memory.close()
+    env = kind.from_address(address)
+    _check(uc, env)
+    return LiveState(address, env)
+
+
+def _check(uc: unicorn.Uc, env: Any) -> None:
+    before = bytes(env)
+    uc.reg_write(uc_reg.UC_RISCV_REG_MSTATUS, 0x6000)  # FS on: fflags and f registers are writable
+    if env.mstatus & 0x6000 != 0x6000:
+        raise _refuse("mstatus")
+    for name, number, value in _PROBES:
+        uc.reg_write(number, value)
+        if getattr(env, name) != value:
+            raise _refuse(name)
+        setattr(env, name, 0)
+        if uc.reg_read(number) != 0:
+            raise _refuse(f"{name}, written in place")
+    for index in (1, 31):
+        uc.reg_write(uc_reg.UC_RISCV_REG_X0 + index, 0x600D0000 + index)
+        uc.reg_write(uc_reg.UC_RISCV_REG_F0 + index, 0x600DF000 + index)
+        if env.x[index] != 0x600D0000 + index or env.f[index] != 0x600DF000 + index:
+            raise _refuse("registers")
+    for riscv_bits in range(32):
+        uc.reg_write(uc_reg.UC_RISCV_REG_FFLAGS, riscv_bits)
+        if fflags_from_softfloat(env.softfloat_flags) != riscv_bits:
+            raise _refuse("fflags")
+    if env.priv != 3:
+        raise _refuse("priv")
+    env.priv = 1
+    if uc.reg_read(uc_reg.UC_RISCV_REG_PRIV) != 1:
+        raise _refuse("priv, written in place")
+    ctypes.memmove(ctypes.addressof(env), before, len(before))
+
+
+# RISC-V fflags bit -> softfloat's: NX inexact, UF underflow, OF overflow, DZ divbyzero, NV invalid.
+_SOFTFLOAT_BITS = (32, 16, 8, 4, 1)
+
+
+def fflags_from_softfloat(flags: int) -> int:
+    """RISC-V's fflags from softfloat's exception byte."""
+    return sum(1 << bit for bit, mask in enumerate(_SOFTFLOAT_BITS) if flags & mask)
+
+
+def softfloat_from_fflags(fflags: int) -> int:
+    """Softfloat's exception byte from RISC-V's fflags."""
+    return sum(mask for bit, mask in enumerate(_SOFTFLOAT_BITS) if fflags >> bit & 1)

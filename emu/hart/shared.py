@@ -1,0 +1,87 @@
+"""What the hart and its callbacks share: one C structure, field by field that of ``_callbacks.c``."""
+
+from __future__ import annotations
+
+import ctypes
+from enum import IntEnum, IntFlag
+
+PAGE_BITS = 12
+PAGE_SIZE = 1 << PAGE_BITS
+PMP_ENTRIES = 16
+SITE_BITS = 16
+SITE_MASK = (1 << SITE_BITS) - 1
+DEMOTE_AFTER_WRITES = 256
+NOWHERE = (1 << 64) - 1
+
+
+class Prot(IntFlag):
+    """Rights to memory, Unicorn's numbers; MIXED where they differ within the piece asked for."""
+
+    R = 1
+    W = 2
+    X = 4
+    MIXED = 8
+
+
+class Access(IntEnum):
+    """What a TLB fill is for, Unicorn's numbers."""
+
+    READ = 16
+    WRITE = 17
+    FETCH = 18
+
+
+class Fault(IntEnum):
+    """Why a TLB fill failed."""
+
+    NONE = 0
+    PAGE = 1
+    ACCESS = 2
+    CROSSING = 3  # translation of a block ran into a page that is not plainly there
+
+
+class Stop(IntEnum):
+    """Why a callback ended the run of translated code."""
+
+    NONE = 0
+    LIMIT = 1
+    INTERRUPT = 2
+    SITE = 3
+    RESYNC = 4
+    FAULT = 5
+    EXCEPTION = 6
+
+
+class PageFlag(IntFlag):
+    """What a page of guest RAM is used for."""
+
+    CODE = 1  # holds translated instructions
+    TABLE = 2  # holds page table entries that were used
+    SLOW = 4  # stores are looked at one by one in Python
+    DIRTY = 8  # written since the flag was last cleared
+
+
+_u64 = ctypes.c_uint64
+_pointer = ctypes.c_void_p
+
+
+class Shared(ctypes.Structure):
+    """See ``struct shared`` in _callbacks.c. Counts are instructions, sizes bytes."""
+
+    _fields_ = (
+        ("icount", _u64), ("limit", _u64), ("fast_limit", _u64), ("mip", _u64),
+        ("stop_reason", _u64), ("resync", _u64), ("step_over", _u64), ("in_system_view", _u64),
+        ("fault", _u64), ("fault_va", _u64), ("fault_type", _u64),
+        ("emu_stop", _pointer), ("ctl", _pointer), ("env", _pointer),
+        ("xlen_bytes", _u64), ("off_pc", _u64), ("off_priv", _u64), ("off_mstatus", _u64),
+        ("off_mie", _u64), ("off_mideleg", _u64), ("off_satp", _u64),
+        ("ram", _pointer), ("ram_base", _u64), ("ram_size", _u64),
+        ("rom", _pointer), ("rom_base", _u64), ("rom_size", _u64), ("rom_window", _u64),
+        ("watch_window", _u64), ("slow_window", _u64), ("io_size", _u64),
+        ("io_pages", _pointer), ("page_flags", _pointer), ("code_bits", _pointer), ("sites", _pointer),
+        ("write_generation", _pointer), ("write_count", _pointer), ("generation", _u64),
+        ("pmp_locked", _u64), ("pmp_count", _u64), ("pmp_low", _u64 * PMP_ENTRIES),
+        ("pmp_high", _u64 * PMP_ENTRIES), ("pmp_cfg", _u64 * PMP_ENTRIES),
+        ("fills", _u64), ("flushes", _u64), ("edges", _u64), ("watched_writes", _u64),
+        ("invalidations", _u64),
+    )  # fmt: skip

@@ -1,0 +1,108 @@
+"""The host: real clocks, the terminal, signals. The only file that may look at them.
+
+What comes from here reaches the guest through the door alone.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import select
+import signal
+import sys
+import termios
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from minstret.emu.ingress import Event
+from minstret.emu.machine import STOP_TARGET, StopReason
+
+_READ_MAX = 4096
+
+
+def realtime_ns() -> int:
+    """Monotonic host time."""
+    return time.monotonic_ns()
+
+
+def wall_ns() -> int:
+    """Wall-clock time since 1970."""
+    return time.time_ns()
+
+
+def user_ns() -> int:
+    """CPU time this process has spent in user mode."""
+    return int(resource.getrusage(resource.RUSAGE_SELF).ru_utime * 1_000_000_000)
+
+
+class HostSource:
+    """Keyboard input for the console, Ctrl-C, and the time limit."""
+
+    def __init__(self, *, console_target: str | None, timeout_ns: int | None = None) -> None:
+        """Listen to standard input (if ``console_target`` names where it goes) and to the clock.
+
+        Args:
+            console_target: The door's target for typed bytes; None leaves standard input alone.
+            timeout_ns: Ask the machine to stop after so much host time.
+        """
+        self._console_target = console_target
+        self._deadline_ns = None if timeout_ns is None else realtime_ns() + timeout_ns
+        self._interrupted = False
+        self._fd = sys.stdin.fileno() if console_target is not None else -1
+
+    def poll(self) -> Iterable[Event]:
+        events = []
+        if self._interrupted:
+            self._interrupted = False
+            events.append(_stop(StopReason.INTERRUPTED))
+        if self._deadline_ns is not None and realtime_ns() >= self._deadline_ns:
+            self._deadline_ns = None
+            events.append(_stop(StopReason.TIMEOUT))
+        if self._fd >= 0 and select.select([self._fd], [], [], 0)[0]:
+            data = os.read(self._fd, _READ_MAX)
+            if data:
+                events.append(Event(self._console_target or "", data))
+            else:
+                self._fd = -1
+        return events
+
+    def wait(self, timeout_ns: int | None) -> int:
+        start_ns = realtime_ns()
+        limits_ns = [limit for limit in (timeout_ns, self._until_deadline_ns()) if limit is not None]
+        files = [self._fd] if self._fd >= 0 else []
+        if not self._interrupted:
+            select.select(files, [], [], min(limits_ns) / 1e9 if limits_ns else None)
+        return realtime_ns() - start_ns
+
+    def _until_deadline_ns(self) -> int | None:
+        return None if self._deadline_ns is None else max(0, self._deadline_ns - realtime_ns())
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Ctrl-C becomes an event, and a terminal hands over every key at once, without echo."""
+
+        def on_interrupt(number: int, frame: FrameType | None) -> None:
+            if self._interrupted:  # a second one: the machine did not listen
+                raise KeyboardInterrupt
+            self._interrupted = True
+
+        previous = signal.signal(signal.SIGINT, on_interrupt)
+        saved = None
+        if self._fd >= 0 and os.isatty(self._fd):
+            saved = termios.tcgetattr(self._fd)
+            raw = termios.tcgetattr(self._fd)
+            raw[0] &= ~termios.ICRNL
+            raw[3] &= ~(termios.ICANON | termios.ECHO)
+            termios.tcsetattr(self._fd, termios.TCSANOW, raw)
+        try:
+            yield
+        finally:
+            if saved is not None:
+                termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, saved)
+            signal.signal(signal.SIGINT, previous)
+
+
+def _stop(reason: StopReason) -> Event:
+    return Event(STOP_TARGET, reason.value.encode())

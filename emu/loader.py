@@ -1,0 +1,142 @@
+"""Firmware files: ELF executables and raw binaries, as segments to put into memory."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
+
+from minstret.emu.errors import ConfigError
+
+_ELF_MAGIC = b"\x7fELF"
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Bytes at a physical address; ``size`` beyond the data is zeros."""
+
+    address: int
+    data: bytes
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Symbol:
+    """A name for ``[address, address + size)``."""
+
+    address: int
+    size: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolTable:
+    """Symbols by address."""
+
+    symbols: tuple[Symbol, ...] = ()
+    addresses: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, symbols: list[Symbol]) -> SymbolTable:
+        ordered = sorted(symbols, key=lambda s: (s.address, s.size, s.name))
+        return cls(tuple(ordered), tuple(s.address for s in ordered))
+
+    def describe(self, address: int) -> str:
+        """``name+0x12`` for an address within a known function or object, else ````."""
+        index = bisect_right(self.addresses, address) - 1
+        while index >= 0 and self.symbols[index].address == self.symbols[max(index - 1, 0)].address and index:
+            if self.symbols[index].size:
+                break
+            index -= 1
+        if index < 0:
+            return ""
+        symbol = self.symbols[index]
+        distance = address - symbol.address
+        if symbol.size and distance >= symbol.size:
+            return ""
+        return symbol.name + (f"+{distance:#x}" if distance else "")
+
+    def find(self, name: str) -> Symbol | None:
+        return next((symbol for symbol in self.symbols if symbol.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Firmware:
+    """What to load and where to start. ``xlen`` is None where the file doesn't tell."""
+
+    name: str
+    xlen: int | None
+    entry: int
+    segments: tuple[Segment, ...]
+    symbols: SymbolTable = field(default_factory=SymbolTable)
+    tohost: int | None = None
+
+
+def load_firmware(path: str | Path, raw_base: int) -> Firmware:
+    """Read an ELF executable, or take any other file as a raw binary for ``raw_base``.
+
+    Raises:
+        ConfigError: no such file, not a RISC-V executable, or a damaged ELF file.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except IsADirectoryError:
+        raise ConfigError(f"{path}: is a folder; give an ELF file or a raw binary") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}") from None
+    if not data:
+        raise ConfigError(f"{path}: the file is empty")
+    if not data.startswith(_ELF_MAGIC):
+        return Firmware(str(path), None, raw_base, (Segment(raw_base, data, len(data)),))
+    try:
+        return _load_elf(str(path), data)
+    except (ELFError, ValueError, KeyError, IndexError, AttributeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: a damaged ELF file: {error}") from None
+
+
+def _load_elf(name: str, data: bytes) -> Firmware:
+    elf = ELFFile(BytesIO(data))
+    if elf["e_machine"] != "EM_RISCV":
+        raise ConfigError(f"{name}: not for RISC-V but for {elf.get_machine_arch()}")
+    if elf["e_type"] not in ("ET_EXEC", "ET_DYN"):
+        raise ConfigError(f"{name}: not an executable ({elf['e_type']}): link it first")
+    if not elf.little_endian:
+        raise ConfigError(f"{name}: big-endian; minstret is little-endian")
+    segments = []
+    for header in elf.iter_segments("PT_LOAD"):
+        if header["p_memsz"]:
+            content = header.data()
+            if len(content) != header["p_filesz"]:
+                raise ConfigError(f"{name}: a damaged ELF file: the segment at {header['p_paddr']:#x} is cut short")
+            segments.append(Segment(header["p_paddr"], content, header["p_memsz"]))
+    if not segments:
+        raise ConfigError(f"{name}: nothing to load in it (no PT_LOAD segment)")
+    symbols = _symbols(elf)
+    tohost = symbols.find("tohost")
+    entry = _physical_entry(elf)
+    return Firmware(name, elf.elfclass, entry, tuple(segments), symbols, tohost.address if tohost else None)
+
+
+def _physical_entry(elf: ELFFile) -> int:
+    entry: int = elf["e_entry"]
+    for header in elf.iter_segments("PT_LOAD"):
+        if header["p_vaddr"] <= entry < header["p_vaddr"] + header["p_memsz"]:
+            return int(entry - header["p_vaddr"] + header["p_paddr"])
+    return entry
+
+
+def _symbols(elf: ELFFile) -> SymbolTable:
+    found = []
+    for section in elf.iter_sections():
+        if isinstance(section, SymbolTableSection):
+            for symbol in section.iter_symbols():
+                kind, defined = symbol["st_info"]["type"], symbol["st_shndx"] != "SHN_UNDEF"
+                if symbol.name and defined and kind in ("STT_FUNC", "STT_OBJECT", "STT_NOTYPE"):
+                    if not symbol.name.startswith(("$", ".L")):  # mapping symbols and local labels
+                        found.append(Symbol(symbol["st_value"], symbol["st_size"], symbol.name))
+    return SymbolTable.of(found)

@@ -1,0 +1,293 @@
+"""The machine: one hart, its clocks, timers and devices, and the loop that runs them.
+
+One turn: admit what came through the door, run expired timers, execute up to the next point at which
+something must happen, and while the hart waits skip to that point. Where a turn ends is never visible to
+the guest.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from minstret.emu.bus import DeviceBus
+from minstret.emu.clock import ClockType, HostClock, VirtualClock, VirtualClockState, VirtualRtClock
+from minstret.emu.hart.engine import IO_SIZE
+from minstret.emu.hart.hart import Hart, HartState, HartStop
+from minstret.emu.hart.memory import GuestMemory
+from minstret.emu.hart.shared import PAGE_SIZE
+from minstret.emu.hart.traps import TrapRecord
+from minstret.emu.ingress import Door, LiveDoor
+from minstret.emu.irq import IrqLine
+from minstret.emu.state import canonical_bytes
+from minstret.emu.timers import TimerGroup, TimerListState
+
+SLICE_INSNS_MAX = 1_000_000
+"""Default bound on one slice, so that the host gets a word in."""
+
+STOP_TARGET = "machine.stop"
+"""The door's target for reasons to end a run: ``timeout``, ``interrupted``."""
+
+
+UNLIMITED_INSNS = 1 << 62
+
+
+class StopReason(Enum):
+    """Why a run ended."""
+
+    REACHED = "reached"
+    FINISHED = "finished"
+    WAITS_FOREVER = "waits-forever"
+    TRAP_LOOP = "trap-loop"
+    MAX_INSNS = "max-insns"
+    TIMEOUT = "timeout"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended. ``exit_code`` is the guest's, None unless it finished."""
+
+    reason: StopReason
+    exit_code: int | None = None
+    first_trap: TrapRecord | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a run is; icount alone stands still while the hart waits."""
+
+    icount: int
+    virtual_ns: int
+
+
+@dataclass(slots=True)
+class MachineState:
+    """Everything guest-side but RAM. Devices and lines by name."""
+
+    hart: HartState
+    clock: VirtualClockState
+    timers: TimerListState
+    devices: dict[str, Any]
+    lines: dict[str, bool]
+    exit_code: int | None
+    reset_requested: bool
+
+
+@dataclass(slots=True)
+class MachineConfig:
+    """What a machine is made of. Sizes in bytes, times in ns."""
+
+    xlen: int = 64
+    ram_base: int = 0x8000_0000
+    ram_size: int = 128 << 20
+    rom_base: int = 0x1000
+    rom_size: int = 0x4000
+    icount_shift: int = 1
+    sleep: bool = False
+    slice_insns_max: int | None = SLICE_INSNS_MAX
+    python_callbacks: bool = False
+
+
+class Machine:
+    """A hart with memory, clocks and a bus; a board adds the devices."""
+
+    def __init__(
+        self,
+        config: MachineConfig,
+        *,
+        door: Door | None = None,
+        realtime_ns: Callable[[], int] = lambda: 0,
+        host_ns: Callable[[], int] = lambda: 0,
+    ) -> None:
+        """Make a machine without devices.
+
+        Args:
+            config: What it is made of.
+            door: What the host decides comes through here; none without it.
+            realtime_ns: The REALTIME clock.
+            host_ns: The HOST clock (wall time since 1970).
+        """
+        self.config = config
+        self.door: Door = LiveDoor() if door is None else door
+        self.bus = DeviceBus()
+        self.memory = GuestMemory(config.ram_base, config.ram_size, config.rom_base, config.rom_size, io_size=IO_SIZE)
+        self.clock = VirtualClock(lambda: self.hart.icount, config.icount_shift)
+        self.realtime = VirtualRtClock(self.clock)
+        self.timers = TimerGroup(
+            [
+                HostClock(ClockType.REALTIME, realtime_ns),
+                self.clock,
+                HostClock(ClockType.HOST, host_ns),
+                self.realtime,
+            ]
+        )
+        self.read_time: Callable[[], int] = lambda: 0
+        self.hart = Hart(
+            config.xlen,
+            self.memory,
+            self.bus,
+            time=lambda: self.read_time(),
+            cycles=lambda: self.clock.now_ns() >> config.icount_shift,
+            python_callbacks=config.python_callbacks,
+        )
+        self.virtual_timers = self.timers[ClockType.VIRTUAL]
+        self.virtual_timers.on_earlier = self.hart.end_slice
+        self.lines: dict[str, IrqLine] = {}
+        self.on_reset: Callable[[], None] = lambda: None
+        self.exit_code: int | None = None
+        self._reset_requested = False
+        self._stop_requested: StopReason | None = None
+        self._reached = False
+        self.door.connect(STOP_TARGET, self._on_stop_event)
+
+    # ---- what devices and the board may ask for
+
+    def request_exit(self, code: int) -> None:
+        """End the run after this instruction, with the guest's exit code."""
+        if self.exit_code is None:
+            self.exit_code = code
+        self.hart.end_slice()
+
+    def request_reset(self) -> None:
+        """Reset the board after this instruction."""
+        self._reset_requested = True
+        self.hart.end_slice()
+
+    def reach(self) -> None:
+        """End ``run`` after this instruction: what was waited for is here."""
+        self._reached = True
+        self.hart.end_slice()
+
+    def add_line(self, line: IrqLine) -> IrqLine:
+        """Make ``line`` part of the machine's state."""
+        assert line.name not in self.lines
+        self.lines[line.name] = line
+        return line
+
+    def _on_stop_event(self, data: bytes) -> int:
+        self._stop_requested = StopReason(data.decode())
+        return len(data)
+
+    # ---- running
+
+    @property
+    def position(self) -> Position:
+        return Position(self.hart.icount, self.clock.now_ns())
+
+    def run(self, *, icount: int | None = None, virtual_ns: int | None = None) -> Outcome:
+        """Run until the position is reached, the guest finishes, or no more can happen.
+
+        Args:
+            icount: Stop when so many instructions have retired since power-on.
+            virtual_ns: Stop at the first instruction boundary at or after this virtual time.
+        """
+        self._reached = False
+        while True:
+            outcome = self._turn(icount, virtual_ns)
+            if outcome is not None:
+                return outcome
+
+    def _turn(self, icount: int | None, virtual_ns: int | None) -> Outcome | None:
+        self.door.admit()
+        self.timers.run_expired()
+        if self._reset_requested:
+            self._reset_requested = False
+            self.on_reset()
+        outcome = self._outcome_now(icount, virtual_ns)
+        if outcome is not None:
+            return outcome
+        stop = self.hart.run(self._slice_limit(icount, virtual_ns))
+        if stop is HartStop.TRAP_LOOP:
+            return Outcome(StopReason.TRAP_LOOP, first_trap=self.hart.first_trap)
+        if stop is HartStop.WAITING and not self._idle(virtual_ns):
+            return Outcome(StopReason.WAITS_FOREVER)
+        return None
+
+    def _outcome_now(self, icount: int | None, virtual_ns: int | None) -> Outcome | None:
+        if self.exit_code is not None:
+            return Outcome(StopReason.FINISHED, self.exit_code)
+        if self._stop_requested is not None:
+            reason, self._stop_requested = self._stop_requested, None
+            return Outcome(reason)
+        reached_icount = icount is not None and self.hart.icount >= icount
+        reached_ns = virtual_ns is not None and self.clock.now_ns() >= virtual_ns
+        return Outcome(StopReason.REACHED) if self._reached or reached_icount or reached_ns else None
+
+    def _slice_limit(self, icount: int | None, virtual_ns: int | None) -> int:
+        """The icount before which nothing but the guest itself makes anything happen."""
+        now = self.hart.icount
+        limits = [now + (self.config.slice_insns_max or UNLIMITED_INSNS)]
+        if icount is not None:
+            limits.append(icount)
+        for expire_ns in (self.virtual_timers.expire_ns(), virtual_ns):
+            if expire_ns is not None:
+                limits.append(now + self.clock.insns_until(expire_ns))
+        return min(limits)
+
+    def _idle(self, virtual_ns: int | None) -> bool:
+        """The hart waits: skip to the next deadline. False when there is nothing to wait for."""
+        expire_ns = self.virtual_timers.expire_ns()
+        if expire_ns is None:
+            return False
+        target_ns = expire_ns if virtual_ns is None else min(expire_ns, virtual_ns)
+        if self.config.sleep:
+            distance_ns = target_ns - self.clock.now_ns()
+            waited_ns = self.door.wait(distance_ns)
+            if waited_ns < distance_ns:  # the host cut the wait short
+                target_ns -= distance_ns - waited_ns
+        self.clock.warp_to(target_ns)
+        return True
+
+    # ---- state
+
+    def save_state(self) -> MachineState:
+        """Everything guest-side but RAM, between two turns."""
+        return MachineState(
+            hart=self.hart.save_state(),
+            clock=VirtualClockState(self.clock.state.warp_ns),
+            timers=self.virtual_timers.save_state(),
+            devices={window.device.name: copy.deepcopy(window.device.state) for window in self.bus.windows},
+            lines={name: line.level for name, line in self.lines.items()},
+            exit_code=self.exit_code,
+            reset_requested=self._reset_requested,
+        )
+
+    def load_state(self, state: MachineState) -> None:
+        """Become ``state``. RAM is loaded apart, before."""
+        self.hart.load_state(state.hart)
+        self.clock.state = VirtualClockState(state.clock.warp_ns)
+        self.virtual_timers.load_state(state.timers)
+        for window in self.bus.windows:
+            window.device.state = copy.deepcopy(state.devices[window.device.name])
+        for name, line in self.lines.items():
+            line.load_level(state.lines[name])
+        self.exit_code = state.exit_code
+        self._reset_requested = state.reset_requested
+
+    def digest(self) -> str:
+        """SHA-256, in hex, of what the guest can see.
+
+        Covers registers, the reservation, RAM, device state, lines, and the armed guest-side timers in firing
+        order; no serials, nothing of the host, nothing of Unicorn's own.
+        """
+        state = self.save_state()
+        hart = state.hart
+        sha = hashlib.sha256()
+        guest_timers = [(t.name, t.expire_ns) for t in self.virtual_timers.armed() if not t.is_external]
+        visible: tuple[Any, ...] = (
+            hart.xlen, hart.icount, hart.x, hart.f, hart.words, hart.fflags, hart.lines, hart.soft_mip, hart.waiting,
+            hart.mcycle_offset, hart.minstret_offset, hart.pmp, state.clock, guest_timers, state.devices, state.lines,
+        )  # fmt: skip
+        sha.update(canonical_bytes(list(visible)))
+        zeros, ram = bytes(PAGE_SIZE), self.memory.ram
+        for at in range(0, len(ram), PAGE_SIZE):
+            page = ram[at : at + PAGE_SIZE].tobytes()
+            if page != zeros:
+                sha.update(at.to_bytes(8, "little"))
+                sha.update(page)
+        return sha.hexdigest()

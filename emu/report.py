@@ -1,0 +1,113 @@
+"""What to say when a guest got stuck: where, why, registers, the code around, symbols."""
+
+from __future__ import annotations
+
+import capstone
+
+from minstret.emu.hart.traps import CAUSE_TEXT, Cause
+from minstret.emu.loader import SymbolTable
+from minstret.emu.machine import Machine, Outcome, StopReason
+
+ABI_NAMES = (
+    "zero ra sp gp tp t0 t1 t2 s0 s1 a0 a1 a2 a3 a4 a5 a6 a7 s2 s3 s4 s5 s6 s7 s8 s9 s10 s11 t3 t4 t5 t6"
+).split()
+
+_PRIVILEGES = {0: "U-mode", 1: "S-mode", 3: "M-mode"}
+_BYTES_BEFORE, _INSNS_BEFORE, _INSNS_AFTER = 64, 6, 2
+
+
+def headline(machine: Machine, outcome: Outcome, symbols: SymbolTable) -> str:
+    """The end of a run that got nowhere, in one line."""
+    hart = machine.hart
+    if outcome.reason is StopReason.WAITS_FOREVER:
+        return f"guest waits forever at {_place(hart.pc, symbols)}: WFI, and no timer or input can wake it"
+    trap = outcome.first_trap
+    if trap is None:
+        return f"trap loop at {_place(hart.pc, symbols)}"
+    return (
+        f"trap loop at {_place(hart.pc, symbols)}: it began with {cause_text(trap.cause)}"
+        f" at pc {_place(trap.epc, symbols)}, tval {trap.tval:#x}, in {_PRIVILEGES.get(trap.priv, '?')}"
+    )
+
+
+def cause_text(cause: int) -> str:
+    """An exception code in words."""
+    return f"{CAUSE_TEXT[Cause(cause)]} ({int(cause)})" if cause in list(Cause) else f"cause {cause}"
+
+
+def report(machine: Machine, outcome: Outcome, symbols: SymbolTable) -> str:
+    """Several lines for whoever has to find out why a run got nowhere.
+
+    The registers are those of the end; nothing retires in a trap loop, so general registers are also those of
+    its first trap.
+    """
+    hart, position = machine.hart, machine.position
+    pc = outcome.first_trap.epc if outcome.first_trap is not None else hart.pc
+    lines = [
+        headline(machine, outcome, symbols),
+        f"  icount {position.icount:_}, virtual time {position.virtual_ns:_} ns,"
+        f" {_PRIVILEGES.get(int(hart.env.priv), '?')}",
+    ]
+    env, digits = hart.env, hart.xlen // 4
+    for names in (("mepc", "mcause", "mtval", "mtvec"), ("sepc", "scause", "stval", "stvec"),
+                  ("mstatus", "mie", "mideleg", "medeleg")):  # fmt: skip
+        lines.append("  " + "  ".join(f"{name:>7} {int(getattr(env, name)):0{digits}x}" for name in names))
+    for row in range(0, 32, 4):
+        cells = (f"{ABI_NAMES[i]:>7} {env.x[i]:0{digits}x}" for i in range(row, row + 4))
+        lines.append("  " + "  ".join(cells))
+    lines += _call_sites(machine, symbols)
+    lines += disassembly(machine, pc, symbols)
+    return "\n".join(lines)
+
+
+def _call_sites(machine: Machine, symbols: SymbolTable) -> list[str]:
+    ra = int(machine.hart.env.x[1])
+    place = symbols.describe(ra)
+    return [f"  called from {ra:#x} <{place}>"] if place else []
+
+
+def disassembly(machine: Machine, pc: int, symbols: SymbolTable) -> list[str]:
+    """The last instructions up to ``pc`` and the next few, one a line; ``pc`` is marked."""
+    hart = machine.hart
+    decoder = capstone.Cs(capstone.CS_ARCH_RISCV, _capstone_mode(hart.xlen))
+    start = _instruction_boundary(machine, pc, symbols)
+    code = hart.read_virtual(start, pc - start + 4 * (_INSNS_AFTER + 1)) or hart.read_virtual(start, pc - start + 2)
+    if code is None:
+        return [f"  no memory at pc {pc:#x}"]
+    rows: list[tuple[int, str, str]] = []
+    at = 0
+    while at + 2 <= len(code):
+        size = 4 if code[at] & 3 == 3 else 2
+        text = next((f"{m} {o}".strip() for _, _, m, o in decoder.disasm_lite(code[at : at + size], start + at, 1)), "")
+        rows.append((start + at, code[at : at + size][::-1].hex(), text or "(not an instruction)"))
+        at += size
+    index = next((i for i, row in enumerate(rows) if row[0] == pc), 0)
+    shown = rows[max(0, index - _INSNS_BEFORE) : index + 1 + _INSNS_AFTER]
+    return [
+        f"{'=>' if address == pc else '  '} {address:#x} <{symbols.describe(address)}>: {raw:>8}  {text}"
+        for address, raw, text in shown
+    ]
+
+
+def _capstone_mode(xlen: int) -> int:
+    return int((capstone.CS_MODE_RISCV64 if xlen == 64 else capstone.CS_MODE_RISCV32) | capstone.CS_MODE_RISCVC)
+
+
+def _instruction_boundary(machine: Machine, pc: int, symbols: SymbolTable) -> int:
+    """Where decoding towards ``pc`` may begin: at its function, else where decoding arrives at ``pc``."""
+    index = next((i for i in range(len(symbols.symbols) - 1, -1, -1) if symbols.symbols[i].address <= pc), None)
+    if index is not None and pc - symbols.symbols[index].address <= 4096 and symbols.describe(pc):
+        return symbols.symbols[index].address
+    for back in range(_BYTES_BEFORE, 0, -2):
+        code = machine.hart.read_virtual(pc - back, back) if pc >= back else None
+        at = 0
+        while code is not None and at < back:
+            at += 4 if code[at] & 3 == 3 else 2
+        if code is not None and at == back:
+            return pc - back
+    return pc
+
+
+def _place(address: int, symbols: SymbolTable) -> str:
+    name = symbols.describe(address)
+    return f"{address:#x}" + (f" <{name}>" if name else "")

@@ -1,0 +1,76 @@
+"""State as plain values, and its canonical bytes.
+
+A device keeps every mutable field in one slotted dataclass. Here such a dataclass becomes JSON-like plain
+values (for snapshots) and canonical bytes (for digests and comparisons), and comes back.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+from enum import Enum
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+
+Plain = Any
+"""None, bool, int, str, list or dict of such, as JSON has them; bytes as {"hex": ...}."""
+
+
+def to_plain(value: Any) -> Plain:
+    """Plain values for a state dataclass, or for what may be in one."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Enum):
+        return to_plain(value.value)
+    if isinstance(value, bytes | bytearray):
+        return {"hex": bytes(value).hex()}
+    if isinstance(value, list | tuple):
+        return [to_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): to_plain(item) for key, item in value.items()}
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    raise TypeError(f"a state can't hold a {type(value).__name__}: {value!r}")
+
+
+def from_plain(kind: type[T], plain: Plain) -> T:
+    """The inverse of ``to_plain`` for the dataclass ``kind``, by its type hints.
+
+    Raises:
+        ValueError: the fields differ from those of ``kind``.
+    """
+    result: T = _build(kind, plain)
+    return result
+
+
+def _build(kind: Any, plain: Plain) -> Any:
+    origin, args = get_origin(kind), get_args(kind)
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        hints = get_type_hints(kind)
+        names = [f.name for f in dataclasses.fields(kind)]
+        if not isinstance(plain, dict) or sorted(plain) != sorted(names):
+            raise ValueError(f"{kind.__name__}: expected the fields {sorted(names)}, got {sorted(plain)}")
+        return kind(**{name: _build(hints[name], plain[name]) for name in names})
+    if origin in (Union, types.UnionType):
+        if plain is None:
+            return None
+        return _build(next(arg for arg in args if arg is not type(None)), plain)
+    if origin is list:
+        return [_build(args[0], item) for item in plain]
+    if origin is tuple:
+        kinds = [args[0]] * len(plain) if len(args) == 2 and args[1] is Ellipsis else args
+        return tuple(_build(k, item) for k, item in zip(kinds, plain, strict=True))
+    if origin is dict:
+        return {args[0](key): _build(args[1], item) for key, item in plain.items()}
+    if kind in (bytes, bytearray):
+        return kind(bytes.fromhex(plain["hex"]))
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return kind(plain)
+    return plain
+
+
+def canonical_bytes(value: Any) -> bytes:
+    """The same bytes for the same state, on every machine and in every run."""
+    return json.dumps(to_plain(value), sort_keys=True, separators=(",", ":")).encode()

@@ -1,0 +1,254 @@
+"""Attributed timers, fired in (expire_ns, serial) order.
+
+Owns the heap and the serials. Never reads host time, never touches guest memory.
+
+An attribute is a property of a timer, not of its clock: a timer that serves something outside the guest is
+``EXTERNAL``, stays on the clock it needs, and replay asks the timer whether it matters to the log.
+Source: QEMU include/qemu/timer.h after the series "Introduce attributes for timers subsystem and remove
+QEMU_CLOCK_VIRTUAL_EXT"; docs/timers.md tells the history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import IntFlag
+from heapq import heappop, heappush
+
+from minstret.emu.clock import Clock, ClockType
+
+IDLE = -1
+"""``expire_ns`` of a timer that is not armed, and the deadline of a list that has none."""
+
+
+class TimerAttribute(IntFlag):
+    """Properties of one timer."""
+
+    NONE = 0
+    EXTERNAL = 1
+    """Serves something outside the guest: the recorder logs no checkpoint for it, replay does not run it."""
+
+
+ALL_ATTRIBUTES = TimerAttribute.EXTERNAL
+
+Checkpoint = Callable[[ClockType, int], None]
+"""Called with a clock and its time, ns, before the first guest-side timer of a pass fires."""
+
+
+class Timer:
+    """One deadline on one clock."""
+
+    __slots__ = ("_callback", "_list", "attributes", "expire_ns", "name", "scale_ns", "serial")
+
+    def __init__(
+        self,
+        name: str,
+        timers: TimerList,
+        callback: Callable[[int], None],
+        attributes: TimerAttribute = TimerAttribute.NONE,
+        scale_ns: int = 1,
+    ) -> None:
+        """Make an idle timer.
+
+        Args:
+            name: Unique on its list, for example ``clint.mtimecmp``; snapshots know the timer by it.
+            timers: The list of the clock it follows.
+            callback: Called when it fires, with how late that is, ns.
+            attributes: See TimerAttribute.
+            scale_ns: The unit of ``arm_scaled``: 1, 1_000 or 1_000_000.
+        """
+        self.name = name
+        self.attributes = attributes
+        self.scale_ns = scale_ns
+        self.expire_ns = IDLE
+        self.serial = 0
+        self._callback = callback
+        self._list = timers
+        timers._register(self)
+
+    @property
+    def pending(self) -> bool:
+        return self.expire_ns != IDLE
+
+    @property
+    def is_external(self) -> bool:
+        return bool(self.attributes & TimerAttribute.EXTERNAL)
+
+    def arm(self, expire_ns: int) -> None:
+        """Fire once at ``expire_ns``, behind all timers armed before for the same time. Negative means 0."""
+        self._list._arm(self, max(0, expire_ns))
+
+    def arm_scaled(self, expire: int) -> None:
+        """``arm`` with a time in the timer's own unit."""
+        self.arm(expire * self.scale_ns)
+
+    def arm_earlier(self, expire_ns: int) -> None:
+        """``arm``, but only if the timer is idle or set for later."""
+        if not self.pending or max(0, expire_ns) < self.expire_ns:
+            self.arm(expire_ns)
+
+    def cancel(self) -> None:
+        """Make idle."""
+        self.expire_ns = IDLE
+
+    def expired(self, now_ns: int) -> bool:
+        """Whether the timer is armed for ``now_ns`` or before."""
+        return self.pending and self.expire_ns <= now_ns
+
+    def __repr__(self) -> str:
+        return f"Timer({self.name!r}, expire_ns={self.expire_ns})"
+
+
+@dataclass(slots=True)
+class TimerListState:
+    """Armed timers as (name, expire_ns, serial) in firing order."""
+
+    armed: list[tuple[str, int, int]] = field(default_factory=list)
+    next_serial: int = 0
+
+
+class TimerList:
+    """The timers of one clock."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.enabled = True
+        self.runnable = ALL_ATTRIBUTES
+        """Timers with an attribute outside this mask neither fire nor count as a deadline (replay)."""
+        self.on_checkpoint: Checkpoint | None = None
+        self.on_earlier: Callable[[], None] | None = None
+        """Called when the nearest deadline has moved closer."""
+        self._heap: list[tuple[int, int, Timer]] = []
+        self._timers: dict[str, Timer] = {}
+        self._next_serial = 0
+
+    def _register(self, timer: Timer) -> None:
+        if timer.name in self._timers:
+            raise ValueError(f"two timers named {timer.name!r} on the {self.clock.type.value} clock")
+        self._timers[timer.name] = timer
+
+    def _arm(self, timer: Timer, expire_ns: int) -> None:
+        first = self._first(self.runnable)
+        timer.expire_ns, timer.serial = expire_ns, self._next_serial
+        self._next_serial += 1
+        heappush(self._heap, (expire_ns, timer.serial, timer))
+        if self.on_earlier is not None and (first is None or expire_ns < first):
+            self.on_earlier()
+
+    def remove(self, timer: Timer) -> None:
+        """Cancel ``timer`` and forget it; its name is free again."""
+        timer.cancel()
+        self._timers.pop(timer.name, None)
+
+    def _drop_stale(self) -> None:
+        heap = self._heap
+        while heap and not _is_current(heap[0]):
+            heappop(heap)
+
+    def _first(self, mask: TimerAttribute) -> int | None:
+        """When the first timer with no attribute outside ``mask`` expires, ns."""
+        self._drop_stale()
+        if not self._heap:
+            return None
+        if not self._heap[0][2].attributes & ~mask:
+            return self._heap[0][0]
+        return min((entry[0] for entry in self._heap if _is_current(entry) and not entry[2].attributes & ~mask),
+                   default=None)  # fmt: skip
+
+    def armed(self) -> Iterator[Timer]:
+        """Armed timers in the order in which they will fire."""
+        return (entry[2] for entry in sorted(entry for entry in self._heap if _is_current(entry)))
+
+    @property
+    def has_pending(self) -> bool:
+        return self._first(ALL_ATTRIBUTES) is not None
+
+    def has_expired(self) -> bool:
+        """Whether some timer would fire now."""
+        return self.deadline_ns() == 0
+
+    def expire_ns(self, mask: TimerAttribute = ALL_ATTRIBUTES) -> int | None:
+        """When the next timer fires that has no attribute outside ``mask``, ns; None for never."""
+        return self._first(mask & self.runnable) if self.enabled else None
+
+    def deadline_ns(self, mask: TimerAttribute = ALL_ATTRIBUTES) -> int:
+        """Distance to the next timer with no attribute outside ``mask``.
+
+        Returns:
+            ns; 0 when overdue, -1 when there is none or the clock is disabled.
+        """
+        expire_ns = self.expire_ns(mask)
+        return IDLE if expire_ns is None else max(0, expire_ns - self.clock.now_ns())
+
+    def run_expired(self) -> bool:
+        """Fire all timers that have expired; whether there were any.
+
+        Reads the clock once. A callback that arms a time already past is run again in the same pass. The
+        first guest-side timer is preceded by one checkpoint for the pass.
+        """
+        if not self.enabled or not self.has_pending:
+            return False
+        now_ns = self.clock.now_ns()
+        ran, needs_checkpoint = False, self.on_checkpoint is not None and self.clock.type is not ClockType.REALTIME
+        while (timer := self._next_expired(now_ns)) is not None:
+            if needs_checkpoint and not timer.is_external:
+                needs_checkpoint = False
+                assert self.on_checkpoint is not None
+                self.on_checkpoint(self.clock.type, now_ns)
+            late_ns, timer.expire_ns = now_ns - timer.expire_ns, IDLE
+            timer._callback(late_ns)
+            ran = True
+        return ran
+
+    def _next_expired(self, now_ns: int) -> Timer | None:
+        self._drop_stale()
+        heap = self._heap
+        if not heap or heap[0][0] > now_ns:
+            return None
+        if not heap[0][2].attributes & ~self.runnable:
+            return heappop(heap)[2]
+        expired = [entry for entry in heap if _is_current(entry) and entry[0] <= now_ns
+                   and not entry[2].attributes & ~self.runnable]  # fmt: skip
+        return min(expired)[2] if expired else None
+
+    def save_state(self) -> TimerListState:
+        return TimerListState([(t.name, t.expire_ns, t.serial) for t in self.armed()], self._next_serial)
+
+    def load_state(self, state: TimerListState) -> None:
+        """Arm exactly the timers of ``state``, with their serials; calls nothing."""
+        for timer in self._timers.values():
+            timer.expire_ns = IDLE
+        self._heap.clear()
+        for name, expire_ns, serial in state.armed:
+            timer = self._timers[name]
+            timer.expire_ns, timer.serial = expire_ns, serial
+            heappush(self._heap, (expire_ns, serial, timer))
+        self._next_serial = state.next_serial
+
+
+def _is_current(entry: tuple[int, int, Timer]) -> bool:
+    expire_ns, serial, timer = entry
+    return timer.expire_ns == expire_ns and timer.serial == serial
+
+
+class TimerGroup:
+    """One list for each clock of a machine."""
+
+    def __init__(self, clocks: list[Clock]) -> None:
+        self._lists = {clock.type: TimerList(clock) for clock in clocks}
+
+    def __getitem__(self, clock_type: ClockType) -> TimerList:
+        return self._lists[clock_type]
+
+    def __iter__(self) -> Iterator[TimerList]:
+        return iter(self._lists.values())
+
+    def deadline_ns(self, mask: TimerAttribute = ALL_ATTRIBUTES) -> int:
+        """The nearest deadline over all lists; see TimerList.deadline_ns."""
+        deadlines = [d for d in (timers.deadline_ns(mask) for timers in self) if d != IDLE]
+        return min(deadlines, default=IDLE)
+
+    def run_expired(self) -> bool:
+        """Fire what has expired, list by list; whether anything had."""
+        ran = [timers.run_expired() for timers in self]
+        return any(ran)

@@ -1,0 +1,37 @@
+"""Units: time is ``int`` nanoseconds, counts are ``int``; no floats anywhere in the machine."""
+
+from __future__ import annotations
+
+import re
+
+from minstret.emu.errors import ConfigError
+
+NS_PER_US = 1_000
+NS_PER_MS = 1_000_000
+NS_PER_S = 1_000_000_000
+
+KIB = 1 << 10
+MIB = 1 << 20
+GIB = 1 << 30
+
+_SIZE_UNITS = {"": MIB, "K": KIB, "M": MIB, "G": GIB}
+_COUNT_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
+
+
+def parse_size_bytes(text: str, what: str) -> int:
+    """A memory size such as ``128M``, ``1G`` or ``64`` (MiB, as in QEMU), in bytes."""
+    match = re.fullmatch(r"(\d+)([KMG]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    if match is None:
+        raise ConfigError(f"{what}: expected a size such as 128M or 1G, got {text!r}")
+    return int(match[1]) * _SIZE_UNITS[match[2].upper()]
+
+
+def parse_count(text: str, what: str) -> int:
+    """A count such as ``1000000``, ``0x100``, ``5M`` or ``1_000``."""
+    match = re.fullmatch(r"([\d_]+|0[xX][0-9a-fA-F_]+)([KMG]?)", text.strip(), re.IGNORECASE)
+    if match is None:
+        raise ConfigError(f"{what}: expected a count such as 1000000 or 5M, got {text!r}")
+    try:
+        return int(match[1], 0 if match[1].lower().startswith("0x") else 10) * _COUNT_UNITS[match[2].upper()]
+    except ValueError:
+        raise ConfigError(f"{what}: expected a count such as 1000000 or 5M, got {text!r}") from None

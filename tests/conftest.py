@@ -1,0 +1,48 @@
+"""Options and fixtures for all tests."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="run tests marked slow too")
+    parser.addoption("--require-guests", action="store_true", help="fail where a tool or guest is missing")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--slow"):
+        return
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
+
+
+@pytest.fixture(scope="session")
+def need(request: pytest.FixtureRequest) -> Need:
+    """``need("qemu-system-riscv64", path)``: skip with the reason, or fail with --require-guests."""
+    return Need(bool(request.config.getoption("--require-guests")))
+
+
+class Need:
+    """Skips a test that lacks something, unless nothing may be missing."""
+
+    def __init__(self, required: bool) -> None:
+        self._required = required
+
+    def __call__(self, what: str, found: object) -> None:
+        if found:
+            return
+        if self._required:
+            pytest.fail(f"{what} is missing, and --require-guests was given")
+        pytest.skip(f"{what} is missing")
+
+
+@pytest.fixture(params=["C", "Python"])
+def callbacks(request: pytest.FixtureRequest, need: Need) -> str:
+    """Run a test with the C callbacks and with their Python twins."""
+    from minstret.emu.hart.engine import c_callbacks
+
+    if request.param == "C":
+        need("the C extension (a C compiler at install time)", c_callbacks)
+    return str(request.param)

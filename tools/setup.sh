@@ -1,0 +1,71 @@
+# Sourced by tools/demo and tools/test: makes .venv with minstret in it. Quick when nothing changed.
+#
+# setup_environment EXTRAS   such as "" or "[dev]"; sets $python
+
+setup_environment() {
+    local extras=$1 stamp wanted
+    cd "$(dirname "${BASH_SOURCE[0]}")/.." || return 1
+    python=$PWD/.venv/bin/python
+    stamp=.venv/.installed
+    wanted=$(cat pyproject.toml emu/hart/_callbacks.c | cksum)$extras
+    if [ -x "$python" ] && [ -f "$stamp" ] && grep -qxF "$wanted" "$stamp"; then
+        return 0
+    fi
+    make_venv || return 1
+    echo "Installing minstret$extras into .venv ..." >&2
+    install_into_venv "$extras" || return 1
+    link_sources
+    echo "$wanted" >> "$stamp"
+}
+
+find_python() {
+    local candidate
+    for candidate in "${PYTHON:-}" python3 python3.14 python3.13 python3.12 python3.11; do
+        if [ -n "$candidate" ] && "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            echo "$candidate"
+            return 0
+        fi
+    done
+    echo "minstret needs Python 3.11 or newer: install it (Debian: apt-get install python3), or set PYTHON" >&2
+    return 1
+}
+
+make_venv() {
+    local base
+    base=$(find_python) || return 1
+    if [ -x "$python" ] && "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+        return 0
+    fi
+    rm -rf .venv
+    if command -v uv >/dev/null; then
+        uv venv -q --python "$base" .venv && return 0
+    fi
+    "$base" -m venv .venv 2>/dev/null && return 0
+    rm -rf .venv
+    if "$base" -m venv --without-pip .venv 2>/dev/null && "$base" -m pip --version >/dev/null 2>&1; then
+        return 0
+    fi
+    echo "Can't make a virtual environment: install venv (Debian: apt-get install python3-venv)" >&2
+    return 1
+}
+
+install_into_venv() {
+    local target=.$1
+    if command -v uv >/dev/null; then
+        uv pip install -q --python "$python" -e "$target" && return 0
+    fi
+    if "$python" -m pip --version >/dev/null 2>&1; then
+        "$python" -m pip install -q --disable-pip-version-check -e "$target"
+    else
+        "$(find_python)" -m pip -q --disable-pip-version-check --python "$python" install -e "$target"
+    fi
+}
+
+# mypy and import-linter read the sources under their import names here.
+link_sources() {
+    local room
+    mkdir -p .venv/src/minstret
+    for room in emu devices firmware; do
+        ln -sfn "../../../$room" ".venv/src/minstret/$room"
+    done
+}
