@@ -1,0 +1,58 @@
+"""Guest firmware: the images that come with minstret, for rv64 and rv32.
+
+Owns the names, descriptions and paths of the images. The sources lie next to this file; `tools/build-firmware`
+builds them into `images/`, which is committed and part of the wheel.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+XLENS = (64, 32)
+
+_DESCRIPTION_BY_NAME = {
+    "hello": "prints a greeting and the hart id, then passes",
+    "ticks": "takes 100 timer interrupts at 1 kHz, waiting with WFI, and reports their jitter",
+    "traps": "provokes every exception and interrupt and checks what the handlers see",
+    "clocks": "reads every clock and counter, checks that they agree, counts known code",
+    "bench": "sorts, hashes and multiplies: about 1 G instructions of integer work",
+    "crash": "stores to an unmapped address with no trap handler: the run ends in a crash report",
+}
+
+IMAGES: tuple[str, ...] = tuple(_DESCRIPTION_BY_NAME)
+
+
+def image_path(name: str, xlen: int = 64) -> Path:
+    """Path of an image's ELF.
+
+    Args:
+        name: One of `IMAGES`.
+        xlen: Register width in bits, one of `XLENS`.
+
+    Raises:
+        ValueError: There is no such image.
+    """
+    _check_name(name)
+    if xlen not in XLENS:
+        raise ValueError(f"firmware image {name!r}: expected a width of {_listed(XLENS)}, got {xlen}")
+    return Path(str(files(__name__))) / "images" / f"{name}-rv{xlen}.elf"
+
+
+def describe(name: str) -> str:
+    """Say in one line what an image does.
+
+    Raises:
+        ValueError: There is no such image.
+    """
+    _check_name(name)
+    return _DESCRIPTION_BY_NAME[name]
+
+
+def _check_name(name: str) -> None:
+    if name not in IMAGES:
+        raise ValueError(f"firmware image: expected one of {_listed(IMAGES)}, got {name!r}")
+
+
+def _listed(values: tuple[object, ...]) -> str:
+    return ", ".join(map(str, values))

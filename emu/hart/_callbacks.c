@@ -34,6 +34,12 @@ enum { PTE_V = 1, PTE_R = 2, PTE_W = 4, PTE_X = 8, PTE_U = 16, PTE_A = 64, PTE_D
 #define MSTATUS_MPRV (1u << 17)
 #define MSTATUS_SUM (1u << 18)
 #define MSTATUS_MXR (1u << 19)
+#define MSTATUS_TW (1u << 21)
+#define MSTATUS_TSR (1u << 22)
+#define MSTATUS_BOGUS (3u << 29) /* where Unicorn believes TW and TSR to be */
+
+#define INSN_SRET 0x10200073u
+#define CSR_MSTATUS 0x300u
 
 /* uc_ctl: command | argument count << 26 | direction << 30 */
 #define CTL_TB_REMOVE_CACHE ((int)(9u | 2u << 26 | 1u << 30))
@@ -52,7 +58,7 @@ typedef struct {
 struct shared {
     /* counting */
     uint64_t icount, limit, fast_limit, mip;
-    uint64_t stop_reason, resync, step_over, in_system_view;
+    uint64_t stop_reason, resync, step_over, in_system_view, site_insn;
     /* the fault that ended a run */
     uint64_t fault, fault_va, fault_type;
     /* Unicorn */
@@ -391,7 +397,8 @@ static uint64_t on_watched_read(void *uc, uint64_t offset, unsigned size, struct
 /* ---- special instructions ----------------------------------------------------------------------- */
 
 /* Instructions that the hart executes itself: environment calls, breakpoints, WFI, and accesses to the CSRs
- * that csr.py owns (counters, mip and sip, satp, PMP). */
+ * that csr.py owns (counters, mip and sip, satp, PMP). SRET and mstatus are among them only sometimes: see
+ * `is_ours_now`. */
 static bool is_special(uint32_t insn)
 {
     if ((insn & 3) != 3)
@@ -399,10 +406,27 @@ static bool is_special(uint32_t insn)
     if ((insn & 0x7f) != 0x73)
         return false;
     if ((insn >> 12 & 7) == 0)
-        return insn == 0x00000073 || insn == 0x00100073 || insn == 0x10500073;
+        return insn == 0x00000073 || insn == 0x00100073 || insn == 0x10500073 || insn == INSN_SRET;
     uint32_t csr = insn >> 20;
-    return csr == 0x344 || csr == 0x144 || csr == 0x180 || (csr >= 0x3a0 && csr <= 0x3a3) || (csr & ~0xfu) == 0x3b0
+    return csr == CSR_MSTATUS || csr == 0x344 || csr == 0x144 || csr == 0x180 || (csr >= 0x3a0 && csr <= 0x3a3) || (csr & ~0xfu) == 0x3b0
            || (csr & ~0x9fu) == 0xb00 || (csr & ~0x9fu) == 0xc00;
+}
+
+/* Unicorn has TW and TSR at the wrong bits of mstatus. So of the special instructions, SRET is ours only while
+ * TSR is set, and a write to mstatus only if one of these bits would change, or a bogus one become set. */
+static bool is_ours_now(const struct shared *s, uint32_t insn)
+{
+    uint64_t mstatus = env_word(s, s->off_mstatus);
+    if (insn == INSN_SRET)
+        return mstatus & MSTATUS_TSR;
+    if (insn >> 20 != CSR_MSTATUS || (insn & 0x7f) != 0x73 || (insn >> 12 & 3) == 0)
+        return true;
+    uint64_t rs1 = insn >> 15 & 31;
+    uint64_t operand = insn >> 14 & 1 ? rs1 : env_word(s, rs1 * s->xlen_bytes);
+    uint64_t written = (insn >> 12 & 3) == 1 ? operand
+                       : (insn >> 12 & 3) == 2 ? mstatus | operand
+                                               : mstatus & ~operand;
+    return (written ^ mstatus) & (MSTATUS_TW | MSTATUS_TSR) || written & MSTATUS_BOGUS;
 }
 
 static const uint8_t *ram_at(void *uc, struct shared *s, uint64_t va)
@@ -419,16 +443,14 @@ static const uint8_t *ram_at(void *uc, struct shared *s, uint64_t va)
 
 static bool fetch(void *uc, struct shared *s, uint64_t va, uint32_t *insn)
 {
-    const uint8_t *low = ram_at(uc, s, va);
+    const uint8_t *low = ram_at(uc, s, va), *high = NULL;
+    *insn = 0;
     if (low == NULL)
         return false;
-    *insn = (uint32_t)load_le(low, 2);
-    if ((*insn & 3) == 3) {
-        const uint8_t *high = ram_at(uc, s, va + 2);
-        if (high == NULL)
-            return false;
-        *insn |= (uint32_t)load_le(high, 2) << 16;
-    }
+    uint32_t parcel = (uint32_t)load_le(low, 2);
+    if ((parcel & 3) == 3 && (high = ram_at(uc, s, va + 2)) == NULL)
+        return false;
+    *insn = parcel | (high != NULL ? (uint32_t)load_le(high, 2) << 16 : 0);
     return true;
 }
 
@@ -480,7 +502,7 @@ static bool interrupt_is_takeable(const struct shared *s)
 
 static int stop_reason_at(void *uc, struct shared *s, uint64_t pc)
 {
-    uint32_t insn;
+    uint32_t insn = 0;
     if (s->icount >= s->limit)
         return STOP_LIMIT;
     if (s->resync)
@@ -488,8 +510,10 @@ static int stop_reason_at(void *uc, struct shared *s, uint64_t pc)
     if (s->mip != 0 && interrupt_is_takeable(s))
         return STOP_INTERRUPT;
     if (s->sites[(pc >> 1 & SITE_MASK) / 8] >> (pc >> 1 & 7) & 1 && pc != s->step_over
-        && (!fetch(uc, s, pc, &insn) || is_special(insn) || in_mixed_page(uc, s, pc)))
+        && (!fetch(uc, s, pc, &insn) || (is_special(insn) && is_ours_now(s, insn)) || in_mixed_page(uc, s, pc))) {
+        s->site_insn = insn;
         return STOP_SITE;
+    }
     return STOP_NONE;
 }
 

@@ -31,6 +31,10 @@ PRIV_U, PRIV_S, PRIV_M = 0, 1, 3
 MSTATUS_SIE, MSTATUS_MIE = 1 << 1, 1 << 3
 MSTATUS_MPP_SHIFT = 11
 MSTATUS_MPRV, MSTATUS_SUM, MSTATUS_MXR = 1 << 17, 1 << 18, 1 << 19
+MSTATUS_TVM, MSTATUS_TW, MSTATUS_TSR = 1 << 20, 1 << 21, 1 << 22
+_MSTATUS_BOGUS = 3 << 29  # where Unicorn believes TW and TSR to be
+INSN_SRET = 0x10200073
+CSR_MSTATUS = 0x300
 
 PTE_V, PTE_R, PTE_W, PTE_X, PTE_U, PTE_A, PTE_D = 1, 2, 4, 8, 16, 64, 128
 
@@ -86,15 +90,36 @@ _ACCESS_FAULT = Translation(0, 0, Fault.ACCESS)
 
 
 def is_special(insn: int) -> bool:
-    """Whether the hart executes ``insn`` itself: ECALL, EBREAK, WFI, and the CSRs that csr.py owns."""
+    """Whether the hart executes ``insn`` itself: ECALL, EBREAK, WFI, and the CSRs that csr.py owns.
+
+    SRET and mstatus are among them only sometimes: see ``is_ours_now``.
+    """
     if insn & 3 != 3:
         return insn & 0xFFFF == 0x9002
     if insn & 0x7F != 0x73:
         return False
     if insn >> 12 & 7 == 0:
-        return insn in (0x00000073, 0x00100073, 0x10500073)
+        return insn in (0x00000073, 0x00100073, 0x10500073, INSN_SRET)
     csr = insn >> 20
-    return csr in (0x344, 0x144, 0x180) or 0x3A0 <= csr <= 0x3A3 or csr & ~0xF == 0x3B0 or csr & ~0x9F in (0xB00, 0xC00)
+    return csr in (CSR_MSTATUS, 0x344, 0x144, 0x180) or 0x3A0 <= csr <= 0x3A3 or csr & ~0xF == 0x3B0 or csr & ~0x9F in (0xB00, 0xC00)
+
+
+def is_ours_now(env: Any, insn: int) -> bool:
+    """Whether a special instruction is ours in the state the hart is in.
+
+    Unicorn has TW and TSR at the wrong bits of mstatus. So SRET is ours only while TSR is set, and a write to
+    mstatus only if one of these bits would change, or a bogus one become set.
+    """
+    mstatus = env.mstatus
+    if insn == INSN_SRET:
+        return bool(mstatus & MSTATUS_TSR)
+    operation = insn >> 12 & 3
+    if insn >> 20 != CSR_MSTATUS or insn & 0x7F != 0x73 or operation == 0:
+        return True
+    rs1 = insn >> 15 & 31
+    operand = rs1 if insn >> 14 & 1 else env.x[rs1]
+    written = operand if operation == 1 else mstatus | operand if operation == 2 else mstatus & ~operand
+    return bool((written ^ mstatus) & (MSTATUS_TW | MSTATUS_TSR) or written & _MSTATUS_BOGUS)
 
 
 class Mmu:
@@ -288,7 +313,8 @@ class PythonCallbacks:
             return Stop.INTERRUPT
         if self._memory.sites[(pc >> 1 & SITE_MASK) >> 3] >> (pc >> 1 & 7) & 1 and pc != s.step_over:
             insn = self._mmu.fetch(pc)
-            if insn is None or is_special(insn) or self._mmu.in_mixed_page(pc):
+            if insn is None or (is_special(insn) and is_ours_now(self._env, insn)) or self._mmu.in_mixed_page(pc):
+                s.site_insn = insn or 0
                 return Stop.SITE
         return Stop.NONE
 

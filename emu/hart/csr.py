@@ -1,4 +1,4 @@
-"""The CSRs that are ours: counters, mip and sip, satp, PMP. The others Unicorn does right.
+"""The CSRs that are ours: counters, mip and sip, satp, PMP, and mstatus where Unicorn's is wrong.
 
 Counters are functions of icount and virtual time alone; Unicorn would show the host's clock instead.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from minstret.emu.hart.callbacks import PRIV_M, PRIV_S, PRIV_U
+from minstret.emu.hart.callbacks import MSTATUS_TVM, PRIV_M, PRIV_S, PRIV_U
 
 if TYPE_CHECKING:
     from minstret.emu.hart.hart import Hart
@@ -19,6 +19,7 @@ class Csr(IntEnum):
 
     SIP = 0x144
     SATP = 0x180
+    MSTATUS = 0x300
     MIP = 0x344
     PMPCFG0 = 0x3A0
     PMPADDR0 = 0x3B0
@@ -40,8 +41,10 @@ class IllegalInstruction(Exception):
 
 _SSIP, _STIP, _SEIP = 1 << 1, 1 << 5, 1 << 9
 _MIP_WRITABLE = _SSIP | _STIP | _SEIP
-_MSTATUS_TVM = 1 << 20
 _U64 = (1 << 64) - 1
+# SIE MIE SPIE MPIE SPP MPP FS MPRV SUM MXR TVM TW TSR
+_MSTATUS_WRITABLE = 0x0000_79AA | 0x007E_0000
+_MSTATUS_FS = 0x6000
 _CSRRW, _CSRRS = 1, 2
 
 
@@ -70,6 +73,8 @@ def execute(hart: Hart, insn: int) -> None:
 def read(hart: Hart, number: int) -> int:
     """The value of one of our CSRs, as the privilege the hart has may see it."""
     env, is_rv32 = hart.env, hart.xlen == 32
+    if number == Csr.MSTATUS:
+        return int(env.mstatus)
     if number == Csr.MIP:
         return hart.mip
     if number == Csr.SIP:
@@ -115,13 +120,15 @@ def _check_counter_access(hart: Hart, index: int) -> None:
 
 
 def _check_satp_access(hart: Hart) -> None:
-    if hart.env.priv == PRIV_S and hart.env.mstatus & _MSTATUS_TVM:
+    if hart.env.priv == PRIV_S and hart.env.mstatus & MSTATUS_TVM:
         raise IllegalInstruction
 
 
 def write(hart: Hart, number: int, value: int) -> None:
     """Write one of our CSRs; the access was checked by reading it."""
-    if number == Csr.MIP:
+    if number == Csr.MSTATUS:
+        _write_mstatus(hart, value)
+    elif number == Csr.MIP:
         hart.set_soft_mip(value & _MIP_WRITABLE)
     elif number == Csr.SIP:
         writable = _SSIP & hart.env.mideleg
@@ -136,6 +143,13 @@ def write(hart: Hart, number: int, value: int) -> None:
         hart.pmp_changed()
     else:
         _write_counter(hart, number, value)
+
+
+def _write_mstatus(hart: Hart, value: int) -> None:
+    mstatus = hart.env.mstatus & ~_MSTATUS_WRITABLE | value & _MSTATUS_WRITABLE
+    sd = 1 << (hart.xlen - 1)
+    hart.env.mstatus = mstatus | sd if mstatus & _MSTATUS_FS == _MSTATUS_FS else mstatus & ~sd
+    hart.flush_tlb()
 
 
 def _write_satp(hart: Hart, value: int) -> None:

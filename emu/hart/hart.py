@@ -14,7 +14,7 @@ from typing import Any
 from minstret.emu.bus import Bus
 from minstret.emu.errors import AccessFault
 from minstret.emu.hart import csr, traps
-from minstret.emu.hart.callbacks import interrupt_is_takeable, is_special
+from minstret.emu.hart.callbacks import INSN_SRET, MSTATUS_TW, PRIV_S, PRIV_U, interrupt_is_takeable, is_ours_now, is_special
 from minstret.emu.hart.decode import MemoryAccess, memory_access
 from minstret.emu.hart.engine import IO_SIZE, Engine, EngineHandlers
 from minstret.emu.hart.layout import fflags_from_softfloat, softfloat_from_fflags
@@ -28,8 +28,6 @@ TRAP_LOOP_TRAPS = 1000
 
 _WFI, _ECALL = 0x10500073, 0x00000073
 _EBREAKS = (0x00100073, 0x9002)
-_MSTATUS_TW = 1 << 21
-_FS_INITIAL = 0x2000
 
 
 class HartStop(Enum):
@@ -300,17 +298,22 @@ class Hart(EngineHandlers):
 
     def _execute_special(self) -> None:
         s, env = self._shared, self.env
-        insn = self._mmu.fetch(env.pc)
-        if insn is None or not self._may_execute(2 if insn & 3 != 3 else 4):
+        insn = int(s.site_insn)  # 0 where it can't be fetched
+        if insn == 0 or not self._may_execute(2 if insn & 3 != 3 else 4):
             self._take(Cause.FETCH_ACCESS, env.pc)
-        elif not is_special(insn):
+        elif not is_special(insn) or not is_ours_now(env, insn):
             s.step_over = env.pc
+        elif insn == INSN_SRET:  # ours while TSR is set
+            if env.priv == PRIV_S:
+                self._take(Cause.ILLEGAL_INSTRUCTION, insn)
+            else:
+                s.step_over = env.pc
         elif insn == _ECALL:
             self._take(Cause.ECALL_FROM_U + env.priv, 0)
         elif insn in _EBREAKS:
             self._take(Cause.BREAKPOINT, env.pc)
         elif insn == _WFI:
-            if env.priv == 0 or (env.priv == 1 and env.mstatus & _MSTATUS_TW):
+            if env.priv == PRIV_U or (env.priv == PRIV_S and env.mstatus & MSTATUS_TW):
                 self._take(Cause.ILLEGAL_INSTRUCTION, insn)
             else:
                 self._retire_special()

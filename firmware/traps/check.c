@@ -15,6 +15,12 @@ static bool report(const char *name, bool good)
     return good;
 }
 
+/* A note prints its verdict where a check prints and counts it. */
+static void note(const char *name, bool good, uintptr_t cause)
+{
+    print("t: %s %s cause %lx\n", name, good ? "as specified:" : "NOT as specified:", (unsigned long)cause);
+}
+
 static void print_trap(const char *label, char handler, uintptr_t cause, uintptr_t epc)
 {
     print(" %s %c cause %lx epc %lx", label, handler, (unsigned long)cause, (unsigned long)epc);
@@ -41,6 +47,11 @@ void check_trap(const char *name, struct outcome got, char handler, uintptr_t ca
         print_failed_trap(name, &got, handler, cause, epc, "tval", tval, got.tval);
 }
 
+void note_trap(const char *name, struct outcome got, char handler, uintptr_t cause, uintptr_t epc, uintptr_t tval)
+{
+    note(name, same_trap(&got, handler, cause, epc) && got.tval == tval, got.cause);
+}
+
 void check_cause(const char *name, struct outcome got, char handler, uintptr_t cause, uintptr_t epc)
 {
     check_trap(name, got, handler, cause, epc, got.tval);
@@ -65,6 +76,12 @@ void check_interrupt(const char *name, struct outcome got, char handler, uintptr
     uintptr_t cause = CAUSE_INTERRUPT | irq;
     if (!report(name, same_trap(&got, handler, cause, epc) && got.vector == vector))
         print_failed_trap(name, &got, handler, cause, epc, "vector", vector, got.vector);
+}
+
+void note_interrupt(const char *name, struct outcome got, char handler, uintptr_t irq, uintptr_t epc,
+                    uintptr_t vector)
+{
+    note(name, same_trap(&got, handler, CAUSE_INTERRUPT | irq, epc) && got.vector == vector, got.cause);
 }
 
 void check_return(const char *name, struct outcome got)
