@@ -13,6 +13,14 @@
 #include <stdint.h>
 #include <string.h>
 
+#if defined(__GNUC__)
+#define COLD __attribute__((noinline, cold))
+#define LIKELY(condition) __builtin_expect(!!(condition), 1)
+#else
+#define COLD
+#define LIKELY(condition) (condition)
+#endif
+
 enum { PRIV_U = 0, PRIV_S = 1, PRIV_M = 3 };
 enum { PROT_R = 1, PROT_W = 2, PROT_X = 4, PROT_MIXED = 8 };
 enum { MEM_READ = 16, MEM_WRITE = 17, MEM_FETCH = 18 }; /* enum uc_mem_type */
@@ -517,14 +525,9 @@ static int stop_reason_at(void *uc, struct shared *s, uint64_t pc)
     return STOP_NONE;
 }
 
-/* UC_HOOK_CODE: called before every instruction, so the first line is the hot path of the whole program. */
-static void on_instruction(void *uc, uint64_t pc, uint32_t size, struct shared *s)
+/* Out of line, so that the hot path below needs no stack. */
+COLD static void count_or_stop(void *uc, uint64_t pc, struct shared *s)
 {
-    (void)size;
-    if (s->icount < s->fast_limit && !(s->sites[(pc >> 1 & SITE_MASK) / 8] >> (pc >> 1 & 7) & 1)) {
-        s->icount++;
-        return;
-    }
     int reason = stop_reason_at(uc, s, pc);
     if (reason == STOP_NONE) {
         s->step_over = NOWHERE;
@@ -533,6 +536,16 @@ static void on_instruction(void *uc, uint64_t pc, uint32_t size, struct shared *
     }
     s->stop_reason = (uint64_t)reason;
     s->emu_stop(uc);
+}
+
+/* UC_HOOK_CODE: called before every instruction, so the first line is the hot path of the whole program. */
+static void on_instruction(void *uc, uint64_t pc, uint32_t size, struct shared *s)
+{
+    (void)size;
+    if (LIKELY(s->icount < s->fast_limit && !(s->sites[(pc >> 1 & SITE_MASK) / 8] >> (pc >> 1 & 7) & 1)))
+        s->icount++;
+    else
+        count_or_stop(uc, pc, s);
 }
 
 /* ---- the module --------------------------------------------------------------------------------- */

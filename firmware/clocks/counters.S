@@ -1,3 +1,5 @@
+/* The code behind counters.h. Readings go to a0 and a1, where a struct of two words is returned. */
+
     .text
 
     .macro begin name

@@ -1,0 +1,164 @@
+"""What no change may break: whole guests, cut and restored anywhere, are always the same run."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+import pytest
+
+from minstret.devices.board import Board, BoardConfig
+from minstret.emu.machine import Machine, MachineState, StopReason
+from minstret.firmware import image_path
+
+RAM_SIZE = 1 << 20
+SHORT = ("hello", "ticks", "clocks", "crash")
+LONG_INSNS = {"traps": None, "bench": 3_000_000}
+SLICES = (1, 7, 1000, None)
+WIDTHS = (64, 32)
+
+
+def make_board(image: str, xlen: int, *, slice_insns: int | None = None, callbacks: str = "C") -> Board:
+    return Board(
+        image_path(image, xlen),
+        BoardConfig(ram_size=RAM_SIZE, slice_insns_max=slice_insns, python_callbacks=callbacks == "Python"),
+    )
+
+
+@cache
+def reference(image: str, xlen: int, icount: int | None) -> tuple[object, ...]:
+    """The run without any cut, with the default callbacks."""
+    board = make_board(image, xlen)
+    return summary(board, board.run_until(icount=icount))
+
+
+def summary(board: Board, outcome: object) -> tuple[object, ...]:
+    return outcome, board.position, board.digest(), bytes(board.console)
+
+
+@pytest.mark.parametrize("slice_insns", SLICES)
+@pytest.mark.parametrize("xlen", WIDTHS)
+@pytest.mark.parametrize("image", SHORT)
+def test_slices_of_any_size_make_the_same_run(image: str, xlen: int, slice_insns: int | None, callbacks: str) -> None:
+    board = make_board(image, xlen, slice_insns=slice_insns, callbacks=callbacks)
+    assert summary(board, board.run()) == reference(image, xlen, None)
+
+
+@pytest.mark.parametrize("slice_insns", SLICES)
+@pytest.mark.parametrize("xlen", WIDTHS)
+def test_slices_of_any_size_make_the_same_traps(xlen: int, slice_insns: int | None, callbacks: str) -> None:
+    board = make_board("traps", xlen, slice_insns=slice_insns, callbacks=callbacks)
+    assert summary(board, board.run()) == reference("traps", xlen, None)
+    assert board.machine.exit_code == 0
+
+
+@pytest.mark.parametrize("xlen", WIDTHS)
+def test_slices_of_any_size_make_the_same_work(xlen: int) -> None:
+    runs = []
+    for slice_insns in (997, 1000, None):
+        board = make_board("bench", xlen, slice_insns=slice_insns)
+        runs.append(summary(board, board.run_until(icount=3_000_000)))
+    assert runs[0] == runs[1] == runs[2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("slice_insns", [1, 7, 1000])
+def test_slices_of_one_instruction_make_the_same_work(slice_insns: int, callbacks: str) -> None:
+    board = make_board("bench", 64, slice_insns=slice_insns, callbacks=callbacks)
+    assert summary(board, board.run_until(icount=1_000_000)) == reference("bench", 64, 1_000_000)
+
+
+@pytest.mark.parametrize("xlen", WIDTHS)
+@pytest.mark.parametrize("image", ["ticks", "traps"])
+def test_run_saved_and_restored_anywhere_goes_on_the_same(image: str, xlen: int) -> None:
+    expected = reference(image, xlen, None)
+    total = expected[1].icount  # type: ignore[attr-defined]
+    seed = 20181001
+    cuts = sorted(random.Random(seed).sample(range(1, total), 12))
+    board, console = make_board(image, xlen), b""
+    for cut in cuts:
+        board.run_until(icount=cut)
+        console += bytes(board.console)
+        board = restored(board, image, xlen)
+    outcome = board.run()
+    assert (outcome, board.position, board.digest(), console + bytes(board.console)) == expected, f"seed {seed}"
+
+
+def test_run_saved_and_restored_while_it_waits_goes_on_the_same() -> None:
+    expected = reference("ticks", 64, None)
+    board, console, waits = make_board("ticks", 64), b"", 0
+    for virtual_ns in range(500_000, 20_000_000, 3_333_333):  # ticks come each millisecond
+        board.run_until(virtual_ns=virtual_ns)
+        waits += board.hart.waiting
+        console += bytes(board.console)
+        board = restored(board, "ticks", 64)
+    assert waits >= 3
+    assert summary(board, board.run())[:3] == expected[:3]
+
+
+def restored(board: Board, image: str, xlen: int) -> Board:
+    """A new board in the state of ``board``."""
+    state, ram = board.machine.save_state(), bytes(board.machine.memory.ram)
+    fresh = make_board(image, xlen)
+    load(fresh.machine, state, ram)
+    assert fresh.digest() == board.digest()
+    assert fresh.machine.save_state() == state
+    return fresh
+
+
+def load(machine: Machine, state: MachineState, ram: bytes) -> None:
+    machine.hart.write_physical(machine.memory.ram_base, ram)
+    machine.load_state(state)
+
+
+def test_digest_tells_runs_apart() -> None:
+    digests = {make_board("ticks", 64).digest()}
+    board = make_board("ticks", 64)
+    for icount in range(1, 300):
+        board.run_until(icount=icount)
+        digests.add(board.digest())
+    assert len(digests) == 300
+
+
+@contextmanager
+def busy_machine() -> Iterator[None]:
+    """Keep every core busy meanwhile."""
+    command = [sys.executable, "-c", "while True: pass"]
+    workers = [subprocess.Popen(command) for _ in range((os.cpu_count() or 1) + 1)]
+    try:
+        yield
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+
+
+@pytest.mark.parametrize("image", ["ticks", "traps"])
+def test_processes_under_load_with_other_hash_seeds_make_the_same_run(image: str) -> None:
+    script = (
+        "import sys; from minstret.devices.board import *; from minstret.firmware import image_path\n"
+        f"b = Board(image_path({image!r}, 64)); b.run(); print(b.position, b.digest())"
+    )
+
+    def run(hash_seed: str) -> str:
+        environment = os.environ | {"PYTHONHASHSEED": hash_seed}
+        return subprocess.run(
+            [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+        ).stdout
+
+    quiet = run("1")
+    with busy_machine():
+        assert [run("2"), run("random")] == [quiet, quiet]
+
+
+def test_guests_end_as_they_should() -> None:
+    ends = {image: reference(image, 64, None)[0].reason for image in (*SHORT, "traps")}  # type: ignore[attr-defined]
+    assert ends == {
+        "hello": StopReason.FINISHED, "ticks": StopReason.FINISHED, "clocks": StopReason.FINISHED,
+        "crash": StopReason.TRAP_LOOP, "traps": StopReason.FINISHED,
+    }  # fmt: skip

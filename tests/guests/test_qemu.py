@@ -1,0 +1,51 @@
+"""QEMU's ``virt`` board prints the same text for our images, lines that hold times aside."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+import pytest
+from conftest import Need
+
+from minstret.devices.board import Board, BoardConfig
+from minstret.emu.machine import StopReason
+from minstret.firmware import image_path
+
+QEMU_SECONDS_MAX = 60
+
+
+def without_times(console: bytes) -> list[str]:
+    lines = console.decode().replace("\r\n", "\n").splitlines()
+    return [line for line in lines if not line.startswith("t:")]
+
+
+def qemu_console(image: str, xlen: int, need: Need) -> tuple[int, bytes]:
+    program = f"qemu-system-riscv{xlen}"
+    need(program, shutil.which(program))
+    done = subprocess.run(
+        [program, "-M", "virt", "-bios", image_path(image, xlen), "-display", "none", "-monitor", "none",
+         "-serial", "stdio"],
+        stdin=subprocess.DEVNULL, capture_output=True, timeout=QEMU_SECONDS_MAX,
+    )  # fmt: skip
+    return done.returncode, done.stdout
+
+
+@pytest.mark.parametrize("xlen", [64, 32])
+@pytest.mark.parametrize("image", ["hello", "ticks", "traps", "clocks"])
+def test_console_is_that_of_qemu(image: str, xlen: int, need: Need) -> None:
+    status, console = qemu_console(image, xlen, need)
+    board = Board(image_path(image, xlen), BoardConfig(ram_size=1 << 21))
+    outcome = board.run()
+    assert outcome.reason is StopReason.FINISHED
+    assert outcome.exit_code == status
+    assert without_times(board.console) == without_times(console)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("xlen", [64, 32])
+def test_bench_prints_the_checksum_qemu_prints(xlen: int, need: Need) -> None:
+    status, console = qemu_console("bench", xlen, need)
+    board = Board(image_path("bench", xlen), BoardConfig(ram_size=1 << 23))
+    outcome = board.run()
+    assert (outcome.exit_code, without_times(board.console)) == (status, without_times(console))
