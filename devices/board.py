@@ -7,7 +7,7 @@ from Python:        board = Board("firmware.elf"); board.run_until(uart="login:"
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from pathlib import Path
@@ -170,9 +170,23 @@ class Board:
         """SHA-256, in hex, of everything the guest can see: see Machine.digest."""
         return self.machine.digest()
 
-    def report(self, outcome: Outcome) -> str:
-        """Several lines on why a run got nowhere."""
-        return report(self.machine, outcome, self.firmware.symbols)
+    def report(self, outcome: Outcome, recent: Sequence[int] = ()) -> str:
+        """Several lines on why a run got nowhere; ``recent`` are the PCs of the last instructions, where known."""
+        return report(self.machine, outcome, self.firmware.symbols, recent)
+
+    def retrace(self, insns: int) -> list[int]:
+        """The PCs of the last ``insns`` instructions, found by running all again in a second board.
+
+        That is the same run as long as nothing came through the door and nobody wrote registers or memory.
+        """
+        end = self.position.icount
+        again = Board(self.firmware, self.config)
+        again.run_until(icount=max(0, end - insns))
+        pcs = []
+        while again.position.icount < end:
+            pcs.append(again.hart.pc)
+            again.run_until(icount=again.position.icount + 1)
+        return pcs
 
     def generator(self, name: str) -> random.Random:
         """A generator of its own for everything that would otherwise be random, from the seed."""

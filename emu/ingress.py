@@ -57,6 +57,7 @@ class LiveDoor:
         self._source = source
         self._sinks: dict[str, Sink] = {}
         self._waiting: deque[Event] = deque()
+        self.events_admitted = 0
 
     def connect(self, target: str, sink: Sink) -> None:
         self._sinks[target] = sink
@@ -68,6 +69,7 @@ class LiveDoor:
         blocked: set[str] = set()
         for event in self._waiting:
             taken = 0 if event.target in blocked else self._sinks[event.target](event.data)
+            self.events_admitted += taken > 0
             if taken < len(event.data):  # order within one target is kept
                 blocked.add(event.target)
                 held_back.append(Event(event.target, event.data[taken:]))

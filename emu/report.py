@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import capstone
 
 from minstret.emu.hart.traps import CAUSE_TEXT, Cause
@@ -35,10 +37,10 @@ def cause_text(cause: int) -> str:
     return f"{CAUSE_TEXT[Cause(cause)]} ({int(cause)})" if cause in list(Cause) else f"cause {cause}"
 
 
-def report(machine: Machine, outcome: Outcome, symbols: SymbolTable) -> str:
+def report(machine: Machine, outcome: Outcome, symbols: SymbolTable, recent: Sequence[int] = ()) -> str:
     """Several lines for whoever has to find out why a run got nowhere.
 
-    The registers are those of the end; nothing retires in a trap loop, so general registers are also those of
+    ``recent`` are the PCs of the last instructions, where known; else the code around is shown. The registers are those of the end; nothing retires in a trap loop, so general registers are also those of
     its first trap.
     """
     hart, position = machine.hart, machine.position
@@ -56,7 +58,12 @@ def report(machine: Machine, outcome: Outcome, symbols: SymbolTable) -> str:
         cells = (f"{ABI_NAMES[i]:>7} {env.x[i]:0{digits}x}" for i in range(row, row + 4))
         lines.append("  " + "  ".join(cells))
     lines += _call_sites(machine, symbols)
-    lines += disassembly(machine, pc, symbols)
+    if recent:
+        lines.append("  the last instructions that retired:")
+        lines += [_row(machine, at, symbols, "  ") for at in recent]
+        lines += [_row(machine, pc, symbols, "=>")] if outcome.first_trap is not None else []
+    else:
+        lines += disassembly(machine, pc, symbols)
     return "\n".join(lines)
 
 
@@ -67,26 +74,32 @@ def _call_sites(machine: Machine, symbols: SymbolTable) -> list[str]:
 
 
 def disassembly(machine: Machine, pc: int, symbols: SymbolTable) -> list[str]:
-    """The last instructions up to ``pc`` and the next few, one a line; ``pc`` is marked."""
-    hart = machine.hart
-    decoder = capstone.Cs(capstone.CS_ARCH_RISCV, _capstone_mode(hart.xlen))
-    start = _instruction_boundary(machine, pc, symbols)
-    code = hart.read_virtual(start, pc - start + 4 * (_INSNS_AFTER + 1)) or hart.read_virtual(start, pc - start + 2)
-    if code is None:
+    """The instructions before ``pc`` in memory and the next few, one a line; ``pc`` is marked."""
+    if machine.hart.read_virtual(pc, 2) is None:
         return [f"  no memory at pc {pc:#x}"]
-    rows: list[tuple[int, str, str]] = []
-    at = 0
-    while at + 2 <= len(code):
-        size = 4 if code[at] & 3 == 3 else 2
-        text = next((f"{m} {o}".strip() for _, _, m, o in decoder.disasm_lite(code[at : at + size], start + at, 1)), "")
-        rows.append((start + at, code[at : at + size][::-1].hex(), text or "(not an instruction)"))
-        at += size
-    index = next((i for i, row in enumerate(rows) if row[0] == pc), 0)
-    shown = rows[max(0, index - _INSNS_BEFORE) : index + 1 + _INSNS_AFTER]
-    return [
-        f"{'=>' if address == pc else '  '} {address:#x} <{symbols.describe(address)}>: {raw:>8}  {text}"
-        for address, raw, text in shown
-    ]
+    before, at = [], _instruction_boundary(machine, pc, symbols)
+    while at < pc:
+        before.append(at)
+        at += _size_at(machine, at)
+    after = [pc]
+    for _ in range(_INSNS_AFTER):
+        after.append(after[-1] + _size_at(machine, after[-1]))
+    shown = before[-_INSNS_BEFORE:] + after
+    return [_row(machine, at, symbols, "=>" if at == pc else "  ") for at in shown]
+
+
+def _size_at(machine: Machine, pc: int) -> int:
+    first = machine.hart.read_virtual(pc, 1)
+    return 4 if first is not None and first[0] & 3 == 3 else 2
+
+
+def _row(machine: Machine, pc: int, symbols: SymbolTable, mark: str) -> str:
+    code = machine.hart.read_virtual(pc, _size_at(machine, pc))
+    if code is None:
+        return f"{mark} {_place(pc, symbols)}: no memory there"
+    decoder = capstone.Cs(capstone.CS_ARCH_RISCV, _capstone_mode(machine.hart.xlen))
+    text = next((f"{name} {operands}".strip() for _, _, name, operands in decoder.disasm_lite(code, pc, 1)), "")
+    return f"{mark} {_place(pc, symbols)}: {code[::-1].hex():>8}  {text or '(not an instruction)'}"
 
 
 def _capstone_mode(xlen: int) -> int:

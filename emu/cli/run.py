@@ -23,8 +23,12 @@ from minstret.emu.machine import Outcome, StopReason
 from minstret.emu.report import headline
 from minstret.firmware import IMAGES, image_path
 
+_NEWLINE = 0x0A
 _STUCK = (StopReason.WAITS_FOREVER, StopReason.TRAP_LOOP)
 _DIGEST_SHOWN = 16
+_RETRACED_INSNS = 8
+_RETRACE_RUN_MAX = 100_000_000
+"""Runs up to this are repeated to tell the last instructions before they got stuck: a second at most."""
 
 
 class Console:
@@ -32,7 +36,7 @@ class Console:
 
     def __init__(self) -> None:
         self._pending = bytearray()
-        self.last_byte = b"\n"[0]
+        self.last_byte = _NEWLINE
 
     def write(self, data: bytes) -> None:
         self._pending += data
@@ -104,8 +108,9 @@ def run(
         console_target=CONSOLE_TARGET if _has_input(no_input) else None,
         timeout_ns=None if timeout is None else int(timeout * units.NS_PER_S),
     )
+    door = LiveDoor(source)
     board = Board(
-        find_firmware(firmware), board_config(options), on_console=console.write, door=LiveDoor(source),
+        find_firmware(firmware), board_config(options), on_console=console.write, door=door,
         host=HostClocks(host.realtime_ns, host.wall_ns),
     )  # fmt: skip
     wall_ns, user_ns = host.realtime_ns(), host.user_ns()
@@ -117,7 +122,9 @@ def run(
         outcome = Outcome(StopReason.MAX_INSNS)
     digest = board.digest()
     if not quiet:
-        _show_end(board, outcome, figures, digest, on_new_line=console.last_byte == 0x0A)
+        if console.last_byte != _NEWLINE:
+            click.echo("", err=True)
+        _show_end(board, outcome, figures, digest, is_repeatable=door.events_admitted == 0)
     if json_path is not None:
         _write_json(json_path, board, outcome, figures, digest)
     return exits.exit_status(outcome)
@@ -165,12 +172,12 @@ def end_text(board: Board, outcome: Outcome) -> str:
     }[outcome.reason]
 
 
-def _show_end(board: Board, outcome: Outcome, figures: Figures, digest: str, on_new_line: bool) -> None:
+def _show_end(board: Board, outcome: Outcome, figures: Figures, digest: str, is_repeatable: bool) -> None:
     position = board.position
-    if not on_new_line:
-        click.echo("", err=True)
     if outcome.reason in _STUCK:
-        click.echo("minstret: " + board.report(outcome), err=True)
+        is_short = position.icount <= _RETRACE_RUN_MAX
+        recent = board.retrace(_RETRACED_INSNS) if is_repeatable and is_short else ()
+        click.echo("minstret: " + board.report(outcome, recent), err=True)
     else:
         click.echo("minstret: " + end_text(board, outcome), err=True)
     click.echo(

@@ -101,7 +101,12 @@ def is_special(insn: int) -> bool:
     if insn >> 12 & 7 == 0:
         return insn in (0x00000073, 0x00100073, 0x10500073, INSN_SRET)
     csr = insn >> 20
-    return csr in (CSR_MSTATUS, 0x344, 0x144, 0x180) or 0x3A0 <= csr <= 0x3A3 or csr & ~0xF == 0x3B0 or csr & ~0x9F in (0xB00, 0xC00)
+    return (
+        csr in (CSR_MSTATUS, 0x344, 0x144, 0x180)
+        or 0x3A0 <= csr <= 0x3A3
+        or csr & ~0xF == 0x3B0
+        or csr & ~0x9F in (0xB00, 0xC00)
+    )
 
 
 def is_ours_now(env: Any, insn: int) -> bool:

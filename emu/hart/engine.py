@@ -31,7 +31,9 @@ except ImportError:
 _CTL_TB_REMOVE_CACHE = 9 | 2 << 26 | 1 << 30
 _CTL_TB_FLUSH = 10 | 1 << 30
 _CTL_TLB_FLUSH = 11 | 1 << 30
-_TWO_JUMPS = 0x0000006F_0040006F  # j .+4; j .
+_A0 = 10
+_TRIAL = b"".join(insn.to_bytes(4, "little") for insn in (0x0040006F, 0x100522AF, 0x0000006F))
+"""j .+4; lr.w t0, (a0); j ."""
 _NEVER = 1  # an odd address: no PC ever reaches it
 
 _ON_INTERRUPT = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p)
@@ -204,20 +206,25 @@ class Engine:
         return 0
 
     def _warm_up(self) -> None:
-        """Let Unicorn execute one whole block: from then on it announces every new one."""
-        memory, s = self.memory, self.shared
-        memory.ram[:8] = _TWO_JUMPS.to_bytes(8, "little")
-        for limit in (1, 2):
-            self.env.pc = memory.ram_base
+        """Try the engine: does it count and stop exactly, announce blocks, keep the reservation where we look?
+
+        Unicorn announces every block but the first it ever executes, which is why this has to be done anyway.
+        """
+        memory, s, env = self.memory, self.shared, self.env
+        memory.ram[: len(_TRIAL)] = _TRIAL
+        for limit in (1, 3):
+            env.pc = env.x[_A0] = memory.ram_base
             s.icount, s.limit, s.fast_limit, s.stop_reason = 0, limit, limit, Stop.NONE
             self.flush_blocks()
             self.flush_tlb()
             self.run()
             if s.stop_reason != Stop.LIMIT or s.icount != limit:
                 raise HostError("Unicorn does not count and stop exactly here")
-        if s.edges != 3:  # all but the very first
+        if s.edges != 4:  # of the five blocks, all but the very first
             raise HostError("Unicorn does not announce new blocks here")
-        memory.ram[:8] = bytes(8)
+        if env.load_res != memory.ram_base or env.load_val != int.from_bytes(_TRIAL[:4], "little"):
+            raise layout.refusal("the reservation")
+        memory.ram[: len(_TRIAL)] = bytes(len(_TRIAL))
         memory.page_flags[:1] = memory.code_bits[:1] = b"\0"
         s.icount = s.edges = s.fills = s.flushes = 0
         s.stop_reason = Stop.NONE

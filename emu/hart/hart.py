@@ -14,7 +14,15 @@ from typing import Any
 from minstret.emu.bus import Bus
 from minstret.emu.errors import AccessFault
 from minstret.emu.hart import csr, traps
-from minstret.emu.hart.callbacks import INSN_SRET, MSTATUS_TW, PRIV_S, PRIV_U, interrupt_is_takeable, is_ours_now, is_special
+from minstret.emu.hart.callbacks import (
+    INSN_SRET,
+    MSTATUS_TW,
+    PRIV_S,
+    PRIV_U,
+    interrupt_is_takeable,
+    is_ours_now,
+    is_special,
+)
 from minstret.emu.hart.decode import MemoryAccess, memory_access
 from minstret.emu.hart.engine import IO_SIZE, Engine, EngineHandlers
 from minstret.emu.hart.layout import fflags_from_softfloat, softfloat_from_fflags
@@ -61,6 +69,7 @@ class HartState:
     mcycle_offset: int
     minstret_offset: int
     traps_in_place: int
+    traps_icount: int
     pmp: PmpState = field(default_factory=PmpState)
 
 
@@ -107,6 +116,7 @@ class Hart(EngineHandlers):
         self._exception: int | None = None
         self._access_fault = False
         self._traps_in_place = 0
+        self._traps_icount = 0
         self.first_trap: TrapRecord | None = None
         self._on_slow_write: Callable[[int, int], None] | None = None
         self.reset(memory.ram_base)
@@ -145,6 +155,7 @@ class Hart(EngineHandlers):
             HartState(
                 xlen=self.xlen, icount=self.icount, x=[0] * 32, f=[0] * 32, words=words, fflags=0, lines=self._lines,
                 soft_mip=0, waiting=False, mcycle_offset=0, minstret_offset=0, traps_in_place=0,
+                traps_icount=0,
             )
         )  # fmt: skip
 
@@ -156,7 +167,7 @@ class Hart(EngineHandlers):
             words={name: int(getattr(env, name)) for name in WORDS},
             fflags=fflags_from_softfloat(env.softfloat_flags), lines=self._lines, soft_mip=self.soft_mip,
             waiting=self.waiting, mcycle_offset=self.mcycle_offset, minstret_offset=self.minstret_offset,
-            traps_in_place=self._traps_in_place,
+            traps_in_place=self._traps_in_place, traps_icount=self._traps_icount,
             pmp=PmpState(list(self.pmp.state.cfg), list(self.pmp.state.addr)),
         )  # fmt: skip
 
@@ -170,7 +181,7 @@ class Hart(EngineHandlers):
         self._shared.icount = state.icount
         self._lines, self.soft_mip, self.waiting = state.lines, state.soft_mip, state.waiting
         self.mcycle_offset, self.minstret_offset = state.mcycle_offset, state.minstret_offset
-        self._traps_in_place = state.traps_in_place
+        self._traps_in_place, self._traps_icount = state.traps_in_place, state.traps_icount
         self.pmp.state = PmpState(list(state.pmp.cfg), list(state.pmp.addr))
         self.pmp.publish()
         self._publish_mip()
@@ -237,9 +248,9 @@ class Hart(EngineHandlers):
         icount, env = int(self._shared.icount), self.env
         if not is_interrupt:
             if self.first_trap is None or self.first_trap.icount != icount:
-                self._traps_in_place = 0
                 self.first_trap = TrapRecord(code, int(env.pc), tval & self.xlen_mask, int(env.priv), icount)
-            self._traps_in_place += 1
+            self._traps_in_place = self._traps_in_place + 1 if self._traps_icount == icount else 1
+            self._traps_icount = icount
         traps.enter_trap(env, self.xlen, code, tval, is_interrupt=is_interrupt)
 
     # ---- exceptions that Unicorn leaves to us

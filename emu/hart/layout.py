@@ -29,14 +29,14 @@ _MIN_POINTER = 0x1000
 # Offsets within CPURISCVState. Words have XLEN bits; f registers 64; fflags is softfloat's byte.
 _OFFSETS_RV64 = {
     "x": 0x000, "f": 0x100, "pc": 0x200, "load_res": 0x208, "load_val": 0x210, "frm": 0x218,
-    "badaddr": 0x220, "priv": 0x250, "mstatus": 0x270, "mie": 0x288, "mideleg": 0x290, "satp": 0x2A0,
+    "priv": 0x250, "mstatus": 0x270, "mie": 0x288, "mideleg": 0x290, "satp": 0x2A0,
     "stval": 0x2A8, "mtval": 0x2B0, "medeleg": 0x2B8, "stvec": 0x2C0, "sepc": 0x2C8, "scause": 0x2D0,
     "mtvec": 0x2D8, "mepc": 0x2E0, "mcause": 0x2E8, "scounteren": 0x3B8, "mcounteren": 0x3C0,
     "sscratch": 0x3C8, "mscratch": 0x3D0, "softfloat_flags": 0x603,
 }  # fmt: skip
 _OFFSETS_RV32 = {
     "x": 0x000, "f": 0x080, "pc": 0x180, "load_res": 0x184, "load_val": 0x188, "frm": 0x18C,
-    "badaddr": 0x190, "priv": 0x1A8, "mstatus": 0x1B8, "mie": 0x1C8, "mideleg": 0x1CC, "satp": 0x1D4,
+    "priv": 0x1A8, "mstatus": 0x1B8, "mie": 0x1C8, "mideleg": 0x1CC, "satp": 0x1D4,
     "stval": 0x1D8, "mtval": 0x1DC, "medeleg": 0x1E0, "stvec": 0x1E4, "sepc": 0x1E8, "scause": 0x1EC,
     "mtvec": 0x1F0, "mepc": 0x1F4, "mcause": 0x1F8, "scounteren": 0x270, "mcounteren": 0x274,
     "sscratch": 0x278, "mscratch": 0x27C, "softfloat_flags": 0x3AB,
@@ -128,7 +128,8 @@ class _OwnMemory:
             os.close(self._file)
 
 
-def _refuse(what: str) -> HostError:
+def refusal(what: str) -> HostError:
+    """The error for a Unicorn whose state is not laid out as ours."""
     return HostError(
         f"this Unicorn ({unicorn.__version__}) does not keep a RISC-V hart's state where expected ({what});"
         f" minstret needs unicorn=={UNICORN_VERSION} as built for PyPI: pip install unicorn=={UNICORN_VERSION}"
@@ -144,7 +145,7 @@ def find_live_state(uc: unicorn.Uc, xlen: int) -> LiveState:
         HostError: another version of Unicorn, or a build with another layout.
     """
     if unicorn.__version__ != UNICORN_VERSION:
-        raise _refuse("wrong version")
+        raise refusal("wrong version")
     if ctypes.sizeof(ctypes.c_void_p) != 8 or mmap.PAGESIZE < 4096:
         raise HostError("minstret needs a 64-bit Python")
     uc.reg_write(uc_reg.UC_RISCV_REG_X1, 0)  # the engine makes its CPU with the first call
@@ -154,7 +155,7 @@ def find_live_state(uc: unicorn.Uc, xlen: int) -> LiveState:
         address = memory.pointer(cpu + _ENV_IN_CPU) if cpu else 0
         kind = ENV_TYPES[xlen]
         if not address or memory.read(address, ctypes.sizeof(kind)) is None:
-            raise _refuse("CPU pointer")
+            raise refusal("CPU pointer")
     finally:
         memory.close()
     env = kind.from_address(address)
@@ -164,30 +165,31 @@ def find_live_state(uc: unicorn.Uc, xlen: int) -> LiveState:
 
 def _check(uc: unicorn.Uc, env: Any) -> None:
     before = bytes(env)
-    uc.reg_write(uc_reg.UC_RISCV_REG_MSTATUS, 0x6000)  # FS on: fflags and f registers are writable
-    if env.mstatus & 0x6000 != 0x6000:
-        raise _refuse("mstatus")
+    for fs in (0, 0x6000):  # ends with FS on: fflags and f registers are writable
+        uc.reg_write(uc_reg.UC_RISCV_REG_MSTATUS, fs)
+        if env.mstatus & 0x6000 != fs:
+            raise refusal("mstatus")
     for name, number, value in _PROBES:
         uc.reg_write(number, value)
         if getattr(env, name) != value:
-            raise _refuse(name)
+            raise refusal(name)
         setattr(env, name, 0)
         if uc.reg_read(number) != 0:
-            raise _refuse(f"{name}, written in place")
+            raise refusal(f"{name}, written in place")
     for index in (1, 31):
         uc.reg_write(uc_reg.UC_RISCV_REG_X0 + index, 0x600D0000 + index)
         uc.reg_write(uc_reg.UC_RISCV_REG_F0 + index, 0x600DF000 + index)
         if env.x[index] != 0x600D0000 + index or env.f[index] != 0x600DF000 + index:
-            raise _refuse("registers")
+            raise refusal("registers")
     for riscv_bits in range(32):
         uc.reg_write(uc_reg.UC_RISCV_REG_FFLAGS, riscv_bits)
         if fflags_from_softfloat(env.softfloat_flags) != riscv_bits:
-            raise _refuse("fflags")
+            raise refusal("fflags")
     if env.priv != 3:
-        raise _refuse("priv")
+        raise refusal("priv")
     env.priv = 1
     if uc.reg_read(uc_reg.UC_RISCV_REG_PRIV) != 1:
-        raise _refuse("priv, written in place")
+        raise refusal("priv, written in place")
     ctypes.memmove(ctypes.addressof(env), before, len(before))
 
 

@@ -1,0 +1,199 @@
+"""What every device on a board keeps to: all it remembers is ``state``, and state is saved and loaded exactly."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import asm
+import pytest
+from elf_files import CLINT, RAM
+from harts import board_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minstret.devices.board import Board
+from minstret.emu.bus import Window
+from minstret.emu.clock import VirtualClockState
+from minstret.emu.device import Device
+from minstret.emu.hart.hart import HartState
+from minstret.emu.state import canonical_bytes, from_plain, to_plain
+from minstret.emu.timers import TimerListState
+
+LOOPS = asm.code(asm.LOOP)
+
+
+def new_board() -> Board:
+    return board_of(LOOPS)
+
+
+DEVICES = [window.device.name for window in new_board().machine.bus.windows]
+each_device = pytest.mark.parametrize("name", DEVICES)
+
+
+def window_of(board: Board, name: str) -> Window:
+    return next(window for window in board.machine.bus.windows if window.device.name == name)
+
+
+Access = tuple[bool, int, int, int]
+"""(is a write, offset, size, value)"""
+
+
+def accesses(size_bytes: int) -> st.SearchStrategy[list[Access]]:
+    """Accesses all over a window; most of them where registers are."""
+    registers = st.sampled_from([at for at in (*range(8), 0x4000, 0x4004, 0xBFF8, 0xBFFC) if at < size_bytes])
+    values = st.sampled_from([0, 1, 0x80, 0xFF, 0x5555, 0x7777, 0x7_3333, 0xFFFF_FFFF]) | st.integers(0, (1 << 64) - 1)
+    access = st.tuples(
+        st.booleans(), registers | st.integers(0, size_bytes - 8), st.sampled_from([1, 2, 4, 8]), values
+    )
+    return st.lists(access, max_size=30)
+
+
+def hit(board: Board, window: Window, todo: list[Access]) -> None:
+    for is_write, offset, size, value in todo:
+        if is_write:
+            board.machine.bus.write(window.base + offset, size, value)
+        else:
+            result = board.machine.bus.read(window.base + offset, size)
+            assert 0 <= result < 1 << 8 * size
+
+
+def wiring(device: Device) -> Iterator[tuple[str, object]]:
+    """Every attribute but ``state``: plain values by value, whatever else by identity."""
+    for name, value in sorted(vars(device).items()):
+        if name != "state":
+            is_plain = isinstance(value, None | bool | int | str | bytes | bytearray | list | dict | set | tuple)
+            yield name, copy.deepcopy(value) if is_plain else id(value)
+
+
+def through_json(kind: type, state: Any) -> Any:
+    return from_plain(kind, json.loads(json.dumps(to_plain(state))))
+
+
+def test_there_are_devices() -> None:
+    assert {"clint", "uart0", "finisher"} <= set(DEVICES)
+
+
+@each_device
+def test_device_is_a_device_with_one_slotted_dataclass_for_state(name: str) -> None:
+    device = window_of(new_board(), name).device
+
+    assert isinstance(device, Device)
+    assert device.name == name
+    assert device.size_bytes > 0
+    assert is_dataclass(device.state)
+    assert not hasattr(device.state, "__dict__")
+    assert set(type(device.state).__slots__) == {f.name for f in fields(device.state)}
+
+
+@each_device
+@settings(max_examples=60, deadline=None, print_blob=True)
+@given(data=st.data())
+def test_accesses_change_no_attribute_but_state(name: str, data: st.DataObject) -> None:
+    board = new_board()
+    window = window_of(board, name)
+    before = list(wiring(window.device))
+
+    hit(board, window, data.draw(accesses(window.size)))
+
+    assert list(wiring(window.device)) == before
+
+
+@each_device
+@settings(max_examples=60, deadline=None, print_blob=True)
+@given(data=st.data())
+def test_state_comes_back_from_plain_values(name: str, data: st.DataObject) -> None:
+    board = new_board()
+    window = window_of(board, name)
+    hit(board, window, data.draw(accesses(window.size)))
+    state = window.device.state
+
+    back = through_json(type(state), state)
+
+    assert back == state
+    assert canonical_bytes(back) == canonical_bytes(state)
+
+
+@each_device
+@settings(max_examples=60, deadline=None, print_blob=True)
+@given(data=st.data())
+def test_save_load_save_is_byte_equal_on_a_fresh_board(name: str, data: st.DataObject) -> None:
+    board, fresh = new_board(), new_board()
+    window = window_of(board, name)
+    hit(board, window, data.draw(accesses(window.size)))
+    saved = board.machine.save_state()
+    before = canonical_bytes(saved)
+
+    fresh.machine.load_state(saved)
+
+    assert canonical_bytes(fresh.machine.save_state()) == before
+    assert fresh.digest() == board.digest()
+    hit(fresh, window_of(fresh, name), [(True, 0, 4, 1), (True, 0x7, 1, 0x5A)])
+    assert canonical_bytes(saved) == before  # what was saved is nobody's live state
+
+
+@each_device
+@settings(max_examples=30, deadline=None, print_blob=True)
+@given(data=st.data())
+def test_loading_a_devices_state_arms_no_timer_and_moves_no_line(name: str, data: st.DataObject) -> None:
+    board, fresh = new_board(), new_board()
+    window = window_of(board, name)
+    hit(board, window, data.draw(accesses(window.size)))
+
+    device = window_of(fresh, name).device
+    device.state = through_json(type(window.device.state), window.device.state)
+
+    assert [timer.name for timers in fresh.machine.timers for timer in timers.armed()] == []
+    assert not any(line.level for line in fresh.machine.lines.values())
+    assert fresh.hart.mip == 0
+
+
+@each_device
+def test_reset_brings_back_what_is_readable_at_power_on(name: str) -> None:
+    board, fresh = new_board(), new_board()
+    window, other = window_of(board, name), window_of(fresh, name)
+    hit(board, window, [(True, offset, 1, 0x1F) for offset in range(1, 8)])
+
+    board.reset()
+
+    assert window.device.state == other.device.state
+
+
+# ---- the rest of a machine's state
+
+
+def test_machine_state_comes_back_from_plain_values() -> None:
+    board = new_board()
+    board.machine.bus.write(CLINT + 0x4000, 8, 1000)
+    board.run_until(icount=1001)
+    state = board.machine.save_state()
+
+    for kind, part in ((HartState, state.hart), (VirtualClockState, state.clock), (TimerListState, state.timers)):
+        assert through_json(kind, part) == part
+    assert state.timers.armed
+    assert state.hart.icount == 1001
+
+
+def test_run_saved_anywhere_and_continued_on_a_fresh_board_is_the_same_run() -> None:
+    guest = asm.code(
+        asm.li(asm.T0, CLINT + 0x4000), asm.addi(asm.T1, 0, 3), asm.sw(asm.T1, asm.T0, 0), asm.sw(0, asm.T0, 4),
+        asm.addi(asm.T2, 0, 128), asm.csrw("mie", asm.T2),  # MTIE, but not enabled: WFI goes on by itself
+        asm.WFI,
+        asm.addi(asm.T1, asm.T1, 5), asm.sw(asm.T1, asm.T0, 0),
+        asm.jal(0, -12),
+    )  # fmt: skip
+    end = 80
+    whole = board_of(guest)
+    whole.run_until(icount=end)
+
+    for icount in range(end):
+        first, second = board_of(guest), board_of(guest)
+        first.run_until(icount=icount)
+        second.memory.write(RAM, bytes(first.machine.memory.ram))
+        second.machine.load_state(first.machine.save_state())
+        second.run_until(icount=end)
+        assert second.digest() == whole.digest(), f"saved at icount {icount}"
+        assert second.position == whole.position

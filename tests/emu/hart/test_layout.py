@@ -1,0 +1,46 @@
+"""A Unicorn laid out in another way is refused, whichever offset is off."""
+
+from __future__ import annotations
+
+import pytest
+import unicorn
+from unicorn import unicorn_const as uc_const
+
+from minstret.emu.errors import HostError
+from minstret.emu.hart import layout
+from minstret.emu.machine import Machine, MachineConfig
+
+CASES = [(xlen, name) for xlen in (64, 32) for name in layout.offsets(xlen)]
+
+
+@pytest.mark.parametrize(("xlen", "name"), CASES)
+def test_offset_that_is_off_is_refused(xlen: int, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = 1 if name == "softfloat_flags" else xlen // 8
+    shifted = dict(layout.offsets(xlen))
+    shifted[name] += 0x1000 if name in ("x", "f") else 0x800 + step
+    monkeypatch.setitem(layout._OFFSETS, xlen, shifted)
+    monkeypatch.setitem(layout.ENV_TYPES, xlen, layout._env_type(xlen))
+    with pytest.raises(HostError, match="unicorn==2.1.4"):
+        Machine(MachineConfig(xlen=xlen, ram_size=1 << 20))
+
+
+@pytest.mark.parametrize("constant", ["_CPU_IN_ENGINE", "_ENV_IN_CPU"])
+@pytest.mark.parametrize("off_by", [-64, -8, 8, 64])
+def test_pointer_that_is_elsewhere_is_refused(constant: str, off_by: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    if constant == "_ENV_IN_CPU" and off_by == 8:
+        off_by = 16  # the word next to it points there too
+    monkeypatch.setattr(layout, constant, getattr(layout, constant) + off_by)
+    uc = unicorn.Uc(uc_const.UC_ARCH_RISCV, uc_const.UC_MODE_RISCV64)
+    with pytest.raises(HostError, match="unicorn==2.1.4"):
+        layout.find_live_state(uc, 64)
+
+
+def test_other_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unicorn, "__version__", "2.1.3")
+    with pytest.raises(HostError, match=r"this Unicorn \(2.1.3\).*pip install unicorn==2.1.4"):
+        Machine(MachineConfig(ram_size=1 << 20))
+
+
+def test_fflags_survive_the_way_to_softfloat_and_back() -> None:
+    for fflags in range(32):
+        assert layout.fflags_from_softfloat(layout.softfloat_from_fflags(fflags)) == fflags
