@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 
-from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
@@ -95,7 +94,9 @@ def load_firmware(path: str | Path, raw_base: int) -> Firmware:
         return Firmware(str(path), None, raw_base, (Segment(raw_base, data, len(data)),))
     try:
         return _load_elf(str(path), data)
-    except (ELFError, ValueError, KeyError, IndexError, AttributeError, UnicodeDecodeError) as error:
+    except ConfigError:
+        raise
+    except Exception as error:  # pyelftools trusts what it reads: a damaged file can raise anything
         raise ConfigError(f"{path}: a damaged ELF file: {error}") from None
 
 
@@ -113,6 +114,10 @@ def _load_elf(name: str, data: bytes) -> Firmware:
             content = header.data()
             if len(content) != header["p_filesz"]:
                 raise ConfigError(f"{name}: a damaged ELF file: the segment at {header['p_paddr']:#x} is cut short")
+            if len(content) > header["p_memsz"]:
+                raise ConfigError(
+                    f"{name}: a damaged ELF file: the segment at {header['p_paddr']:#x} is longer than its memory"
+                )
             segments.append(Segment(header["p_paddr"], content, header["p_memsz"]))
     if not segments:
         raise ConfigError(f"{name}: nothing to load in it (no PT_LOAD segment)")

@@ -40,8 +40,8 @@ def cause_text(cause: int) -> str:
 def report(machine: Machine, outcome: Outcome, symbols: SymbolTable, recent: Sequence[int] = ()) -> str:
     """Several lines for whoever has to find out why a run got nowhere.
 
-    ``recent`` are the PCs of the last instructions, where known; else the code around is shown. The registers are those of the end; nothing retires in a trap loop, so general registers are also those of
-    its first trap.
+    ``recent`` are the PCs of the last instructions, where known; else the code around is shown. The registers
+    are those of the end; nothing retires in a trap loop, so general registers are also those of its first trap.
     """
     hart, position = machine.hart, machine.position
     pc = outcome.first_trap.epc if outcome.first_trap is not None else hart.pc

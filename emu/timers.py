@@ -1,6 +1,6 @@
 """Attributed timers, fired in (expire_ns, serial) order.
 
-Owns the heap and the serials. Never reads host time, never touches guest memory.
+Owns the order and the serials. Never reads host time, never touches guest memory.
 
 An attribute is a property of a timer, not of its clock: a timer that serves something outside the guest is
 ``EXTERNAL``, stays on the clock it needs, and replay asks the timer whether it matters to the log.
@@ -10,10 +10,10 @@ QEMU_CLOCK_VIRTUAL_EXT"; docs/timers.md tells the history.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import IntFlag
-from heapq import heappop, heappush
 
 from minstret.emu.clock import Clock, ClockType
 
@@ -89,7 +89,7 @@ class Timer:
 
     def cancel(self) -> None:
         """Make idle."""
-        self.expire_ns = IDLE
+        self._list._disarm(self)
 
     def expired(self, now_ns: int) -> bool:
         """Whether the timer is armed for ``now_ns`` or before."""
@@ -118,7 +118,7 @@ class TimerList:
         self.on_checkpoint: Checkpoint | None = None
         self.on_earlier: Callable[[], None] | None = None
         """Called when the nearest deadline has moved closer."""
-        self._heap: list[tuple[int, int, Timer]] = []
+        self._armed: list[tuple[int, int, Timer]] = []  # sorted; serials differ, so timers are never compared
         self._timers: dict[str, Timer] = {}
         self._next_serial = 0
 
@@ -128,40 +128,36 @@ class TimerList:
         self._timers[timer.name] = timer
 
     def _arm(self, timer: Timer, expire_ns: int) -> None:
-        first = self._first(self.runnable)
+        nearest_ns = self._nearest_ns(self.runnable)
+        self._disarm(timer)
         timer.expire_ns, timer.serial = expire_ns, self._next_serial
         self._next_serial += 1
-        heappush(self._heap, (expire_ns, timer.serial, timer))
-        if self.on_earlier is not None and (first is None or expire_ns < first):
+        insort(self._armed, (expire_ns, timer.serial, timer))
+        is_nearer = not timer.attributes & ~self.runnable and (nearest_ns is None or expire_ns < nearest_ns)
+        if is_nearer and self.on_earlier is not None:
             self.on_earlier()
+
+    def _disarm(self, timer: Timer) -> None:
+        if timer.pending:
+            self._armed.remove((timer.expire_ns, timer.serial, timer))
+            timer.expire_ns = IDLE
 
     def remove(self, timer: Timer) -> None:
         """Cancel ``timer`` and forget it; its name is free again."""
         timer.cancel()
         self._timers.pop(timer.name, None)
 
-    def _drop_stale(self) -> None:
-        heap = self._heap
-        while heap and not _is_current(heap[0]):
-            heappop(heap)
-
-    def _first(self, mask: TimerAttribute) -> int | None:
-        """When the first timer with no attribute outside ``mask`` expires, ns."""
-        self._drop_stale()
-        if not self._heap:
-            return None
-        if not self._heap[0][2].attributes & ~mask:
-            return self._heap[0][0]
-        return min((entry[0] for entry in self._heap if _is_current(entry) and not entry[2].attributes & ~mask),
-                   default=None)  # fmt: skip
+    def _nearest_ns(self, mask: TimerAttribute) -> int | None:
+        """When the first timer with no attribute outside ``mask`` expires."""
+        return next((expire_ns for expire_ns, _, timer in self._armed if not timer.attributes & ~mask), None)
 
     def armed(self) -> Iterator[Timer]:
         """Armed timers in the order in which they will fire."""
-        return (entry[2] for entry in sorted(entry for entry in self._heap if _is_current(entry)))
+        return (timer for _, _, timer in self._armed)
 
     @property
     def has_pending(self) -> bool:
-        return self._first(ALL_ATTRIBUTES) is not None
+        return bool(self._armed)
 
     def has_expired(self) -> bool:
         """Whether some timer would fire now."""
@@ -169,7 +165,7 @@ class TimerList:
 
     def expire_ns(self, mask: TimerAttribute = ALL_ATTRIBUTES) -> int | None:
         """When the next timer fires that has no attribute outside ``mask``, ns; None for never."""
-        return self._first(mask & self.runnable) if self.enabled else None
+        return self._nearest_ns(mask & self.runnable) if self.enabled else None
 
     def deadline_ns(self, mask: TimerAttribute = ALL_ATTRIBUTES) -> int:
         """Distance to the next timer with no attribute outside ``mask``.
@@ -195,21 +191,19 @@ class TimerList:
                 needs_checkpoint = False
                 assert self.on_checkpoint is not None
                 self.on_checkpoint(self.clock.type, now_ns)
-            late_ns, timer.expire_ns = now_ns - timer.expire_ns, IDLE
+            late_ns = now_ns - timer.expire_ns
+            timer.cancel()
             timer._callback(late_ns)
             ran = True
         return ran
 
     def _next_expired(self, now_ns: int) -> Timer | None:
-        self._drop_stale()
-        heap = self._heap
-        if not heap or heap[0][0] > now_ns:
-            return None
-        if not heap[0][2].attributes & ~self.runnable:
-            return heappop(heap)[2]
-        expired = [entry for entry in heap if _is_current(entry) and entry[0] <= now_ns
-                   and not entry[2].attributes & ~self.runnable]  # fmt: skip
-        return min(expired)[2] if expired else None
+        for expire_ns, _, timer in self._armed:
+            if expire_ns > now_ns:
+                return None
+            if not timer.attributes & ~self.runnable:
+                return timer
+        return None
 
     def save_state(self) -> TimerListState:
         return TimerListState([(t.name, t.expire_ns, t.serial) for t in self.armed()], self._next_serial)
@@ -218,17 +212,12 @@ class TimerList:
         """Arm exactly the timers of ``state``, with their serials; calls nothing."""
         for timer in self._timers.values():
             timer.expire_ns = IDLE
-        self._heap.clear()
+        self._armed.clear()
         for name, expire_ns, serial in state.armed:
             timer = self._timers[name]
             timer.expire_ns, timer.serial = expire_ns, serial
-            heappush(self._heap, (expire_ns, serial, timer))
+            insort(self._armed, (expire_ns, serial, timer))
         self._next_serial = state.next_serial
-
-
-def _is_current(entry: tuple[int, int, Timer]) -> bool:
-    expire_ns, serial, timer = entry
-    return timer.expire_ns == expire_ns and timer.serial == serial
 
 
 class TimerGroup:

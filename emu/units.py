@@ -14,13 +14,14 @@ KIB = 1 << 10
 MIB = 1 << 20
 GIB = 1 << 30
 
+_FLAGS = re.IGNORECASE | re.ASCII
 _SIZE_UNITS = {"": MIB, "K": KIB, "M": MIB, "G": GIB}
 _COUNT_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 
 
 def parse_size_bytes(text: str, what: str) -> int:
     """A memory size such as ``128M``, ``1G`` or ``64`` (MiB, as in QEMU), in bytes."""
-    match = re.fullmatch(r"(\d+)([KMG]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    match = re.fullmatch(r"(\d{1,18})([KMG]?)(?:i?B)?", text.strip(), _FLAGS)
     if match is None:
         raise ConfigError(f"{what}: expected a size such as 128M or 1G, got {text!r}")
     return int(match[1]) * _SIZE_UNITS[match[2].upper()]
@@ -28,7 +29,7 @@ def parse_size_bytes(text: str, what: str) -> int:
 
 def parse_count(text: str, what: str) -> int:
     """A count such as ``1000000``, ``0x100``, ``5M`` or ``1_000``."""
-    match = re.fullmatch(r"([\d_]+|0[xX][0-9a-fA-F_]+)([KMG]?)", text.strip(), re.IGNORECASE)
+    match = re.fullmatch(r"(0x[0-9a-f_]{1,18}|[\d_]{1,24})([KMG]?)", text.strip(), _FLAGS)
     if match is None:
         raise ConfigError(f"{what}: expected a count such as 1000000 or 5M, got {text!r}")
     try:

@@ -258,7 +258,7 @@ def test_guest_is_interrupted_at_the_first_instruction_boundary_after_the_deadli
         (0x100, asm.code(asm.LOOP)),
         slice_insns=slice_insns, icount_shift=shift,
     )  # fmt: skip
-    due = max(-(-ticks * NS_PER_TICK >> shift), ROM_INSNS + 17 + 1)  # rounded up, or as soon as all is enabled
+    due = max(-(-ticks * NS_PER_TICK >> shift), ROM_INSNS + 17)  # rounded up, or as soon as all is enabled
 
     board.run_until(icount=due)
     assert board.registers["pc"] < RAM + 0x100
