@@ -9,24 +9,31 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from enum import IntEnum
 from pathlib import Path
+from typing import Protocol
 
 from minstret.devices.clint import Clint
 from minstret.devices.finisher import Finisher
 from minstret.devices.htif import Htif
+from minstret.devices.map import BOOT_ROM_SIZE, IRQ, VIRTIO_SLOTS, Base, virtio_base
+from minstret.devices.placement import BootImages, Placement, place
+from minstret.devices.plic import Plic
+from minstret.devices.rtc import GoldfishRtc
+from minstret.devices.tree import Described, device_tree
 from minstret.devices.uart16550 import Uart16550
+from minstret.devices.virtio.mmio import EmptySlot
 from minstret.emu import units
 from minstret.emu.clock import ClockType
 from minstret.emu.device import Device
 from minstret.emu.errors import AccessFault, ConfigError
+from minstret.emu.hart.callbacks import PRIV_S
 from minstret.emu.hart.engine import RAM_MAX
 from minstret.emu.hart.hart import Hart
 from minstret.emu.hart.shared import PAGE_SIZE
 from minstret.emu.hart.traps import Interrupt
 from minstret.emu.ingress import Door
 from minstret.emu.irq import IrqLine
-from minstret.emu.loader import Firmware, Segment, load_firmware
+from minstret.emu.loader import Firmware, load_firmware
 from minstret.emu.machine import SLICE_INSNS_MAX, Machine, MachineConfig, Outcome, Position
 from minstret.emu.report import ABI_NAMES, report
 
@@ -38,18 +45,14 @@ DEFAULT_XLEN = 64
 
 CONSOLE_TARGET = "uart0.rx"
 
-
-class Base(IntEnum):
-    """Physical addresses. Source: QEMU hw/riscv/virt.c."""
-
-    BOOT_ROM = 0x0000_1000
-    FINISHER = 0x0010_0000
-    CLINT = 0x0200_0000
-    UART0 = 0x1000_0000
-    RAM = 0x8000_0000
+_RNG_SEED_SIZE = 32
+_FW_DYNAMIC_MAGIC, _FW_DYNAMIC_VERSION = 0x4942534F, 2
 
 
-BOOT_ROM_SIZE = 0xF000
+class ResettableDevice(Device, Protocol):
+    """A device that has a reset line."""
+
+    def reset(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +99,19 @@ class Board:
         config: BoardConfig | None = None,
         *,
         on_console: Callable[[bytes], None] | None = None,
+        kernel: str | Path | None = None,
+        initrd: str | Path | None = None,
+        append: str = "",
         door: Door | None = None,
         host: HostClocks | None = None,
     ) -> None:
         """Make the board and load ``firmware``.
 
         Args:
-            firmware: An ELF executable or a raw binary (loaded at the start of RAM).
+            firmware: What runs first, in M-mode: an ELF executable or a raw binary (for the start of RAM).
+            kernel: What the firmware starts next (fw_dynamic tells it where); placed as QEMU does.
+            initrd: Placed behind the kernel, and told in the device tree.
+            append: The kernel's command line, in the device tree.
             config: What the board is made of.
             on_console: Called with what the guest sends, as it comes.
             door: What the host decides comes through here; by default nothing does.
@@ -116,7 +125,7 @@ class Board:
         self._check_ram_size()
         clocks = host or HostClocks()
         self.machine = Machine(self._machine_config(), door=door, realtime_ns=clocks.realtime_ns,
-                               host_ns=lambda: self._wall_ns(clocks))  # fmt: skip
+                               host_ns=clocks.wall_ns)  # fmt: skip
         self.hart: Hart = self.machine.hart
         self.console = bytearray()
         self._on_console = on_console
@@ -124,7 +133,9 @@ class Board:
         self._attach_devices()
         self.registers = Registers(self.hart)
         self.memory = Memory(self.hart)
-        self._check_segments()
+        self.images = BootImages(self.firmware, kernel, initrd, append)
+        self.placement: Placement = place(self.images, self.hart.xlen, self.config.ram_size, self._make_tree)
+        self.symbols = self.firmware.symbols.with_others(self.placement.kernel)
         self._load_images()
         self.hart.reset(Base.BOOT_ROM)
         if self.firmware.tohost is not None and self._in_ram(self.firmware.tohost, 8):
@@ -172,7 +183,7 @@ class Board:
 
     def report(self, outcome: Outcome, recent: Sequence[int] = ()) -> str:
         """Several lines on why a run got nowhere; ``recent`` are the PCs of the last instructions, where known."""
-        return report(self.machine, outcome, self.firmware.symbols, recent)
+        return report(self.machine, outcome, self.symbols, recent)
 
     def retrace(self, insns: int) -> list[int]:
         """The PCs of the last ``insns`` instructions, found by running all again in a second board.
@@ -180,7 +191,8 @@ class Board:
         That is the same run as long as nothing came through the door and nobody wrote registers or memory.
         """
         end = self.position.icount
-        again = Board(self.firmware, self.config)
+        images = self.images
+        again = Board(self.firmware, self.config, kernel=images.kernel, initrd=images.initrd, append=images.append)
         again.run_until(icount=max(0, end - insns))
         pcs = []
         while again.position.icount < end:
@@ -203,21 +215,51 @@ class Board:
         )  # fmt: skip
 
     def _attach_devices(self) -> None:
-        machine = self.machine
-        msip, mtip = IrqLine("clint.msip"), IrqLine("clint.mtip")
-        for line, interrupt in ((msip, Interrupt.MSI), (mtip, Interrupt.MTI)):
-            machine.add_line(line).connect(lambda level, i=interrupt: self.hart.set_line(i, level))  # type: ignore[misc]
-        self.clint = Clint("clint", machine.clock, machine.timers[ClockType.VIRTUAL], msip, mtip)
-        self.uart = Uart16550("uart0", lambda byte: self._transmit(byte))
+        machine, virtual = self.machine, self.machine.timers[ClockType.VIRTUAL]
+
+        def hart_line(name: str, interrupt: Interrupt) -> IrqLine:
+            return self._line(name, lambda level: self.hart.set_line(interrupt, level))
+
+        def plic_line(name: str, source: int) -> IrqLine:
+            return self._line(name, lambda level: self.plic.set_source(source, level))
+
+        self.clint = Clint("clint", machine.clock, virtual, hart_line("clint.msip", Interrupt.MSI),
+                           hart_line("clint.mtip", Interrupt.MTI))  # fmt: skip
+        self.plic = Plic("plic", (hart_line("plic.meip", Interrupt.MEI), hart_line("plic.seip", Interrupt.SEI)))
+        self.uart = Uart16550("uart0", virtual, plic_line("uart0.irq", IRQ.UART0), lambda byte: self._transmit(byte))
+        self.rtc = self._make_rtc(plic_line("rtc.irq", IRQ.RTC))
         self.finisher = Finisher("finisher", machine.request_exit, machine.request_reset)
-        self._devices = (self.finisher, self.clint, self.uart)
-        placed: tuple[tuple[Base, Device], ...] = (
-            (Base.FINISHER, self.finisher), (Base.CLINT, self.clint), (Base.UART0, self.uart),
-        )  # fmt: skip
+        placed: list[tuple[int, ResettableDevice]] = [
+            (Base.FINISHER, self.finisher), (Base.RTC, self.rtc), (Base.CLINT, self.clint), (Base.PLIC, self.plic),
+            (Base.UART0, self.uart),
+        ]  # fmt: skip
+        placed += [(virtio_base(slot), EmptySlot(f"virtio{slot}")) for slot in range(VIRTIO_SLOTS)]
         for base, device in placed:
             machine.bus.attach(base, device)
             self.hart.map_io(base, device.size_bytes)
+        self._devices = [device for _, device in placed]
         machine.read_time = self.clint.mtime
+
+    def _line(self, name: str, on_change: Callable[[bool], None]) -> IrqLine:
+        line = self.machine.add_line(IrqLine(name))
+        line.connect(on_change)
+        return line
+
+    def _make_rtc(self, line: IrqLine) -> GoldfishRtc:
+        """Wall-clock time: virtual time from a fixed start on, or the host's."""
+        timers = self.machine.timers
+        if self.config.rtc_follows_host:
+            return GoldfishRtc("rtc", timers[ClockType.HOST].clock, timers[ClockType.HOST], 0, line)
+        return GoldfishRtc("rtc", self.machine.clock, timers[ClockType.VIRTUAL], self.config.rtc_base_ns, line)
+
+    def _make_tree(self, initrd: tuple[int, int] | None) -> bytes:
+        rng_seed = self.generator("rng-seed").randbytes(_RNG_SEED_SIZE)
+        return device_tree(Described(self.hart.xlen, self.config.ram_size, rng_seed, self.images.append, initrd))
+
+    @property
+    def device_tree(self) -> bytes:
+        """The DTB the guest gets."""
+        return next(s.data for s in self.placement.segments if s.address == self.placement.tree)
 
     def _transmit(self, byte: int) -> None:
         self.console.append(byte)
@@ -227,30 +269,14 @@ class Board:
             if len(self.console) - len(self._awaited) >= self._awaited_from:
                 self.machine.reach()
 
-    def _wall_ns(self, clocks: HostClocks) -> int:
-        if self.config.rtc_follows_host:
-            return clocks.wall_ns()
-        return self.config.rtc_base_ns + self.machine.clock.now_ns()
-
     def _load_images(self) -> None:
-        for segment in self.firmware.segments:
+        for segment in self.placement.segments:
             self.hart.write_physical(segment.address, segment.data + bytes(segment.size - len(segment.data)))
-        rom = boot_rom(self.hart.xlen, self.firmware.entry, device_tree=0)
+        rom = boot_rom(self.hart.xlen, self.placement)
         self.machine.memory.rom[: len(rom)] = rom
 
     def _in_ram(self, address: int, size: int) -> bool:
         return address >= Base.RAM and address + size <= Base.RAM + self.config.ram_size
-
-    def _check_segments(self) -> None:
-        ram = f"RAM ({Base.RAM:#x}..{Base.RAM + self.config.ram_size - 1:#x})"
-        for segment in self.firmware.segments:
-            if not self._in_ram(segment.address, segment.size):
-                raise ConfigError(
-                    f"{self.firmware.name}: the segment at {_extent(segment)} is outside {ram};"
-                    " link it there, or give more --memory"
-                )
-        if not self._in_ram(self.firmware.entry, 2):
-            raise ConfigError(f"{self.firmware.name}: the entry point {self.firmware.entry:#x} is outside {ram}")
 
     def _check_ram_size(self) -> None:
         size, largest = self.config.ram_size, RAM_MAX[self.config.xlen or DEFAULT_XLEN]
@@ -262,18 +288,14 @@ class Board:
             )
 
 
-def _extent(segment: Segment) -> str:
-    return f"{segment.address:#x}..{segment.address + segment.size - 1:#x}"
-
-
 def _choose_xlen(firmware: Firmware, wanted: int | None) -> int:
     if firmware.xlen is not None and wanted is not None and wanted != firmware.xlen:
         raise ConfigError(f"{firmware.name}: an rv{firmware.xlen} executable, but --cpu asks for rv{wanted}")
     return firmware.xlen or wanted or DEFAULT_XLEN
 
 
-def boot_rom(xlen: int, entry: int, device_tree: int) -> bytes:
-    """What runs first: a0 = hart id, a1 = device tree, a2 = what follows the ROM's code, then ``entry``.
+def boot_rom(xlen: int, placement: Placement) -> bytes:
+    """What runs first: a0 = hart id, a1 = device tree, a2 = OpenSBI's fw_dynamic_info, then the entry point.
 
     Source: QEMU hw/riscv/boot.c, riscv_setup_rom_reset_vec.
     """
@@ -287,7 +309,9 @@ def boot_rom(xlen: int, entry: int, device_tree: int) -> bytes:
         0x00028067,  # jr    t0
     )
     words = b"".join(word.to_bytes(4, "little") for word in code)
-    return words + entry.to_bytes(8, "little") + device_tree.to_bytes(8, "little")
+    addresses = placement.entry.to_bytes(8, "little") + placement.tree.to_bytes(8, "little")
+    info = (_FW_DYNAMIC_MAGIC, _FW_DYNAMIC_VERSION, placement.next_entry, PRIV_S, 0, 0)
+    return words + addresses + b"".join(word.to_bytes(xlen // 8, "little") for word in info)
 
 
 class Registers:

@@ -1,7 +1,9 @@
-"""ns16550a: a UART whose transmitter is always ready and whose receiver has a 16-byte FIFO. Polled.
+"""ns16550a: the UART, with FIFOs, interrupts, loopback and modem registers.
 
-Transmission takes no time: the guest sees THR empty again at once, so no timer is needed and output does not
-depend on a baud rate.
+Transmission takes no time: a byte written is out, and THR empty again, within the store. So no output depends
+on a baud rate, firmware that polls LSR never spins, and no timer is needed; QEMU's does the same. What was
+received is paced by the guest instead: bytes wait before the door until the FIFO has room, so a fast typist or
+a pipe never overruns it. Only the character timeout follows the baud rate.
 Source: National Semiconductor PC16550D data sheet; QEMU hw/char/serial.c.
 """
 
@@ -11,7 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 
+from minstret.emu.irq import IrqLine
+from minstret.emu.timers import Timer, TimerList
+from minstret.emu.units import NS_PER_S
+
 FIFO_SIZE = 16
+CLOCK_HZ = 3_686_400
 
 
 class Reg(IntEnum):
@@ -27,18 +34,65 @@ class Reg(IntEnum):
     SCR = 7
 
 
+class Ier(IntFlag):
+    """Interrupt enables."""
+
+    RX_DATA = 0x01
+    THR_EMPTY = 0x02
+    LINE_STATUS = 0x04
+    MODEM_STATUS = 0x08
+
+
+class Iir(IntEnum):
+    """Interrupt identification, in order of priority; what NONE is, the others lack: bit 0."""
+
+    LINE_STATUS = 0x06
+    RX_DATA = 0x04
+    RX_TIMEOUT = 0x0C
+    THR_EMPTY = 0x02
+    MODEM_STATUS = 0x00
+    NONE = 0x01
+
+
 class Lsr(IntFlag):
     """Line status."""
 
     DATA_READY = 0x01
+    OVERRUN = 0x02
     THR_EMPTY = 0x20
     TRANSMITTER_EMPTY = 0x40
 
 
+class Mcr(IntFlag):
+    """Modem control."""
+
+    DTR = 0x01
+    RTS = 0x02
+    OUT1 = 0x04
+    OUT2 = 0x08
+    LOOPBACK = 0x10
+
+
+class Msr(IntFlag):
+    """Modem status; the low half notes changes since it was last read."""
+
+    DELTA_CTS = 0x01
+    DELTA_DSR = 0x02
+    TRAILING_RI = 0x04
+    DELTA_DCD = 0x08
+    CTS = 0x10
+    DSR = 0x20
+    RI = 0x40
+    DCD = 0x80
+
+
 _LCR_DLAB = 0x80
 _FCR_ENABLE, _FCR_CLEAR_RX = 0x01, 0x02
-_IIR_NONE_PENDING, _IIR_FIFO_ENABLED = 0x01, 0xC0
-_MSR_DCD_DSR_CTS = 0xB0
+_IIR_FIFO_ENABLED = 0xC0
+_TRIGGER_LEVELS = (1, 4, 8, 14)
+_MSR_CONNECTED = Msr.DCD | Msr.DSR | Msr.CTS
+_LOOPED = ((Mcr.RTS, Msr.CTS), (Mcr.DTR, Msr.DSR), (Mcr.OUT1, Msr.RI), (Mcr.OUT2, Msr.DCD))
+_TIMEOUT_CHARACTERS = 4
 
 
 @dataclass(slots=True)
@@ -48,27 +102,41 @@ class UartState:
     ier: int = 0
     fcr: int = 0
     lcr: int = 0
-    mcr: int = 0
+    mcr: int = Mcr.OUT2
     scr: int = 0
     divisor: int = 12
     rx_fifo: bytes = b""
+    overrun: bool = False
+    msr_deltas: int = 0
+    thr_empty_pending: bool = False
+    rx_timeout_pending: bool = False
 
 
 class Uart16550:
-    """Hands every byte the guest sends to ``on_tx``; ``receive`` brings bytes in."""
+    """Hands every byte the guest sends to ``on_tx``; ``receive`` brings bytes in; raises ``line``."""
 
     size_bytes = 0x100
 
-    def __init__(self, name: str, on_tx: Callable[[int], None]) -> None:
+    def __init__(self, name: str, timers: TimerList, line: IrqLine, on_tx: Callable[[int], None]) -> None:
         self.name = name
         self.state = UartState()
+        self._timers = timers
+        self._line = line
         self._on_tx = on_tx
+        self._timer = Timer(f"{name}.rx_timeout", timers, self._on_rx_timeout)
+
+    # ---- the outside
 
     def receive(self, data: bytes) -> int:
-        """Take the bytes there is room for; how many that were."""
-        taken = data[: FIFO_SIZE - len(self.state.rx_fifo)]
-        self.state.rx_fifo += taken
+        """Take the bytes there is room for; how many that were. In loopback the outside is cut off."""
+        if self.state.mcr & Mcr.LOOPBACK:
+            return len(data)
+        taken = data[: self._capacity() - len(self.state.rx_fifo)]
+        if taken:
+            self._put_rx(taken)
         return len(taken)
+
+    # ---- the guest
 
     def read(self, offset: int, size: int) -> int:
         state = self.state
@@ -78,40 +146,160 @@ class Uart16550:
         if offset == Reg.IER:
             return state.divisor >> 8 if dlab else state.ier
         if offset == Reg.IIR_FCR:
-            return _IIR_NONE_PENDING | (_IIR_FIFO_ENABLED if state.fcr & _FCR_ENABLE else 0)
+            return self._read_iir()
         if offset == Reg.LSR:
-            return Lsr.THR_EMPTY | Lsr.TRANSMITTER_EMPTY | (Lsr.DATA_READY if state.rx_fifo else 0)
-        return {Reg.LCR: state.lcr, Reg.MCR: state.mcr, Reg.MSR: _MSR_DCD_DSR_CTS, Reg.SCR: state.scr}.get(
-            Reg(offset) if offset <= Reg.SCR else Reg.RBR_THR, 0
-        )
+            return self._read_lsr()
+        if offset == Reg.MSR:
+            return self._read_msr()
+        registers: dict[int, int] = {Reg.LCR: state.lcr, Reg.MCR: state.mcr, Reg.SCR: state.scr}
+        return registers.get(offset, 0)
 
     def write(self, offset: int, size: int, value: int) -> None:
         state, value = self.state, value & 0xFF
         dlab = bool(state.lcr & _LCR_DLAB)
-        if offset == Reg.RBR_THR and dlab:
-            state.divisor = state.divisor & 0xFF00 | value
-        elif offset == Reg.RBR_THR:
-            self._on_tx(value)
-        elif offset == Reg.IER and dlab:
-            state.divisor = state.divisor & 0x00FF | value << 8
+        if offset == Reg.RBR_THR:
+            if dlab:
+                state.divisor = state.divisor & 0xFF00 | value
+            else:
+                self._transmit(value)
         elif offset == Reg.IER:
-            state.ier = value & 0x0F
+            if dlab:
+                state.divisor = state.divisor & 0x00FF | value << 8
+            else:
+                self._write_ier(value & 0x0F)
         elif offset == Reg.IIR_FCR:
-            if value & _FCR_CLEAR_RX or (value ^ state.fcr) & _FCR_ENABLE:
-                state.rx_fifo = b""
-            state.fcr = value & _FCR_ENABLE
+            self._write_fcr(value)
         elif offset == Reg.LCR:
             state.lcr = value
         elif offset == Reg.MCR:
-            state.mcr = value & 0x1F
+            self._write_mcr(value & 0x1F)
         elif offset == Reg.SCR:
             state.scr = value
+        self._update()
 
     def reset(self) -> None:
         self.state = UartState()
+        self._timer.cancel()
+        self._update()
+
+    # ---- receiver
+
+    def _capacity(self) -> int:
+        return FIFO_SIZE if self.state.fcr & _FCR_ENABLE else 1
+
+    def _put_rx(self, data: bytes) -> None:
+        self.state.rx_fifo += data
+        self.state.rx_timeout_pending = False
+        self._start_rx_timeout()
+        self._update()
 
     def _pop_rx(self) -> int:
-        if not self.state.rx_fifo:
+        state = self.state
+        if not state.rx_fifo:
             return 0
-        first, self.state.rx_fifo = self.state.rx_fifo[0], self.state.rx_fifo[1:]
+        first, state.rx_fifo = state.rx_fifo[0], state.rx_fifo[1:]
+        state.rx_timeout_pending = False
+        self._start_rx_timeout()
+        self._update()
         return first
+
+    def _trigger_level(self) -> int:
+        return _TRIGGER_LEVELS[self.state.fcr >> 6] if self.state.fcr & _FCR_ENABLE else 1
+
+    def _start_rx_timeout(self) -> None:
+        """Bytes below the trigger level interrupt too, once nothing has moved for four characters' time."""
+        if 0 < len(self.state.rx_fifo) < self._trigger_level():
+            self._timer.arm(self._timers.clock.now_ns() + _TIMEOUT_CHARACTERS * self._character_ns())
+        else:
+            self._timer.cancel()
+
+    def _on_rx_timeout(self, late_ns: int) -> None:
+        self.state.rx_timeout_pending = bool(self.state.rx_fifo)
+        self._update()
+
+    def _character_ns(self) -> int:
+        lcr = self.state.lcr
+        bits = 1 + 5 + (lcr & 3) + (1 if lcr & 0x08 else 0) + (2 if lcr & 0x04 else 1)
+        return bits * NS_PER_S * 16 * max(1, self.state.divisor) // CLOCK_HZ
+
+    # ---- transmitter and modem
+
+    def _transmit(self, value: int) -> None:
+        state = self.state
+        state.thr_empty_pending = True  # empty again at once
+        if not state.mcr & Mcr.LOOPBACK:
+            self._on_tx(value)
+        elif len(state.rx_fifo) < self._capacity():
+            self._put_rx(bytes((value,)))
+        else:
+            state.overrun = True
+
+    def _write_ier(self, value: int) -> None:
+        if value & Ier.THR_EMPTY and not self.state.ier & Ier.THR_EMPTY:
+            self.state.thr_empty_pending = True  # enabling it while THR is empty asks at once
+        self.state.ier = value
+
+    def _write_fcr(self, value: int) -> None:
+        state = self.state
+        if value & _FCR_CLEAR_RX or (value ^ state.fcr) & _FCR_ENABLE:
+            state.rx_fifo = b""
+            state.rx_timeout_pending = False
+            self._timer.cancel()
+        state.fcr = value & 0xC1 if value & _FCR_ENABLE else 0
+
+    def _modem_inputs(self) -> int:
+        if not self.state.mcr & Mcr.LOOPBACK:
+            return _MSR_CONNECTED
+        return sum(signal for output, signal in _LOOPED if self.state.mcr & output)
+
+    def _write_mcr(self, value: int) -> None:
+        before = self._modem_inputs()
+        self.state.mcr = value
+        after = self._modem_inputs()
+        changed = before ^ after
+        self.state.msr_deltas |= changed >> 4 & (Msr.DELTA_CTS | Msr.DELTA_DSR | Msr.DELTA_DCD)
+        if before & ~after & Msr.RI:
+            self.state.msr_deltas |= Msr.TRAILING_RI
+
+    def _read_msr(self) -> int:
+        value = self._modem_inputs() | self.state.msr_deltas
+        self.state.msr_deltas = 0
+        self._update()
+        return value
+
+    # ---- line status and interrupts
+
+    def _read_lsr(self) -> int:
+        state = self.state
+        value = Lsr.THR_EMPTY | Lsr.TRANSMITTER_EMPTY
+        if state.rx_fifo:
+            value |= Lsr.DATA_READY
+        if state.overrun:
+            value |= Lsr.OVERRUN
+            state.overrun = False
+            self._update()
+        return value
+
+    def _interrupt(self) -> Iir:
+        state = self.state
+        if state.ier & Ier.LINE_STATUS and state.overrun:
+            return Iir.LINE_STATUS
+        if state.ier & Ier.RX_DATA and len(state.rx_fifo) >= self._trigger_level():
+            return Iir.RX_DATA
+        if state.ier & Ier.RX_DATA and state.rx_timeout_pending:
+            return Iir.RX_TIMEOUT
+        if state.ier & Ier.THR_EMPTY and state.thr_empty_pending:
+            return Iir.THR_EMPTY
+        if state.ier & Ier.MODEM_STATUS and state.msr_deltas:
+            return Iir.MODEM_STATUS
+        return Iir.NONE
+
+    def _read_iir(self) -> int:
+        interrupt = self._interrupt()
+        if interrupt is Iir.THR_EMPTY:
+            self.state.thr_empty_pending = False
+            self._update()
+        return interrupt | (_IIR_FIFO_ENABLED if self.state.fcr & _FCR_ENABLE else 0)
+
+    def _update(self) -> None:
+        self._line.set_level(self._interrupt() is not Iir.NONE)

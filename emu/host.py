@@ -52,6 +52,11 @@ class HostSource:
         self._interrupted = False
         self._fd = sys.stdin.fileno() if console_target is not None else -1
 
+    @property
+    def is_terminal(self) -> bool:
+        """Whether a person may be typing."""
+        return self._fd >= 0 and os.isatty(self._fd)
+
     def poll(self) -> Iterable[Event]:
         events = []
         if self._interrupted:

@@ -60,6 +60,10 @@ class SymbolTable:
             return ""
         return symbol.name + (f"+{distance:#x}" if distance else "")
 
+    def with_others(self, other: Firmware | None) -> SymbolTable:
+        """This table with another file's symbols added."""
+        return self if other is None else SymbolTable.of([*self.symbols, *other.symbols.symbols])
+
     def find(self, name: str) -> Symbol | None:
         return next((symbol for symbol in self.symbols if symbol.name == name), None)
 

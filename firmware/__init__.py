@@ -16,6 +16,8 @@ _DESCRIPTION_BY_NAME = {
     "ticks": "takes 100 timer interrupts at 1 kHz, waiting with WFI, and reports their jitter",
     "traps": "provokes every exception and interrupt and checks what the handlers see",
     "clocks": "reads every clock and counter, checks that they agree, counts known code",
+    "echo": "echoes what is typed in upper case, all by UART interrupts through the PLIC, up to a full stop",
+    "rtc": "sets alarms of the real-time clock and its time, waits for their interrupts and checks what it sees",
     "bench": "sorts, hashes and multiplies: about 1 G instructions of integer work",
     "crash": "stores to an unmapped address with no trap handler: the run ends in a crash report",
 }

@@ -9,6 +9,7 @@ import click
 from minstret.emu.cli import exits
 from minstret.emu.cli.demo import demo
 from minstret.emu.cli.doctor import doctor, version_text
+from minstret.emu.cli.dtb import dtb
 from minstret.emu.cli.run import run
 from minstret.emu.errors import MinstretError
 
@@ -20,7 +21,8 @@ Run firmware:
   run     Boot an ELF file or a raw binary
   demo    Boot the firmware that comes along, twice, and show that both runs are the same
 
-Look at the installation:
+Look at the board and the installation:
+  dtb     Write the device tree that the guest would get
   doctor  Say what minstret found here
 
 Try: minstret demo          Help on one command: minstret run --help"""
@@ -37,7 +39,7 @@ def cli(context: click.Context, version: bool) -> None:
         click.echo(_OVERVIEW)
 
 
-for _command in (run, demo, doctor):
+for _command in (run, demo, dtb, doctor):
     cli.add_command(_command)
 
 

@@ -5,26 +5,46 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import click
 
-from minstret.devices.board import BoardConfig
+from minstret.devices.board import DEFAULT_XLEN, Board, BoardConfig, HostClocks
+from minstret.devices.placement import PACKAGED, packaged
 from minstret.emu import units
 from minstret.emu.clock import ICOUNT_SHIFT_MAX
 from minstret.emu.errors import ConfigError
+from minstret.emu.ingress import Door
+from minstret.firmware import IMAGES, image_path
 
 _XLEN = {"rv64": 64, "rv32": 32}
 
 
+FIRMWARE_HELP = """\b
+What to boot, placed as QEMU's virt board places it:
+  FIRMWARE       runs first, in M-mode: an ELF executable, a raw binary, or the
+                 name of an image that comes along; the same as --bios FIRMWARE
+  --bios FILE    the same; opensbi and u-boot are found where Debian puts them
+  --kernel FILE  what the firmware starts next, in S-mode; without FIRMWARE or
+                 --bios the firmware is opensbi
+  --initrd FILE, --append TEXT   for the kernel
+"""
+
+
 def board_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that describe a board to a command."""
+    """Add the options that describe a board, and what boots on it, to a command."""
     options = (
+        click.argument("firmware", metavar="[FIRMWARE]", required=False),
+        click.option("--bios", metavar="FILE", help="What runs first: a file, opensbi or u-boot."),
+        click.option("--kernel", metavar="FILE", help="What the firmware starts next, in S-mode."),
+        click.option("--initrd", metavar="FILE", help="The kernel's initial RAM disk."),
+        click.option("--append", metavar="TEXT", default="", help="The kernel's command line."),
         click.option("--cpu", type=click.Choice(sorted(_XLEN, reverse=True)), help="Default: from the ELF, else rv64."),
         click.option("-m", "--memory", metavar="SIZE", default="128M", show_default=True, help="RAM: 64M, 1G, ..."),
         click.option("--icount", metavar="shift=N,sleep=on|off", default="", help=(
             "An instruction lasts 2^N ns (N 0..10, default 1); sleep=on waits in real time while the guest idles, "
-            "so that a person can type (default off).")),
+            "so that a person can type (default on at a terminal, else off; without input both are the same run).")),
         click.option("--rtc", metavar="clock=vm|host,base=TIME", default="", help=(
             "Wall-clock time follows virtual time (vm, the default) or the host's; base is its start, "
             "such as 2018-10-01T00:00:00 (the default).")),
@@ -38,7 +58,46 @@ def board_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def board_config(options: dict[str, Any]) -> BoardConfig:
+def make_board(
+    options: dict[str, Any],
+    *,
+    on_console: Callable[[bytes], None] | None = None,
+    door: Door | None = None,
+    host: HostClocks | None = None,
+    sleep_by_default: bool = False,
+) -> Board:
+    """The board that the options from ``board_options`` ask for, with its images in it."""
+    config = board_config(options, sleep_by_default)
+    firmware, bios, kernel = options["firmware"], options["bios"], options["kernel"]
+    if firmware is not None and bios is not None:
+        raise ConfigError(f"FIRMWARE ({firmware}) and --bios ({bios}) are the same thing; give one of them")
+    first = firmware or bios or ("opensbi" if kernel is not None else None)
+    if first is None:
+        raise click.UsageError("what to boot? give FIRMWARE, --bios or --kernel", click.get_current_context())
+    if options["append"] and kernel is None:
+        raise ConfigError("--append: goes with --kernel")
+    return Board(
+        find_firmware(first, config.xlen), config, on_console=on_console, kernel=kernel, initrd=options["initrd"],
+        append=options["append"], door=door, host=host,
+    )  # fmt: skip
+
+
+def find_firmware(name: str, xlen: int | None) -> Path:
+    """The file called ``name``, a packaged firmware, or the image of that name that comes along."""
+    path = Path(name)
+    if path.exists():
+        return path
+    if name in PACKAGED:
+        return packaged(name, xlen or DEFAULT_XLEN)
+    base, _, width = name.partition("-")
+    if base in IMAGES and width in ("", "rv64", "rv32"):
+        return image_path(base, int(width[2:]) if width else xlen or DEFAULT_XLEN)
+    raise ConfigError(
+        f"{name}: no such file, and no image of that name comes along ({', '.join(IMAGES)}; -rv32 for 32 bits)"
+    )
+
+
+def board_config(options: dict[str, Any], sleep_by_default: bool = False) -> BoardConfig:
     """The configuration that the options from ``board_options`` ask for."""
     config = BoardConfig(
         xlen=_XLEN.get(options["cpu"]),
@@ -46,7 +105,7 @@ def board_config(options: dict[str, Any]) -> BoardConfig:
         seed=options["seed"],
         python_callbacks=options["python_callbacks"],
     )
-    config = _with_icount(config, options["icount"])
+    config = _with_icount(config, options["icount"], sleep_by_default)
     config = _with_rtc(config, options["rtc"])
     if options["slice_insns"] is not None:
         slice_insns = units.parse_count(options["slice_insns"], "--slice-insns")
@@ -68,9 +127,9 @@ def _pairs(option: str, text: str, known: tuple[str, ...]) -> dict[str, str]:
     return pairs
 
 
-def _with_icount(config: BoardConfig, text: str) -> BoardConfig:
+def _with_icount(config: BoardConfig, text: str, sleep_by_default: bool) -> BoardConfig:
     pairs = _pairs("--icount", text, ("shift", "sleep"))
-    shift, sleep = pairs.get("shift", "1"), pairs.get("sleep", "off")
+    shift, sleep = pairs.get("shift", "1"), pairs.get("sleep", "on" if sleep_by_default else "off")
     if not (shift.isdecimal() and shift.isascii() and int(shift) <= ICOUNT_SHIFT_MAX):
         raise ConfigError(f"--icount: shift: expected 0..{ICOUNT_SHIFT_MAX}, got {shift!r}")
     if sleep not in ("on", "off"):

@@ -16,12 +16,11 @@ import click
 from minstret.devices.board import CONSOLE_TARGET, Board, HostClocks
 from minstret.emu import host, units
 from minstret.emu.cli import exits
-from minstret.emu.cli.options import board_config, board_options
+from minstret.emu.cli.options import FIRMWARE_HELP, board_options, make_board
 from minstret.emu.errors import ConfigError
 from minstret.emu.ingress import Event, LiveDoor
 from minstret.emu.machine import Outcome, StopReason
 from minstret.emu.report import headline
-from minstret.firmware import IMAGES, image_path
 
 _NEWLINE = 0x0A
 _STUCK = (StopReason.WAITS_FOREVER, StopReason.TRAP_LOOP)
@@ -74,15 +73,17 @@ class Figures:
         return icount * 1e3 / self.user_ns if self.user_ns else 0.0
 
 
-@click.command(epilog="""\b
+@click.command(epilog=FIRMWARE_HELP + """
+\b
 Examples:
   minstret run firmware.elf
   minstret run hello                        an image that comes along
   minstret run --max-insns 10M --json out.json -q firmware.elf
   minstret run --icount shift=3,sleep=on app.bin --cpu rv32
+  minstret run --bios u-boot
+  minstret run --kernel Image --initrd initrd.gz --append console=ttyS0
 
 """ + exits.HELP)  # fmt: skip
-@click.argument("firmware", metavar="FIRMWARE")
 @board_options
 @click.option("--max-insns", metavar="N", help="Stop after N instructions (exit status 123): 1000000, 5M, 2G.")
 @click.option("--timeout", type=float, metavar="SECONDS", help="Stop after so much host time (exit status 124).")
@@ -90,10 +91,10 @@ Examples:
 @click.option("-q", "--quiet", is_flag=True, help="No status line and no report on standard error.")
 @click.option("--json", "json_path", metavar="FILE", help="Write how the run ended, its counts and digest.")
 def run(
-    firmware: str, max_insns: str | None, timeout: float | None, no_input: bool, quiet: bool, json_path: str | None,
+    max_insns: str | None, timeout: float | None, no_input: bool, quiet: bool, json_path: str | None,
     **options: Any,
 ) -> int:  # fmt: skip
-    """Boot FIRMWARE: an ELF executable, a raw binary, or the name of an image that comes along.
+    """Boot firmware, or a kernel under firmware.
 
     The guest's console is on standard output and takes standard input; everything else is on standard error.
     """
@@ -109,9 +110,9 @@ def run(
         timeout_ns=None if timeout is None else int(timeout * units.NS_PER_S),
     )
     door = LiveDoor(source)
-    board = Board(
-        find_firmware(firmware), board_config(options), on_console=console.write, door=door,
-        host=HostClocks(host.realtime_ns, host.wall_ns),
+    board = make_board(
+        options, on_console=console.write, door=door, host=HostClocks(host.realtime_ns, host.wall_ns),
+        sleep_by_default=source.is_terminal,
     )  # fmt: skip
     wall_ns, user_ns = host.realtime_ns(), host.user_ns()
     with source.listening():
@@ -128,19 +129,6 @@ def run(
     if json_path is not None:
         _write_json(json_path, board, outcome, figures, digest)
     return exits.exit_status(outcome)
-
-
-def find_firmware(name: str) -> Path:
-    """The file called ``name``, or the image of that name that comes along."""
-    path = Path(name)
-    if path.exists():
-        return path
-    base, _, width = name.partition("-")
-    if base in IMAGES and width in ("", "rv64", "rv32"):
-        return image_path(base, 32 if width == "rv32" else 64)
-    raise ConfigError(
-        f"{name}: no such file, and no image of that name comes along ({', '.join(IMAGES)}; -rv32 for 32 bits)"
-    )
 
 
 def _has_input(no_input: bool) -> bool:
@@ -164,7 +152,7 @@ def end_text(board: Board, outcome: Outcome) -> str:
     if outcome.reason is StopReason.FINISHED:
         return f"guest finished with {outcome.exit_code}"
     if outcome.reason in _STUCK:
-        return headline(board.machine, outcome, board.firmware.symbols)
+        return headline(board.machine, outcome, board.symbols)
     return {
         StopReason.MAX_INSNS: "stopped by --max-insns",
         StopReason.TIMEOUT: "stopped by --timeout",

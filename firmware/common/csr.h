@@ -59,6 +59,7 @@
 #define IRQ_STI 5UL
 #define IRQ_MTI 7UL
 #define IRQ_SEI 9UL
+#define IRQ_MEI 11UL
 #define CAUSE_INTERRUPT (1UL << (__riscv_xlen - 1))
 
 #define PMP_R 0x1UL

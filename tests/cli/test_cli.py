@@ -1,4 +1,8 @@
-"""The command, in a process of its own: exit statuses, what goes where, and errors in one line."""
+"""The command: exit statuses, what goes where, and errors in one line.
+
+Everything about streams, signals and the end of the process is tested in a process of its own; many like cases
+run within this one, which is quicker.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,8 @@ import elf_files
 import pytest
 from elf_files import RAM, Load, elf_bytes, fails_with, says, write_elf
 
+from minstret.emu.cli import main
+
 COMMAND = [sys.executable, "-m", "minstret.emu.cli"]
 PATIENCE_S = 60
 """How long a process may take before a test gives up on it."""
@@ -34,6 +40,19 @@ def minstret(*arguments: object, stdin: bytes | None = None, **options: Any) -> 
     return subprocess.run(
         [*COMMAND, *map(str, arguments)], stderr=subprocess.PIPE, timeout=PATIENCE_S, check=False, **options
     )
+
+
+@pytest.fixture
+def inside(capfdbinary: pytest.CaptureFixture[bytes]) -> Any:
+    """As ``minstret``, but within this process, without input."""
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[bytes]:
+        with pytest.raises(SystemExit) as caught:
+            main([str(argument) for argument in arguments])
+        assert isinstance(caught.value.code, int)
+        return subprocess.CompletedProcess(arguments, caught.value.code, *capfdbinary.readouterr())
+
+    return run
 
 
 @contextmanager
@@ -71,10 +90,10 @@ def elf(tmp_path: Path) -> Any:
     return lambda code, **options: write_elf(tmp_path / "guest.elf", code, **options)
 
 
-def run_json(file: object, folder: Path, *options: object, **more: Any) -> tuple[int, dict[str, Any]]:
+def run_json(file: object, folder: Path, *options: object, how: Any = minstret, **more: Any) -> tuple[int, Any]:
     """Exit status and ``--json`` of a run."""
     path = folder / "run.json"
-    done = minstret("run", "-q", "--json", path, *options, file, **more)
+    done = how("run", "-q", "-m", "4M", "--json", path, *options, file, **more)
     return done.returncode, json.loads(path.read_text())
 
 
@@ -88,20 +107,26 @@ def test_guest_that_passes_gives_0(elf: Any) -> None:
     assert b"minstret: guest finished with 0\n" in done.stderr
 
 
+def test_code_300_becomes_119_for_the_shell_too(elf: Any) -> None:
+    assert minstret("run", elf(fails_with(300))).returncode == 119
+
+
 @pytest.mark.parametrize("xlen", [32, 64])
 def test_guests_code_is_passed_on(elf: Any, xlen: int) -> None:
     assert minstret("run", elf(fails_with(7), xlen=xlen)).returncode == 7
 
 
 @pytest.mark.parametrize(("code", "status"), [(1, 1), (119, 119), (120, 119), (256, 119), (300, 119), (65535, 119)])
-def test_large_code_becomes_119_and_json_has_the_true_one(elf: Any, tmp_path: Path, code: int, status: int) -> None:
-    got_status, result = run_json(elf(fails_with(code)), tmp_path)
+def test_large_code_becomes_119_and_json_has_the_true_one(
+    elf: Any, inside: Any, tmp_path: Path, code: int, status: int
+) -> None:
+    got_status, result = run_json(elf(fails_with(code)), tmp_path, how=inside)
 
     assert got_status == status
     assert (result["exit_code"], result["stop_reason"]) == (code, "finished")
 
 
-def test_crash_gives_121_and_a_report(elf: Any, tmp_path: Path) -> None:
+def test_crash_gives_121_and_a_report(elf: Any, inside: Any, tmp_path: Path) -> None:
     code = asm.code(asm.lui(asm.A0, 0x40000), asm.NOP, asm.sw(asm.A1, asm.A0, 4), asm.LOOP)
     file = elf(code, symbols={"_start": (RAM, 4), "store_word": (RAM + 4, 12)})
 
@@ -114,46 +139,44 @@ def test_crash_gives_121_and_a_report(elf: Any, tmp_path: Path) -> None:
     assert "<store_word+0x4>, tval 0x40000004, in M-mode\n" in report
     assert "=> 0x80000008 <store_word+0x4>: 00b52223  sw a1, 4(a0)\n" in report
     assert "a0 0000000040000000" in report
-    status, result = run_json(file, tmp_path)
+    status, result = run_json(file, tmp_path, how=inside)
     assert (status, result["exit_code"], result["stop_reason"]) == (121, None, "trap-loop")
 
 
-def test_jump_into_nowhere_gives_121_and_says_where(elf: Any) -> None:
-    done = minstret("run", elf(asm.code(asm.lui(asm.T0, 0x40000), asm.jalr(0, asm.T0, 0x10))))
+def test_jump_into_nowhere_gives_121_and_says_where(elf: Any, inside: Any) -> None:
+    done = inside("run", elf(asm.code(asm.lui(asm.T0, 0x40000), asm.jalr(0, asm.T0, 0x10))))
 
     assert done.returncode == 121
     assert b"instruction access fault (1) at pc 0x40000010, tval 0x40000010" in done.stderr
-    assert b"no memory at pc 0x40000010" in done.stderr
+    assert b"0x40000010: no memory" in done.stderr
     assert b"Traceback" not in done.stderr
 
 
-def test_guest_that_waits_forever_gives_121(elf: Any, tmp_path: Path) -> None:
+def test_guest_that_waits_forever_gives_121(elf: Any, inside: Any, tmp_path: Path) -> None:
     file = elf(elf_files.WAITS, symbols={"idle": (RAM, 8)})
 
     done = minstret("run", file)
 
     assert done.returncode == 121
     assert done.stderr.startswith(b"minstret: guest waits forever at 0x80000004 <idle+0x4>: ")
-    assert run_json(file, tmp_path)[1]["stop_reason"] == "waits-forever"
+    assert run_json(file, tmp_path, how=inside)[1]["stop_reason"] == "waits-forever"
 
 
 @pytest.mark.parametrize(("text", "icount"), [("1000", 1000), ("5k", 5000), ("0", 0), ("0x101", 257)])
-def test_max_insns_gives_123_at_exactly_that_count(elf: Any, tmp_path: Path, text: str, icount: int) -> None:
-    status, result = run_json(elf(elf_files.LOOPS), tmp_path, "--max-insns", text)
+def test_max_insns_gives_123_at_exactly_that_count(
+    elf: Any, inside: Any, tmp_path: Path, text: str, icount: int
+) -> None:
+    status, result = run_json(elf(elf_files.LOOPS), tmp_path, "--max-insns", text, how=inside)
 
     assert (status, result["icount"], result["stop_reason"]) == (123, icount, "max-insns")
 
 
 @pytest.mark.parametrize("code", [elf_files.LOOPS, elf_files.CHATTERS], ids=["silent", "chatty"])
 def test_timeout_gives_124(elf: Any, tmp_path: Path, code: bytes) -> None:
-    status, result = run_json(elf(code), tmp_path, "--timeout", "0.2")
+    status, result = run_json(elf(code), tmp_path, "--timeout", "0.2", "--slice-insns", "10k")
 
     assert (status, result["stop_reason"]) == (124, "timeout")
     assert result["icount"] > 0
-
-
-def test_timeout_ends_a_guest_that_sleeps_in_real_time(elf: Any) -> None:
-    assert minstret("run", "--icount", "sleep=on", "--timeout", "0.2", elf(SLEEPS)).returncode == 124
 
 
 SLEEPS = says(b"ready\n") + asm.code(
@@ -162,6 +185,10 @@ SLEEPS = says(b"ready\n") + asm.code(
     asm.addi(asm.T1, 0, 128), asm.csrw("mie", asm.T1), asm.WFI, asm.LOOP,
 )  # fmt: skip
 """Says that it is ready, then waits for a timer that is days away."""
+
+
+def test_timeout_ends_a_guest_that_sleeps_in_real_time(elf: Any) -> None:
+    assert minstret("run", "--icount", "sleep=on", "--timeout", "0.2", elf(SLEEPS)).returncode == 124
 
 
 def test_ctrl_c_gives_130(elf: Any) -> None:
@@ -176,6 +203,7 @@ def test_ctrl_c_gives_130(elf: Any) -> None:
         assert b"Traceback" not in errors
 
 
+# Fails: select.select in HostSource.wait goes on after the signal (PEP 475), so nobody looks at it.
 def test_ctrl_c_ends_a_guest_that_sleeps_in_real_time(elf: Any) -> None:
     with started("run", "--no-input", "--icount", "sleep=on", elf(SLEEPS), stdin=subprocess.DEVNULL) as process:
         assert process.stdout is not None
@@ -233,12 +261,20 @@ def test_ctrl_c_ends_a_guest_that_sleeps_in_real_time(elf: Any) -> None:
     ],
     ids=lambda value: " ".join(value[1:-1]) or value[0] if isinstance(value, list) else None,
 )
-def test_usage_error_is_one_line_and_125(tmp_path: Path, arguments: list[str], parts: list[str]) -> None:
+def test_usage_error_is_one_line_and_125(
+    tmp_path: Path, inside: Any, monkeypatch: pytest.MonkeyPatch, arguments: list[str], parts: list[str]
+) -> None:
     (tmp_path / "F").write_bytes(elf_files.PASSES)
+    monkeypatch.chdir(tmp_path)
 
-    done = minstret(*arguments, cwd=tmp_path)
+    done = inside(*arguments)
 
     assert_is_one_line_error(done, *parts)
+
+
+@pytest.mark.parametrize("arguments", [["run"], ["run", "--icount", "shift=11", "hello"], ["run", "/no/such/file"]])
+def test_error_is_one_line_and_125_for_the_shell_too(arguments: list[str]) -> None:
+    assert_is_one_line_error(minstret(*arguments))
 
 
 # ---- firmware that cannot be run
@@ -288,16 +324,16 @@ def bad_firmware(folder: Path) -> dict[str, tuple[list[str], list[str]]]:
     "segment outside RAM", "segment past RAM's end", "entry outside RAM", "rv32 on rv64", "object",
     "nothing to load", "shorter in memory",
 ])  # fmt: skip
-def test_firmware_that_cannot_be_run_is_one_line_and_125(tmp_path: Path, what: str) -> None:
+def test_firmware_that_cannot_be_run_is_one_line_and_125(tmp_path: Path, inside: Any, what: str) -> None:
     arguments, parts = bad_firmware(tmp_path)[what]
 
-    done = minstret("run", *arguments)
+    done = inside("run", *arguments)
 
     assert_is_one_line_error(done, *parts)
 
 
-def test_quiet_does_not_silence_errors(tmp_path: Path) -> None:
-    assert_is_one_line_error(minstret("run", "-q", tmp_path / "nowhere"), "nowhere")
+def test_quiet_does_not_silence_errors(tmp_path: Path, inside: Any) -> None:
+    assert_is_one_line_error(inside("run", "-q", tmp_path / "nowhere"), "nowhere")
 
 
 # ---- what goes where
@@ -314,17 +350,17 @@ def test_console_is_on_stdout_byte_for_byte_and_the_status_on_stderr(elf: Any) -
 
 
 @pytest.mark.parametrize("code", [elf_files.PASSES, fails_with(7), elf_files.WAITS], ids=["passes", "fails", "waits"])
-def test_quiet_silences_stderr(elf: Any, code: bytes) -> None:
-    done = minstret("run", "-q", elf(says(b"hi") + code))
+def test_quiet_silences_stderr(elf: Any, inside: Any, code: bytes) -> None:
+    done = inside("run", "-q", elf(says(b"hi") + code))
 
     assert done.stdout == b"hi"
     assert done.stderr == b""
 
 
-def test_json_tells_how_the_run_ended(elf: Any, tmp_path: Path) -> None:
+def test_json_tells_how_the_run_ended(elf: Any, inside: Any, tmp_path: Path) -> None:
     file = elf(says(b"hi\n") + elf_files.PASSES)
 
-    status, result = run_json(file, tmp_path, "--icount", "shift=3")
+    status, result = run_json(file, tmp_path, "--icount", "shift=3", how=inside)
 
     insns = 6 + 5 + 2 * 3 + 11
     assert status == 0
@@ -347,18 +383,20 @@ def test_runs_agree_whatever_the_hash_seed_slices_or_counter(elf: Any, tmp_path:
     assert len(results) == 1
 
 
-def test_raw_binary_runs_from_the_start_of_ram_as_the_cpu_asked_for(tmp_path: Path) -> None:
+def test_raw_binary_runs_from_the_start_of_ram_as_the_cpu_asked_for(tmp_path: Path, inside: Any) -> None:
     file = tmp_path / "raw.bin"
     shift = asm.slli(asm.T1, asm.T1, 31)  # twice: 0 on rv32, not on rv64
     code = asm.code(asm.addi(asm.T1, 0, 1), shift, asm.slli(asm.T1, asm.T1, 1), asm.beq(asm.T1, 0, 4 * 13))
     file.write_bytes(code + fails_with(64) + fails_with(32))
 
-    assert [minstret("run", *cpu, file).returncode for cpu in ([], ["--cpu", "rv64"], ["--cpu", "rv32"])] == [64, 64, 32]
+    statuses = [inside("run", *cpu, file).returncode for cpu in ([], ["--cpu", "rv64"], ["--cpu", "rv32"])]
+
+    assert statuses == [64, 64, 32]
 
 
 @pytest.mark.parametrize(("name", "greeting"), [("hello", b"rv64"), ("hello-rv64", b"rv64"), ("hello-rv32", b"rv32")])
-def test_image_that_comes_along_runs_by_name(tmp_path: Path, name: str, greeting: bytes) -> None:
-    done = minstret("run", name, cwd=tmp_path)
+def test_image_that_comes_along_runs_by_name(inside: Any, name: str, greeting: bytes) -> None:
+    done = inside("run", name)
 
     assert done.returncode == 0
     assert greeting in done.stdout
@@ -415,12 +453,14 @@ def test_closed_stderr_hides_the_status_only(elf: Any) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (7, b"hi\n", b"")
 
 
+# Fails: sys.stdout is None then, and Console.flush does not expect it.
 def test_closed_stdout_gives_no_traceback(elf: Any) -> None:
     done = in_shell(">&-", "run", elf(says(b"hi\n") + elf_files.PASSES))
 
     assert b"Traceback" not in done.stderr
 
 
+# Fails: an OSError other than a broken pipe comes out of main as a traceback, with status 1.
 @pytest.mark.parametrize("arguments", [["run", "hello"], ["--version"], ["--help"]])
 def test_full_disk_is_one_line_and_125(arguments: list[str]) -> None:
     with open("/dev/full", "wb") as full:
@@ -432,6 +472,7 @@ def test_full_disk_is_one_line_and_125(arguments: list[str]) -> None:
     assert done.stderr.count(b"\n") == 1
 
 
+# Fails: click turns EPIPE into SystemExit(1), a status of the guest's, before main sees a BrokenPipeError.
 def test_stdout_closed_early_ends_the_run_without_a_traceback(elf: Any) -> None:
     with started("run", elf(elf_files.CHATTERS), stdin=subprocess.DEVNULL) as process:
         assert process.stdout is not None
@@ -444,7 +485,7 @@ def test_stdout_closed_early_ends_the_run_without_a_traceback(elf: Any) -> None:
         assert process.returncode == 125
 
 
-@pytest.mark.parametrize("arguments", [[], ["--version"], ["run", "--help"], ["doctor"]])
+@pytest.mark.parametrize("arguments", [["--version"], ["run", "--help"]])
 def test_nobody_reading_stdout_gives_no_traceback(arguments: list[str]) -> None:
     reader, writer = os.pipe()
     os.close(reader)
@@ -490,8 +531,8 @@ def test_doctor_names_unicorn_and_the_counter_and_tries_the_hart() -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["run", "--help"], ["run", "-h"]])
-def test_help_documents_the_exit_statuses(arguments: list[str]) -> None:
-    done = minstret(*arguments)
+def test_help_documents_the_exit_statuses(inside: Any, arguments: list[str]) -> None:
+    done = inside(*arguments)
 
     text = done.stdout.decode()
     assert done.returncode == 0

@@ -1,0 +1,141 @@
+"""PLIC: routes up to 53 interrupt sources to two contexts, 0 = M-mode and 1 = S-mode of hart 0.
+
+Source: RISC-V Platform-Level Interrupt Controller Specification 1.0. As it says: a request once pending stays
+until it is claimed, even if the line drops; at completion a line that is still up becomes pending again;
+claiming does not look at the threshold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from minstret.emu.irq import IrqLine
+
+SOURCES = 53
+"""Sources 1..53, as on QEMU's ``virt`` board; 0 means none."""
+CONTEXTS = 2
+PRIORITY_MAX = 7
+
+_WORDS = (SOURCES + 32) // 32
+_ALL_SOURCES = ((1 << (SOURCES + 1)) - 1) & ~1
+
+
+class Base(IntEnum):
+    """Where the register arrays begin."""
+
+    PRIORITY = 0x000000
+    PENDING = 0x001000
+    ENABLE = 0x002000
+    CONTEXT = 0x200000
+
+
+_ENABLE_STRIDE = 0x80
+_CONTEXT_STRIDE = 0x1000
+_THRESHOLD, _CLAIM_COMPLETE = 0x0, 0x4
+
+
+@dataclass(slots=True)
+class PlicState:
+    """Bit ``n`` of ``pending``, ``claimed``, ``levels`` and of each ``enable`` is source ``n``."""
+
+    priority: list[int] = field(default_factory=lambda: [0] * (SOURCES + 1))
+    pending: int = 0
+    claimed: int = 0
+    levels: int = 0
+    enable: list[int] = field(default_factory=lambda: [0] * CONTEXTS)
+    threshold: list[int] = field(default_factory=lambda: [0] * CONTEXTS)
+
+
+class Plic:
+    """The registers; raises one line for each context."""
+
+    size_bytes = 0x600000
+
+    def __init__(self, name: str, context_lines: tuple[IrqLine, IrqLine]) -> None:
+        self.name = name
+        self.state = PlicState()
+        self._context_lines = context_lines
+
+    def set_source(self, source: int, level: bool) -> None:
+        """Set the level of an interrupt source's line."""
+        state, bit = self.state, 1 << source
+        if level:
+            state.levels |= bit
+            if not state.claimed & bit:
+                state.pending |= bit
+        else:
+            state.levels &= ~bit
+        self._update()
+
+    def read(self, offset: int, size: int) -> int:
+        state, index = self.state, offset % _ENABLE_STRIDE // 4
+        if offset % 4 or size != 4:
+            return 0
+        if offset <= Base.PRIORITY + 4 * SOURCES:
+            return state.priority[offset // 4]
+        if Base.PENDING <= offset < Base.PENDING + 4 * _WORDS:
+            return state.pending >> 32 * index
+        if Base.ENABLE <= offset < Base.ENABLE + CONTEXTS * _ENABLE_STRIDE:
+            return state.enable[(offset - Base.ENABLE) // _ENABLE_STRIDE] >> 32 * index
+        if Base.CONTEXT <= offset < Base.CONTEXT + CONTEXTS * _CONTEXT_STRIDE:
+            context, register = divmod(offset - Base.CONTEXT, _CONTEXT_STRIDE)
+            if register == _THRESHOLD:
+                return state.threshold[context]
+            if register == _CLAIM_COMPLETE:
+                return self._claim(context)
+        return 0
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        state = self.state
+        if offset % 4 or size != 4:
+            return
+        if Base.PRIORITY < offset <= Base.PRIORITY + 4 * SOURCES:
+            state.priority[offset // 4] = value & PRIORITY_MAX
+        elif Base.ENABLE <= offset < Base.ENABLE + CONTEXTS * _ENABLE_STRIDE:
+            context, register = divmod(offset - Base.ENABLE, _ENABLE_STRIDE)
+            shift = 32 * (register // 4)
+            enable = state.enable[context] & ~(0xFFFFFFFF << shift) | value << shift
+            state.enable[context] = enable & _ALL_SOURCES
+        elif Base.CONTEXT <= offset < Base.CONTEXT + CONTEXTS * _CONTEXT_STRIDE:
+            context, register = divmod(offset - Base.CONTEXT, _CONTEXT_STRIDE)
+            if register == _THRESHOLD:
+                state.threshold[context] = value & PRIORITY_MAX
+            elif register == _CLAIM_COMPLETE:
+                self._complete(context, value)
+        self._update()
+
+    def reset(self) -> None:
+        """Back to power-on; the sources' levels stay what they are."""
+        self.state = PlicState(levels=self.state.levels)
+        self._update()
+
+    def _best(self, context: int, above: int) -> int:
+        """The pending, enabled source of highest priority over ``above``; the lowest number among equals."""
+        state = self.state
+        candidates = state.pending & state.enable[context]
+        best, best_priority = 0, above
+        source = 1
+        while candidates >> source:
+            if candidates >> source & 1 and state.priority[source] > best_priority:
+                best, best_priority = source, state.priority[source]
+            source += 1
+        return best
+
+    def _claim(self, context: int) -> int:
+        source = self._best(context, above=0)
+        if source:
+            self.state.pending &= ~(1 << source)
+            self.state.claimed |= 1 << source
+            self._update()
+        return source
+
+    def _complete(self, context: int, source: int) -> None:
+        state, bit = self.state, 1 << source if 0 < source <= SOURCES else 0
+        if bit & state.enable[context] & state.claimed:
+            state.claimed &= ~bit
+            state.pending |= bit & state.levels
+
+    def _update(self) -> None:
+        for context, line in enumerate(self._context_lines):
+            line.set_level(self._best(context, above=self.state.threshold[context]) != 0)

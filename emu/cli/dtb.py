@@ -1,0 +1,34 @@
+"""``minstret dtb``: the device tree that the guest would get."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from minstret.emu.cli.options import board_options, make_board
+from minstret.emu.errors import ConfigError
+
+
+@click.command(epilog="""\b
+Examples:
+  minstret dtb -o virt.dtb
+  minstret dtb -m 1G --cpu rv64 -o - | dtc -I dtb -O dts""")  # fmt: skip
+@board_options
+@click.option("-o", "--output", metavar="FILE", required=True, help="Where to write it; - is standard output.")
+def dtb(output: str, **options: Any) -> int:
+    """Write the device tree (DTB) that a board with these options gives its guest."""
+    if options["firmware"] is None and options["bios"] is None and options["kernel"] is None:
+        options["firmware"] = "hello" if options["cpu"] != "rv32" else "hello-rv32"  # any will do
+    tree = make_board(options).device_tree
+    if output == "-":
+        sys.stdout.buffer.write(tree)
+        sys.stdout.buffer.flush()
+        return 0
+    try:
+        Path(output).write_bytes(tree)
+    except OSError as error:
+        raise ConfigError(f"--output: {output}: {error.strerror or error}") from None
+    return 0

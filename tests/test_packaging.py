@@ -1,0 +1,118 @@
+"""The wheel holds exactly what it should, and versions agree."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = ("emu", "devices", "firmware")
+BUILT = "minstret/emu/hart/_callbacks.abi3.so"
+"""In the wheel only where there was a C compiler."""
+
+
+def project() -> dict[str, object]:
+    table: dict[str, object] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return table
+
+
+def tracked_files() -> list[Path]:
+    """The files of the tree: what is committed or would be."""
+    listing = subprocess.check_output(
+        ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"], text=True
+    )
+    names = {name for name in listing.split("\0") if name}
+    return sorted(Path(name) for name in names if (ROOT / name).is_file())
+
+
+def belongs_in_the_wheel(path: Path) -> bool:
+    if path.parts[0] not in ROOMS:
+        return False
+    return path.suffix == ".py" or path.name == "py.typed" or path.parts[:2] == ("firmware", "images")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel, built from a copy of the tree."""
+    tree, out = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("wheel")
+    for path in tracked_files():
+        (tree / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / path, tree / path)
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "-q", "--disable-pip-version-check", "--no-deps", "-w", out, "."],
+        cwd=tree, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (built,) = out.iterdir()
+    return built
+
+
+# Fails: setuptools takes _callbacks.c along, as include-package-data is on by default.
+@pytest.mark.slow
+def test_wheel_holds_exactly_the_trees_modules_types_images_and_licence(wheel: Path) -> None:
+    with ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+
+    package = {name for name in names if ".dist-info/" not in name}
+    expected = {f"minstret/{path.as_posix()}" for path in tracked_files() if belongs_in_the_wheel(path)}
+    assert package - {BUILT} == expected
+    info = f"minstret-{project()['version']}.dist-info"
+    assert {name.removeprefix(f"{info}/") for name in names - package} == {
+        "METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE", "top_level.txt"
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_wheel_holds_the_bytes_of_the_tree(wheel: Path) -> None:
+    with ZipFile(wheel) as archive:
+        for name in archive.namelist():
+            if name.startswith("minstret/") and name != BUILT:
+                assert archive.read(name) == (ROOT / name.removeprefix("minstret/")).read_bytes(), name
+
+
+@pytest.mark.slow
+def test_wheel_is_for_every_python_from_3_11_on(wheel: Path) -> None:
+    with ZipFile(wheel) as archive:
+        has_callbacks = BUILT in archive.namelist()
+
+    python, abi = wheel.stem.split("-")[2:4]
+    assert (python, abi) == ("cp311", "abi3") if has_callbacks else python in ("cp311", "py3")
+    assert project()["requires-python"] == ">=3.11"
+
+
+@pytest.mark.slow
+def test_wheel_installs_the_command(wheel: Path) -> None:
+    with ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("entry_points.txt"))
+        entry_points = archive.read(name).decode()
+
+    assert "minstret = minstret.emu.cli:main" in entry_points
+
+
+def test_every_image_comes_in_both_widths_and_is_tracked() -> None:
+    from minstret.firmware import IMAGES, XLENS, image_path
+
+    tracked = {path.name for path in tracked_files() if path.parts[:2] == ("firmware", "images")}
+    expected = {f"{name}-rv{xlen}.elf" for name in IMAGES for xlen in XLENS}
+
+    assert {name for name in tracked if name.endswith(".elf")} == expected
+    assert all(image_path(name, xlen).is_file() for name in IMAGES for xlen in XLENS)
+
+
+def test_changelogs_newest_version_is_the_projects() -> None:
+    headings = re.findall(r"^## \[?v?(\d+\.\d+\.\d+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+
+    assert headings
+    assert headings[0] == project()["version"]
+
+
+def test_installed_version_is_the_projects() -> None:
+    assert version("minstret") == project()["version"]
