@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from minstret.devices.clint import Clint
+from minstret.devices.clint import Reg as ClintReg
 from minstret.devices.finisher import Finisher
 from minstret.devices.htif import Htif
 from minstret.devices.map import BOOT_ROM_SIZE, IRQ, VIRTIO_SLOTS, Base, virtio_base
@@ -210,7 +211,8 @@ class Board:
         config = self.config
         return MachineConfig(
             xlen=config.xlen or DEFAULT_XLEN, ram_base=Base.RAM, ram_size=config.ram_size, rom_base=Base.BOOT_ROM,
-            rom_size=BOOT_ROM_SIZE, icount_shift=config.icount_shift, sleep=config.sleep,
+            rom_size=BOOT_ROM_SIZE, icount_shift=config.icount_shift,
+            mtime_address=Base.CLINT + ClintReg.MTIME, sleep=config.sleep,
             slice_insns_max=config.slice_insns_max, python_callbacks=config.python_callbacks,
         )  # fmt: skip
 
@@ -238,7 +240,7 @@ class Board:
             machine.bus.attach(base, device)
             self.hart.map_io(base, device.size_bytes)
         self._devices = [device for _, device in placed]
-        machine.read_time = self.clint.mtime
+        machine.time_delta = lambda: self.clint.state.mtime_delta
 
     def _line(self, name: str, on_change: Callable[[bool], None]) -> IrqLine:
         line = self.machine.add_line(IrqLine(name))

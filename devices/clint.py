@@ -9,13 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from minstret.emu.clock import Clock
+from minstret.emu.clock import NS_PER_TICK, Clock
 from minstret.emu.irq import IrqLine
 from minstret.emu.timers import Timer, TimerList
-from minstret.emu.units import NS_PER_S
-
-TIMEBASE_HZ = 10_000_000
-NS_PER_TICK = NS_PER_S // TIMEBASE_HZ
 
 _U64 = (1 << 64) - 1
 _NEVER_NS = 1 << 63

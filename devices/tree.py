@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from minstret.devices.clint import TIMEBASE_HZ
 from minstret.devices.fdt import Node, flatten, u64
 from minstret.devices.finisher import Command
 from minstret.devices.map import IRQ, VIRTIO_SLOTS, Base, virtio_base
 from minstret.devices.plic import SOURCES
 from minstret.devices.uart16550 import CLOCK_HZ
+from minstret.emu.clock import TIMEBASE_HZ
 
 _CPU, _CPU_INTC, _PLIC, _TEST = 1, 2, 3, 4  # phandles
 _M_SOFTWARE, _M_TIMER, _M_EXTERNAL, _S_EXTERNAL = 3, 7, 11, 9

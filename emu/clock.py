@@ -11,8 +11,13 @@ from enum import Enum
 from typing import Protocol
 
 from minstret.emu.errors import ConfigError
+from minstret.emu.units import NS_PER_S
 
 ICOUNT_SHIFT_MAX = 10
+
+TIMEBASE_HZ = 10_000_000
+"""The rate of mtime and of the time CSR, as on QEMU's ``virt`` board."""
+NS_PER_TICK = NS_PER_S // TIMEBASE_HZ
 
 
 class ClockType(Enum):

@@ -15,9 +15,9 @@ from enum import Enum
 from typing import Any
 
 from minstret.emu.bus import DeviceBus
-from minstret.emu.clock import ClockType, HostClock, VirtualClock, VirtualClockState, VirtualRtClock
+from minstret.emu.clock import NS_PER_TICK, ClockType, HostClock, VirtualClock, VirtualClockState, VirtualRtClock
 from minstret.emu.hart.engine import IO_SIZE
-from minstret.emu.hart.hart import Hart, HartState, HartStop
+from minstret.emu.hart.hart import Hart, HartState, HartStop, Timebase
 from minstret.emu.hart.memory import GuestMemory
 from minstret.emu.hart.shared import PAGE_SIZE
 from minstret.emu.hart.traps import TrapRecord
@@ -88,6 +88,7 @@ class MachineConfig:
     rom_base: int = 0x1000
     rom_size: int = 0x4000
     icount_shift: int = 1
+    mtime_address: int = 0
     sleep: bool = False
     slice_insns_max: int | None = SLICE_INSNS_MAX
     python_callbacks: bool = False
@@ -126,13 +127,13 @@ class Machine:
                 self.realtime,
             ]
         )
-        self.read_time: Callable[[], int] = lambda: 0
+        self.time_delta: Callable[[], int] = lambda: 0
         self.hart = Hart(
             config.xlen,
             self.memory,
             self.bus,
-            time=lambda: self.read_time(),
-            cycles=lambda: self.clock.now_ns() >> config.icount_shift,
+            timebase=lambda: Timebase(config.icount_shift, self.clock.state.warp_ns, NS_PER_TICK, self.time_delta()),
+            mtime_address=config.mtime_address,
             python_callbacks=config.python_callbacks,
         )
         self.virtual_timers = self.timers[ClockType.VIRTUAL]

@@ -73,7 +73,13 @@ struct shared {
     int (*emu_stop)(void *);
     int (*ctl)(void *, int, ...);
     uint8_t *env;
-    uint64_t xlen_bytes, off_pc, off_priv, off_mstatus, off_mie, off_mideleg, off_satp;
+    int (*reg_write)(void *, int, const void *);
+    uint64_t xlen_bytes, off_pc, off_priv, off_mstatus, off_mie, off_mideleg, off_satp, off_mcounteren, off_scounteren;
+    /* counters: functions of icount, see counter_at */
+    uint64_t shift, warp_ns, ns_per_tick, time_delta, mcycle_offset, minstret_offset;
+    /* devices: MMIO reads but for mtime, which is a counter too */
+    uint64_t (*io_read)(void *, uint64_t, unsigned, void *);
+    uint64_t mtime_address; /* 0: none */
     /* guest memory */
     uint8_t *ram;
     uint64_t ram_base, ram_size;
@@ -494,6 +500,56 @@ static void on_new_block(void *uc, const uc_tb *block, const uc_tb *previous, st
     }
 }
 
+/* ---- counters ----------------------------------------------------------------------------------- */
+
+enum { COUNTER_CYCLE, COUNTER_TIME, COUNTER_INSTRET };
+enum { UC_RISCV_REG_PC = 190 };
+
+/* A counter as the instruction that is `icount` from power-on reads it. */
+static uint64_t counter_at(const struct shared *s, int counter, uint64_t icount)
+{
+    uint64_t now_ns = (icount << s->shift) + s->warp_ns;
+    if (counter == COUNTER_CYCLE)
+        return (now_ns >> s->shift) + s->mcycle_offset;
+    if (counter == COUNTER_TIME)
+        return now_ns / s->ns_per_tick + s->time_delta;
+    return icount + s->minstret_offset;
+}
+
+/* Execute `csrr rd, counter` if that is what `insn` is and it is allowed; csr.py does all else. */
+static bool execute_counter_read(void *uc, struct shared *s, uint64_t pc, uint32_t insn)
+{
+    uint32_t csr = insn >> 20, counter = csr & 0x1f, rd = insn >> 7 & 31;
+    bool is_user = (csr & ~0x9fu) == 0xc00, is_machine = (csr & ~0x9fu) == 0xb00, is_high = csr & 0x80;
+    if (in_mixed_page(uc, s, pc) || (insn & 0xff07f) != 0x2073 || !(is_user || is_machine) || counter > COUNTER_INSTRET) /* csrrs rd, csr, x0 */
+        return false;
+    if ((is_machine && counter == COUNTER_TIME) || (is_high && s->xlen_bytes == 8))
+        return false;
+    uint64_t priv = env_word(s, s->off_priv);
+    if (priv < PRIV_M && (is_machine || !(env_word(s, s->off_mcounteren) >> counter & 1)))
+        return false;
+    if (priv == PRIV_U && !(env_word(s, s->off_scounteren) >> counter & 1))
+        return false;
+    uint64_t value = counter_at(s, (int)counter, s->icount), next = pc + 4;
+    value = is_high ? value >> 32 : value;
+    if (rd != 0)
+        memcpy(s->env + rd * s->xlen_bytes, &value, s->xlen_bytes);
+    s->step_over = NOWHERE;
+    s->icount++;
+    s->reg_write(uc, UC_RISCV_REG_PC, &next);
+    return true;
+}
+
+/* Loads from devices. mtime is answered here: software that waits by polling it reads nothing else. */
+static uint64_t on_io_read(void *uc, uint64_t address, unsigned size, struct shared *s)
+{
+    uint64_t at = address - s->mtime_address;
+    if (s->mtime_address == 0 || at + size > 8)
+        return s->io_read(uc, address, size, s);
+    uint64_t value = counter_at(s, COUNTER_TIME, s->icount - 1) >> (8 * at);
+    return size == 8 ? value : value & ((1ull << (8 * size)) - 1);
+}
+
 /* ---- counting ----------------------------------------------------------------------------------- */
 
 static bool interrupt_is_takeable(const struct shared *s)
@@ -529,6 +585,8 @@ static int stop_reason_at(void *uc, struct shared *s, uint64_t pc)
 COLD static void count_or_stop(void *uc, uint64_t pc, struct shared *s)
 {
     int reason = stop_reason_at(uc, s, pc);
+    if (reason == STOP_SITE && execute_counter_read(uc, s, pc, (uint32_t)s->site_insn))
+        return;
     if (reason == STOP_NONE) {
         s->step_over = NOWHERE;
         s->icount++;
@@ -574,6 +632,7 @@ PyMODINIT_FUNC PyInit__callbacks(void)
         || add_address(module, "on_new_block", (const void *)on_new_block) < 0
         || add_address(module, "on_watched_write", (const void *)on_watched_write) < 0
         || add_address(module, "on_watched_read", (const void *)on_watched_read) < 0
+        || add_address(module, "on_io_read", (const void *)on_io_read) < 0
         || PyModule_AddIntConstant(module, "SHARED_SIZE_BYTES", (long)sizeof(struct shared)) < 0) {
         Py_DECREF(module);
         return NULL;

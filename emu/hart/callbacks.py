@@ -1,7 +1,8 @@
 """The hart's callbacks in Python: the twin of ``_callbacks.c``, for machines without a compiler.
 
-Function by function the same as the C file, with the same results; a test compares whole runs. Two hundred
-times slower, so it serves small firmware and as the readable description of what the C file does.
+Function by function the same as the C file, with the same results; a test compares whole runs. (Only counter
+reads have no twin: what C does for speed, csr.py and the CLINT do here.) Two hundred times slower, so it serves
+small firmware, and as the readable description of what the C file does.
 """
 
 from __future__ import annotations
@@ -74,6 +75,7 @@ class CallbackSet:
     on_new_block: int
     on_watched_write: int
     on_watched_read: int
+    on_io_read: int = 0  # 0: the hart's own handler will do
     keep: Any = None
 
 
@@ -293,7 +295,7 @@ class PythonCallbacks:
             ON_MMIO_READ(guard(self._on_watched_read)),
         )
         instruction, fill, block, write, read = (ctypes.cast(f, ctypes.c_void_p).value or 0 for f in keep)
-        return CallbackSet("Python", instruction, fill, block, write, read, keep)
+        return CallbackSet("Python", instruction, fill, block, write, read, keep=keep)
 
     def _on_instruction(self, uc: int, pc: int, size: int, data: int) -> None:
         s = self._s

@@ -123,8 +123,9 @@ class Engine:
     def _fill_shared(self, live: layout.LiveState) -> None:
         s, at = self.shared, layout.offsets(self.xlen)
         s.emu_stop, s.ctl = _function_address("uc_emu_stop"), _function_address("uc_ctl")
+        s.reg_write = _function_address("uc_reg_write")
         s.env, s.xlen_bytes = live.address, self.xlen // 8
-        for name in ("pc", "priv", "mstatus", "mie", "mideleg", "satp"):
+        for name in ("pc", "priv", "mstatus", "mie", "mideleg", "satp", "mcounteren", "scounteren"):
             setattr(s, f"off_{name}", at[name])
         s.watch_window, s.slow_window, s.rom_window = _WINDOWS[self.xlen]
         s.io_size, s.generation, s.step_over = IO_SIZE, 1, NOWHERE
@@ -135,7 +136,9 @@ class Engine:
             return PythonCallbacks(self.mmu, self.stop, self.invalidate_code, self._guard).callback_set()
         if ctypes.sizeof(Shared) != c_callbacks.SHARED_SIZE_BYTES:
             raise HostError("the C callbacks were built from another version of minstret: reinstall it")
-        names = ("on_instruction", "on_tlb_fill", "on_new_block", "on_watched_write", "on_watched_read")
+        names = (
+            "on_instruction", "on_tlb_fill", "on_new_block", "on_watched_write", "on_watched_read", "on_io_read",
+        )  # fmt: skip
         return CallbackSet("C", *(getattr(c_callbacks, name) for name in names))
 
     def _guard(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -158,7 +161,9 @@ class Engine:
         self._map_memory(s.rom_window, max(memory.rom_size, PAGE_SIZE), memory.rom)
         self._map_mmio(s.watch_window, memory.ram_size, callbacks.on_watched_read, callbacks.on_watched_write)
         self._map_mmio(s.slow_window, memory.ram_size, *self._mmio(handlers.slow_read, handlers.slow_write))
-        self._map_mmio(0, IO_SIZE, *self._mmio(handlers.io_read, handlers.io_write))
+        io_read, io_write = self._mmio(handlers.io_read, handlers.io_write)
+        s.io_read = io_read
+        self._map_mmio(0, IO_SIZE, callbacks.on_io_read or io_read, io_write)
 
     def _mmio(self, read: Callable[[int, int], int], write: Callable[[int, int, int], None]) -> tuple[int, int]:
         on_read = ON_MMIO_READ(self._guard(lambda uc, offset, size, data: read(offset, size)))

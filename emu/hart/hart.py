@@ -46,6 +46,19 @@ class HartStop(Enum):
     TRAP_LOOP = "trap loop"
 
 
+@dataclass(frozen=True, slots=True)
+class Timebase:
+    """How virtual time follows from icount: ``(icount << shift) + warp_ns``; and the time CSR from that.
+
+    ``ns_per_tick`` is the timebase's period, ``time_delta`` what software added to mtime, ticks.
+    """
+
+    shift: int = 0
+    warp_ns: int = 0
+    ns_per_tick: int = 100
+    time_delta: int = 0
+
+
 WORDS = (
     "pc", "load_res", "load_val", "frm", "priv", "mstatus", "mie", "mideleg", "satp", "stval", "mtval", "medeleg",
     "stvec", "sepc", "scause", "mtvec", "mepc", "mcause", "scounteren", "mcounteren", "sscratch", "mscratch",
@@ -82,8 +95,8 @@ class Hart(EngineHandlers):
         memory: GuestMemory,
         bus: Bus,
         *,
-        time: Callable[[], int],
-        cycles: Callable[[], int],
+        timebase: Callable[[], Timebase],
+        mtime_address: int = 0,
         python_callbacks: bool = False,
     ) -> None:
         """Make a hart in its reset state.
@@ -92,26 +105,24 @@ class Hart(EngineHandlers):
             xlen: 32 or 64.
             memory: RAM and ROM.
             bus: Everything else.
-            time: The ``time`` CSR, in ticks of the timebase.
-            cycles: The ``cycle`` CSR without what the guest wrote to mcycle.
+            timebase: How time follows from icount now; asked at each run and after each store to a device.
+            mtime_address: Where the bus has mtime; loads from there are answered by the hart. 0: nowhere.
             python_callbacks: Use the Python twins even where the C callbacks were built.
         """
         self.xlen = xlen
         self.xlen_mask = (1 << xlen) - 1
         self.memory = memory
-        self.time = time
-        self.cycles = cycles
+        self._timebase = timebase
         self._bus = bus
         self._engine = Engine(xlen, memory, self, force_python=python_callbacks)
         self._shared = self._engine.shared
         self._mmu = self._engine.mmu
         self.env: Any = self._engine.env
+        self._shared.mtime_address = mtime_address
         self.pmp = Pmp(xlen, self._shared)
         self._lines = 0
         self.soft_mip = 0
         self.waiting = False
-        self.mcycle_offset = 0
-        self.minstret_offset = 0
         self._in_flight = 0
         self._exception: int | None = None
         self._access_fault = False
@@ -134,6 +145,38 @@ class Hart(EngineHandlers):
     @property
     def pc(self) -> int:
         return int(self.env.pc)
+
+    @property
+    def mcycle_offset(self) -> int:
+        """What software added to mcycle by writing it, modulo 2^64."""
+        return int(self._shared.mcycle_offset)
+
+    @mcycle_offset.setter
+    def mcycle_offset(self, offset: int) -> None:
+        self._shared.mcycle_offset = offset
+
+    @property
+    def minstret_offset(self) -> int:
+        """What software added to minstret by writing it, modulo 2^64."""
+        return int(self._shared.minstret_offset)
+
+    @minstret_offset.setter
+    def minstret_offset(self, offset: int) -> None:
+        self._shared.minstret_offset = offset
+
+    def cycles(self) -> int:
+        """The cycle CSR without what software added: one an instruction, and those the hart waited."""
+        s = self._shared
+        return int((self.icount << s.shift) + s.warp_ns >> s.shift)
+
+    def time(self) -> int:
+        """The time CSR."""
+        s = self._shared
+        return int(((self.icount << s.shift) + s.warp_ns) // s.ns_per_tick + s.time_delta)
+
+    def _publish_timebase(self) -> None:
+        s, base = self._shared, self._timebase()
+        s.shift, s.warp_ns, s.ns_per_tick, s.time_delta = base.shift, base.warp_ns, base.ns_per_tick, base.time_delta
 
     @property
     def mip(self) -> int:
@@ -197,6 +240,7 @@ class Hart(EngineHandlers):
         """
         s, env = self._shared, self.env
         s.limit = limit
+        self._publish_timebase()
         while s.icount < s.limit:
             if self.waiting:
                 if not self.mip & env.mie:
@@ -366,6 +410,7 @@ class Hart(EngineHandlers):
         try:
             if not self._access_fault:
                 self._bus.write(address, size, value)
+                self._publish_timebase()  # it may have been mtime
         except AccessFault:
             self._refuse_access()
         finally:

@@ -109,7 +109,7 @@ static void check_data_faults(void)
     check_fault_at("crossing-store-first-absent", store_word, CAUSE_STORE_PAGE, EDGE - 3, EDGE - 3);
 }
 
-/* A 32-bit `addi a0, a0, addend` with a half in each page, then `ret`. */
+/* A 32-bit `addi a0, a0, addend` (0x00050513 with 0) with a half in each page, then `ret`. */
 static void put_crossing_addi(uint8_t *second, unsigned addend)
 {
     put_parcel(FIRST + PAGE_SIZE - 2, 0x0513);
@@ -117,7 +117,6 @@ static void put_crossing_addi(uint8_t *second, unsigned addend)
     put_parcel(second + 2, INSTRUCTION_RET);
 }
 
-/* 0x00050513 is addi a0, a0, 0: its upper half begins with the last bits of rs1. */
 static void check_fetch(void)
 {
     put_crossing_addi(SECOND, 1);
