@@ -51,13 +51,14 @@ class HostSource:
         self._deadline_ns = None if timeout_ns is None else realtime_ns() + timeout_ns
         self._interrupted = False
         self._fd = sys.stdin.fileno() if console_target is not None else -1
+        self._wakeup_fd = -1
 
     @property
     def is_terminal(self) -> bool:
         """Whether a person may be typing."""
         return self._fd >= 0 and os.isatty(self._fd)
 
-    def poll(self) -> Iterable[Event]:
+    def poll(self, wants_input: bool) -> Iterable[Event]:
         events = []
         if self._interrupted:
             self._interrupted = False
@@ -65,7 +66,7 @@ class HostSource:
         if self._deadline_ns is not None and realtime_ns() >= self._deadline_ns:
             self._deadline_ns = None
             events.append(_stop(StopReason.TIMEOUT))
-        if self._fd >= 0 and select.select([self._fd], [], [], 0)[0]:
+        if wants_input and self._fd >= 0 and select.select([self._fd], [], [], 0)[0]:
             data = os.read(self._fd, _READ_MAX)
             if data:
                 events.append(Event(self._console_target or "", data))
@@ -76,7 +77,7 @@ class HostSource:
     def wait(self, timeout_ns: int | None) -> int:
         start_ns = realtime_ns()
         limits_ns = [limit for limit in (timeout_ns, self._until_deadline_ns()) if limit is not None]
-        files = [self._fd] if self._fd >= 0 else []
+        files = [fd for fd in (self._fd, self._wakeup_fd) if fd >= 0]
         if not self._interrupted:
             select.select(files, [], [], min(limits_ns) / 1e9 if limits_ns else None)
         return realtime_ns() - start_ns
@@ -93,6 +94,9 @@ class HostSource:
                 raise KeyboardInterrupt
             self._interrupted = True
 
+        self._wakeup_fd, wakeup_write = os.pipe()  # a signal must end a wait: select by itself goes on
+        os.set_blocking(wakeup_write, False)
+        previous_fd = signal.set_wakeup_fd(wakeup_write, warn_on_full_buffer=False)
         previous = signal.signal(signal.SIGINT, on_interrupt)
         saved = None
         if self._fd >= 0 and os.isatty(self._fd):
@@ -107,6 +111,10 @@ class HostSource:
             if saved is not None:
                 termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, saved)
             signal.signal(signal.SIGINT, previous)
+            signal.set_wakeup_fd(previous_fd)
+            os.close(wakeup_write)
+            os.close(self._wakeup_fd)
+            self._wakeup_fd = -1
 
 
 def _stop(reason: StopReason) -> Event:

@@ -23,8 +23,11 @@ class Event:
 class Source(Protocol):
     """The host's side of the door."""
 
-    def poll(self) -> Iterable[Event]:
-        """What has come since the last call. Never waits."""
+    def poll(self, wants_input: bool) -> Iterable[Event]:
+        """What has come since the last call. Never waits.
+
+        Without ``wants_input`` only what ends the run: bytes stay with the host while the guest has no room.
+        """
         ...
 
     def wait(self, timeout_ns: int | None) -> int:
@@ -64,7 +67,7 @@ class LiveDoor:
 
     def admit(self) -> None:
         if self._source is not None:
-            self._waiting.extend(self._source.poll())
+            self._waiting.extend(self._source.poll(wants_input=not self._waiting))
         held_back: deque[Event] = deque()
         blocked: set[str] = set()
         for event in self._waiting:

@@ -56,9 +56,12 @@ def _run(arguments: list[str] | None) -> int:
         return _fail(str(error))
     except MemoryError:
         return _fail("not enough memory on this host; try a smaller --memory")
-    except BrokenPipeError:
-        sys.stdout = None  # nobody reads it: don't fail again at exit
+    except (BrokenPipeError, SystemExit):  # nobody reads on; click ends with the latter
+        sys.stdout = None  # don't fail again at exit
         return exits.Exit.OURS
+    except OSError as error:
+        sys.stdout = None
+        return _fail(f"can't write standard output: {error.strerror or error}")
     except (KeyboardInterrupt, click.Abort):
         return exits.Exit.INTERRUPTED
 

@@ -130,7 +130,7 @@ def _pairs(option: str, text: str, known: tuple[str, ...]) -> dict[str, str]:
 def _with_icount(config: BoardConfig, text: str, sleep_by_default: bool) -> BoardConfig:
     pairs = _pairs("--icount", text, ("shift", "sleep"))
     shift, sleep = pairs.get("shift", "1"), pairs.get("sleep", "on" if sleep_by_default else "off")
-    if not (shift.isdecimal() and shift.isascii() and int(shift) <= ICOUNT_SHIFT_MAX):
+    if not (shift.isdecimal() and shift.isascii() and len(shift) <= 2 and int(shift) <= ICOUNT_SHIFT_MAX):
         raise ConfigError(f"--icount: shift: expected 0..{ICOUNT_SHIFT_MAX}, got {shift!r}")
     if sleep not in ("on", "off"):
         raise ConfigError(f"--icount: sleep: expected on or off, got {sleep!r}")

@@ -46,6 +46,8 @@ class Console:
         if self._pending:
             self.last_byte = self._pending[-1]
             data, self._pending = bytes(self._pending), bytearray()
+            if sys.stdout is None:  # closed by whoever started us
+                return
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
 
@@ -57,9 +59,9 @@ class ConsoleSource(host.HostSource):
         super().__init__(console_target=console_target, timeout_ns=timeout_ns)
         self._console = console
 
-    def poll(self) -> Iterable[Event]:
+    def poll(self, wants_input: bool) -> Iterable[Event]:
         self._console.flush()
-        return super().poll()
+        return super().poll(wants_input)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,10 @@ from minstret.emu.hart.traps import Cause, Interrupt, TrapRecord
 TRAP_LOOP_TRAPS = 1000
 """So many traps with no instruction retired between them are a loop that no time can end."""
 
+PYTHON_STEPS_MAX = 20_000
+"""A slice ends after so many traps, special instructions and device accesses: they take far more host time than
+plain instructions, and the host wants a word in."""
+
 _WFI, _ECALL = 0x10500073, 0x00000073
 _EBREAKS = (0x00100073, 0x9002)
 
@@ -128,6 +132,7 @@ class Hart(EngineHandlers):
         self._access_fault = False
         self._traps_in_place = 0
         self._traps_icount = 0
+        self._python_steps = 0
         self.first_trap: TrapRecord | None = None
         self._on_slow_write: Callable[[int, int], None] | None = None
         self.reset(memory.ram_base)
@@ -240,6 +245,7 @@ class Hart(EngineHandlers):
         """
         s, env = self._shared, self.env
         s.limit = limit
+        self._python_steps = 0
         self._publish_timebase()
         while s.icount < s.limit:
             if self.waiting:
@@ -254,9 +260,15 @@ class Hart(EngineHandlers):
             s.stop_reason = s.resync = s.fault = 0
             self._engine.run()
             self._after_run()
+            self._step_taken()
             if self._traps_in_place >= TRAP_LOOP_TRAPS:
                 return HartStop.TRAP_LOOP
         return HartStop.LIMIT
+
+    def _step_taken(self) -> None:
+        self._python_steps += 1
+        if self._python_steps >= PYTHON_STEPS_MAX:
+            self.end_slice()
 
     def end_slice(self) -> None:
         """Make ``run`` come back before the next instruction: something it must know has changed."""
@@ -396,6 +408,7 @@ class Hart(EngineHandlers):
     # ---- accesses outside plain RAM
 
     def io_read(self, address: int, size: int) -> int:
+        self._step_taken()
         self._in_flight = 1
         try:
             return 0 if self._access_fault else self._bus.read(address, size)
@@ -406,6 +419,7 @@ class Hart(EngineHandlers):
             self._in_flight = 0
 
     def io_write(self, address: int, size: int, value: int) -> None:
+        self._step_taken()
         self._in_flight = 1
         try:
             if not self._access_fault:

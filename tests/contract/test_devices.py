@@ -128,7 +128,7 @@ class OneLine:
     def __init__(self) -> None:
         self.events = [Event(CONSOLE_TARGET, b"one line\n")]
 
-    def poll(self) -> list[Event]:
+    def poll(self, wants_input: bool = True) -> list[Event]:
         events, self.events = self.events, []
         return events
 

@@ -15,7 +15,7 @@ class FakeSource:
         self.polls = list(polls)
         self.waits: list[int | None] = []
 
-    def poll(self) -> list[Event]:
+    def poll(self, wants_input: bool = True) -> list[Event]:
         return self.polls.pop(0) if self.polls else []
 
     def wait(self, timeout_ns: int | None) -> int:

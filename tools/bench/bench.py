@@ -15,6 +15,7 @@ import os
 import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -251,16 +252,19 @@ def main(cpu: str, repeat: int, bench_rounds: int, no_qemu: bool, as_ns: bool, j
     one instruction of the image `bench` in the first column. Operations are those of a loop less an empty one.
     """
     xlen = 64 if cpu == "rv64" else 32
+    is_watched = sys.stderr.isatty()
     qemu = None if no_qemu else shutil.which(f"qemu-system-riscv{xlen}")
     with tempfile.TemporaryDirectory(prefix="minstret-bench-") as name:
         folder = Path(name)
         runners = make_runners(xlen, bench_rounds, folder, qemu)
         samples: list[list[list[float]]] = [[] for _ in runners]
         for round_ in range(repeat):
-            click.echo(f"\rround {round_ + 1} of {repeat} ...", err=True, nl=False)
+            if is_watched:
+                click.echo(f"\rround {round_ + 1} of {repeat} ...", err=True, nl=False)
             for runner, taken in zip(runners, samples, strict=True):
                 taken.append(measure_once(runner, folder))
-        click.echo("\r\033[K", err=True, nl=False)
+        if is_watched:
+            click.echo("\r\033[K", err=True, nl=False)
     columns = [[statistics.median(values) for values in zip(*taken, strict=True)] for taken in samples]
     names = [runner.name for runner in runners]
     click.echo(f"{cpu}, medians of {repeat}" + ("" if qemu or no_qemu else "; QEMU is not installed") + "\n")
