@@ -20,8 +20,9 @@ from minstret.devices.map import BOOT_ROM_SIZE, IRQ, VIRTIO_SLOTS, Base, virtio_
 from minstret.devices.placement import BootImages, Placement, place
 from minstret.devices.plic import Plic
 from minstret.devices.rtc import GoldfishRtc
+from minstret.devices.semihosting import Semihosting
 from minstret.devices.tree import Described, device_tree
-from minstret.devices.uart16550 import Uart16550
+from minstret.devices.uart16550 import Ier, Uart16550
 from minstret.devices.virtio.mmio import EmptySlot
 from minstret.emu import units
 from minstret.emu.clock import ClockType
@@ -142,7 +143,11 @@ class Board:
         if self.firmware.tohost is not None and self._in_ram(self.firmware.tohost, 8):
             self.htif = Htif(self.hart, self.firmware.tohost, self.machine.request_exit, self._transmit)
         self.machine.on_reset = self.reset
-        self.machine.door.connect(CONSOLE_TARGET, self.uart.receive)
+        self.semihosting = Semihosting(self.hart, self.machine.clock, self.rtc.time_ns, self.machine.request_exit,
+                                       self._transmit)  # fmt: skip
+        self.machine.on_end_of_input = self.semihosting.end_of_input
+        self.machine.input_can_wake = self._input_can_wake
+        self.machine.door.connect(CONSOLE_TARGET, self._receive)
 
     # ---- running
 
@@ -262,6 +267,15 @@ class Board:
     def device_tree(self) -> bytes:
         """The DTB the guest gets."""
         return next(s.data for s in self.placement.segments if s.address == self.placement.tree)
+
+    def _receive(self, data: bytes) -> int:
+        """Input goes to a semihosting read that waits, else to the UART."""
+        return self.semihosting.receive(data) if self.semihosting.is_reading else self.uart.receive(data)
+
+    def _input_can_wake(self) -> bool:
+        is_routed = any(enable >> IRQ.UART0 & 1 for enable in self.plic.state.enable)
+        is_enabled = self.hart.env.mie & (1 << Interrupt.MEI | 1 << Interrupt.SEI)
+        return bool(is_routed and is_enabled and self.uart.state.ier & Ier.RX_DATA)
 
     def _transmit(self, byte: int) -> None:
         self.console.append(byte)

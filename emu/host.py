@@ -12,7 +12,7 @@ import signal
 import sys
 import termios
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -37,6 +37,39 @@ def user_ns() -> int:
     return int(resource.getrusage(resource.RUSAGE_SELF).ru_utime * 1_000_000_000)
 
 
+_CTRL_A = 0x01
+
+ESCAPE_HELP = """\
+Ctrl-A x   end the run
+Ctrl-A c   say where the guest is
+Ctrl-A h   this help
+Ctrl-A Ctrl-A   send Ctrl-A
+"""
+
+
+class EscapeKeys:
+    """Takes Ctrl-A and the key after it out of what is typed. Bytes in, bytes and commands out."""
+
+    def __init__(self) -> None:
+        self._escaped = False
+
+    def feed(self, data: bytes) -> tuple[bytes, str]:
+        """The bytes for the guest, and the command keys among them."""
+        out, commands = bytearray(), ""
+        for byte in data:
+            if self._escaped:
+                self._escaped = False
+                if byte == _CTRL_A:
+                    out.append(byte)
+                else:
+                    commands += chr(byte)
+            elif byte == _CTRL_A:
+                self._escaped = True
+            else:
+                out.append(byte)
+        return bytes(out), commands
+
+
 class HostSource:
     """Keyboard input for the console, Ctrl-C, and the time limit."""
 
@@ -50,6 +83,9 @@ class HostSource:
         self._console_target = console_target
         self._deadline_ns = None if timeout_ns is None else realtime_ns() + timeout_ns
         self._interrupted = False
+        self._escape_keys = EscapeKeys()
+        self.on_command: Callable[[str], None] = lambda key: None
+        """Called with the key after Ctrl-A, but for x, which ends the run."""
         self._fd = sys.stdin.fileno() if console_target is not None else -1
         self._wakeup_fd = -1
 
@@ -67,12 +103,31 @@ class HostSource:
             self._deadline_ns = None
             events.append(_stop(StopReason.TIMEOUT))
         if wants_input and self._fd >= 0 and select.select([self._fd], [], [], 0)[0]:
-            data = os.read(self._fd, _READ_MAX)
-            if data:
-                events.append(Event(self._console_target or "", data))
-            else:
-                self._fd = -1
+            events += self._read_input()
         return events
+
+    @property
+    def is_open(self) -> bool:
+        """Whether input may still come."""
+        return self._fd >= 0
+
+    def _read_input(self) -> list[Event]:
+        try:
+            data = os.read(self._fd, _READ_MAX)
+        except OSError:  # the terminal is gone
+            data = b""
+        if not data:
+            self._fd = -1
+            return []
+        events = []
+        if os.isatty(self._fd):
+            data, commands = self._escape_keys.feed(data)
+            for key in commands:
+                if key == "x":
+                    events.append(_stop(StopReason.INTERRUPTED))
+                else:
+                    self.on_command(key)
+        return [Event(self._console_target or "", data), *events] if data else events
 
     def wait(self, timeout_ns: int | None) -> int:
         start_ns = realtime_ns()

@@ -23,6 +23,11 @@ class Event:
 class Source(Protocol):
     """The host's side of the door."""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether input may still come."""
+        ...
+
     def poll(self, wants_input: bool) -> Iterable[Event]:
         """What has come since the last call. Never waits.
 
@@ -41,6 +46,11 @@ Sink = Callable[[bytes], int]
 
 class Door(Protocol):
     """What the machine needs of a door, be it live, recording or replaying."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether input may still come."""
+        ...
 
     def connect(self, target: str, sink: Sink) -> None: ...
 
@@ -61,6 +71,10 @@ class LiveDoor:
         self._sinks: dict[str, Sink] = {}
         self._waiting: deque[Event] = deque()
         self.events_admitted = 0
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self._waiting) or (self._source is not None and self._source.is_open)
 
     def connect(self, target: str, sink: Sink) -> None:
         self._sinks[target] = sink

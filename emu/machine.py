@@ -24,7 +24,7 @@ from minstret.emu.hart.traps import TrapRecord
 from minstret.emu.ingress import Door, LiveDoor
 from minstret.emu.irq import IrqLine
 from minstret.emu.state import canonical_bytes
-from minstret.emu.timers import TimerGroup, TimerListState
+from minstret.emu.timers import IDLE, TimerGroup, TimerListState
 
 SLICE_INSNS_MAX = 1_000_000
 """Default bound on one slice, so that the host gets a word in."""
@@ -140,6 +140,9 @@ class Machine:
         self.virtual_timers.on_earlier = self.hart.end_slice
         self.lines: dict[str, IrqLine] = {}
         self.on_reset: Callable[[], None] = lambda: None
+        self.on_end_of_input: Callable[[], None] = lambda: None
+        self.input_can_wake: Callable[[], bool] = lambda: False
+        """Whether input could interrupt the hart's wait."""
         self.exit_code: int | None = None
         self._reset_requested = False
         self._stop_requested: StopReason | None = None
@@ -207,7 +210,16 @@ class Machine:
             return Outcome(StopReason.TRAP_LOOP, first_trap=self.hart.first_trap)
         if stop is HartStop.WAITING and not self._idle(virtual_ns):
             return Outcome(StopReason.WAITS_FOREVER)
+        if stop is HartStop.BLOCKED:
+            self._wait_for_input()
         return None
+
+    def _wait_for_input(self) -> None:
+        """The guest reads and nothing is there: time stands still until something comes, or nothing more can."""
+        if self.door.is_open:
+            self.door.wait(None)
+        else:
+            self.on_end_of_input()
 
     def _outcome_now(self, icount: int | None, virtual_ns: int | None) -> Outcome | None:
         if self.exit_code is not None:
@@ -232,7 +244,16 @@ class Machine:
 
     def _idle(self, virtual_ns: int | None) -> bool:
         """The hart waits: skip to the next deadline. False when there is nothing to wait for."""
+        host_ns = self.timers[ClockType.HOST].deadline_ns()
         expire_ns = self.virtual_timers.expire_ns()
+        if host_ns != IDLE:  # an alarm in the host's time: virtual time goes with it
+            now_ns = self.clock.now_ns()
+            waited_ns = self.door.wait(host_ns if expire_ns is None else min(host_ns, expire_ns - now_ns))
+            self.clock.warp_to(now_ns + waited_ns)
+            return True
+        if expire_ns is None and self.door.is_open and self.input_can_wake():
+            self.door.wait(None)
+            return True
         if expire_ns is None:
             return False
         target_ns = expire_ns if virtual_ns is None else min(expire_ns, virtual_ns)

@@ -99,6 +99,7 @@ def run(
     """Boot firmware, or a kernel under firmware.
 
     The guest's console is on standard output and takes standard input; everything else is on standard error.
+    At a terminal Ctrl-A x ends the run, Ctrl-A h lists the keys; Ctrl-C ends it too.
     """
     limit = None if max_insns is None else units.parse_count(max_insns, "--max-insns")
     if timeout is not None and not 0 < timeout < 1e9:
@@ -116,6 +117,7 @@ def run(
         options, on_console=console.write, door=door, host=HostClocks(host.realtime_ns, host.wall_ns),
         sleep_by_default=source.is_terminal,
     )  # fmt: skip
+    source.on_command = lambda key: _obey(key, board)
     wall_ns, user_ns = host.realtime_ns(), host.user_ns()
     with source.listening():
         outcome = board.run_until(icount=limit)
@@ -131,6 +133,21 @@ def run(
     if json_path is not None:
         _write_json(json_path, board, outcome, figures, digest)
     return exits.exit_status(outcome)
+
+
+def _obey(key: str, board: Board) -> None:
+    """A key after Ctrl-A."""
+    if key != "c":
+        click.echo(f"\n{host.ESCAPE_HELP}", err=True, nl=False)
+        return
+    position, pc = board.position, board.hart.pc
+    name = board.symbols.describe(pc)
+    state = "waits" if board.hart.waiting else "runs"
+    click.echo(
+        f"\nminstret: the guest {state} at pc {pc:#x}{f' <{name}>' if name else ''},"
+        f" {position.icount:,} instructions, {position.virtual_ns / 1e9:.6f} s virtual",
+        err=True,
+    )
 
 
 def _has_input(no_input: bool) -> bool:

@@ -66,7 +66,7 @@ typedef struct {
 struct shared {
     /* counting */
     uint64_t icount, limit, fast_limit, mip;
-    uint64_t stop_reason, resync, step_over, in_system_view, site_insn;
+    uint64_t stop_reason, resync, step_over, in_system_view, site_insn, has_bogus_entry;
     /* the fault that ended a run */
     uint64_t fault, fault_va, fault_type;
     /* Unicorn */
@@ -300,6 +300,14 @@ static bool on_tlb_fill(void *uc, uint64_t va, int type, uc_tlb_entry *entry, st
         /* Translation of a block reads ahead into the next page. That must leave no trace, so unless the
          * page is plainly there the run stops before the instruction that crosses into it. */
         uint64_t pc = env_word(s, s->off_pc);
+        if (va >> PAGE_BITS == (pc >> PAGE_BITS) - 1) {
+            /* Unicorn takes a block of size 0 (an illegal instruction at the start of a page) to end on the page
+             * before, and asks for that: none of the guest's business. */
+            s->has_bogus_entry = 1;
+            entry->paddr = s->ram_base;
+            entry->perms = PROT_X;
+            return true;
+        }
         if (va >> PAGE_BITS != pc >> PAGE_BITS && (pc & (PAGE_SIZE - 1)) != PAGE_SIZE - 2
             && translate(uc, s, va, type, mode, true).fault != FAULT_NONE)
             return fault(s, FAULT_CROSSING, va, type);

@@ -39,7 +39,9 @@ PYTHON_STEPS_MAX = 20_000
 plain instructions, and the host wants a word in."""
 
 _WFI, _ECALL = 0x10500073, 0x00000073
-_EBREAKS = (0x00100073, 0x9002)
+_EBREAK, _C_EBREAK = 0x00100073, 0x9002
+_SEMIHOSTING_BEFORE, _SEMIHOSTING_AFTER = 0x01F01013, 0x40705013  # slli x0, x0, 0x1f; srai x0, x0, 7
+_A0, _A1 = 10, 11
 
 
 class HartStop(Enum):
@@ -48,6 +50,7 @@ class HartStop(Enum):
     LIMIT = "limit"
     WAITING = "waiting"
     TRAP_LOOP = "trap loop"
+    BLOCKED = "blocked"  # a semihosting call waits for input
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +138,9 @@ class Hart(EngineHandlers):
         self._python_steps = 0
         self.first_trap: TrapRecord | None = None
         self._on_slow_write: Callable[[int, int], None] | None = None
+        self.on_semihosting: Callable[[int, int], int | None] | None = None
+        """Called with a0 and a1 of a semihosting call; gives a0, or None to be called again later."""
+        self._blocked = False
         self.reset(memory.ram_base)
 
     @property
@@ -261,6 +267,9 @@ class Hart(EngineHandlers):
             self._engine.run()
             self._after_run()
             self._step_taken()
+            if self._blocked:
+                self._blocked = False
+                return HartStop.BLOCKED
             if self._traps_in_place >= TRAP_LOOP_TRAPS:
                 return HartStop.TRAP_LOOP
         return HartStop.LIMIT
@@ -277,6 +286,9 @@ class Hart(EngineHandlers):
 
     def _after_run(self) -> None:
         s = self._shared
+        if s.has_bogus_entry:
+            s.has_bogus_entry = 0
+            self._engine.flush_tlb()
         if self._exception is not None:
             cause, self._exception = self._exception, None
             s.icount -= 1
@@ -377,7 +389,9 @@ class Hart(EngineHandlers):
                 s.step_over = env.pc
         elif insn == _ECALL:
             self._take(Cause.ECALL_FROM_U + env.priv, 0)
-        elif insn in _EBREAKS:
+        elif insn == _EBREAK and self.on_semihosting is not None and self._is_semihosting_call():
+            self._call_semihosting()
+        elif insn in (_EBREAK, _C_EBREAK):
             self._take(Cause.BREAKPOINT, env.pc)
         elif insn == _WFI:
             if env.priv == PRIV_U or (env.priv == PRIV_S and env.mstatus & MSTATUS_TW):
@@ -392,6 +406,21 @@ class Hart(EngineHandlers):
                 self._take(Cause.ILLEGAL_INSTRUCTION, insn)
             else:
                 self._retire_special()
+
+    def _is_semihosting_call(self) -> bool:
+        pc = int(self.env.pc)
+        around = self._mmu.fetch(pc - 4 & self.xlen_mask), self._mmu.fetch(pc + 4 & self.xlen_mask)
+        return around == (_SEMIHOSTING_BEFORE, _SEMIHOSTING_AFTER)
+
+    def _call_semihosting(self) -> None:
+        assert self.on_semihosting is not None
+        x = self.env.x
+        result = self.on_semihosting(int(x[_A0]), int(x[_A1]))
+        if result is None:
+            self._blocked = True
+        else:
+            x[_A0] = result & self.xlen_mask
+            self._retire_special()
 
     def _retire_special(self) -> None:
         self.env.pc = (self.env.pc + 4) & self.xlen_mask
@@ -555,6 +584,19 @@ class Hart(EngineHandlers):
                 return None
             data += piece
         return data
+
+    def write_virtual(self, va: int, data: bytes) -> bool:
+        """Write as the guest would store, page by page; False, and nothing more written, where it may not."""
+        mode, at = self._mmu.data_mode(), 0
+        while at < len(data):
+            address = va + at & self.xlen_mask
+            size = min(len(data) - at, PAGE_SIZE - address % PAGE_SIZE)
+            t = self._mmu.translate(address, Access.WRITE, mode, quiet=False)
+            if t.fault != Fault.NONE or self.memory.peek(t.pa, size) is None or t.pa < self.memory.ram_base:
+                return False
+            self.write_physical(t.pa, data[at : at + size])
+            at += size
+        return True
 
     def map_io(self, base: int, size: int) -> None:
         """Let loads and stores to ``[base, base + size)`` reach the bus."""

@@ -71,6 +71,7 @@ class Shared(ctypes.Structure):
     _fields_ = (
         ("icount", _u64), ("limit", _u64), ("fast_limit", _u64), ("mip", _u64),
         ("stop_reason", _u64), ("resync", _u64), ("step_over", _u64), ("in_system_view", _u64), ("site_insn", _u64),
+        ("has_bogus_entry", _u64),
         ("fault", _u64), ("fault_va", _u64), ("fault_type", _u64),
         ("emu_stop", _pointer), ("ctl", _pointer), ("env", _pointer), ("reg_write", _pointer),
         ("xlen_bytes", _u64), ("off_pc", _u64), ("off_priv", _u64), ("off_mstatus", _u64),

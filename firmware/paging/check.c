@@ -48,10 +48,14 @@ void check_trap(const char *name, struct outcome got, uintptr_t cause, uintptr_t
     check_trap_by(name, got, HOME_HANDLER, cause, epc, tval);
 }
 
+static const char *verdict(bool good)
+{
+    return good ? "as specified:" : "NOT as specified:";
+}
+
 void note_trap(const char *name, struct outcome got, uintptr_t cause, uintptr_t epc, uintptr_t tval)
 {
-    bool good = same_trap(&got, HOME_HANDLER, cause, epc, tval);
-    print("t: %s %s", name, good ? "as specified:" : "NOT as specified:");
+    print("t: %s %s", name, verdict(same_trap(&got, HOME_HANDLER, cause, epc, tval)));
     print_got(&got);
 }
 
@@ -100,6 +104,11 @@ void check_equal(const char *name, uintptr_t got, uintptr_t want)
 {
     if (!report(name, got == want))
         print("FAIL %s expected %lx got %lx\n", name, (unsigned long)want, (unsigned long)got);
+}
+
+void note_equal(const char *name, uintptr_t got, uintptr_t want)
+{
+    print("t: %s %s got %lx\n", name, verdict(got == want), (unsigned long)got);
 }
 
 void note_choice(const char *name, const char *choice)

@@ -34,6 +34,8 @@ void check_value(const char *name, struct outcome got, uintptr_t value);
 
 void check_equal(const char *name, uintptr_t got, uintptr_t want);
 
+void note_equal(const char *name, uintptr_t got, uintptr_t want);
+
 /* What the machine chose where the specification leaves it the choice. */
 void note_choice(const char *name, const char *choice);
 

@@ -62,6 +62,8 @@ reserve_and_store_second:
 #else
     sw      a2, 0(a0)
 #endif
+    .globl store_entry_and_fence_fence
+store_entry_and_fence_fence:
     sfence.vma
     .globl store_entry_and_fence_after
 store_entry_and_fence_after:

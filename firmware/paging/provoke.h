@@ -12,6 +12,6 @@ extern trial store_byte, store_half, store_word, store_double, store_register;
 extern trial load_reserved, amo_add, reserve_and_store, reserve_and_store_second;
 
 /* Stores the operand, as a page table entry, and orders it; the code may be copied elsewhere. */
-extern trial store_entry_and_fence, store_entry_and_fence_after, store_entry_and_fence_end;
+extern trial store_entry_and_fence, store_entry_and_fence_fence, store_entry_and_fence_after, store_entry_and_fence_end;
 
 #endif

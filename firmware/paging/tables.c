@@ -98,17 +98,17 @@ pte *window_pointer(void)
     return entry_at(table_of_pointers(&spaces[SPACE_A]), POINTER_LEVEL, WINDOW);
 }
 
-page_table *window_table(void)
+pte *window_table(void)
 {
-    return &spaces[SPACE_A].window;
+    return spaces[SPACE_A].window;
 }
 
-page_table *root_table(void)
+pte *root_table(void)
 {
-    return &spaces[SPACE_A].root;
+    return spaces[SPACE_A].root;
 }
 
-void map_page(unsigned index, const void *page, uintptr_t flags)
+void map_page(unsigned index, const volatile void *page, uintptr_t flags)
 {
     *page_entry(SPACE_A, index) = make_pte((uintptr_t)page, flags);
     fence();

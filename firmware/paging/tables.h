@@ -74,11 +74,11 @@ pte *page_entry(enum space space, unsigned index);
 
 /* The entry that points to the window's last table, and the table itself. */
 pte *window_pointer(void);
-page_table *window_table(void);
-page_table *root_table(void);
+pte *window_table(void);
+pte *root_table(void);
 
 /* Sets a page of the window of space A; `flags` are all its flags, 0 unmaps it. */
-void map_page(unsigned index, const void *page, uintptr_t flags);
+void map_page(unsigned index, const volatile void *page, uintptr_t flags);
 
 /* The flags of that entry as the hart left them. */
 uintptr_t page_flags(unsigned index);

@@ -1,7 +1,9 @@
 #include "trial.h"
 
+#include "board.h"
 #include "csr.h"
 #include "home.h"
+#include "print.h"
 #include "tables.h"
 
 #define home_read(csr) csr_read(csr)
@@ -15,6 +17,15 @@ struct landing enter_trial(uintptr_t pc, uintptr_t argument, uintptr_t status, u
 extern trial trial_returned, home_handler;
 
 uintptr_t trial_status = MSTATUS_FS_INITIAL;
+uintptr_t s_handlers_moved_by;
+
+/* From handlers.S: a trap with no trial running, so a bug in this image. */
+_Noreturn void stray_trap(void)
+{
+    print("FAIL trap outside a trial: cause %lx epc %lx tval %lx\n", (unsigned long)home_read(HOME_CAUSE),
+          (unsigned long)home_read(HOME_EPC), (unsigned long)home_read(HOME_TVAL));
+    board_fail(0xffff);
+}
 
 void install_home_handler(void)
 {
@@ -52,7 +63,7 @@ static uintptr_t previous_mode(enum mode mode)
 /* S-mode's handler ends with an environment call, which leaves S-mode's own registers as they were. */
 static void look_behind_s_handler(struct outcome *outcome)
 {
-    if (outcome->cause != CAUSE_ECALL_S || outcome->epc != (uintptr_t)s_handler_call)
+    if (outcome->cause != CAUSE_ECALL_S || outcome->epc != (uintptr_t)s_handler_call + s_handlers_moved_by)
         return;
     outcome->handler = 'S';
     outcome->cause = csr_read(scause);

@@ -26,6 +26,9 @@ struct outcome {
 /* Bits of mstatus or sstatus that the next trials start with, besides MPP or SPP. */
 extern uintptr_t trial_status;
 
+/* How far S-mode's handlers are seen from where they were linked. */
+extern uintptr_t s_handlers_moved_by;
+
 /* Points the trap vector of the home level to its handler. */
 void install_home_handler(void);
 

@@ -89,13 +89,15 @@ static void do_walk(struct walk *walk)
     walk->flags_after = page_flags(0);
 }
 
+/* A may be set for an access that then fails, as an AMO does between its load and its store; D may not. */
 static bool faulted_as_specified(const struct walk *walk)
 {
     const struct outcome *got = &walk->got;
     bool fetch = walk->access == ACCESS_FETCH;
+    uintptr_t may_set = walk->access == ACCESS_AMO ? PTE_A : 0;
     uintptr_t epc = fetch ? WINDOW : code_address(walk->mode, access_code(walk->access));
     return got->handler == HOME_HANDLER && got->cause == access_traits[walk->access].cause && got->epc == epc &&
-           got->tval == (fetch ? WINDOW : WALK_DATA) && walk->flags_after == walk->flags;
+           got->tval == (fetch ? WINDOW : WALK_DATA) && (walk->flags_after & ~may_set) == walk->flags;
 }
 
 static bool is_as_specified(const struct walk *walk)
@@ -114,8 +116,7 @@ static void print_wrong(const struct walk *walk)
           (unsigned long)walk->got.epc, (unsigned long)walk->got.tval, (unsigned long)walk->flags_after);
 }
 
-/* QEMU with one hart executes an AMO as a load and then a store: if the load faults it reports that, and if only the
- * store does, the load has set A by then. */
+/* QEMU with one hart executes an AMO as a load and then a store: if the load faults it reports that. */
 static bool qemu_differs(const struct walk *walk)
 {
     return walk->access == ACCESS_AMO && !is_allowed(walk) && walk->got.handler == HOME_HANDLER;
@@ -209,9 +210,9 @@ static void check_upper_bits(void)
 static void check_upper_half(void)
 {
     uintptr_t high = 0UL - LEVEL_SIZE(ROOT_LEVEL);
-    pte *last = &(*root_table())[ENTRIES - 1];
+    pte *last = &root_table()[ENTRIES - 1];
     map_page(0, scratch[0], PAGE_RW);
-    *last = (*root_table())[WINDOW / LEVEL_SIZE(ROOT_LEVEL)];
+    *last = root_table()[WINDOW / LEVEL_SIZE(ROOT_LEVEL)];
     fence();
     put_word(scratch[0], 0x1234);
     check_value("upper-half-load", run(MODE_S, load_word, high), 0x1234);
@@ -236,7 +237,7 @@ static void check_upper_bits(void)
 static void check_upper_half(void)
 {
     uintptr_t high = 0UL - PAGE_SIZE;
-    pte *last = &(*root_table())[ENTRIES - 1];
+    pte *last = &root_table()[ENTRIES - 1];
     *page_entry(SPACE_A, ENTRIES - 1) = make_pte((uintptr_t)scratch[0], PAGE_RW);
     *last = *window_pointer();
     fence();

@@ -65,6 +65,7 @@ OPERATIONS = (
     Operation("trap: ecall, handler of 4 instructions", 0x00000073),
     Operation("device read: UART line status", 0x0054C383, 0x1000_0000),  # lbu t2, 5(s1)
     Operation("device write: CLINT msip", 0x0004A023, 0x0200_0000),  # sw zero, 0(s1)
+    Operation("device read: CLINT mtime", 0xFF84A383, 0x0200_C000),  # lw t2, -8(s1)
     Operation("counter read: rdtime", 0xC01023F3),
     Operation("counter read: rdinstret", 0xC02023F3),
 )

@@ -116,3 +116,13 @@ def test_computed_jump_counts_once(callbacks: str) -> None:
     run_insns(board, 4)
     assert board.registers["pc"] == RAM + 8
     assert board.registers["a0"] == 1
+
+
+@pytest.mark.parametrize("insn", [0x0000, 0xFFFFFFFF])
+@pytest.mark.parametrize("xlen", [64, 32])
+def test_illegal_instruction_at_the_start_of_a_page_is_just_that(callbacks: str, xlen: int, insn: int) -> None:
+    board = board_of((4096, code(LOOP)), (0, code(insn)), xlen=xlen, callbacks=callbacks)
+    board.registers["pc"] = RAM
+    board.hart.env.mtvec = RAM + 4096
+    board.run_until(icount=3)
+    assert [board.hart.env.mcause, board.hart.env.mepc, board.hart.env.mtval] == [2, RAM, insn]
