@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from minstret.devices.board import Base, Board, BoardConfig
+from minstret.devices.board import CONSOLE_TARGET, Base, Board, BoardConfig
+from minstret.emu.ingress import Event
 from minstret.emu.loader import Firmware, Segment
 
 RAM = int(Base.RAM)
@@ -35,3 +36,22 @@ def board_of(
 def run_insns(board: Board, insns: int) -> None:
     """Run so many instructions of the program (those of the boot ROM not counted)."""
     board.run_until(icount=ROM_INSNS + insns)
+
+
+class Typist:
+    """A host that has only what a test types."""
+
+    is_open = True
+
+    def __init__(self) -> None:
+        self._typed: list[Event] = []
+
+    def type(self, text: str) -> None:
+        self._typed.append(Event(CONSOLE_TARGET, text.encode()))
+
+    def poll(self, wants_input: bool) -> list[Event]:
+        typed, self._typed = self._typed, []
+        return typed
+
+    def wait(self, timeout_ns: int | None) -> int:
+        raise AssertionError("the guest waits for input that the test does not type")

@@ -116,12 +116,18 @@ __attribute__((interrupt("machine"), aligned(4))) static void on_trap(void)
     plic_complete(irq);
 }
 
+/* Takes what came before: switching the FIFO on clears it. Its trigger level stays at 1, an interrupt for each byte. */
+static void start_fifo(void)
+{
+    while (!ended && line_status() & UART_LSR_DR)
+        take_byte((char)uart_read(UART_RBR));
+    uart_write(UART_FCR, UART_FCR_ENABLE);
+}
+
 static void start_interrupts(void)
 {
     csr_write(mtvec, (uintptr_t)on_trap | TVEC_DIRECT);
     plic_enable(UART_IRQ);
-    /* An interrupt for each byte: the trigger level stays at 1. No reset, as a byte may have come in already. */
-    uart_write(UART_FCR, UART_FCR_ENABLE);
     choose_interrupts();
     csr_set(mie, 1UL << IRQ_MEI);
 }
@@ -143,6 +149,7 @@ static void sleep_until_all_is_sent(void)
 
 int main(void)
 {
+    start_fifo();
     print("echo: type, end with a full stop\n");
     start_interrupts();
     sleep_until_all_is_sent();

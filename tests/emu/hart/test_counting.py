@@ -85,7 +85,8 @@ def test_written_counter_is_read_back_by_the_next_instruction(callbacks: str) ->
 
 def test_rv32_counter_halves_make_one_64_bit_counter(callbacks: str) -> None:
     program = code(addi(T0, ZERO, -1), csrw("minstret", T0), csrr(A0, "minstreth"), csrw("minstreth", ZERO),
-                   csrw("minstret", T0), csrr(T1, "minstret"), csrr(T2, "minstret"), csrr(A1, "instreth"), LOOP)  # fmt: skip
+                   csrw("minstret", T0), csrr(T1, "minstret"), csrr(T2, "minstret"),
+                   csrr(A1, "instreth"), LOOP)  # fmt: skip
     board = board_of(program, xlen=32, callbacks=callbacks)
     run_insns(board, 8)
     assert board.registers["t1"] == 0xFFFFFFFF

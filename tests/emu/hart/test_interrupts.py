@@ -186,7 +186,8 @@ def test_interrupt_for_s_mode_is_delegated(callbacks: str) -> None:
     # delegate SSI, drop to S-mode with SIE on, and set SSIP there through sip
     to_s = [*li(T1, 0x0800), csrw("mstatus", T1)]
     start = [addi(T1, ZERO, -1), csrw("pmpaddr0", T1), addi(T1, ZERO, 0x1F), csrw("pmpcfg0", T1), auipc(T0, 0),
-             addi(T0, T0, 1024 - 16), csrw("stvec", T0), addi(T1, ZERO, 2), csrw("mideleg", T1), csrw("mie", T1)]  # fmt: skip
+             addi(T0, T0, 1024 - 16), csrw("stvec", T0), addi(T1, ZERO, 2), csrw("mideleg", T1),
+             csrw("mie", T1)]  # fmt: skip
     supervisor = [csrrsi(ZERO, "sstatus", 2), csrrsi(ZERO, "sip", 2), addi(S0, S0, 1), LOOP]
     handler = code(csrr(A0, "scause"), csrr(A1, "sepc"), csrrci(ZERO, "sip", 2), SRET)
     program = code(start, to_s, auipc(T0, 0), addi(T0, T0, 20), csrw("mepc", T0), MRET, NOP, supervisor)
