@@ -1,0 +1,31 @@
+"""The committed firmware images are what their sources build, and what their hashes say."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from minstret.firmware import IMAGES, image_path
+
+ROOT = Path(__file__).parents[2]
+FOLDER = image_path(IMAGES[0]).parent
+
+
+def test_images_are_those_of_the_list_of_hashes() -> None:
+    listed = dict(reversed(line.split()) for line in (FOLDER / "SHA256SUMS").read_text().splitlines())
+    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in FOLDER.glob("*.elf")}
+    assert found == listed
+
+
+def test_unknown_image_is_named_in_the_error() -> None:
+    with pytest.raises(ValueError, match="nosuch"):
+        image_path("nosuch")
+
+
+@pytest.mark.slow
+def test_images_are_rebuilt_byte_for_byte() -> None:
+    done = subprocess.run([ROOT / "tools" / "build-firmware", "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
