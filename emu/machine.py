@@ -251,12 +251,14 @@ class Machine:
             waited_ns = self.door.wait(host_ns if expire_ns is None else min(host_ns, expire_ns - now_ns))
             self.clock.warp_to(now_ns + waited_ns)
             return True
-        if expire_ns is None and self.door.is_open and self.input_can_wake():
+        input_may_wake = self.door.is_open and self.input_can_wake()
+        if expire_ns is None and not input_may_wake:
+            return False
+        targets = [target for target in (expire_ns, virtual_ns) if target is not None]
+        if not targets:
             self.door.wait(None)
             return True
-        if expire_ns is None:
-            return False
-        target_ns = expire_ns if virtual_ns is None else min(expire_ns, virtual_ns)
+        target_ns = min(targets)
         if self.config.sleep:
             distance_ns = target_ns - self.clock.now_ns()
             waited_ns = self.door.wait(distance_ns)

@@ -18,6 +18,9 @@ _DESCRIPTION_BY_NAME = {
     "clocks": "reads every clock and counter, checks that they agree, counts known code",
     "echo": "echoes what is typed in upper case, all by UART interrupts through the PLIC, up to a full stop",
     "rtc": "sets alarms of the real-time clock and its time, waits for their interrupts and checks what it sees",
+    "rtos": "runs four tasks under a tickless preemptive scheduler, checks their wake-ups and results",
+    "paging": "checks translation in depth: walks, A and D, superpages, fences, page edges, aliases, satp, MPRV, PMP",
+    "paging-s": "the checks of paging that S-mode can make; runs at 0x80200000 under SBI firmware such as OpenSBI",
     "bench": "sorts, hashes and multiplies: about 1 G instructions of integer work",
     "crash": "stores to an unmapped address with no trap handler: the run ends in a crash report",
 }

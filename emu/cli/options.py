@@ -77,7 +77,8 @@ def make_board(
     if options["append"] and kernel is None:
         raise ConfigError("--append: goes with --kernel")
     return Board(
-        find_firmware(first, config.xlen), config, on_console=on_console, kernel=kernel, initrd=options["initrd"],
+        find_firmware(first, config.xlen), config, on_console=on_console,
+        kernel=None if kernel is None else find_firmware(kernel, config.xlen), initrd=options["initrd"],
         append=options["append"], door=door, host=host,
     )  # fmt: skip
 
@@ -89,12 +90,19 @@ def find_firmware(name: str, xlen: int | None) -> Path:
         return path
     if name in PACKAGED:
         return packaged(name, xlen or DEFAULT_XLEN)
-    base, _, width = name.partition("-")
-    if base in IMAGES and width in ("", "rv64", "rv32"):
-        return image_path(base, int(width[2:]) if width else xlen or DEFAULT_XLEN)
+    if (image := _image(name, xlen or DEFAULT_XLEN)) is not None:
+        return image
     raise ConfigError(
         f"{name}: no such file, and no image of that name comes along ({', '.join(IMAGES)}; -rv32 for 32 bits)"
     )
+
+
+def _image(name: str, xlen: int) -> Path | None:
+    """The image of that name that comes along, ``-rv32`` or ``-rv64`` appended or not."""
+    for suffix, width in (("", xlen), ("-rv64", 64), ("-rv32", 32)):
+        if name.endswith(suffix) and name.removesuffix(suffix) in IMAGES:
+            return image_path(name.removesuffix(suffix), width)
+    return None
 
 
 def board_config(options: dict[str, Any], sleep_by_default: bool = False) -> BoardConfig:

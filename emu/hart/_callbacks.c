@@ -48,6 +48,8 @@ enum { PTE_V = 1, PTE_R = 2, PTE_W = 4, PTE_X = 8, PTE_U = 16, PTE_A = 64, PTE_D
 
 #define INSN_SRET 0x10200073u
 #define CSR_MSTATUS 0x300u
+#define CSR_SEPC 0x141u
+#define CSR_MEPC 0x341u
 
 /* uc_ctl: command | argument count << 26 | direction << 30 */
 #define CTL_TB_REMOVE_CACHE ((int)(9u | 2u << 26 | 1u << 30))
@@ -91,7 +93,7 @@ struct shared {
     uint16_t *write_count;
     uint64_t generation;
     /* PMP: [low, high) and configuration of each active entry, in order of priority */
-    uint64_t pmp_locked, pmp_count, pmp_low[PMP_ENTRIES], pmp_high[PMP_ENTRIES], pmp_cfg[PMP_ENTRIES];
+    uint64_t pmp_count, pmp_low[PMP_ENTRIES], pmp_high[PMP_ENTRIES], pmp_cfg[PMP_ENTRIES];
     /* statistics */
     uint64_t fills, flushes, edges, watched_writes, invalidations;
 };
@@ -172,12 +174,11 @@ static void demote_page(void *uc, struct shared *s, uint64_t page)
 
 /* ---- address translation ------------------------------------------------------------------------ */
 
-/* What PMP allows in [low, low + size) from `mode`; PROT_MIXED when the answer differs within it.
+/* What PMP allows in [low, low + size) from `mode`; PROT_MIXED when an entry matches part of it, which fails an
+ * access whatever the entry permits, in M-mode too.
  * Source: The RISC-V Instruction Set Manual, Volume II, "Physical Memory Protection". */
 static uint32_t pmp_allows(const struct shared *s, uint64_t low, uint64_t size, int mode)
 {
-    if (mode == PRIV_M && !s->pmp_locked)
-        return PROT_R | PROT_W | PROT_X;
     for (uint64_t i = 0; i < s->pmp_count; i++) {
         if (low + size <= s->pmp_low[i] || low >= s->pmp_high[i])
             continue;
@@ -419,8 +420,8 @@ static uint64_t on_watched_read(void *uc, uint64_t offset, unsigned size, struct
 /* ---- special instructions ----------------------------------------------------------------------- */
 
 /* Instructions that the hart executes itself: environment calls, breakpoints, WFI, and accesses to the CSRs
- * that csr.py owns (counters, mip and sip, satp, PMP). SRET and mstatus are among them only sometimes: see
- * `is_ours_now`. */
+ * that csr.py owns (counters, mip and sip, satp, PMP). SRET, mstatus, mepc and sepc are among them only
+ * sometimes: see `is_ours_now`. */
 static bool is_special(uint32_t insn)
 {
     if ((insn & 3) != 3)
@@ -430,24 +431,25 @@ static bool is_special(uint32_t insn)
     if ((insn >> 12 & 7) == 0)
         return insn == 0x00000073 || insn == 0x00100073 || insn == 0x10500073 || insn == INSN_SRET;
     uint32_t csr = insn >> 20;
-    return csr == CSR_MSTATUS || csr == 0x344 || csr == 0x144 || csr == 0x180 || (csr >= 0x3a0 && csr <= 0x3a3) || (csr & ~0xfu) == 0x3b0
+    return csr == CSR_MSTATUS || csr == CSR_SEPC || csr == CSR_MEPC || csr == 0x344 || csr == 0x144 || csr == 0x180 || (csr >= 0x3a0 && csr <= 0x3a3) || (csr & ~0xfu) == 0x3b0
            || (csr & ~0x9fu) == 0xb00 || (csr & ~0x9fu) == 0xc00;
 }
 
-/* Unicorn has TW and TSR at the wrong bits of mstatus. So of the special instructions, SRET is ours only while
- * TSR is set, and a write to mstatus only if one of these bits would change, or a bogus one become set. */
+/* Unicorn has TW and TSR at the wrong bits of mstatus, and lets bit 0 of mepc and sepc be set. So of the special
+ * instructions, SRET is ours only while TSR is set, a write to mstatus only if one of these bits would change or
+ * a bogus one become set, and one to mepc or sepc only if it is odd. */
 static bool is_ours_now(const struct shared *s, uint32_t insn)
 {
     uint64_t mstatus = env_word(s, s->off_mstatus);
     if (insn == INSN_SRET)
         return mstatus & MSTATUS_TSR;
-    if (insn >> 20 != CSR_MSTATUS || (insn & 0x7f) != 0x73 || (insn >> 12 & 3) == 0)
+    uint32_t csr = insn >> 20, operation = insn >> 12 & 3;
+    if ((csr != CSR_MSTATUS && csr != CSR_SEPC && csr != CSR_MEPC) || (insn & 0x7f) != 0x73 || operation == 0)
         return true;
-    uint64_t rs1 = insn >> 15 & 31;
-    uint64_t operand = insn >> 14 & 1 ? rs1 : env_word(s, rs1 * s->xlen_bytes);
-    uint64_t written = (insn >> 12 & 3) == 1 ? operand
-                       : (insn >> 12 & 3) == 2 ? mstatus | operand
-                                               : mstatus & ~operand;
+    uint64_t rs1 = insn >> 15 & 31, operand = insn >> 14 & 1 ? rs1 : env_word(s, rs1 * s->xlen_bytes);
+    if (csr != CSR_MSTATUS)
+        return operation != 3 && operand & 1;
+    uint64_t written = operation == 1 ? operand : operation == 2 ? mstatus | operand : mstatus & ~operand;
     return (written ^ mstatus) & (MSTATUS_TW | MSTATUS_TSR) || written & MSTATUS_BOGUS;
 }
 

@@ -35,7 +35,7 @@ MSTATUS_MPRV, MSTATUS_SUM, MSTATUS_MXR = 1 << 17, 1 << 18, 1 << 19
 MSTATUS_TVM, MSTATUS_TW, MSTATUS_TSR = 1 << 20, 1 << 21, 1 << 22
 _MSTATUS_BOGUS = 3 << 29  # where Unicorn believes TW and TSR to be
 INSN_SRET = 0x10200073
-CSR_MSTATUS = 0x300
+CSR_MSTATUS, CSR_SEPC, CSR_MEPC = 0x300, 0x141, 0x341
 
 PTE_V, PTE_R, PTE_W, PTE_X, PTE_U, PTE_A, PTE_D = 1, 2, 4, 8, 16, 64, 128
 
@@ -94,7 +94,7 @@ _ACCESS_FAULT = Translation(0, 0, Fault.ACCESS)
 def is_special(insn: int) -> bool:
     """Whether the hart executes ``insn`` itself: ECALL, EBREAK, WFI, and the CSRs that csr.py owns.
 
-    SRET and mstatus are among them only sometimes: see ``is_ours_now``.
+    SRET, mstatus, mepc and sepc are among them only sometimes: see ``is_ours_now``.
     """
     if insn & 3 != 3:
         return insn & 0xFFFF == 0x9002
@@ -104,7 +104,7 @@ def is_special(insn: int) -> bool:
         return insn in (0x00000073, 0x00100073, 0x10500073, INSN_SRET)
     csr = insn >> 20
     return (
-        csr in (CSR_MSTATUS, 0x344, 0x144, 0x180)
+        csr in (CSR_MSTATUS, CSR_SEPC, CSR_MEPC, 0x344, 0x144, 0x180)
         or 0x3A0 <= csr <= 0x3A3
         or csr & ~0xF == 0x3B0
         or csr & ~0x9F in (0xB00, 0xC00)
@@ -114,17 +114,20 @@ def is_special(insn: int) -> bool:
 def is_ours_now(env: Any, insn: int) -> bool:
     """Whether a special instruction is ours in the state the hart is in.
 
-    Unicorn has TW and TSR at the wrong bits of mstatus. So SRET is ours only while TSR is set, and a write to
-    mstatus only if one of these bits would change, or a bogus one become set.
+    Unicorn has TW and TSR at the wrong bits of mstatus, and lets bit 0 of mepc and sepc be set. So SRET is ours
+    only while TSR is set, a write to mstatus only if one of these bits would change or a bogus one become set,
+    and one to mepc or sepc only if it is odd.
     """
     mstatus = env.mstatus
     if insn == INSN_SRET:
         return bool(mstatus & MSTATUS_TSR)
-    operation = insn >> 12 & 3
-    if insn >> 20 != CSR_MSTATUS or insn & 0x7F != 0x73 or operation == 0:
+    csr, operation = insn >> 20, insn >> 12 & 3
+    if csr not in (CSR_MSTATUS, CSR_SEPC, CSR_MEPC) or insn & 0x7F != 0x73 or operation == 0:
         return True
     rs1 = insn >> 15 & 31
     operand = rs1 if insn >> 14 & 1 else env.x[rs1]
+    if csr != CSR_MSTATUS:
+        return operation != 3 and bool(operand & 1)
     written = operand if operation == 1 else mstatus | operand if operation == 2 else mstatus & ~operand
     return bool((written ^ mstatus) & (MSTATUS_TW | MSTATUS_TSR) or written & _MSTATUS_BOGUS)
 
@@ -139,13 +142,14 @@ class Mmu:
         self.flush_tlb = flush_tlb
 
     def pmp_allows(self, low: int, size: int, mode: int) -> int:
-        """What PMP allows in ``[low, low + size)`` from ``mode``; Prot.MIXED when that differs within it.
+        """What PMP allows in ``[low, low + size)`` from ``mode``.
+
+        Prot.MIXED when an entry matches part of it, which fails an access whatever the entry permits, in M-mode
+        too.
 
         Source: The RISC-V Instruction Set Manual, Volume II, "Physical Memory Protection".
         """
         s = self.s
-        if mode == PRIV_M and not s.pmp_locked:
-            return _ALL
         for i in range(s.pmp_count):
             if low + size <= s.pmp_low[i] or low >= s.pmp_high[i]:
                 continue

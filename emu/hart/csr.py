@@ -1,4 +1,5 @@
-"""The CSRs that are ours: counters, mip and sip, satp, PMP, and mstatus where Unicorn's is wrong.
+"""The CSRs that are ours: counters, mip and sip, satp, PMP, and mstatus, mepc and sepc where Unicorn
+is wrong about them.
 
 Counters are functions of icount and virtual time alone; Unicorn would show the host's clock instead.
 """
@@ -17,9 +18,11 @@ if TYPE_CHECKING:
 class Csr(IntEnum):
     """CSR numbers, named as in the specification."""
 
+    SEPC = 0x141
     SIP = 0x144
     SATP = 0x180
     MSTATUS = 0x300
+    MEPC = 0x341
     MIP = 0x344
     PMPCFG0 = 0x3A0
     PMPADDR0 = 0x3B0
@@ -75,6 +78,8 @@ def read(hart: Hart, number: int) -> int:
     env, is_rv32 = hart.env, hart.xlen == 32
     if number == Csr.MSTATUS:
         return int(env.mstatus)
+    if number in (Csr.MEPC, Csr.SEPC):
+        return int(env.mepc if number == Csr.MEPC else env.sepc)
     if number == Csr.MIP:
         return hart.mip
     if number == Csr.SIP:
@@ -128,6 +133,10 @@ def write(hart: Hart, number: int, value: int) -> None:
     """Write one of our CSRs; the access was checked by reading it."""
     if number == Csr.MSTATUS:
         _write_mstatus(hart, value)
+    elif number == Csr.MEPC:
+        hart.env.mepc = value & ~1
+    elif number == Csr.SEPC:
+        hart.env.sepc = value & ~1
     elif number == Csr.MIP:
         hart.set_soft_mip(value & _MIP_WRITABLE)
     elif number == Csr.SIP:

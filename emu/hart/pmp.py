@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from minstret.emu.hart.shared import PAGE_SIZE, PMP_ENTRIES, Shared
+from minstret.emu.hart.shared import PMP_ENTRIES, Shared
 
 _R, _W, _LOCKED = 0x01, 0x02, 0x80
 _TOR, _NA4, _NAPOT = 1, 2, 3
@@ -55,19 +55,13 @@ class Pmp:
 
     def publish(self) -> None:
         """Write the active entries, as ranges in order of priority, where the callbacks look."""
-        shared, count, locked = self._shared, 0, 0
+        shared, count = self._shared, 0
         for entry, cfg in enumerate(self.state.cfg):
             low, high = self._range(entry)
-            locked |= cfg & _LOCKED
             if low < high:
                 shared.pmp_low[count], shared.pmp_high[count], shared.pmp_cfg[count] = low, high, cfg
                 count += 1
-        shared.pmp_count, shared.pmp_locked = count, int(bool(locked))
-
-    def splits_pages(self) -> bool:
-        """Whether some entry begins or ends within a page."""
-        shared = self._shared
-        return any(shared.pmp_low[i] % PAGE_SIZE or shared.pmp_high[i] % PAGE_SIZE for i in range(shared.pmp_count))
+        shared.pmp_count = count
 
     def _entries(self, number: int) -> list[int]:
         return self.state.cfg[number * 4 : number * 4 + self._xlen // 8]

@@ -85,7 +85,7 @@ class Shared(ctypes.Structure):
         ("watch_window", _u64), ("slow_window", _u64), ("io_size", _u64),
         ("io_pages", _pointer), ("page_flags", _pointer), ("code_bits", _pointer), ("sites", _pointer),
         ("write_generation", _pointer), ("write_count", _pointer), ("generation", _u64),
-        ("pmp_locked", _u64), ("pmp_count", _u64), ("pmp_low", _u64 * PMP_ENTRIES),
+        ("pmp_count", _u64), ("pmp_low", _u64 * PMP_ENTRIES),
         ("pmp_high", _u64 * PMP_ENTRIES), ("pmp_cfg", _u64 * PMP_ENTRIES),
         ("fills", _u64), ("flushes", _u64), ("edges", _u64), ("watched_writes", _u64),
         ("invalidations", _u64),

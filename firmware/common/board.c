@@ -7,12 +7,12 @@ static _Noreturn void finish(uint32_t command)
         __asm__ volatile("wfi");
 }
 
-_Noreturn void board_pass(void)
+__attribute__((weak)) _Noreturn void board_pass(void)
 {
     finish(FINISHER_PASS);
 }
 
-_Noreturn void board_fail(unsigned code)
+__attribute__((weak)) _Noreturn void board_fail(unsigned code)
 {
     finish(FINISHER_FAIL | (uint32_t)code << 16);
 }

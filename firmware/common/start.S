@@ -1,9 +1,12 @@
-/* Entry from the reset vector: M-mode, a0 = hart id, a1 = device tree address or 0. */
+/* Entry from the reset vector: M-mode, a0 = hart id, a1 = device tree address or 0.
+ *
+ * Weak, like `print`, `board_pass` and `board_fail`: an image that does not run in M-mode brings its own.
+ */
 
 #define MSTATUS_FS_INITIAL 0x2000
 
     .section .text.start, "ax"
-    .globl _start
+    .weak _start
     .type _start, @function
 _start:
     .option push

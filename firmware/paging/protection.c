@@ -81,8 +81,9 @@ static void check_page(void)
     check_return("pmp-page-before", run(MODE_S, store_word, VIEW - 4));
     check_return("pmp-page-after", run(MODE_S, store_word, VIEW + PAGE_SIZE));
     check_return("pmp-not-locked-m", run(MODE_M, load_word, (uintptr_t)PROTECTED + 8));
-    check_trap("pmp-mprv", run_with(MODE_M, modified_load, VIEW + 8, MSTATUS_MPRV | (uintptr_t)MODE_S << MSTATUS_MPP_SHIFT),
-               CAUSE_LOAD_ACCESS, (uintptr_t)modified_load_access, VIEW + 8);
+    uintptr_t as_s = MSTATUS_MPRV | (uintptr_t)MODE_S << MSTATUS_MPP_SHIFT;
+    check_trap("pmp-mprv", run_with(MODE_M, modified_load, VIEW + 8, as_s), CAUSE_LOAD_ACCESS,
+               (uintptr_t)modified_load_access, VIEW + 8);
     set_config(1, 0);
 }
 

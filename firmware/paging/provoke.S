@@ -28,6 +28,7 @@
     end     do_nothing
 
     single  jump, jr a0
+    single  environment_call, ecall
 
     /* The address is in a0, what is stored or added in a2. */
     single  load_byte, lbu a0, 0(a0)

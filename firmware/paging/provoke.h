@@ -4,7 +4,7 @@
 
 #include "trial.h"
 
-extern trial do_nothing, jump;
+extern trial do_nothing, jump, environment_call;
 
 /* Stores and atomics use the operand. */
 extern trial load_byte, load_half, load_word, load_double, load_register;

@@ -23,7 +23,6 @@
     end     \name
     .endm
 
-    single  environment_call, ecall
     single  breakpoint, ebreak
     single  wait_for_interrupt, wfi
     single  do_sret, sret

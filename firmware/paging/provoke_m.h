@@ -4,7 +4,7 @@
 
 #include "trial.h"
 
-extern trial environment_call, breakpoint, wait_for_interrupt, do_sret, sret_to_u;
+extern trial breakpoint, wait_for_interrupt, do_sret, sret_to_u;
 extern trial read_satp, write_satp, fence_all, fence_one_address, fence_one_asid;
 
 /* The operand is what to set in mstatus for the access. */

@@ -1,8 +1,9 @@
 /* Four tasks under a small preemptive scheduler, for 42 ms.
  *
  * `fast` and `slow` sleep, with periods of 3 and 7 ms. `adder` and `mixer` compute, with integers and with floating
- * point, and share the hart in slices. fast sends a number to adder at each wake-up, while adder sleeps at
- * first, so that the queue fills up. slow, adder and mixer keep a ledger under a mutex. Nothing is printed before the end, as printing takes time.
+ * point, and share the hart in slices. fast sends a number to adder at each wake-up, while adder sleeps at first, so
+ * that the queue fills up. slow, adder and mixer keep a ledger under a mutex. Nothing is printed before the end, as
+ * printing takes time.
  *
  * Lines that start with `t:` hold times and differ between machines; all others are the same everywhere. Ends with
  * pass, or with the number of failed checks as the code.
@@ -264,8 +265,8 @@ static void print_counts(void)
               (unsigned)tasks[i]->preempted);
     print("t: %u switches, %u timer interrupts, %u sleeps in idle\n", (unsigned)kernel_counts.switches,
           (unsigned)kernel_counts.timer_interrupts, (unsigned)kernel_counts.idle_sleeps);
-    print("t: %u and %u chunks, mutex contended %u times, queue full %u times\n", (unsigned)chunks_added, (unsigned)chunks_mixed,
-          (unsigned)ledger_mutex.contended, (unsigned)numbers.full);
+    print("t: %u and %u chunks, mutex contended %u times, queue full %u times\n", (unsigned)chunks_added,
+          (unsigned)chunks_mixed, (unsigned)ledger_mutex.contended, (unsigned)numbers.full);
     print("t: all took %llu us\n", (unsigned long long)(clint_mtime() - start) / TICKS_PER_US);
 }
 

@@ -13,13 +13,19 @@
 
 /* All but x0 and sp. */
     .macro each_register operation
-    .irp n, 1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
+    .irp n, 1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+    \operation  x\n, \n * WORD(sp)
+    .endr
+    .irp n, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
     \operation  x\n, \n * WORD(sp)
     .endr
     .endm
 
     .macro each_float operation
-    .irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
+    .irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+    \operation  f\n, FRAME_FLOATS + 8 * \n(sp)
+    .endr
+    .irp n, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
     \operation  f\n, FRAME_FLOATS + 8 * \n(sp)
     .endr
     .endm

@@ -9,16 +9,20 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 
 import pytest
+from conftest import Need
+from harts import Typist
 
 from minstret.devices.board import Board, BoardConfig
+from minstret.devices.placement import PACKAGED
+from minstret.emu.ingress import LiveDoor
 from minstret.emu.machine import Machine, MachineState, StopReason
 from minstret.firmware import image_path
 
 RAM_SIZE = 1 << 20
-SHORT = ("hello", "ticks", "clocks", "crash")
-LONG_INSNS = {"traps": None, "bench": 3_000_000}
+SHORT = ("hello", "ticks", "clocks", "crash", "rtc")
 SLICES = (1, 7, 1000, None)
 WIDTHS = (64, 32)
 
@@ -41,9 +45,15 @@ def summary(board: Board, outcome: object) -> tuple[object, ...]:
     return outcome, board.position, board.digest(), bytes(board.console)
 
 
-@pytest.mark.parametrize("slice_insns", SLICES)
 @pytest.mark.parametrize("xlen", WIDTHS)
-@pytest.mark.parametrize("image", SHORT)
+@pytest.mark.parametrize(
+    ("image", "slice_insns"),
+    [
+        pytest.param(image, slice_insns, marks=[pytest.mark.slow] if (image, slice_insns) == ("clocks", 1) else [])
+        for image in SHORT
+        for slice_insns in SLICES
+    ],
+)
 def test_slices_of_any_size_make_the_same_run(image: str, xlen: int, slice_insns: int | None, callbacks: str) -> None:
     board = make_board(image, xlen, slice_insns=slice_insns, callbacks=callbacks)
     assert summary(board, board.run()) == reference(image, xlen, None)
@@ -51,10 +61,42 @@ def test_slices_of_any_size_make_the_same_run(image: str, xlen: int, slice_insns
 
 @pytest.mark.parametrize("slice_insns", SLICES)
 @pytest.mark.parametrize("xlen", WIDTHS)
-def test_slices_of_any_size_make_the_same_traps(xlen: int, slice_insns: int | None, callbacks: str) -> None:
-    board = make_board("traps", xlen, slice_insns=slice_insns, callbacks=callbacks)
-    assert summary(board, board.run()) == reference("traps", xlen, None)
+@pytest.mark.parametrize("image", ["traps", "paging"])
+def test_slices_of_any_size_make_the_same_checks(
+    image: str, xlen: int, slice_insns: int | None, callbacks: str
+) -> None:
+    board = make_board(image, xlen, slice_insns=slice_insns, callbacks=callbacks)
+    assert summary(board, board.run()) == reference(image, xlen, None)
     assert board.machine.exit_code == 0
+
+
+@pytest.mark.parametrize("slice_insns", [997, 1000, None])
+@pytest.mark.parametrize("xlen", WIDTHS)
+def test_slices_of_any_size_make_the_same_schedule(xlen: int, slice_insns: int | None, callbacks: str) -> None:
+    board = make_board("rtos", xlen, slice_insns=slice_insns, callbacks=callbacks)
+    assert summary(board, board.run()) == reference("rtos", xlen, None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("slice_insns", [1, 7])
+@pytest.mark.parametrize("xlen", WIDTHS)
+def test_smallest_slices_make_the_same_schedule(xlen: int, slice_insns: int, callbacks: str) -> None:
+    board = make_board("rtos", xlen, slice_insns=slice_insns, callbacks=callbacks)
+    assert summary(board, board.run()) == reference("rtos", xlen, None)
+
+
+@pytest.mark.parametrize("slice_insns", [7, 1000, None])
+def test_slices_of_any_size_make_the_same_checks_under_opensbi(slice_insns: int | None, need: Need) -> None:
+    opensbi = Path(PACKAGED["opensbi"][64])
+    need("fw_dynamic.bin (package opensbi)", opensbi.exists())
+
+    def run(slice_insns: int | None) -> tuple[object, ...]:
+        board = Board(opensbi, BoardConfig(slice_insns_max=slice_insns), kernel=image_path("paging-s"))
+        return summary(board, board.run())
+
+    whole = run(1_000_000)
+    assert b"178 checks, all ok" in whole[-1]  # type: ignore[operator]
+    assert run(slice_insns) == whole
 
 
 @pytest.mark.parametrize("xlen", WIDTHS)
@@ -74,7 +116,7 @@ def test_slices_of_one_instruction_make_the_same_work(slice_insns: int, callback
 
 
 @pytest.mark.parametrize("xlen", WIDTHS)
-@pytest.mark.parametrize("image", ["ticks", "traps"])
+@pytest.mark.parametrize("image", ["ticks", "traps", "rtc", "paging", "rtos"])
 def test_run_saved_and_restored_anywhere_goes_on_the_same(image: str, xlen: int) -> None:
     expected = reference(image, xlen, None)
     total = expected[1].icount  # type: ignore[attr-defined]
@@ -160,5 +202,27 @@ def test_guests_end_as_they_should() -> None:
     ends = {image: reference(image, 64, None)[0].reason for image in (*SHORT, "traps")}  # type: ignore[attr-defined]
     assert ends == {
         "hello": StopReason.FINISHED, "ticks": StopReason.FINISHED, "clocks": StopReason.FINISHED,
-        "crash": StopReason.TRAP_LOOP, "traps": StopReason.FINISHED,
+        "crash": StopReason.TRAP_LOOP, "traps": StopReason.FINISHED, "rtc": StopReason.FINISHED,
     }  # fmt: skip
+
+
+def echo_session(slice_insns: int | None, callbacks: str) -> list[object]:
+    """Type two lines to the echo image; positions and digests on the way."""
+    typist, found = Typist(), []
+    config = BoardConfig(ram_size=RAM_SIZE, slice_insns_max=slice_insns, python_callbacks=callbacks == "Python")
+    board = Board(image_path("echo"), config, door=LiveDoor(typist))
+    board.run_until(uart="full stop\n")
+    for text in ("hello there\n", "and good bye."):
+        board.run_until(virtual_ns=board.position.virtual_ns + 1_000_001)
+        found.append((board.position, board.digest()))
+        typist.type(text)
+        board.run_until(uart=text.upper()[-2:], icount=board.position.icount + 100_000)
+        found.append((board.position, board.digest()))
+    return [*found, board.run(), board.position, board.digest(), bytes(board.console)]
+
+
+@pytest.mark.parametrize("slice_insns", SLICES)
+def test_slices_of_any_size_hear_the_same_typing(slice_insns: int | None, callbacks: str) -> None:
+    expected = echo_session(None, "C")
+    assert b"HELLO THERE" in expected[-1]  # type: ignore[operator]
+    assert echo_session(slice_insns, callbacks) == expected
