@@ -143,8 +143,11 @@ class Board:
         if self.firmware.tohost is not None and self._in_ram(self.firmware.tohost, 8):
             self.htif = Htif(self.hart, self.firmware.tohost, self.machine.request_exit, self._transmit)
         self.machine.on_reset = self.reset
-        self.semihosting = Semihosting(self.hart, self.machine.clock, self.rtc.time_ns, self.machine.request_exit,
-                                       self._transmit)  # fmt: skip
+        self.semihosting = Semihosting(
+            self.hart, self.machine.clock, self.rtc.time_ns, self.machine.request_exit, self._transmit,
+            self.uart.take_received,
+            lambda: self.machine.door.holds_input,
+        )  # fmt: skip
         self.machine.on_end_of_input = self.semihosting.end_of_input
         self.machine.input_can_wake = self._input_can_wake
         self.machine.door.connect(CONSOLE_TARGET, self._receive)
@@ -233,7 +236,8 @@ class Board:
         self.clint = Clint("clint", machine.clock, virtual, hart_line("clint.msip", Interrupt.MSI),
                            hart_line("clint.mtip", Interrupt.MTI))  # fmt: skip
         self.plic = Plic("plic", (hart_line("plic.meip", Interrupt.MEI), hart_line("plic.seip", Interrupt.SEI)))
-        self.uart = Uart16550("uart0", virtual, plic_line("uart0.irq", IRQ.UART0), lambda byte: self._transmit(byte))
+        self.uart = Uart16550("uart0", virtual, plic_line("uart0.irq", IRQ.UART0), lambda byte: self._transmit(byte),
+                               machine.room_for_input)  # fmt: skip
         self.rtc = self._make_rtc(plic_line("rtc.irq", IRQ.RTC))
         self.finisher = Finisher("finisher", machine.request_exit, machine.request_reset)
         placed: list[tuple[int, ResettableDevice]] = [
@@ -269,8 +273,8 @@ class Board:
         return next(s.data for s in self.placement.segments if s.address == self.placement.tree)
 
     def _receive(self, data: bytes) -> int:
-        """Input goes to a semihosting read that waits, else to the UART."""
-        return self.semihosting.receive(data) if self.semihosting.is_reading else self.uart.receive(data)
+        """Input goes to the UART, or to semihosting once that has read."""
+        return self.semihosting.receive(data) if self.semihosting.state.has_console else self.uart.receive(data)
 
     def _input_can_wake(self) -> bool:
         is_routed = any(enable >> IRQ.UART0 & 1 for enable in self.plic.state.enable)

@@ -106,8 +106,8 @@ class Plic:
         self._update()
 
     def reset(self) -> None:
-        """Back to power-on; the sources' levels stay what they are."""
-        self.state = PlicState(levels=self.state.levels)
+        """Back to power-on; the sources' levels stay what they are, and so ask again."""
+        self.state = PlicState(levels=self.state.levels, pending=self.state.levels)
         self._update()
 
     def _best(self, context: int, above: int) -> int:

@@ -3,7 +3,8 @@
     slli x0, x0, 0x1f ; ebreak ; srai x0, x0, 7      a0 = operation, a1 = parameter; result in a0
 
 There is one file, ``:tt``, the console. A read takes what comes through the door; where nothing has come, the
-hart waits on its EBREAK. A call counts as one instruction.
+hart waits on its EBREAK. With its first read semihosting takes the console's input over from the UART. A call
+counts as one instruction.
 Source: RISC-V Semihosting 0.4; Semihosting for AArch32 and AArch64 (Arm), for the operations.
 """
 
@@ -53,8 +54,12 @@ _FAILURE_CODE = 1
 
 @dataclass(slots=True)
 class SemihostingState:
-    """``wanted`` bytes are being read; ``received`` came for that; ``ended`` says that no more will come."""
+    """``wanted`` bytes are waited for; ``received`` came and were not read; ``ended``: no more will come.
 
+    ``has_console``: input goes here, not to the UART.
+    """
+
+    has_console: bool = False
     wanted: int = 0
     received: bytes = b""
     ended: bool = False
@@ -71,6 +76,8 @@ class Semihosting:
         time_ns: Callable[[], int],
         on_exit: Callable[[int], None],
         on_tx: Callable[[int], None],
+        take_console: Callable[[], bytes],
+        more_is_there: Callable[[], bool],
     ) -> None:
         self.state = SemihostingState()
         self._hart = hart
@@ -78,17 +85,15 @@ class Semihosting:
         self._time_ns = time_ns
         self._on_exit = on_exit
         self._on_tx = on_tx
+        self._take_console = take_console
+        self._more_is_there = more_is_there
         hart.on_semihosting = self._call
 
     # ---- the door
 
-    @property
-    def is_reading(self) -> bool:
-        return self.state.wanted > 0
-
     def receive(self, data: bytes) -> int:
-        """Take bytes for the read that waits."""
-        taken = data[: self.state.wanted - len(self.state.received)]
+        """Take bytes for the read that waits; how many."""
+        taken = data[: max(0, self.state.wanted - len(self.state.received))]
         self.state.received += taken
         return len(taken)
 
@@ -195,11 +200,15 @@ class Semihosting:
 
     def _take_input(self, wanted: int) -> bytes | None:
         state = self.state
-        state.wanted = wanted
-        if not state.received and not state.ended:
+        if not state.has_console:
+            state.has_console = True
+            state.received = self._take_console()
+        is_short = len(state.received) < wanted and self._more_is_there()
+        if is_short or (not state.received and not state.ended):
+            state.wanted = wanted
             return None
-        data = state.received
-        state.wanted, state.received, state.ended = 0, b"", False
+        data, state.received = state.received[:wanted], state.received[wanted:]
+        state.wanted, state.ended = 0, False
         return data
 
     def _exit(self, parameter: int) -> int:

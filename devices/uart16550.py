@@ -117,12 +117,21 @@ class Uart16550:
 
     size_bytes = 0x100
 
-    def __init__(self, name: str, timers: TimerList, line: IrqLine, on_tx: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        timers: TimerList,
+        line: IrqLine,
+        on_tx: Callable[[int], None],
+        on_room: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Make a UART in its reset state; ``on_room`` is called when ``receive`` can take bytes again."""
         self.name = name
         self.state = UartState()
         self._timers = timers
         self._line = line
         self._on_tx = on_tx
+        self._on_room = on_room
         self._timer = Timer(f"{name}.rx_timeout", timers, self._on_rx_timeout)
 
     # ---- the outside
@@ -135,6 +144,14 @@ class Uart16550:
         if taken:
             self._put_rx(taken)
         return len(taken)
+
+    def take_received(self) -> bytes:
+        """Hand over what was received but not read: somebody else reads the console from now on."""
+        data, self.state.rx_fifo = self.state.rx_fifo, b""
+        self.state.rx_timeout_pending = False
+        self._timer.cancel()
+        self._update()
+        return data
 
     # ---- the guest
 
@@ -201,6 +218,7 @@ class Uart16550:
         state.rx_timeout_pending = False
         self._start_rx_timeout()
         self._update()
+        self._on_room()
         return first
 
     def _trigger_level(self) -> int:
@@ -246,6 +264,7 @@ class Uart16550:
             state.rx_timeout_pending = False
             self._timer.cancel()
         state.fcr = value & 0xC1 if value & _FCR_ENABLE else 0
+        self._on_room()
 
     def _modem_inputs(self) -> int:
         if not self.state.mcr & Mcr.LOOPBACK:
@@ -255,6 +274,7 @@ class Uart16550:
     def _write_mcr(self, value: int) -> None:
         before = self._modem_inputs()
         self.state.mcr = value
+        self._on_room()  # the end of loopback
         after = self._modem_inputs()
         changed = before ^ after
         self.state.msr_deltas |= changed >> 4 & (Msr.DELTA_CTS | Msr.DELTA_DSR | Msr.DELTA_DCD)

@@ -102,7 +102,7 @@ class HostSource:
         if self._deadline_ns is not None and realtime_ns() >= self._deadline_ns:
             self._deadline_ns = None
             events.append(_stop(StopReason.TIMEOUT))
-        if wants_input and self._fd >= 0 and select.select([self._fd], [], [], 0)[0]:
+        if (wants_input or self.is_terminal) and self._fd >= 0 and select.select([self._fd], [], [], 0)[0]:
             events += self._read_input()
         return events
 
@@ -159,6 +159,7 @@ class HostSource:
             raw = termios.tcgetattr(self._fd)
             raw[0] &= ~termios.ICRNL
             raw[3] &= ~(termios.ICANON | termios.ECHO)
+            raw[6][termios.VMIN], raw[6][termios.VTIME] = 1, 0
             termios.tcsetattr(self._fd, termios.TCSANOW, raw)
         try:
             yield

@@ -52,10 +52,15 @@ class Door(Protocol):
         """Whether input may still come."""
         ...
 
+    @property
+    def holds_input(self) -> bool:
+        """Whether something has come that found no room yet."""
+        ...
+
     def connect(self, target: str, sink: Sink) -> None: ...
 
-    def admit(self) -> None:
-        """Deliver what may enter now."""
+    def admit(self) -> bool:
+        """Deliver what may enter now; whether anything did."""
         ...
 
     def wait(self, timeout_ns: int | None) -> int:
@@ -76,10 +81,15 @@ class LiveDoor:
     def is_open(self) -> bool:
         return bool(self._waiting) or (self._source is not None and self._source.is_open)
 
+    @property
+    def holds_input(self) -> bool:
+        return bool(self._waiting)
+
     def connect(self, target: str, sink: Sink) -> None:
         self._sinks[target] = sink
 
-    def admit(self) -> None:
+    def admit(self) -> bool:
+        before = self.events_admitted
         if self._source is not None:
             self._waiting.extend(self._source.poll(wants_input=not self._waiting))
         held_back: deque[Event] = deque()
@@ -91,6 +101,7 @@ class LiveDoor:
                 blocked.add(event.target)
                 held_back.append(Event(event.target, event.data[taken:]))
         self._waiting = held_back
+        return self.events_admitted > before
 
     def wait(self, timeout_ns: int | None) -> int:
         return 0 if self._source is None else self._source.wait(timeout_ns)

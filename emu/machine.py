@@ -118,13 +118,13 @@ class Machine:
         self.bus = DeviceBus()
         self.memory = GuestMemory(config.ram_base, config.ram_size, config.rom_base, config.rom_size, io_size=IO_SIZE)
         self.clock = VirtualClock(lambda: self.hart.icount, config.icount_shift)
-        self.realtime = VirtualRtClock(self.clock)
+        self.virtual_rt = VirtualRtClock(self.clock)
         self.timers = TimerGroup(
             [
                 HostClock(ClockType.REALTIME, realtime_ns),
                 self.clock,
                 HostClock(ClockType.HOST, host_ns),
-                self.realtime,
+                self.virtual_rt,
             ]
         )
         self.time_delta: Callable[[], int] = lambda: 0
@@ -162,6 +162,11 @@ class Machine:
         self._reset_requested = True
         self.hart.end_slice()
 
+    def room_for_input(self) -> None:
+        """A device has room again: what the door holds enters before the next instruction."""
+        if self.door.holds_input:
+            self.hart.end_slice()
+
     def reach(self) -> None:
         """End ``run`` after this instruction: what was waited for is here."""
         self._reached = True
@@ -197,7 +202,7 @@ class Machine:
                 return outcome
 
     def _turn(self, icount: int | None, virtual_ns: int | None) -> Outcome | None:
-        self.door.admit()
+        admitted = self.door.admit()
         self.timers.run_expired()
         if self._reset_requested:
             self._reset_requested = False
@@ -208,7 +213,7 @@ class Machine:
         stop = self.hart.run(self._slice_limit(icount, virtual_ns))
         if stop is HartStop.TRAP_LOOP:
             return Outcome(StopReason.TRAP_LOOP, first_trap=self.hart.first_trap)
-        if stop is HartStop.WAITING and not self._idle(virtual_ns):
+        if stop is HartStop.WAITING and not (admitted and self.door.holds_input) and not self._idle(virtual_ns):
             return Outcome(StopReason.WAITS_FOREVER)
         if stop is HartStop.BLOCKED:
             self._wait_for_input()
@@ -216,6 +221,8 @@ class Machine:
 
     def _wait_for_input(self) -> None:
         """The guest reads and nothing is there: time stands still until something comes, or nothing more can."""
+        if self.door.holds_input:
+            return
         if self.door.is_open:
             self.door.wait(None)
         else:

@@ -63,6 +63,10 @@ class ConsoleSource(host.HostSource):
         self._console.flush()
         return super().poll(wants_input)
 
+    def wait(self, timeout_ns: int | None) -> int:
+        self._console.flush()
+        return super().wait(timeout_ns)
+
 
 @dataclass(frozen=True, slots=True)
 class Figures:
