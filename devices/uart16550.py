@@ -251,6 +251,8 @@ class Uart16550:
             self._put_rx(bytes((value,)))
         else:
             state.overrun = True
+            if not state.fcr & _FCR_ENABLE:  # without a FIFO the new byte destroys the old one
+                state.rx_fifo = bytes((value,))
 
     def _write_ier(self, value: int) -> None:
         if value & Ier.THR_EMPTY and not self.state.ier & Ier.THR_EMPTY:
@@ -264,6 +266,7 @@ class Uart16550:
             state.rx_timeout_pending = False
             self._timer.cancel()
         state.fcr = value & 0xC1 if value & _FCR_ENABLE else 0
+        self._start_rx_timeout()
         self._on_room()
 
     def _modem_inputs(self) -> int:

@@ -203,7 +203,6 @@ def test_ctrl_c_gives_130(elf: Any) -> None:
         assert b"Traceback" not in errors
 
 
-# Fails: select.select in HostSource.wait goes on after the signal (PEP 475), so nobody looks at it.
 def test_ctrl_c_ends_a_guest_that_sleeps_in_real_time(elf: Any) -> None:
     with started("run", "--no-input", "--icount", "sleep=on", elf(SLEEPS), stdin=subprocess.DEVNULL) as process:
         assert process.stdout is not None
@@ -453,14 +452,12 @@ def test_closed_stderr_hides_the_status_only(elf: Any) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (7, b"hi\n", b"")
 
 
-# Fails: sys.stdout is None then, and Console.flush does not expect it.
 def test_closed_stdout_gives_no_traceback(elf: Any) -> None:
     done = in_shell(">&-", "run", elf(says(b"hi\n") + elf_files.PASSES))
 
     assert b"Traceback" not in done.stderr
 
 
-# Fails: an OSError other than a broken pipe comes out of main as a traceback, with status 1.
 @pytest.mark.parametrize("arguments", [["run", "hello"], ["--version"], ["--help"]])
 def test_full_disk_is_one_line_and_125(arguments: list[str]) -> None:
     with open("/dev/full", "wb") as full:
@@ -472,7 +469,6 @@ def test_full_disk_is_one_line_and_125(arguments: list[str]) -> None:
     assert done.stderr.count(b"\n") == 1
 
 
-# Fails: click turns EPIPE into SystemExit(1), a status of the guest's, before main sees a BrokenPipeError.
 def test_stdout_closed_early_ends_the_run_without_a_traceback(elf: Any) -> None:
     with started("run", elf(elf_files.CHATTERS), stdin=subprocess.DEVNULL) as process:
         assert process.stdout is not None

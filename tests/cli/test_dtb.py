@@ -98,6 +98,19 @@ def test_options_are_seen_in_the_tree(inside: Any, tmp_path: Path) -> None:
     assert b"bootargs" not in plain and b"initrd" not in plain
 
 
+def test_append_that_is_not_utf_8_is_passed_on_or_refused_in_one_line(inside: Any, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(asm.code(asm.LOOP))
+
+    done = inside("dtb", "-o", "-", "--bios", file, "--kernel", file, "--append", "a\udcffb")
+
+    if done.returncode == 0:
+        assert b"a\xffb\0" in done.stdout
+    else:
+        assert done.returncode == 125
+        assert done.stderr.startswith(b"minstret: --append: ")
+
+
 def test_image_of_another_width_by_name_gives_that_width(inside: Any) -> None:
     assert b"rv32imafdc" in inside("dtb", "hello-rv32", "-o", "-").stdout
 

@@ -278,7 +278,6 @@ def test_timeout_before_the_interrupt_is_enabled_counts_once_it_is(bench: Bench)
     assert bench.iir == Iir.RX_TIMEOUT
 
 
-# Fails: no timeout is started then, so the bytes wait for a next one that may never come.
 def test_bytes_below_a_trigger_level_raised_later_time_out(bench: Bench) -> None:
     bench.write(Reg.IER, Ier.RX_DATA)
     bench.write(Reg.IIR_FCR, TRIGGERS[1])
@@ -431,7 +430,6 @@ def test_byte_looped_into_a_full_fifo_is_an_overrun_and_lost(bench: Bench) -> No
     assert bench.read_all() == bytes(range(16))
 
 
-# Fails: the first byte stays; the data sheet: the next one destroys it.
 def test_without_a_fifo_an_overrun_destroys_the_byte_that_was_there(bench: Bench) -> None:
     bench.write(Reg.MCR, Mcr.LOOPBACK)
 
