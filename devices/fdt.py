@@ -28,7 +28,7 @@ def encode(value: Value) -> bytes:
     if isinstance(value, bytes):
         return value
     if isinstance(value, str):
-        return value.encode() + b"\0"
+        return value.encode("utf-8", "surrogateescape") + b"\0"  # a command line is bytes
     if isinstance(value, int):
         return value.to_bytes(4, "big")
     return b"".join(encode(item) for item in value)
