@@ -148,6 +148,7 @@ class Board:
             self.uart.take_received,
             lambda: self.machine.door.holds_input,
         )  # fmt: skip
+        self.machine.add_part("semihosting", self.semihosting)
         self.machine.on_end_of_input = self.semihosting.end_of_input
         self.machine.input_can_wake = self._input_can_wake
         self.machine.door.connect(CONSOLE_TARGET, self._receive)
@@ -183,6 +184,7 @@ class Board:
         """Reset as the board's reset button would: icount and virtual time go on."""
         for device in self._devices:
             device.reset()
+        self.semihosting.reset()
         self._load_images()
         self.hart.reset(Base.BOOT_ROM)
 

@@ -89,6 +89,10 @@ class Semihosting:
         self._more_is_there = more_is_there
         hart.on_semihosting = self._call
 
+    def reset(self) -> None:
+        """Give the console back."""
+        self.state = SemihostingState()
+
     # ---- the door
 
     def receive(self, data: bytes) -> int:

@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
 from minstret.emu.bus import DeviceBus
 from minstret.emu.clock import NS_PER_TICK, ClockType, HostClock, VirtualClock, VirtualClockState, VirtualRtClock
@@ -63,6 +63,12 @@ class Position:
 
     icount: int
     virtual_ns: int
+
+
+class HasState(Protocol):
+    """A device, or another part with one typed state."""
+
+    state: Any
 
 
 @dataclass(slots=True)
@@ -139,6 +145,7 @@ class Machine:
         self.virtual_timers = self.timers[ClockType.VIRTUAL]
         self.virtual_timers.on_earlier = self.hart.end_slice
         self.lines: dict[str, IrqLine] = {}
+        self._parts: dict[str, HasState] = {}
         self.on_reset: Callable[[], None] = lambda: None
         self.on_end_of_input: Callable[[], None] = lambda: None
         self.input_can_wake: Callable[[], bool] = lambda: False
@@ -177,6 +184,14 @@ class Machine:
         assert line.name not in self.lines
         self.lines[line.name] = line
         return line
+
+    def add_part(self, name: str, part: HasState) -> None:
+        """Make what is not on the bus, but has state the guest can see, part of the machine's state."""
+        assert name not in self._parts
+        self._parts[name] = part
+
+    def _stateful(self) -> dict[str, HasState]:
+        return {window.device.name: window.device for window in self.bus.windows} | self._parts
 
     def _on_stop_event(self, data: bytes) -> int:
         self._stop_requested = StopReason(data.decode())
@@ -282,7 +297,7 @@ class Machine:
             hart=self.hart.save_state(),
             clock=VirtualClockState(self.clock.state.warp_ns),
             timers=self.virtual_timers.save_state(),
-            devices={window.device.name: copy.deepcopy(window.device.state) for window in self.bus.windows},
+            devices={name: copy.deepcopy(part.state) for name, part in self._stateful().items()},
             lines={name: line.level for name, line in self.lines.items()},
             exit_code=self.exit_code,
             reset_requested=self._reset_requested,
@@ -293,8 +308,8 @@ class Machine:
         self.hart.load_state(state.hart)
         self.clock.state = VirtualClockState(state.clock.warp_ns)
         self.virtual_timers.load_state(state.timers)
-        for window in self.bus.windows:
-            window.device.state = copy.deepcopy(state.devices[window.device.name])
+        for name, part in self._stateful().items():
+            part.state = copy.deepcopy(state.devices[name])
         for name, line in self.lines.items():
             line.load_level(state.lines[name])
         self.exit_code = state.exit_code
