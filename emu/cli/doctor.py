@@ -5,9 +5,11 @@ from __future__ import annotations
 import platform
 import shutil
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import click
 
+from minstret.devices.placement import PACKAGED
 from minstret.emu.cli.exits import Exit
 from minstret.emu.errors import MinstretError
 from minstret.emu.hart.engine import c_callbacks
@@ -18,6 +20,7 @@ _PACKAGES = ("unicorn", "capstone", "click", "pyelftools")
 _TOOLS = (
     ("qemu-system-riscv64", "compares the console with QEMU's"),
     ("qemu-system-riscv32", "the same for rv32"),
+    ("dtc", "reads what minstret dtb writes"),
 )
 
 
@@ -54,6 +57,9 @@ def doctor() -> int:
     click.echo(f"harts        {problem or 'rv64 and rv32 work'}")
     for tool, purpose in _TOOLS:
         click.echo(f"{tool:<20} {shutil.which(tool) or 'not found'} ({purpose})")
+    for name, paths in PACKAGED.items():
+        found = paths[64] if Path(paths[64]).exists() else "not found"
+        click.echo(f"{name:<20} {found} (for --bios {name})")
     return Exit.OURS if problem else 0
 
 
