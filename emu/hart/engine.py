@@ -61,9 +61,7 @@ class Engine:
     ) -> None:
         self.xlen = xlen
         self.memory = memory
-        self._uc = unicorn.Uc(
-            uc_const.UC_ARCH_RISCV, getattr(uc_const, f"UC_MODE_RISCV{xlen}", 0) or (8 if xlen == 64 else 4)
-        )
+        self._uc = unicorn.Uc(uc_const.UC_ARCH_RISCV, getattr(uc_const, f"UC_MODE_RISCV{xlen}"))
         live = layout.find_live_state(self._uc, xlen)
         self.env: Any = live.env
         self._uch = ctypes.c_void_p(layout.engine_address(self._uc))
@@ -189,7 +187,7 @@ class Engine:
         )  # fmt: skip
 
     def _add_hooks(self, handlers: EngineHandlers) -> None:
-        self._check(self._uc_ctl_tlb_virtual())
+        self._uc.ctl_set_tlb_mode(uc_const.UC_TLB_VIRTUAL)
         on_exception = _ON_INTERRUPT(self._guard(lambda uc, cause, data: handlers.exception(cause)))
         self._keep.append(on_exception)
         for kind, address in (
@@ -205,10 +203,6 @@ class Engine:
                     ctypes.byref(self.shared), ctypes.c_uint64(1), ctypes.c_uint64(0),
                 )
             )  # fmt: skip
-
-    def _uc_ctl_tlb_virtual(self) -> int:
-        self._uc.ctl_set_tlb_mode(uc_const.UC_TLB_VIRTUAL)
-        return 0
 
     def _warm_up(self) -> None:
         """Try the engine: does it count and stop exactly, announce blocks, keep the reservation where we look?
