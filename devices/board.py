@@ -6,24 +6,34 @@ from Python:        board = Board("firmware.elf"); board.run_until(uart="login:"
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from minstret.devices.chaos import Chaos
 from minstret.devices.clint import Clint
 from minstret.devices.clint import Reg as ClintReg
 from minstret.devices.finisher import Finisher
+from minstret.devices.hostinput.script import ScriptLine
 from minstret.devices.htif import Htif
 from minstret.devices.map import BOOT_ROM_SIZE, IRQ, VIRTIO_SLOTS, Base, virtio_base
+from minstret.devices.outside import INPUTS, KEYBOARD, NET_TARGET, TABLET, NetConfig, Outside, input_target
 from minstret.devices.placement import BootImages, Placement, place
 from minstret.devices.plic import Plic
 from minstret.devices.rtc import GoldfishRtc
 from minstret.devices.semihosting import Semihosting
 from minstret.devices.tree import Described, device_tree
 from minstret.devices.uart16550 import Ier, Uart16550
-from minstret.devices.virtio.mmio import EmptySlot
+from minstret.devices.usernet.network import Files
+from minstret.devices.virtio.input import VirtioInput, keyboard, tablet
+from minstret.devices.virtio.mmio import LEGACY, MODERN, EmptySlot, Function, VirtioMmio
+from minstret.devices.virtio.net import VirtioNet
+from minstret.devices.virtio.rng import VirtioRng
 from minstret.emu import units
 from minstret.emu.clock import ClockType
 from minstret.emu.device import Device
@@ -33,11 +43,12 @@ from minstret.emu.hart.engine import RAM_MAX
 from minstret.emu.hart.hart import Hart
 from minstret.emu.hart.shared import PAGE_SIZE
 from minstret.emu.hart.traps import Interrupt
-from minstret.emu.ingress import Door
+from minstret.emu.ingress import Door, LiveDoor, Position
 from minstret.emu.irq import IrqLine
-from minstret.emu.loader import Firmware, load_firmware
-from minstret.emu.machine import SLICE_INSNS_MAX, Machine, MachineConfig, Outcome, Position
+from minstret.emu.loader import Firmware, ImageFile, load_firmware, read_image
+from minstret.emu.machine import SLICE_INSNS_MAX, Machine, MachineConfig, Outcome
 from minstret.emu.report import ABI_NAMES, report
+from minstret.emu.timers import TimerList
 
 DEFAULT_RAM_SIZE = 128 * units.MIB
 DEFAULT_ICOUNT_SHIFT = 1
@@ -47,7 +58,14 @@ DEFAULT_XLEN = 64
 
 CONSOLE_TARGET = "uart0.rx"
 
+ENTROPY = ("seed", "host", "none")
+"""Where the guest's random bytes come from; ``none`` leaves the device away."""
+
+TIMER_MODELS = ("attributes", "virtual-ext", "no-attributes")
+"""EXTERNAL is a property of a timer (ours); of a second clock, whose timers a host thread runs; of nothing."""
+
 _RNG_SEED_SIZE = 32
+_HASH_SIZE = 32
 _FW_DYNAMIC_MAGIC, _FW_DYNAMIC_VERSION = 0x4942534F, 2
 
 
@@ -62,7 +80,9 @@ class BoardConfig:
     """What a board is made of. Sizes in bytes, times in ns.
 
     ``xlen`` None: from the ELF, 64 for a raw binary. ``rtc_base_ns`` counts from 1970; with ``rtc_follows_host``
-    the wall clock goes with the host's, else with virtual time.
+    the wall clock goes with the host's, else with virtual time. ``net`` and ``inputs`` (of INPUTS) fill the virtio
+    slots from the last one down, in this order, then the entropy source: ``entropy`` is one of ENTROPY. With a
+    ``chaos_seed`` what comes from outside is delayed; see devices/chaos.py. ``timer_model`` is one of TIMER_MODELS.
     """
 
     xlen: int | None = None
@@ -74,14 +94,44 @@ class BoardConfig:
     seed: int = 0
     slice_insns_max: int | None = SLICE_INSNS_MAX
     python_callbacks: bool = False
+    net: NetConfig | None = None
+    inputs: tuple[str, ...] = ()
+    virtio_legacy: bool = False
+    entropy: str = "seed"
+    chaos_seed: int | None = None
+    timer_model: str = "attributes"
 
 
 @dataclass(slots=True)
-class HostClocks:
-    """Where host time comes from; the default has none, so nothing depends on it."""
+class HostAnswers:
+    """What the host is asked for: its time, and random bytes. The default knows neither, so nothing depends on it."""
 
     realtime_ns: Callable[[], int] = field(default=lambda: 0)
     wall_ns: Callable[[], int] = field(default=lambda: 0)
+    entropy: Callable[[int], bytes] = field(default=bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """All that a board is made of: its configuration, what it boots, and what its outside has at hand."""
+
+    config: BoardConfig
+    bios: ImageFile
+    kernel: ImageFile | None = None
+    initrd: ImageFile | None = None
+    append: str = ""
+    files: Files | None = None
+    script: tuple[ScriptLine, ...] = ()
+
+    def make(
+        self, *, door: Door | None = None, host: HostAnswers | None = None,
+        on_console: Callable[[bytes], None] | None = None,
+    ) -> Board:  # fmt: skip
+        """Make the board; see Board."""
+        return Board(
+            self.bios, self.config, kernel=self.kernel, initrd=self.initrd, append=self.append, files=self.files,
+            script=self.script, door=door, host=host, on_console=on_console,
+        )  # fmt: skip
 
 
 class Board:
@@ -93,19 +143,25 @@ class Board:
         registers: Registers by name: ``pc``, ``x5`` or ``t0``, ``f3``, ``mstatus``...
         memory: Physical memory: ``board.memory[0x8000_0000:0x8000_0010]`` reads, assignment writes.
         console: Every byte the guest has sent.
+        outside: What stands before the door: the user network, the input queue. A replay has none.
+        outside_lock: Held while the guest's frames go into the user network.
+        second_clock_timers: The timers of the rejected model's second clock, which somebody has to run.
+        on_frame: Called with each frame that crosses the card, either way, as it does.
     """
 
     def __init__(
         self,
-        firmware: str | Path | Firmware,
+        firmware: str | Path | ImageFile | Firmware,
         config: BoardConfig | None = None,
         *,
         on_console: Callable[[bytes], None] | None = None,
-        kernel: str | Path | None = None,
-        initrd: str | Path | None = None,
+        kernel: str | Path | ImageFile | None = None,
+        initrd: str | Path | ImageFile | None = None,
         append: str = "",
         door: Door | None = None,
-        host: HostClocks | None = None,
+        host: HostAnswers | None = None,
+        files: Files | None = None,
+        script: Sequence[ScriptLine] = (),
     ) -> None:
         """Make the board and load ``firmware``.
 
@@ -118,6 +174,8 @@ class Board:
             on_console: Called with what the guest sends, as it comes.
             door: What the host decides comes through here; by default nothing does.
             host: Host clocks, for ``rtc_follows_host``.
+            files: What the user network's TFTP server offers.
+            script: What keyboard and tablet do when.
         Raises:
             ConfigError: the firmware or the configuration is no good; the text says why.
         """
@@ -125,17 +183,23 @@ class Board:
         self.firmware = firmware if isinstance(firmware, Firmware) else load_firmware(firmware, Base.RAM)
         self.config = replace(config, xlen=_choose_xlen(self.firmware, config.xlen))
         self._check_ram_size()
-        clocks = host or HostClocks()
-        self.machine = Machine(self._machine_config(), door=door, realtime_ns=clocks.realtime_ns,
-                               host_ns=clocks.wall_ns)  # fmt: skip
+        self._check_choices()
+        self._host = host or HostAnswers()
+        self.machine = Machine(self._machine_config(), door=door, realtime_ns=self._host.realtime_ns,
+                               host_ns=self._host.wall_ns)  # fmt: skip
         self.hart: Hart = self.machine.hart
         self.console = bytearray()
         self._on_console = on_console
         self._awaited = b""
+        self.on_frame: Callable[[bytes], None] = lambda frame: None
+        self._files, self._script = files, tuple(script)
+        self.outside: Outside | None = None
+        self.outside_lock: AbstractContextManager[object] = nullcontext()
+        self.second_clock_timers: TimerList | None = None
         self._attach_devices()
         self.registers = Registers(self.hart)
         self.memory = Memory(self.hart)
-        self.images = BootImages(self.firmware, kernel, initrd, append)
+        self.images = BootImages(self.firmware, _image(kernel), _image(initrd), append)
         self.placement: Placement = place(self.images, self.hart.xlen, self.config.ram_size, self._make_tree)
         self.symbols = self.firmware.symbols.with_others(self.placement.kernel)
         self._load_images()
@@ -150,7 +214,8 @@ class Board:
         )  # fmt: skip
         self.machine.add_part("semihosting", self.semihosting)
         self.machine.on_end_of_input = self.semihosting.end_of_input
-        self.machine.input_can_wake = self._input_can_wake
+        self.machine.input_can_wake = lambda: self._can_interrupt(*self._host_irqs())
+        self.machine.outside_can_wake = lambda: self._can_interrupt(*self._slot_irqs)
         self.machine.door.connect(CONSOLE_TARGET, self._receive)
 
     # ---- running
@@ -203,7 +268,10 @@ class Board:
         """
         end = self.position.icount
         images = self.images
-        again = Board(self.firmware, self.config, kernel=images.kernel, initrd=images.initrd, append=images.append)
+        again = Board(
+            self.firmware, self.config, kernel=images.kernel, initrd=images.initrd, append=images.append,
+            files=self._files, script=self._script,
+        )  # fmt: skip
         again.run_until(icount=max(0, end - insns))
         pcs = []
         while again.position.icount < end:
@@ -232,21 +300,18 @@ class Board:
         def hart_line(name: str, interrupt: Interrupt) -> IrqLine:
             return self._line(name, lambda level: self.hart.set_line(interrupt, level))
 
-        def plic_line(name: str, source: int) -> IrqLine:
-            return self._line(name, lambda level: self.plic.set_source(source, level))
-
         self.clint = Clint("clint", machine.clock, virtual, hart_line("clint.msip", Interrupt.MSI),
                            hart_line("clint.mtip", Interrupt.MTI))  # fmt: skip
         self.plic = Plic("plic", (hart_line("plic.meip", Interrupt.MEI), hart_line("plic.seip", Interrupt.SEI)))
-        self.uart = Uart16550("uart0", virtual, plic_line("uart0.irq", IRQ.UART0), lambda byte: self._transmit(byte),
-                               machine.room_for_input)  # fmt: skip
-        self.rtc = self._make_rtc(plic_line("rtc.irq", IRQ.RTC))
+        self.uart = Uart16550("uart0", virtual, self._plic_line("uart0.irq", IRQ.UART0),
+                               lambda byte: self._transmit(byte), machine.room_for_input)  # fmt: skip
+        self.rtc = self._make_rtc(self._plic_line("rtc.irq", IRQ.RTC))
         self.finisher = Finisher("finisher", machine.request_exit, machine.request_reset)
         placed: list[tuple[int, ResettableDevice]] = [
             (Base.FINISHER, self.finisher), (Base.RTC, self.rtc), (Base.CLINT, self.clint), (Base.PLIC, self.plic),
             (Base.UART0, self.uart),
         ]  # fmt: skip
-        placed += [(virtio_base(slot), EmptySlot(f"virtio{slot}")) for slot in range(VIRTIO_SLOTS)]
+        placed += [(virtio_base(slot), device) for slot, device in enumerate(self._make_slots())]
         for base, device in placed:
             machine.bus.attach(base, device)
             self.hart.map_io(base, device.size_bytes)
@@ -258,11 +323,94 @@ class Board:
         line.connect(on_change)
         return line
 
+    def _plic_line(self, name: str, source: int) -> IrqLine:
+        return self._line(name, lambda level: self.plic.set_source(source, level))
+
+    def _make_slots(self) -> list[ResettableDevice]:
+        """The virtio slots, filled from the last one down."""
+        config, machine = self.config, self.machine
+        if config.timer_model == "no-attributes":
+            machine.virtual_timers.ignores_attributes = True
+        if not machine.door.is_replay or config.timer_model == "no-attributes":
+            self._make_outside()
+        version = LEGACY if config.virtio_legacy else MODERN
+        slots: list[ResettableDevice] = [EmptySlot(f"virtio{slot}", version) for slot in range(VIRTIO_SLOTS)]
+        self._slot_irqs: list[int] = []
+        for slot, function in zip(reversed(range(VIRTIO_SLOTS)), self._make_functions(), strict=False):
+            line = self._plic_line(f"virtio{slot}.irq", IRQ.VIRTIO0 + slot)
+            slots[slot] = VirtioMmio(f"virtio{slot}", function, HartDma(self.hart), line, version=version)
+            machine.add_part(function.name, function)
+            self._slot_irqs.append(IRQ.VIRTIO0 + slot)
+        return slots
+
+    def _make_outside(self) -> None:
+        config, machine = self.config, self.machine
+        timers = machine.virtual_timers
+        if config.timer_model == "virtual-ext":
+            self.second_clock_timers = timers = TimerList(machine.clock)
+        post = machine.door.post
+        if config.chaos_seed is not None:
+            chaos = Chaos("chaos", config.chaos_seed, timers, machine.door.post)
+            machine.add_host_part("chaos", chaos)
+            post = chaos.take
+            if isinstance(machine.door, LiveDoor):
+                machine.door.divert = chaos.divert
+        self.outside = Outside(
+            post, timers, net=config.net, seed=config.seed, inputs=config.inputs, files=self._files, script=self._script
+        )
+        for name, part in self.outside.parts().items():
+            machine.add_host_part(name, part)
+        if isinstance(machine.door, LiveDoor):
+            machine.door.schedule = self.outside.script
+        self.outside.script.start()
+
+    def _make_functions(self) -> list[Function]:
+        functions: list[Function] = []
+        self.net: VirtioNet | None = None
+        if self.config.net is not None:
+            self.net = VirtioNet("net0", self.config.net.mac, self._send_frame)
+            self.machine.door.connect(NET_TARGET, self._receive_frame)
+            functions.append(self.net)
+        self.inputs: dict[str, VirtioInput] = {}
+        for kind in self.config.inputs:
+            device = {KEYBOARD: keyboard, TABLET: tablet}[kind](f"{kind}0")
+            device.on_leds = partial(self._on_leds, f"{kind}0.leds")
+            self.inputs[kind] = device
+            self.machine.door.connect(input_target(kind), device.receive)
+            functions.append(device)
+        if self.config.entropy != "none":
+            functions.append(VirtioRng("rng0", self._draw_entropy))
+        return functions
+
+    def _draw_entropy(self, offset: int, size: int) -> bytes:
+        """Random bytes for the guest: from the seed, or asked of the host."""
+        if self.config.entropy == "host":
+            return self.machine.door.ask("entropy", lambda: self._host.entropy(size))[:size]
+        first, last = offset // _HASH_SIZE, (offset + size) // _HASH_SIZE
+        seed = self.config.seed
+        blocks = (hashlib.sha256(f"{seed}/entropy/{number}".encode()).digest() for number in range(first, last + 1))
+        return b"".join(blocks)[offset % _HASH_SIZE :][:size]
+
+    def _send_frame(self, frame: bytes) -> None:
+        self.on_frame(frame)
+        self.machine.door.sent("net0.tx", frame, is_message=True)
+        if self.outside is not None and self.outside.network is not None:
+            with self.outside_lock:
+                self.outside.network.receive(frame)
+
+    def _on_leds(self, stream: str, leds: int) -> None:
+        self.machine.door.sent(stream, bytes((leds,)), is_message=True)
+
+    def _receive_frame(self, frame: bytes) -> int:
+        assert self.net is not None
+        self.on_frame(frame)
+        return self.net.receive(frame)
+
     def _make_rtc(self, line: IrqLine) -> GoldfishRtc:
         """Wall-clock time: virtual time from a fixed start on, or the host's."""
         timers = self.machine.timers
         if self.config.rtc_follows_host:
-            return GoldfishRtc("rtc", timers[ClockType.HOST].clock, timers[ClockType.HOST], 0, line)
+            return GoldfishRtc("rtc", self.machine.host_clock, timers[ClockType.HOST], 0, line)
         return GoldfishRtc("rtc", self.machine.clock, timers[ClockType.VIRTUAL], self.config.rtc_base_ns, line)
 
     def _make_tree(self, initrd: tuple[int, int] | None) -> bytes:
@@ -278,13 +426,22 @@ class Board:
         """Input goes to the UART, or to semihosting once that has read."""
         return self.semihosting.receive(data) if self.semihosting.state.has_console else self.uart.receive(data)
 
-    def _input_can_wake(self) -> bool:
-        is_routed = any(enable >> IRQ.UART0 & 1 for enable in self.plic.state.enable)
+    def _host_irqs(self) -> list[int]:
+        """The interrupts that what a person types may raise."""
+        keyboard_irqs = self._slot_irqs if KEYBOARD in self.config.inputs else []
+        return [*([IRQ.UART0] if self.uart.state.ier & Ier.RX_DATA else []), *keyboard_irqs]
+
+    def _can_interrupt(self, *irqs: int) -> bool:
+        """Whether any of these PLIC sources would end the hart's wait."""
+        routed = 0
+        for enable in self.plic.state.enable:
+            routed |= enable
         is_enabled = self.hart.env.mie & (1 << Interrupt.MEI | 1 << Interrupt.SEI)
-        return bool(is_routed and is_enabled and self.uart.state.ier & Ier.RX_DATA)
+        return bool(is_enabled and any(routed >> irq & 1 for irq in irqs))
 
     def _transmit(self, byte: int) -> None:
         self.console.append(byte)
+        self.machine.door.sent("uart0.tx", bytes((byte,)))
         if self._on_console is not None:
             self._on_console(bytes((byte,)))
         if self._awaited and self.console.endswith(self._awaited):
@@ -308,6 +465,24 @@ class Board:
             raise ConfigError(
                 f"memory: {size >> 20} MiB is too much; rv{self.config.xlen} takes up to {largest >> 20} MiB"
             )
+
+    def _check_choices(self) -> None:
+        for what, value, known in (
+            ("entropy", self.config.entropy, ENTROPY),
+            ("timer model", self.config.timer_model, TIMER_MODELS),
+        ):
+            if value not in known:
+                raise ConfigError(f"{what}: expected {', '.join(known)}, got {value!r}")
+        inputs = self.config.inputs
+        for kind in inputs:
+            if kind not in INPUTS:
+                raise ConfigError(f"input: expected {' or '.join(INPUTS)}, got {kind!r}")
+        if len(set(inputs)) < len(inputs):
+            raise ConfigError(f"input: {', '.join(inputs)}: one of a kind is all there can be")
+
+
+def _image(source: str | Path | ImageFile | None) -> ImageFile | None:
+    return source if source is None or isinstance(source, ImageFile) else read_image(source)
 
 
 def _choose_xlen(firmware: Firmware, wanted: int | None) -> int:
@@ -373,6 +548,14 @@ class Registers:
 
     def items(self) -> Iterator[tuple[str, int]]:
         return ((name, self[name]) for name in self)
+
+
+class HartDma:
+    """Guest memory for devices that master the bus."""
+
+    def __init__(self, hart: Hart) -> None:
+        self.read = hart.read_physical
+        self.write = hart.write_physical
 
 
 class Memory:

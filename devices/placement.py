@@ -18,7 +18,7 @@ from minstret.devices.map import Base
 from minstret.emu import units
 from minstret.emu.errors import ConfigError
 from minstret.emu.hart.shared import PAGE_SIZE
-from minstret.emu.loader import Firmware, Segment, load_firmware
+from minstret.emu.loader import Firmware, ImageFile, Segment, load_firmware
 
 _KERNEL_ALIGN = {64: 2 * units.MIB, 32: 4 * units.MIB}
 _INITRD_DISTANCE_MAX = 128 * units.MIB
@@ -32,8 +32,8 @@ class BootImages:
     """What to boot: files for the roles QEMU's options of the same names have."""
 
     bios: Firmware
-    kernel: str | Path | None = None
-    initrd: str | Path | None = None
+    kernel: ImageFile | None = None
+    initrd: ImageFile | None = None
     append: str = ""
 
 
@@ -81,9 +81,9 @@ def place(images: BootImages, xlen: int, ram_size: int,
         if kernel is None:
             raise ConfigError("--initrd: goes with --kernel")
         start = kernel.entry + min(ram_size // 2, _INITRD_DISTANCE_MAX)
-        data = _read(images.initrd)
+        data = images.initrd.data
         initrd = (start, start + len(data))
-        pieces.append(_Piece(str(images.initrd), Segment(start, data, len(data))))
+        pieces.append(_Piece(images.initrd.name, Segment(start, data, len(data))))
     tree = make_tree(initrd)
     tree_base = _tree_base(ram_size, len(tree))
     pieces.append(_Piece("the device tree", Segment(tree_base, tree, len(tree))))
@@ -108,13 +108,6 @@ def _tree_base(ram_size: int, size: int) -> int:
         end = min(end, _TREE_END_MAX)
     alignment = PAGE_SIZE if ram_size < _SMALL_RAM else _TREE_ALIGN
     return (end - size) // alignment * alignment
-
-
-def _read(path: str | Path) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror or error}") from None
 
 
 def _check(pieces: list[_Piece], ram_size: int) -> None:

@@ -22,3 +22,23 @@ class Device(Protocol):
         ...
 
     def write(self, offset: int, size: int, value: int) -> None: ...
+
+
+class Dma(Protocol):
+    """Guest memory as a device that masters the bus sees it: physical addresses, bytes."""
+
+    def read(self, address: int, size: int) -> bytes:
+        """``size`` bytes.
+
+        Raises:
+            AccessFault: some of them are not in memory.
+        """
+        ...
+
+    def write(self, address: int, data: bytes) -> None:
+        """Store ``data``.
+
+        Raises:
+            AccessFault: some of it would be outside RAM; nothing is written then.
+        """
+        ...

@@ -18,6 +18,14 @@ class HostError(MinstretError):
     """The machine we run on cannot do it: another Unicorn than the one measured, no memory."""
 
 
+class TraceError(MinstretError):
+    """A trace that can't be written, read, or replayed here."""
+
+
+class DivergenceError(MinstretError):
+    """A replay came to something else than the recording: who, where, expected, got, how to look closer."""
+
+
 class GuestFault(Exception):
     """The guest did it: becomes a trap. Never reaches the user as an exception."""
 

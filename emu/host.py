@@ -11,13 +11,16 @@ import select
 import signal
 import sys
 import termios
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from minstret.emu.errors import ConfigError
 from minstret.emu.ingress import Event
 from minstret.emu.machine import STOP_TARGET, StopReason
+from minstret.emu.timers import TimerList
 
 _READ_MAX = 4096
 
@@ -37,11 +40,93 @@ def user_ns() -> int:
     return int(resource.getrusage(resource.RUSAGE_SELF).ru_utime * 1_000_000_000)
 
 
+def entropy(size: int) -> bytes:
+    """Random bytes, as good as the host has them."""
+    return os.urandom(size)
+
+
+class TimerThread:
+    """Runs a list of timers in a thread of its own, which polls their clock, as a main loop beside the hart would.
+
+    This is the rejected timer model, kept for comparison: when its timers fire depends on the host's scheduler.
+    """
+
+    _POLL_S = 20e-6
+
+    def __init__(self, timers: TimerList, on_ran: Callable[[], None]) -> None:
+        """Make it; ``on_ran`` is called after timers have fired, in the thread."""
+        self.lock = threading.Lock()
+        self._timers = timers
+        self._on_ran = on_ran
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="second-clock", daemon=True)
+
+    def _loop(self) -> None:
+        while not self._stop.wait(self._POLL_S):
+            with self.lock:
+                has_run = self._timers.run_expired()
+            if has_run:
+                self._on_ran()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Run the timers meanwhile."""
+        self._thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            self._thread.join()
+
+
+class HostFolder:
+    """The regular files below one folder, read-only, by relative name. No name leads out of it."""
+
+    def __init__(self, path: str) -> None:
+        """Offer what is in ``path``.
+
+        Raises:
+            ConfigError: there is no such folder.
+        """
+        if not os.path.isdir(path):
+            raise ConfigError(f"tftp: no folder {path}")
+        self._root = os.path.realpath(path)
+
+    def _find(self, name: str) -> str | None:
+        try:
+            path = os.path.realpath(os.path.join(self._root, name))
+            is_inside = os.path.commonpath([path, self._root]) == self._root
+            return path if is_inside and os.path.isfile(path) else None
+        except (OSError, ValueError):
+            return None
+
+    def size(self, name: str) -> int | None:
+        """How long the file is, bytes; None where there is none that can be read."""
+        path = self._find(name)
+        try:
+            return os.path.getsize(path) if path is not None and os.access(path, os.R_OK) else None
+        except OSError:
+            return None
+
+    def read(self, name: str, offset: int, size: int) -> bytes:
+        """``size`` bytes from ``offset``, fewer at the end, none where the file is gone."""
+        path = self._find(name)
+        if path is None:
+            return b""
+        try:
+            with open(path, "rb") as file:
+                file.seek(offset)
+                return file.read(size)
+        except OSError:
+            return b""
+
+
 _CTRL_A = 0x01
 
 ESCAPE_HELP = """\
 Ctrl-A x   end the run
 Ctrl-A c   say where the guest is
+Ctrl-A k   keys go to the keyboard (--input keyboard), and back to the console
 Ctrl-A h   this help
 Ctrl-A Ctrl-A   send Ctrl-A
 """
@@ -86,6 +171,9 @@ class HostSource:
         self._escape_keys = EscapeKeys()
         self.on_command: Callable[[str], None] = lambda key: None
         """Called with the key after Ctrl-A, but for x, which ends the run."""
+        self.keys_go_to_keyboard = False
+        self.on_keys: Callable[[bytes], None] = lambda data: None
+        """Called with what is typed at a terminal while ``keys_go_to_keyboard``."""
         self._fd = sys.stdin.fileno() if console_target is not None else -1
         self._wakeup_fd = -1
 
@@ -93,6 +181,11 @@ class HostSource:
     def is_terminal(self) -> bool:
         """Whether a person may be typing."""
         return self._fd >= 0 and os.isatty(self._fd)
+
+    @property
+    def keys_go_to(self) -> str:
+        """``keyboard`` or ``console``."""
+        return "keyboard" if self.keys_go_to_keyboard else "console"
 
     def poll(self, wants_input: bool) -> Iterable[Event]:
         events = []
@@ -127,6 +220,9 @@ class HostSource:
                     events.append(_stop(StopReason.INTERRUPTED))
                 else:
                     self.on_command(key)
+            if self.keys_go_to_keyboard:
+                self.on_keys(data)
+                data = b""
         return [Event(self._console_target or "", data), *events] if data else events
 
     def wait(self, timeout_ns: int | None) -> int:
@@ -171,6 +267,16 @@ class HostSource:
             os.close(wakeup_write)
             os.close(self._wakeup_fd)
             self._wakeup_fd = -1
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Ctrl-C raises here, where nothing can be left half done: a replay only reads."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 def _stop(reason: StopReason) -> Event:

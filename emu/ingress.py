@@ -1,7 +1,8 @@
 """The door: the only way in for anything the host decides.
 
 Host sources stand before it, guest devices behind it. The machine opens it once a turn, so an event reaches
-the guest at an exact icount. Live, it polls the host; a recorder and a replayer can take its place.
+the guest at an exact icount. Live, it polls the host, and takes what host-side parts of the machine post (the user
+network's frames, keys from the input queue); a recorder and a replayer can take its place.
 """
 
 from __future__ import annotations
@@ -11,6 +12,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+from minstret.emu.clock import ClockType
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a run is; icount alone stands still while the hart waits."""
+
+    icount: int
+    virtual_ns: int
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -18,6 +29,17 @@ class Event:
 
     target: str
     data: bytes
+
+
+class Observed(Protocol):
+    """What a door may look at in the machine behind it."""
+
+    @property
+    def position(self) -> Position: ...
+
+    def registers_hash(self, previous: int) -> int:
+        """A short hash of the hart's registers, chained to an earlier one."""
+        ...
 
 
 class Source(Protocol):
@@ -40,12 +62,35 @@ class Source(Protocol):
         ...
 
 
+class Schedule(Protocol):
+    """What is to happen at the host's side when the guest has come so far: a script of keys."""
+
+    @property
+    def next_icount(self) -> int | None:
+        """When it wants to be run next; None while it waits for nothing, or for a time."""
+        ...
+
+    def run_due(self, icount: int) -> None:
+        """Do what is due at ``icount``."""
+        ...
+
+
 Sink = Callable[[bytes], int]
 """Takes the bytes it has room for, and says how many."""
 
 
 class Door(Protocol):
     """What the machine needs of a door, be it live, recording or replaying."""
+
+    @property
+    def logs(self) -> bool:
+        """Whether it wants to hear of checkpoints."""
+        ...
+
+    @property
+    def is_replay(self) -> bool:
+        """Whether a trace decides everything, and the host nothing."""
+        ...
 
     @property
     def is_open(self) -> bool:
@@ -57,9 +102,36 @@ class Door(Protocol):
         """Whether something has come that found no room yet."""
         ...
 
+    @property
+    def has_arrivals(self) -> bool:
+        """Whether something was posted since the last ``admit``: the next turn comes before any instruction."""
+        ...
+
+    @property
+    def next_icount(self) -> int | None:
+        """The icount of the next ``admit`` that must not be missed, if that is known."""
+        ...
+
+    @property
+    def next_ns(self) -> int | None:
+        """In a replay: virtual time at which the next thing happens, though the hart waits."""
+        ...
+
+    def attach(self, machine: Observed) -> None:
+        """Stand before ``machine``."""
+        ...
+
     def connect(self, target: str, sink: Sink) -> None: ...
 
-    def admit(self) -> bool:
+    def post(self, event: Event) -> None:
+        """Hand over what a host-side part of the machine has for the guest; it enters at the next turn."""
+        ...
+
+    def is_over(self, position: Position) -> bool:
+        """Whether nothing is known beyond ``position``: a replay has come to where its recording was killed."""
+        ...
+
+    def admit(self, position: Position) -> bool:
         """Deliver what may enter now; whether anything did."""
         ...
 
@@ -67,15 +139,48 @@ class Door(Protocol):
         """Let the host pass time until something comes; see Source.wait."""
         ...
 
+    def ask(self, name: str, live: Callable[[], bytes]) -> bytes:
+        """What the host answers to a question that the guest's action brought up: ``live()``, or what it was once."""
+        ...
+
+    def sent(self, stream: str, data: bytes, is_message: bool = False) -> None:
+        """The guest has sent ``data``: bytes of a stream, or a message such as a frame."""
+        ...
+
+    def checkpoint(self, clock_type: ClockType, now_ns: int) -> None:
+        """Timers of a clock begin to fire, at this time of theirs, and not EXTERNAL ones alone."""
+        ...
+
+    def spared(self, clock_type: ClockType) -> int:
+        """EXTERNAL timers alone have fired: how many bytes their checkpoint would have taken."""
+        ...
+
+    def may_run(self, clock_type: ClockType) -> bool:
+        """Whether timers whose clock is the host's decision may fire now."""
+        ...
+
+    def clock_ns(self, clock_type: ClockType, live: Callable[[], int]) -> int:
+        """What a clock that is the host's decision shows to its own timers."""
+        ...
+
 
 class LiveDoor:
     """Delivers events as they come, in their order."""
 
+    logs = False
+    is_replay = False
+    next_ns: int | None = None
+
     def __init__(self, source: Source | None = None) -> None:
         self._source = source
+        self.schedule: Schedule | None = None
+        self.divert: Callable[[Event], bool] | None = None
+        """Called with what comes from the source; takes it away (True) to post it later, if at all."""
         self._sinks: dict[str, Sink] = {}
         self._waiting: deque[Event] = deque()
-        self.events_admitted = 0
+        self.has_arrivals = False
+        self.has_met_host = False
+        """Whether anything has come from the host: without, the run is the same each time."""
 
     @property
     def is_open(self) -> bool:
@@ -85,23 +190,69 @@ class LiveDoor:
     def holds_input(self) -> bool:
         return bool(self._waiting)
 
+    @property
+    def next_icount(self) -> int | None:
+        return None if self.schedule is None else self.schedule.next_icount
+
+    def attach(self, machine: Observed) -> None:
+        """Nothing to look at."""
+
     def connect(self, target: str, sink: Sink) -> None:
         self._sinks[target] = sink
 
-    def admit(self) -> bool:
-        before = self.events_admitted
+    def post(self, event: Event) -> None:
+        self._waiting.append(event)
+        self.has_arrivals = True
+
+    def is_over(self, position: Position) -> bool:
+        return False
+
+    def admit(self, position: Position) -> bool:
         if self._source is not None:
-            self._waiting.extend(self._source.poll(wants_input=not self._waiting))
+            self._poll(self._source)
+        if self.schedule is not None:
+            self.schedule.run_due(position.icount)
+        self.has_arrivals = False
+        if not self._waiting:
+            return False
+        admitted = False
         held_back: deque[Event] = deque()
         blocked: set[str] = set()
         for event in self._waiting:
-            taken = 0 if event.target in blocked else self._sinks[event.target](event.data)
-            self.events_admitted += taken > 0
+            taken = 0 if event.target in blocked else self._let_in(position, event.target, event.data)
+            admitted |= taken > 0
             if taken < len(event.data):  # order within one target is kept
                 blocked.add(event.target)
                 held_back.append(Event(event.target, event.data[taken:]))
         self._waiting = held_back
-        return self.events_admitted > before
+        return admitted
+
+    def _poll(self, source: Source) -> None:
+        events = list(source.poll(wants_input=not self._waiting))
+        self.has_met_host |= bool(events)
+        self._waiting.extend(event for event in events if self.divert is None or not self.divert(event))
+
+    def _let_in(self, position: Position, target: str, data: bytes) -> int:
+        return self._sinks[target](data)
 
     def wait(self, timeout_ns: int | None) -> int:
         return 0 if self._source is None else self._source.wait(timeout_ns)
+
+    def ask(self, name: str, live: Callable[[], bytes]) -> bytes:
+        self.has_met_host = True
+        return live()
+
+    def sent(self, stream: str, data: bytes, is_message: bool = False) -> None:
+        """Nobody compares it."""
+
+    def checkpoint(self, clock_type: ClockType, now_ns: int) -> None:
+        """Nobody writes it down."""
+
+    def spared(self, clock_type: ClockType) -> int:
+        return 0
+
+    def may_run(self, clock_type: ClockType) -> bool:
+        return True
+
+    def clock_ns(self, clock_type: ClockType, live: Callable[[], int]) -> int:
+        return live()

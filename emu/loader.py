@@ -16,6 +16,28 @@ _ELF_MAGIC = b"\x7fELF"
 
 
 @dataclass(frozen=True, slots=True)
+class ImageFile:
+    """A file to boot from, read."""
+
+    name: str
+    data: bytes
+
+
+def read_image(path: str | Path) -> ImageFile:
+    """Read a file.
+
+    Raises:
+        ConfigError: it can't be read.
+    """
+    try:
+        return ImageFile(str(path), Path(path).read_bytes())
+    except IsADirectoryError:
+        raise ConfigError(f"{path}: is a folder; give a file") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}") from None
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
     """Bytes at a physical address; ``size`` beyond the data is zeros."""
 
@@ -70,7 +92,7 @@ class SymbolTable:
 
 @dataclass(frozen=True, slots=True)
 class Firmware:
-    """What to load and where to start. ``xlen`` is None where the file doesn't tell."""
+    """What to load and where to start. ``xlen`` is None where the file doesn't tell, ``file`` where there was none."""
 
     name: str
     xlen: int | None
@@ -78,34 +100,30 @@ class Firmware:
     segments: tuple[Segment, ...]
     symbols: SymbolTable = field(default_factory=SymbolTable)
     tohost: int | None = None
+    file: ImageFile | None = field(default=None, compare=False)
 
 
-def load_firmware(path: str | Path, raw_base: int) -> Firmware:
+def load_firmware(source: str | Path | ImageFile, raw_base: int) -> Firmware:
     """Read an ELF executable, or take any other file as a raw binary for ``raw_base``.
 
     Raises:
         ConfigError: no such file, not a RISC-V executable, or a damaged ELF file.
     """
+    file = source if isinstance(source, ImageFile) else read_image(source)
+    if not file.data:
+        raise ConfigError(f"{file.name}: the file is empty")
+    if not file.data.startswith(_ELF_MAGIC):
+        return Firmware(file.name, None, raw_base, (Segment(raw_base, file.data, len(file.data)),), file=file)
     try:
-        data = Path(path).read_bytes()
-    except IsADirectoryError:
-        raise ConfigError(f"{path}: is a folder; give an ELF file or a raw binary") from None
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror or error}") from None
-    if not data:
-        raise ConfigError(f"{path}: the file is empty")
-    if not data.startswith(_ELF_MAGIC):
-        return Firmware(str(path), None, raw_base, (Segment(raw_base, data, len(data)),))
-    try:
-        return _load_elf(str(path), data)
+        return _load_elf(file)
     except ConfigError:
         raise
     except Exception as error:  # pyelftools trusts what it reads: a damaged file can raise anything
-        raise ConfigError(f"{path}: a damaged ELF file: {error}") from None
+        raise ConfigError(f"{file.name}: a damaged ELF file: {error}") from None
 
 
-def _load_elf(name: str, data: bytes) -> Firmware:
-    elf = ELFFile(BytesIO(data))
+def _load_elf(file: ImageFile) -> Firmware:
+    name, elf = file.name, ELFFile(BytesIO(file.data))
     if elf["e_machine"] != "EM_RISCV":
         raise ConfigError(f"{name}: not for RISC-V but for {elf.get_machine_arch()}")
     if elf["e_type"] not in ("ET_EXEC", "ET_DYN"):
@@ -128,7 +146,7 @@ def _load_elf(name: str, data: bytes) -> Firmware:
     symbols = _symbols(elf)
     tohost = symbols.find("tohost")
     entry = _physical_entry(elf)
-    return Firmware(name, elf.elfclass, entry, tuple(segments), symbols, tohost.address if tohost else None)
+    return Firmware(name, elf.elfclass, entry, tuple(segments), symbols, tohost.address if tohost else None, file)
 
 
 def _physical_entry(elf: ELFFile) -> int:

@@ -21,10 +21,10 @@ from minstret.emu.hart.hart import Hart, HartState, HartStop, Timebase
 from minstret.emu.hart.memory import GuestMemory
 from minstret.emu.hart.shared import PAGE_SIZE
 from minstret.emu.hart.traps import TrapRecord
-from minstret.emu.ingress import Door, LiveDoor
+from minstret.emu.ingress import Door, LiveDoor, Position
 from minstret.emu.irq import IrqLine
 from minstret.emu.state import canonical_bytes
-from minstret.emu.timers import IDLE, TimerGroup, TimerListState
+from minstret.emu.timers import IDLE, TimerAttribute, TimerGroup, TimerListState
 
 SLICE_INSNS_MAX = 1_000_000
 """Default bound on one slice, so that the host gets a word in."""
@@ -57,14 +57,6 @@ class Outcome:
     first_trap: TrapRecord | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
-    """Where a run is; icount alone stands still while the hart waits."""
-
-    icount: int
-    virtual_ns: int
-
-
 class HasState(Protocol):
     """A device, or another part with one typed state."""
 
@@ -73,7 +65,10 @@ class HasState(Protocol):
 
 @dataclass(slots=True)
 class MachineState:
-    """Everything guest-side but RAM. Devices and lines by name."""
+    """Everything but RAM. Devices, lines and host-side parts by name.
+
+    ``host`` is what stands before the door: a replay needs none of it, going on live does.
+    """
 
     hart: HartState
     clock: VirtualClockState
@@ -82,6 +77,7 @@ class MachineState:
     lines: dict[str, bool]
     exit_code: int | None
     reset_requested: bool
+    host: dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -129,10 +125,15 @@ class Machine:
             [
                 HostClock(ClockType.REALTIME, realtime_ns),
                 self.clock,
-                HostClock(ClockType.HOST, host_ns),
-                self.virtual_rt,
+                HostClock(ClockType.HOST, lambda: self.door.clock_ns(ClockType.HOST, host_ns)),
+                HostClock(
+                    ClockType.VIRTUAL_RT,
+                    lambda: self.door.clock_ns(ClockType.VIRTUAL_RT, self.virtual_rt.now_ns),
+                ),
             ]
         )
+        self.host_clock = HostClock(ClockType.HOST, lambda: self._ask_clock(host_ns))
+        """Wall-clock time as a device reads it for the guest: each reading is an answer of the host's."""
         self.time_delta: Callable[[], int] = lambda: 0
         self.hart = Hart(
             config.xlen,
@@ -144,17 +145,37 @@ class Machine:
         )
         self.virtual_timers = self.timers[ClockType.VIRTUAL]
         self.virtual_timers.on_earlier = self.hart.end_slice
+        self._connect_timers()
         self.lines: dict[str, IrqLine] = {}
         self._parts: dict[str, HasState] = {}
+        self._host_parts: dict[str, HasState] = {}
         self.on_reset: Callable[[], None] = lambda: None
         self.on_end_of_input: Callable[[], None] = lambda: None
         self.input_can_wake: Callable[[], bool] = lambda: False
-        """Whether input could interrupt the hart's wait."""
+        """Whether what the host sends could interrupt the hart's wait."""
+        self.outside_can_wake: Callable[[], bool] = lambda: False
+        """Whether what EXTERNAL timers bring could interrupt the hart's wait."""
         self.exit_code: int | None = None
         self._reset_requested = False
         self._stop_requested: StopReason | None = None
         self._reached = False
         self.door.connect(STOP_TARGET, self._on_stop_event)
+        self.door.attach(self)
+
+    def _connect_timers(self) -> None:
+        """Recording and replaying hear of checkpoints; a replay runs no EXTERNAL timer."""
+        for timers in self.timers:
+            if self.door.logs:
+                timers.on_checkpoint = self.door.checkpoint
+                timers.on_spared = self.door.spared
+            if self.door.is_replay:
+                timers.runnable = TimerAttribute.NONE
+                if timers.clock.type in (ClockType.HOST, ClockType.VIRTUAL_RT):
+                    timers.may_run = self.door.may_run
+
+    def _ask_clock(self, host_ns: Callable[[], int]) -> int:
+        answer = self.door.ask("clock.host", lambda: host_ns().to_bytes(8, "little"))
+        return int.from_bytes(answer, "little")
 
     # ---- what devices and the board may ask for
 
@@ -190,6 +211,19 @@ class Machine:
         assert name not in self._parts
         self._parts[name] = part
 
+    def add_host_part(self, name: str, part: HasState) -> None:
+        """Make what stands before the door, and the guest can't see, part of the saved state."""
+        assert name not in self._host_parts
+        self._host_parts[name] = part
+
+    def part_types(self) -> dict[str, type]:
+        """What the states of devices and other guest-side parts are made of, by name."""
+        return {name: type(part.state) for name, part in self._stateful().items()}
+
+    def host_part_types(self) -> dict[str, type]:
+        """The same for what stands before the door."""
+        return {name: type(part.state) for name, part in self._host_parts.items()}
+
     def _stateful(self) -> dict[str, HasState]:
         return {window.device.name: window.device for window in self.bus.windows} | self._parts
 
@@ -216,9 +250,18 @@ class Machine:
             if outcome is not None:
                 return outcome
 
+    def registers_hash(self, previous: int) -> int:
+        """A short hash of the hart's registers, chained to an earlier one."""
+        return self.hart.registers_hash(previous)
+
     def _turn(self, icount: int | None, virtual_ns: int | None) -> Outcome | None:
-        admitted = self.door.admit()
+        position = self.position
+        if self.door.is_over(position):
+            return Outcome(StopReason.REACHED)
+        admitted = self.door.admit(position)
         self.timers.run_expired()
+        if self.door.has_arrivals:
+            return None
         if self._reset_requested:
             self._reset_requested = False
             self.on_reset()
@@ -259,6 +302,8 @@ class Machine:
         limits = [now + (self.config.slice_insns_max or UNLIMITED_INSNS)]
         if icount is not None:
             limits.append(icount)
+        if self.door.next_icount is not None:  # what is due now has entered: the next one comes while the hart waits
+            limits.append(max(self.door.next_icount, now + 1))
         for expire_ns in (self.virtual_timers.expire_ns(), virtual_ns):
             if expire_ns is not None:
                 limits.append(now + self.clock.insns_until(expire_ns))
@@ -266,6 +311,8 @@ class Machine:
 
     def _idle(self, virtual_ns: int | None) -> bool:
         """The hart waits: skip to the next deadline. False when there is nothing to wait for."""
+        if self.door.is_replay:
+            return self._idle_in_replay(virtual_ns)
         host_ns = self.timers[ClockType.HOST].deadline_ns()
         expire_ns = self.virtual_timers.expire_ns()
         if host_ns != IDLE:  # an alarm in the host's time: virtual time goes with it
@@ -274,7 +321,7 @@ class Machine:
             self.clock.warp_to(now_ns + waited_ns)
             return True
         input_may_wake = self.door.is_open and self.input_can_wake()
-        if expire_ns is None and not input_may_wake:
+        if not input_may_wake and not self._timers_can_wake(expire_ns):
             return False
         targets = [target for target in (expire_ns, virtual_ns) if target is not None]
         if not targets:
@@ -289,10 +336,25 @@ class Machine:
         self.clock.warp_to(target_ns)
         return True
 
+    def _idle_in_replay(self, virtual_ns: int | None) -> bool:
+        """Skip to the next guest-side deadline or the trace's next item; no further than its end."""
+        targets = (self.virtual_timers.expire_ns(), self.door.next_ns, virtual_ns)
+        target_ns = min((target for target in targets if target is not None), default=0)
+        if target_ns <= self.clock.now_ns():
+            return False
+        self.clock.warp_to(target_ns)
+        return True
+
+    def _timers_can_wake(self, expire_ns: int | None) -> bool:
+        """Whether some timer may end the wait: where only EXTERNAL ones are armed, what they bring must interrupt."""
+        if self.virtual_timers.expire_ns(TimerAttribute.NONE) is not None:
+            return True
+        return expire_ns is not None and self.outside_can_wake()
+
     # ---- state
 
     def save_state(self) -> MachineState:
-        """Everything guest-side but RAM, between two turns."""
+        """Everything but RAM, between two turns."""
         return MachineState(
             hart=self.hart.save_state(),
             clock=VirtualClockState(self.clock.state.warp_ns),
@@ -301,6 +363,7 @@ class Machine:
             lines={name: line.level for name, line in self.lines.items()},
             exit_code=self.exit_code,
             reset_requested=self._reset_requested,
+            host={name: copy.deepcopy(part.state) for name, part in self._host_parts.items()},
         )
 
     def load_state(self, state: MachineState) -> None:
@@ -314,6 +377,9 @@ class Machine:
             line.load_level(state.lines[name])
         self.exit_code = state.exit_code
         self._reset_requested = state.reset_requested
+        for name, part in self._host_parts.items():
+            if name in state.host:  # a replay has none
+                part.state = copy.deepcopy(state.host[name])
 
     def digest(self) -> str:
         """SHA-256, in hex, of what the guest can see.

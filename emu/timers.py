@@ -35,10 +35,20 @@ Checkpoint = Callable[[ClockType, int], None]
 """Called with a clock and its time, ns, before the first guest-side timer of a pass fires."""
 
 
+@dataclass(slots=True)
+class TimerCounts:
+    """How often a timer fired, and began a pass that wrote a checkpoint, or was spared one. Statistics, not state."""
+
+    fired: int = 0
+    checkpoints: int = 0
+    spared: int = 0
+    bytes_spared: int = 0
+
+
 class Timer:
     """One deadline on one clock."""
 
-    __slots__ = ("_callback", "_list", "attributes", "expire_ns", "name", "scale_ns", "serial")
+    __slots__ = ("_callback", "_list", "attributes", "counts", "expire_ns", "name", "scale_ns", "serial")
 
     def __init__(
         self,
@@ -62,6 +72,7 @@ class Timer:
         self.scale_ns = scale_ns
         self.expire_ns = IDLE
         self.serial = 0
+        self.counts = TimerCounts()
         self._callback = callback
         self._list = timers
         timers._register(self)
@@ -116,6 +127,12 @@ class TimerList:
         self.runnable = ALL_ATTRIBUTES
         """Timers with an attribute outside this mask neither fire nor count as a deadline (replay)."""
         self.on_checkpoint: Checkpoint | None = None
+        self.on_spared: Callable[[ClockType], int] | None = None
+        """Called after a pass in which EXTERNAL timers alone fired; gives the bytes that its checkpoint would take."""
+        self.ignores_attributes = False
+        """Take every timer made from now on for one without attributes (timer model no-attributes)."""
+        self.may_run: Callable[[ClockType], bool] | None = None
+        """Asked before a pass; in a replay the trace says when timers of a host's clock fire."""
         self.on_earlier: Callable[[], None] | None = None
         """Called when the nearest deadline has moved closer."""
         self._armed: list[tuple[int, int, Timer]] = []  # sorted; serials differ, so timers are never compared
@@ -126,6 +143,8 @@ class TimerList:
         if timer.name in self._timers:
             raise ValueError(f"two timers named {timer.name!r} on the {self.clock.type.value} clock")
         self._timers[timer.name] = timer
+        if self.ignores_attributes:
+            timer.attributes = TimerAttribute.NONE
 
     def _arm(self, timer: Timer, expire_ns: int) -> None:
         nearest_ns = self._nearest_ns(self.runnable)
@@ -150,6 +169,10 @@ class TimerList:
     def _nearest_ns(self, mask: TimerAttribute) -> int | None:
         """When the first timer with no attribute outside ``mask`` expires."""
         return next((expire_ns for expire_ns, _, timer in self._armed if not timer.attributes & ~mask), None)
+
+    def timers(self) -> list[Timer]:
+        """All timers, armed or not, by name."""
+        return [self._timers[name] for name in sorted(self._timers)]
 
     def armed(self) -> Iterator[Timer]:
         """Armed timers in the order in which they will fire."""
@@ -182,20 +205,26 @@ class TimerList:
         Reads the clock once. A callback that arms a time already past is run again in the same pass. The
         first guest-side timer is preceded by one checkpoint for the pass.
         """
-        if not self.enabled or not self.has_pending:
+        if not self.enabled or not self.has_pending or not (self.may_run is None or self.may_run(self.clock.type)):
             return False
         now_ns = self.clock.now_ns()
-        ran, needs_checkpoint = False, self.on_checkpoint is not None and self.clock.type is not ClockType.REALTIME
+        first: Timer | None = None
+        needs_checkpoint = self.on_checkpoint is not None and self.clock.type is not ClockType.REALTIME
         while (timer := self._next_expired(now_ns)) is not None:
+            first = first or timer
             if needs_checkpoint and not timer.is_external:
                 needs_checkpoint = False
                 assert self.on_checkpoint is not None
                 self.on_checkpoint(self.clock.type, now_ns)
+                timer.counts.checkpoints += 1
             late_ns = now_ns - timer.expire_ns
             timer.cancel()
+            timer.counts.fired += 1
             timer._callback(late_ns)
-            ran = True
-        return ran
+        if needs_checkpoint and first is not None:
+            first.counts.spared += 1
+            first.counts.bytes_spared += 0 if self.on_spared is None else self.on_spared(self.clock.type)
+        return first is not None
 
     def _next_expired(self, now_ns: int) -> Timer | None:
         for expire_ns, _, timer in self._armed:

@@ -33,6 +33,24 @@ def parse_count(text: str, what: str) -> int:
     if match is None:
         raise ConfigError(f"{what}: expected a count such as 1000000 or 5M, got {text!r}")
     try:
-        return int(match[1], 0 if match[1].lower().startswith("0x") else 10) * _COUNT_UNITS[match[2].upper()]
+        number: int = int(match[1], 0 if match[1].lower().startswith("0x") else 10)
+        return number * _COUNT_UNITS[match[2].upper()]
     except ValueError:
         raise ConfigError(f"{what}: expected a count such as 1000000 or 5M, got {text!r}") from None
+
+
+_TIME_UNITS = {"ns": 1, "us": NS_PER_US, "ms": NS_PER_MS, "s": NS_PER_S}
+
+
+def parse_time_ns(text: str, what: str) -> int:
+    """A time such as ``50us``, ``1.5s`` or ``0``, in ns. More digits than ns have are refused."""
+    match = re.fullmatch(r"(\d{1,12})(?:\.(\d{1,9}))?(ns|us|ms|s)", text.strip(), _FLAGS)
+    if text.strip() == "0":
+        return 0
+    if match is None:
+        raise ConfigError(f"{what}: expected a time such as 50us or 1.5s, got {text!r}")
+    unit_ns, fraction = _TIME_UNITS[match[3].lower()], match[2] or ""
+    fraction_ns, rest = divmod(int(fraction or 0) * unit_ns, int("1" + "0" * len(fraction)))
+    if rest:
+        raise ConfigError(f"{what}: {text!r} is finer than a nanosecond")
+    return int(match[1]) * unit_ns + fraction_ns

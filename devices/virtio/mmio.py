@@ -1,25 +1,353 @@
-"""The virtio-mmio transport; so far only what an empty slot answers.
+"""The virtio-mmio transport: registers and queues in front of a virtio device, or an empty slot.
 
-Source: Virtual I/O Device (VIRTIO) Version 1.1, "Virtio Over MMIO".
+Version 2 is the modern interface, version 1 the legacy one. What a kick causes happens in that register write.
+
+Source: VIRTIO 1.2, section 4.2.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import IntEnum
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-MAGIC = int.from_bytes(b"virt", "little")
-VERSION = 2
-VENDOR_ID = int.from_bytes(b"QEMU", "little")
+from minstret.devices.virtio.constants import (
+    MAGIC,
+    VENDOR_ID,
+    DeviceId,
+    Feature,
+    Interrupt,
+    Reg,
+    Status,
+)
+from minstret.devices.virtio.queue import QueueState, VirtioError, Virtqueue
+from minstret.emu.device import Dma
+from minstret.emu.irq import IrqLine
+
+LEGACY, MODERN = 1, 2
+"""Values of the Version register."""
+
+_U32 = 0xFFFF_FFFF
+_RING_FEATURES = 1 << Feature.INDIRECT_DESC | 1 << Feature.EVENT_IDX
+_DESC_SIZE, _LEGACY_PAGE_SIZE, _LEGACY_ALIGN = 16, 4096, 4096
 
 
-class Reg(IntEnum):
-    """Register offsets."""
+class Transport(Protocol):
+    """What a virtio device may ask of its transport."""
 
-    MAGIC_VALUE = 0x000
-    VERSION = 0x004
-    DEVICE_ID = 0x008
-    VENDOR_ID = 0x00C
+    @property
+    def is_running(self) -> bool:
+        """Whether the driver is ready and nothing is broken."""
+        ...
+
+    def queue(self, index: int) -> Virtqueue: ...
+
+    def has_feature(self, bit: int) -> bool:
+        """Whether driver and device agreed on feature ``bit``."""
+        ...
+
+    def config_changed(self) -> None:
+        """The configuration space reads differently now: tell the driver."""
+        ...
+
+    def guarded(self) -> Any:
+        """A context for queue work outside ``on_notify``: a VirtioError in it ends there, and asks for a reset."""
+        ...
+
+
+class Function(Protocol):
+    """A virtio device behind a transport."""
+
+    name: str
+    state: Any
+    """Every mutable field, in one slotted dataclass."""
+
+    @property
+    def device_id(self) -> int: ...
+
+    @property
+    def features(self) -> int:
+        """The device-specific feature bits it offers, as a mask."""
+        ...
+
+    @property
+    def queue_sizes(self) -> tuple[int, ...]:
+        """The largest size of each queue, powers of two."""
+        ...
+
+    def attach(self, transport: Transport) -> None: ...
+
+    def read_config(self) -> bytes:
+        """The whole configuration space as it reads now."""
+        ...
+
+    def write_config(self, offset: int, data: bytes) -> None: ...
+
+    def on_notify(self, queue: int) -> None:
+        """The driver has made buffers available."""
+        ...
+
+    def reset(self) -> None: ...
+
+
+@dataclass(slots=True)
+class SlotState:
+    """The registers of a slot. Features are masks of 64 bits; ``page_size`` and ``queue_align``, bytes, are legacy."""
+
+    status: int = 0
+    device_features_sel: int = 0
+    driver_features_sel: int = 0
+    driver_features: int = 0
+    queue_sel: int = 0
+    interrupt_status: int = 0
+    config_generation: int = 0
+    page_size: int = _LEGACY_PAGE_SIZE
+    queue_align: list[int] = field(default_factory=list)
+    queues: list[QueueState] = field(default_factory=list)
+
+
+class VirtioMmio:
+    """The registers in front of ``function``; raises ``line``."""
+
+    size_bytes = 0x1000
+
+    def __init__(self, name: str, function: Function, memory: Dma, line: IrqLine, *, version: int = MODERN) -> None:
+        """A slot with a device in it.
+
+        Args:
+            name: Of the slot, for example ``virtio7``.
+            function: The device.
+            memory: Where the queues and buffers are.
+            version: MODERN or LEGACY.
+        """
+        self.name = name
+        self._function = function
+        self._memory = memory
+        self._line = line
+        self.version = version
+        ours = 1 << Feature.VERSION_1 if version == MODERN else 1 << Feature.ANY_LAYOUT
+        self.features = function.features | _RING_FEATURES | ours
+        """What is offered, a mask of 64 bits."""
+        self.state = self._power_on_state()
+        function.attach(self)
+
+    def _power_on_state(self) -> SlotState:
+        count = len(self._function.queue_sizes)
+        return SlotState(queue_align=[_LEGACY_ALIGN] * count, queues=[QueueState() for _ in range(count)])
+
+    # ---- for the device
+
+    @property
+    def is_running(self) -> bool:
+        return self.state.status & (Status.DRIVER_OK | Status.NEEDS_RESET) == Status.DRIVER_OK
+
+    def has_feature(self, bit: int) -> bool:
+        return bool(self.state.driver_features & self.features & 1 << bit)
+
+    def queue(self, index: int) -> Virtqueue:
+        return Virtqueue(
+            self._memory, self.state.queues[index], lambda: self._interrupt(Interrupt.USED_BUFFER),
+            has_event_idx=self.has_feature(Feature.EVENT_IDX), has_indirect=self.has_feature(Feature.INDIRECT_DESC),
+        )  # fmt: skip
+
+    def config_changed(self) -> None:
+        self.state.config_generation = self.state.config_generation + 1 & _U32
+        if self.state.status & Status.DRIVER_OK:
+            self._interrupt(Interrupt.CONFIG_CHANGE)
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except VirtioError:
+            self.state.status |= Status.NEEDS_RESET
+            self._interrupt(Interrupt.CONFIG_CHANGE)
+
+    # ---- registers
+
+    def read(self, offset: int, size: int) -> int:
+        if offset >= Reg.CONFIG:
+            config = self._function.read_config()
+            return int.from_bytes(config[offset - Reg.CONFIG : offset - Reg.CONFIG + size], "little")
+        return self._registers().get(offset, 0) if size == 4 else 0
+
+    def _registers(self) -> dict[int, int]:
+        state = self.state
+        values: dict[int, int] = {
+            Reg.MAGIC_VALUE: MAGIC,
+            Reg.VERSION: self.version,
+            Reg.DEVICE_ID: self._function.device_id,
+            Reg.VENDOR_ID: VENDOR_ID,
+            Reg.DEVICE_FEATURES: _word(self.features, state.device_features_sel),
+            Reg.QUEUE_NUM_MAX: self._queue_num_max(),
+            Reg.INTERRUPT_STATUS: state.interrupt_status,
+            Reg.STATUS: state.status,
+        }
+        queue = self._selected()
+        if self.version == LEGACY:
+            values[Reg.QUEUE_PFN] = queue.desc_address // state.page_size if queue else 0
+            return values
+        values |= {
+            Reg.QUEUE_READY: int(queue.is_ready) if queue else 0,
+            Reg.SHM_LEN_LOW: _U32,  # no such region
+            Reg.SHM_LEN_HIGH: _U32,
+            Reg.SHM_BASE_LOW: _U32,
+            Reg.SHM_BASE_HIGH: _U32,
+            Reg.CONFIG_GENERATION: state.config_generation,
+        }
+        return values
+
+    def _selected(self) -> QueueState | None:
+        queues = self.state.queues
+        return queues[self.state.queue_sel] if self.state.queue_sel < len(queues) else None
+
+    def _queue_num_max(self) -> int:
+        sizes = self._function.queue_sizes
+        return sizes[self.state.queue_sel] if self.state.queue_sel < len(sizes) else 0
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        state = self.state
+        if offset >= Reg.CONFIG:
+            self._function.write_config(offset - Reg.CONFIG, value.to_bytes(size, "little"))
+        elif size != 4:
+            return
+        elif offset == Reg.QUEUE_NOTIFY:
+            self._notify(value)
+        elif offset == Reg.INTERRUPT_ACK:
+            state.interrupt_status &= ~value
+            self._update()
+        elif offset == Reg.STATUS:
+            self._write_status(value & 0xFF)
+        elif offset == Reg.DEVICE_FEATURES_SEL:
+            state.device_features_sel = value
+        elif offset == Reg.DRIVER_FEATURES_SEL:
+            state.driver_features_sel = value
+        elif offset == Reg.DRIVER_FEATURES:
+            self._write_driver_features(value)
+        elif offset == Reg.QUEUE_SEL:
+            state.queue_sel = value
+        elif self.version == LEGACY:
+            self._write_legacy(offset, value)
+        else:
+            self._write_modern(offset, value)
+
+    def reset(self) -> None:
+        """Back to power-on, the device too."""
+        self.state = self._power_on_state()
+        self._function.reset()
+        self._update()
+
+    # ---- what a write does
+
+    def _write_status(self, value: int) -> None:
+        state = self.state
+        if value == 0:
+            self.reset()
+            return
+        was_running = self.is_running
+        value |= state.status & Status.NEEDS_RESET
+        if value & Status.FEATURES_OK and not state.status & Status.FEATURES_OK and not self._agrees():
+            value &= ~Status.FEATURES_OK
+        state.status = value
+        if self.is_running and not was_running:  # kicks from before were in vain
+            for index in range(len(state.queues)):
+                self._notify(index)
+
+    def _agrees(self) -> bool:
+        """Whether the driver's choice of features is one the device can work with."""
+        wants_modern = bool(self.state.driver_features >> Feature.VERSION_1 & 1)
+        return not self.state.driver_features & ~self.features and wants_modern == (self.version == MODERN)
+
+    def _write_driver_features(self, value: int) -> None:
+        state = self.state
+        if state.driver_features_sel > 1 or state.status & Status.FEATURES_OK:
+            return
+        shift = 32 * state.driver_features_sel
+        state.driver_features = state.driver_features & ~(_U32 << shift) | value << shift
+
+    def _write_modern(self, offset: int, value: int) -> None:
+        queue = self._selected()
+        if queue is None:
+            return
+        if offset == Reg.QUEUE_READY:
+            self._set_ready(queue, bool(value & 1))
+        elif queue.is_ready:  # its registers are fixed while it is in use
+            return
+        elif offset == Reg.QUEUE_NUM:
+            queue.size = value
+        elif offset == Reg.QUEUE_DESC_LOW:
+            queue.desc_address = _with_low(queue.desc_address, value)
+        elif offset == Reg.QUEUE_DESC_HIGH:
+            queue.desc_address = _with_high(queue.desc_address, value)
+        elif offset == Reg.QUEUE_AVAIL_LOW:
+            queue.avail_address = _with_low(queue.avail_address, value)
+        elif offset == Reg.QUEUE_AVAIL_HIGH:
+            queue.avail_address = _with_high(queue.avail_address, value)
+        elif offset == Reg.QUEUE_USED_LOW:
+            queue.used_address = _with_low(queue.used_address, value)
+        elif offset == Reg.QUEUE_USED_HIGH:
+            queue.used_address = _with_high(queue.used_address, value)
+
+    def _write_legacy(self, offset: int, value: int) -> None:
+        state, queue = self.state, self._selected()
+        if offset == Reg.GUEST_PAGE_SIZE:
+            state.page_size = value if _is_power_of_two(value) else _LEGACY_PAGE_SIZE
+        elif queue is None:
+            return
+        elif offset == Reg.QUEUE_NUM and not queue.is_ready:
+            queue.size = value
+        elif offset == Reg.QUEUE_ALIGN and not queue.is_ready:
+            state.queue_align[state.queue_sel] = value if _is_power_of_two(value) else _LEGACY_ALIGN
+        elif offset == Reg.QUEUE_PFN:
+            self._place_legacy(queue, value * state.page_size, state.queue_align[state.queue_sel])
+
+    def _place_legacy(self, queue: QueueState, address: int, align: int) -> None:
+        """All three parts lie behind one another; 0 takes the queue away. Source: VIRTIO 1.2, section 2.7.2."""
+        self._set_ready(queue, False)
+        size = queue.size
+        queue.desc_address = address
+        queue.avail_address = address + _DESC_SIZE * size
+        queue.used_address = -(-(queue.avail_address + 6 + 2 * size) // align) * align
+        if address:
+            self._set_ready(queue, True)
+
+    def _set_ready(self, queue: QueueState, is_ready: bool) -> None:
+        """A queue begins at its start each time; one of an impossible size never does."""
+        if is_ready and not queue.is_ready:
+            queue.is_ready = _is_power_of_two(queue.size) and queue.size <= self._queue_num_max()
+            queue.next_avail = queue.used_idx = queue.pushed = 0
+        elif not is_ready:
+            queue.is_ready = False
+
+    def _notify(self, index: int) -> None:
+        queues = self.state.queues
+        if self.is_running and index < len(queues) and queues[index].is_ready:
+            with self.guarded():
+                self._function.on_notify(index)
+
+    def _interrupt(self, reason: Interrupt) -> None:
+        self.state.interrupt_status |= reason
+        self._update()
+
+    def _update(self) -> None:
+        self._line.set_level(self.state.interrupt_status != 0)
+
+
+def _word(mask: int, index: int) -> int:
+    return mask >> 32 * index & _U32 if index < 2 else 0
+
+
+def _with_low(address: int, value: int) -> int:
+    return address & ~_U32 | value
+
+
+def _with_high(address: int, value: int) -> int:
+    return address & _U32 | value << 32
+
+
+def _is_power_of_two(value: int) -> bool:
+    return value > 0 and value & value - 1 == 0
 
 
 @dataclass(slots=True)
@@ -32,12 +360,15 @@ class EmptySlot:
 
     size_bytes = 0x1000
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, version: int = MODERN) -> None:
         self.name = name
+        self.version = version
         self.state = EmptySlotState()
 
     def read(self, offset: int, size: int) -> int:
-        registers: dict[int, int] = {Reg.MAGIC_VALUE: MAGIC, Reg.VERSION: VERSION, Reg.VENDOR_ID: VENDOR_ID}
+        registers: dict[int, int] = {
+            Reg.MAGIC_VALUE: MAGIC, Reg.VERSION: self.version, Reg.DEVICE_ID: DeviceId.NONE, Reg.VENDOR_ID: VENDOR_ID,
+        }  # fmt: skip
         return registers.get(offset, 0)
 
     def write(self, offset: int, size: int, value: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from minstret.emu.cli.options import board_options, make_board
+from minstret.emu.cli.options import board_options, make_setup
 from minstret.emu.errors import ConfigError
 
 
@@ -22,7 +22,7 @@ def dtb(output: str, **options: Any) -> int:
     """Write the device tree (DTB) that a board with these options gives its guest."""
     if options["firmware"] is None and options["bios"] is None and options["kernel"] is None:
         options["firmware"] = "hello" if options["cpu"] != "rv32" else "hello-rv32"  # any will do
-    tree = make_board(options).device_tree
+    tree = make_setup(options).make().device_tree
     if output == "-":
         sys.stdout.buffer.write(tree)
         sys.stdout.buffer.flush()

@@ -10,8 +10,12 @@ from minstret.emu.cli import exits
 from minstret.emu.cli.demo import demo
 from minstret.emu.cli.doctor import doctor, version_text
 from minstret.emu.cli.dtb import dtb
+from minstret.emu.cli.inspect import info, log, timers
+from minstret.emu.cli.record import record
+from minstret.emu.cli.replay import replay
 from minstret.emu.cli.run import run
-from minstret.emu.errors import MinstretError
+from minstret.emu.cli.verify import verify
+from minstret.emu.errors import DivergenceError, MinstretError
 
 _OVERVIEW = """\
 minstret runs RISC-V firmware deterministically: the instruction count is the only clock,
@@ -19,7 +23,15 @@ so two runs of the same input are the same run, instruction for instruction.
 
 Run firmware:
   run     Boot an ELF file or a raw binary
+  record  The same, and write a trace of it
+  replay  Play a trace back bit for bit
+  verify  Do it several times: is it the same run each time?
   demo    Boot the firmware that comes along, twice, and show that both runs are the same
+
+Look into a trace:
+  info    What it is of, how it ended, how large it is
+  log     What is in it, in order
+  timers  What each timer did, and what its attributes spared
 
 Look at the board and the installation:
   dtb     Write the device tree that the guest would get
@@ -39,7 +51,7 @@ def cli(context: click.Context, version: bool) -> None:
         click.echo(_OVERVIEW)
 
 
-for _command in (run, demo, dtb, doctor):
+for _command in (run, record, replay, verify, info, log, timers, demo, dtb, doctor):
     cli.add_command(_command)
 
 
@@ -52,6 +64,9 @@ def _run(arguments: list[str] | None) -> int:
         return _fail(f"{error.format_message().rstrip('.')}{where}")
     except click.ClickException as error:
         return _fail(error.format_message())
+    except DivergenceError as error:
+        _fail(str(error))
+        return exits.Exit.DIVERGED
     except MinstretError as error:
         return _fail(str(error))
     except MemoryError:

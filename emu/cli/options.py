@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,14 +11,20 @@ from typing import Any
 
 import click
 
-from minstret.devices.board import DEFAULT_XLEN, Board, BoardConfig, HostClocks
+from minstret.devices.board import DEFAULT_XLEN, ENTROPY, TIMER_MODELS, BoardConfig, Setup
+from minstret.devices.hostinput.script import ScriptLine
+from minstret.devices.outside import NetConfig
 from minstret.devices.placement import PACKAGED, packaged
+from minstret.devices.usernet.network import UserNetConfig
+from minstret.devices.virtio.net import DEFAULT_MAC
 from minstret.emu import units
 from minstret.emu.clock import ICOUNT_SHIFT_MAX
 from minstret.emu.errors import ConfigError
-from minstret.emu.ingress import Door
+from minstret.emu.host import HostFolder
+from minstret.emu.loader import read_image
 from minstret.firmware import IMAGES, image_path
 
+_LINK_DELAY_NS = UserNetConfig().link_delay_ns
 _XLEN = {"rv64": 64, "rv32": 32}
 
 
@@ -48,7 +55,19 @@ def board_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--rtc", metavar="clock=vm|host,base=TIME", default="", help=(
             "Wall-clock time follows virtual time (vm, the default) or the host's; base is its start, "
             "such as 2018-10-01T00:00:00 (the default).")),
+        click.option("--net", metavar="none|user[,OPTION=...]", default="none", help=(
+            "A network card. user: a network of its own with DHCP, TFTP, IPv6 router; restrict=on|off, delay=50us, "
+            "tftp=DIR, bootfile=, hostname=, tftp-server-name=, domainname=, mac=, ipv6=on|off.")),
+        click.option("--input", "inputs", metavar="keyboard,tablet", default="", help="Input devices: one or both."),
+        click.option("--virtio", type=click.Choice(("modern", "legacy")), default="modern", show_default=True,
+                     help="The virtio-mmio interface."),
         click.option("--seed", type=int, default=0, show_default=True, help="For all that would else be random."),
+        click.option("--entropy", type=click.Choice(ENTROPY), default="seed", show_default=True, help=(
+            "The guest's entropy source (virtio-rng): from --seed, or the host's.")),
+        click.option("--chaos", "chaos_seed", type=int, metavar="SEED", help=(
+            "Delay what comes from outside by a seeded jitter, so that rare orders come up.")),
+        click.option("--timer-model", type=click.Choice(TIMER_MODELS), default="attributes", show_default=True, help=(
+            "The others are for comparison: a second clock run by a host thread, or no attributes.")),
         click.option("--slice-insns", metavar="N", default=None, help=(
             "Run at most N instructions at a stretch. Never visible to the guest.")),
         click.option("--python-callbacks", is_flag=True, help="Use the slow Python twins of the C callbacks."),
@@ -58,17 +77,10 @@ def board_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def make_board(
-    options: dict[str, Any],
-    *,
-    on_console: Callable[[bytes], None] | None = None,
-    door: Door | None = None,
-    host: HostClocks | None = None,
-    sleep_by_default: bool = False,
-) -> Board:
-    """The board that the options from ``board_options`` ask for, with its images in it."""
+def make_setup(options: dict[str, Any], *, sleep_by_default: bool = False, script: Sequence[ScriptLine] = ()) -> Setup:
+    """What the options from ``board_options`` ask for: a configuration, and images read from their files."""
     config = board_config(options, sleep_by_default)
-    firmware, bios, kernel = options["firmware"], options["bios"], options["kernel"]
+    firmware, bios, kernel, initrd = (options[name] for name in ("firmware", "bios", "kernel", "initrd"))
     if firmware is not None and bios is not None:
         raise ConfigError(f"FIRMWARE ({firmware}) and --bios ({bios}) are the same thing; give one of them")
     first = firmware or bios or ("opensbi" if kernel is not None else None)
@@ -76,11 +88,19 @@ def make_board(
         raise click.UsageError("what to boot? give FIRMWARE, --bios or --kernel", click.get_current_context())
     if options["append"] and kernel is None:
         raise ConfigError("--append: goes with --kernel")
-    return Board(
-        find_firmware(first, config.xlen), config, on_console=on_console,
-        kernel=None if kernel is None else find_firmware(kernel, config.xlen), initrd=options["initrd"],
-        append=options["append"], door=door, host=host,
+    if initrd is not None and kernel is None:
+        raise ConfigError("--initrd: goes with --kernel")
+    return Setup(
+        config, read_image(find_firmware(first, config.xlen)),
+        kernel=None if kernel is None else read_image(find_firmware(kernel, config.xlen)),
+        initrd=None if initrd is None else read_image(initrd),
+        append=options["append"], files=_files(options["net"]), script=tuple(script),
     )  # fmt: skip
+
+
+def _files(net: str) -> HostFolder | None:
+    folder = net_config(net)[1]
+    return None if folder is None else HostFolder(folder)
 
 
 def find_firmware(name: str, xlen: int | None) -> Path:
@@ -113,6 +133,11 @@ def board_config(options: dict[str, Any], sleep_by_default: bool = False) -> Boa
         seed=options["seed"],
         python_callbacks=options["python_callbacks"],
     )
+    config = replace(
+        config, net=net_config(options["net"])[0], inputs=tuple(filter(None, options["inputs"].split(","))),
+        virtio_legacy=options["virtio"] == "legacy", entropy=options["entropy"], chaos_seed=options["chaos_seed"],
+        timer_model=options["timer_model"],
+    )  # fmt: skip
     config = _with_icount(config, options["icount"], sleep_by_default)
     config = _with_rtc(config, options["rtc"])
     if options["slice_insns"] is not None:
@@ -121,6 +146,50 @@ def board_config(options: dict[str, Any], sleep_by_default: bool = False) -> Boa
             raise ConfigError("--slice-insns: expected 1 or more, got 0")
         config = replace(config, slice_insns_max=slice_insns)
     return config
+
+
+_NET_OPTIONS = ("restrict", "delay", "tftp", "bootfile", "hostname", "tftp-server-name", "domainname", "mac", "ipv6")
+
+
+def net_config(text: str) -> tuple[NetConfig | None, str | None]:
+    """The card that --net asks for, and the folder of its TFTP server."""
+    kind, _, rest = text.partition(",")
+    if kind == "none" and not rest:
+        return None, None
+    if kind != "user":
+        raise ConfigError(f"--net: expected none or user[,OPTION=...], got {text!r}")
+    pairs = _pairs("--net", rest, _NET_OPTIONS)
+    user = UserNetConfig(
+        restrict=_switch("--net: restrict", pairs.get("restrict", "off")),
+        link_delay_ns=units.parse_time_ns(pairs["delay"], "--net: delay") if "delay" in pairs else _LINK_DELAY_NS,
+        hostname=_name(pairs, "hostname"), tftp_server_name=_name(pairs, "tftp-server-name"),
+        bootfile=_name(pairs, "bootfile"), domainname=_name(pairs, "domainname"),
+        ipv6=_switch("--net: ipv6", pairs.get("ipv6", "on")),
+    )  # fmt: skip
+    return NetConfig(user, _mac(pairs["mac"]) if "mac" in pairs else DEFAULT_MAC), pairs.get("tftp")
+
+
+def _switch(what: str, text: str) -> bool:
+    if text not in ("on", "off"):
+        raise ConfigError(f"{what}: expected on or off, got {text!r}")
+    return text == "on"
+
+
+def _name(pairs: dict[str, str], key: str) -> str | None:
+    """A text for a DHCP option."""
+    text = pairs.get(key)
+    if text is not None and not (text.isascii() and text.isprintable() and 0 < len(text) < 128):
+        raise ConfigError(f"--net: {key}: expected 1 to 127 printable ASCII characters, got {text!r}")
+    return text
+
+
+def _mac(text: str) -> bytes:
+    if not re.fullmatch(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}", text):
+        raise ConfigError(f"--net: mac: expected an address such as 52:54:00:12:34:56, got {text!r}")
+    mac = bytes.fromhex(text.replace(":", ""))
+    if mac[0] & 1:
+        raise ConfigError(f"--net: mac: {text} is a group address")
+    return mac
 
 
 def _pairs(option: str, text: str, known: tuple[str, ...]) -> dict[str, str]:
@@ -140,9 +209,7 @@ def _with_icount(config: BoardConfig, text: str, sleep_by_default: bool) -> Boar
     shift, sleep = pairs.get("shift", "1"), pairs.get("sleep", "on" if sleep_by_default else "off")
     if not (shift.isdecimal() and shift.isascii() and len(shift) <= 2 and int(shift) <= ICOUNT_SHIFT_MAX):
         raise ConfigError(f"--icount: shift: expected 0..{ICOUNT_SHIFT_MAX}, got {shift!r}")
-    if sleep not in ("on", "off"):
-        raise ConfigError(f"--icount: sleep: expected on or off, got {sleep!r}")
-    return replace(config, icount_shift=int(shift), sleep=sleep == "on")
+    return replace(config, icount_shift=int(shift), sleep=_switch("--icount: sleep", sleep))
 
 
 def _with_rtc(config: BoardConfig, text: str) -> BoardConfig:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
+from zlib import crc32
 
 from minstret.emu.bus import Bus
 from minstret.emu.errors import AccessFault
@@ -241,6 +242,20 @@ class Hart(EngineHandlers):
         self._publish_mip()
         self._engine.flush_blocks()
         self._engine.flush_tlb()
+
+    def registers_hash(self, previous: int) -> int:
+        """CRC-32 of pc and the integer registers, chained to ``previous``."""
+        return crc32(self.env.x, previous ^ int(self.env.pc) & 0xFFFF_FFFF)
+
+    def take_dirty_pages(self) -> list[int]:
+        """The pages of RAM, by number, written since the last call."""
+        flags = self.memory.page_flags
+        dirty = [page for page, bits in enumerate(bytes(flags)) if bits & PageFlag.DIRTY]
+        for page in dirty:
+            flags[page] &= ~PageFlag.DIRTY & 0xFF
+        if dirty:
+            self._engine.flush_tlb()  # the next store to them is seen again
+        return dirty
 
     # ---- running
 

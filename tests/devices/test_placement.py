@@ -16,7 +16,7 @@ from minstret.devices.placement import BootImages, Placement, place
 from minstret.emu import units
 from minstret.emu.cli import main
 from minstret.emu.errors import ConfigError
-from minstret.emu.loader import load_firmware
+from minstret.emu.loader import ImageFile, load_firmware, read_image
 
 MIB = units.MIB
 TREE = b"\xd0\x0d\xfe\xed" + bytes(4000)
@@ -38,10 +38,14 @@ def file(tmp_path: Path) -> File:
     return make
 
 
+def read(path: Path | None) -> ImageFile | None:
+    return None if path is None else read_image(path)
+
+
 def placed(
     bios: Path, kernel: Path | None = None, initrd: Path | None = None, *, xlen: int = 64, ram_size: int = 128 * MIB
 ) -> Placement:
-    images = BootImages(load_firmware(bios, RAM), kernel, initrd)
+    images = BootImages(load_firmware(bios, RAM), read(kernel), read(initrd))
     return place(images, xlen, ram_size, lambda initrd_range: TREE)
 
 
@@ -108,7 +112,7 @@ def test_initrd_goes_half_the_ram_but_at_most_128_mib_behind_the_kernel(
     file: File, ram_size: int, distance: int, xlen: int, kernel_at: int
 ) -> None:
     told = []
-    images = BootImages(load_firmware(file("bios"), RAM), file("kernel"), file("initrd", b"cpio" * 100))
+    images = BootImages(load_firmware(file("bios"), RAM), read(file("kernel")), read(file("initrd", b"cpio" * 100)))
 
     result = place(images, xlen, ram_size, lambda initrd: told.append(initrd) or TREE)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minstret.emu.ingress import Event, LiveDoor
+from minstret.emu.ingress import Event, LiveDoor, Position
+
+START = Position(0, 0)
 
 
 class FakeSource:
@@ -52,7 +54,7 @@ def test_door_without_a_source_admits_nothing_and_never_waits() -> None:
     door = LiveDoor()
     door.connect("uart", sink)
 
-    door.admit()
+    door.admit(START)
 
     assert door.wait(1_000_000_000) == 0
     assert sink.calls == 0
@@ -62,7 +64,7 @@ def test_events_reach_their_targets_in_order() -> None:
     uart, net = FakeSink(), FakeSink()
     door = door_with(FakeSource([Event("uart", b"a"), Event("net", b"N"), Event("uart", b"b")]), uart=uart, net=net)
 
-    door.admit()
+    door.admit(START)
 
     assert (uart.got, net.got) == (b"ab", b"N")
 
@@ -71,8 +73,8 @@ def test_events_are_delivered_once() -> None:
     uart = FakeSink()
     door = door_with(FakeSource([Event("uart", b"a")]), uart=uart)
 
-    door.admit()
-    door.admit()
+    door.admit(START)
+    door.admit(START)
 
     assert uart.got == b"a"
     assert uart.calls == 1
@@ -82,13 +84,13 @@ def test_bytes_without_room_come_at_a_later_turn() -> None:
     uart = FakeSink(room=2)
     door = door_with(FakeSource([Event("uart", b"abcde")]), uart=uart)
 
-    door.admit()
+    door.admit(START)
     assert uart.got == b"ab"
     uart.room = 1
-    door.admit()
+    door.admit(START)
     assert uart.got == b"abc"
     uart.room = 9
-    door.admit()
+    door.admit(START)
     assert uart.got == b"abcde"
 
 
@@ -99,11 +101,11 @@ def test_blocked_target_keeps_its_order_and_does_not_block_others() -> None:
         uart=uart, net=net,
     )  # fmt: skip
 
-    door.admit()
+    door.admit(START)
     assert (uart.got, net.got) == (b"a", b"N")
     assert uart.calls == 1  # "c" was not offered before "b" was taken
     uart.room = None
-    door.admit()
+    door.admit(START)
 
     assert uart.got == b"abcd"
 
@@ -129,11 +131,45 @@ def test_no_byte_is_lost_doubled_or_overtaken_whatever_the_room(
 
     for i, room in enumerate(rooms):
         sinks["ab"[i % 2]].room = room
-        door.admit()
+        door.admit(START)
     for sink in sinks.values():
         sink.room = None
     for _ in range(len(polls) + 1):
-        door.admit()
+        door.admit(START)
 
     for target, sink in sinks.items():
         assert sink.got == b"".join(data for poll in polls for name, data in poll if name == target)
+
+
+def test_posted_event_arrives_at_the_next_turn() -> None:
+    sink = FakeSink()
+    door = door_with(FakeSource(), net=sink)
+
+    door.post(Event("net", b"frame"))
+    arrived = door.has_arrivals
+    admitted = door.admit(START)
+
+    assert (arrived, admitted, sink.got) == (True, True, b"frame")
+    assert not door.has_arrivals
+    assert not door.has_met_host
+
+
+def test_schedule_runs_at_its_icount_and_what_it_posts_enters_at_once() -> None:
+    class Script:
+        next_icount: int | None = 100
+
+        def run_due(self, icount: int) -> None:
+            if self.next_icount is not None and icount >= self.next_icount:
+                self.next_icount = None
+                door.post(Event("keys", b"a"))
+
+    sink = FakeSink()
+    door = door_with(FakeSource(), keys=sink)
+    door.schedule = Script()
+
+    door.admit(Position(99, 198))
+    before = (door.next_icount, sink.got)
+    door.admit(Position(100, 200))
+
+    assert before == (100, b"")
+    assert (door.next_icount, sink.got) == (None, b"a")

@@ -101,7 +101,7 @@ def test_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load_firmware(tmp_path, RAM)
 
-    assert str(caught.value) == f"{tmp_path}: is a folder; give an ELF file or a raw binary"
+    assert str(caught.value) == f"{tmp_path}: is a folder; give a file"
 
 
 def test_empty_file_is_refused(file: Path) -> None:

@@ -1,0 +1,231 @@
+"""Recording a board's run into a trace, and replaying it: what lies between a board and emu/trace.py.
+
+with the command:   minstret record firmware.elf; minstret replay firmware.mst
+from Python:        with Recording("run.mst", setup) as recording: recording.run()
+                    Replay("run.mst").run()
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from minstret.devices.board import Board, BoardConfig, HostAnswers, Setup
+from minstret.emu.errors import DivergenceError, TraceError
+from minstret.emu.ingress import Position, Source
+from minstret.emu.loader import ImageFile
+from minstret.emu.machine import Outcome, StopReason
+from minstret.emu.recorder import RecordingDoor, RecordOptions
+from minstret.emu.replayer import ReplayDoor
+from minstret.emu.snapshot import load_snapshot
+from minstret.emu.state import from_plain, to_plain
+from minstret.emu.trace import TraceReader, TraceWriter
+
+_ROLES = ("bios", "kernel", "initrd")
+
+
+def trace_meta(setup: Setup) -> tuple[dict[str, Any], dict[bytes, bytes]]:
+    """What a trace says about a board, and the files it boots, by SHA-256."""
+    blobs: dict[bytes, bytes] = {}
+    images: dict[str, Any] = {"append": setup.append}
+    for role in _ROLES:
+        file: ImageFile | None = getattr(setup, role)
+        if file is not None:
+            sha256 = hashlib.sha256(file.data).digest()
+            blobs[sha256] = file.data
+            images[role] = {"name": Path(file.name).name, "sha256": sha256.hex()}
+    meta = {
+        "minstret": version("minstret"),
+        "unicorn": version("unicorn"),
+        "config": to_plain(setup.config),
+        "images": images,
+    }
+    return meta, blobs
+
+
+def setup_of(reader: TraceReader) -> Setup:
+    """The board that a trace was recorded on.
+
+    Raises:
+        TraceError: it was recorded with another Unicorn, or what it says makes no board.
+    """
+    ours, theirs = version("unicorn"), reader.meta["unicorn"]
+    if ours != theirs:
+        raise TraceError(
+            f"{reader.path}: recorded with unicorn {theirs}, and here is {ours}: install that one to replay it"
+        )
+    images = reader.meta["images"]
+    try:
+        config = from_plain(BoardConfig, reader.meta["config"])
+        files = {role: ImageFile(str(images[role]["name"]), reader.blob(images[role]["sha256"]))
+                 for role in _ROLES if role in images}  # fmt: skip
+        return Setup(config, files["bios"], files.get("kernel"), files.get("initrd"), str(images["append"]))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise TraceError(f"{reader.path}: a damaged trace: what it says of the board makes none ({error!r})") from None
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a recording ended. ``digest`` covers everything the guest could see then."""
+
+    outcome: Outcome
+    position: Position
+    digest: str
+    uart_sha256: str
+
+
+class Recording:
+    """A live run that is written down. Use it as a context: whatever happens, the file is closed."""
+
+    def __init__(
+        self, path: str, setup: Setup, *, source: Source | None = None, options: RecordOptions | None = None,
+        overwrite: bool = False, realtime_ns: Callable[[], int] = lambda: 0,
+    ) -> None:  # fmt: skip
+        """Begin a trace at ``path``; make the board with ``make_board``.
+
+        Raises:
+            TraceError: the file can't be made.
+        """
+        self.path = path
+        self._setup = setup
+        meta, blobs = trace_meta(setup)
+        self._writer = TraceWriter(path, meta, blobs, shift=setup.config.icount_shift, overwrite=overwrite)
+        self.door = RecordingDoor(source, self._writer, options or RecordOptions(), realtime_ns)
+        self.end: End | None = None
+        self.board: Board
+
+    def make_board(
+        self, *, host: HostAnswers | None = None, on_console: Callable[[bytes], None] | None = None
+    ) -> Board:
+        """The board behind the recording door.
+
+        Raises:
+            ConfigError: it can't be made; the trace is removed again.
+        """
+        try:
+            self.board = self._setup.make(door=self.door, host=host, on_console=on_console)
+        except BaseException:
+            self._writer.close()
+            Path(self.path).unlink(missing_ok=True)
+            raise
+        self._writer.put_meta("config", to_plain(self.board.config))  # with what the images have decided
+        return self.board
+
+    def run(self, *, icount: int | None = None) -> Outcome:
+        """Run the board to its end, or to an icount, and finish the trace."""
+        if not hasattr(self, "board"):
+            self.make_board()
+        outcome = self.board.run_until(icount=icount)
+        self.finish(outcome)
+        return outcome
+
+    def finish(self, outcome: Outcome) -> None:
+        """Write how the run ended."""
+        self.end = end_of(self.board, outcome)
+        self.door.finish({
+            "reason": outcome.reason.value, "exit_code": outcome.exit_code, "icount": self.end.position.icount,
+            "virtual_ns": self.end.position.virtual_ns, "digest": self.end.digest, "uart_sha256": self.end.uart_sha256,
+        })  # fmt: skip
+
+    def __enter__(self) -> Recording:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self.end is None:
+            self.door.abandon()
+
+
+def end_of(board: Board, outcome: Outcome) -> End:
+    """How a run has just ended."""
+    return End(outcome, board.position, board.digest(), hashlib.sha256(board.console).hexdigest())
+
+
+class Replay:
+    """A trace played back, from power-on or from one of its snapshots."""
+
+    def __init__(
+        self, reader: TraceReader | str, *, snapshot: int | None = None,
+        on_console: Callable[[bytes], None] | None = None, slice_insns_max: int | None = None,
+        python_callbacks: bool = False,
+    ) -> None:  # fmt: skip
+        """Make the board that the trace was recorded on, and put it where the replay begins.
+
+        Args:
+            reader: The trace.
+            snapshot: Begin there; by default at the start: power-on, or the oldest snapshot of a ring.
+            on_console: Called with what the guest sends.
+            slice_insns_max: Never visible to the guest; None for the default.
+            python_callbacks: Use the Python twins.
+        Raises:
+            TraceError: it can't be replayed here.
+        """
+        self.reader = TraceReader(reader) if isinstance(reader, str) else reader
+        setup = setup_of(self.reader)
+        config = replace(setup.config, sleep=False, python_callbacks=python_callbacks)
+        config = replace(config, slice_insns_max=slice_insns_max or BoardConfig().slice_insns_max)
+        if snapshot is None:
+            snapshot = self._first_snapshot()
+        start = None if snapshot is None else self.reader.snapshot(snapshot)
+        if start is None:
+            self.door = ReplayDoor(self.reader)
+        else:
+            self.door = ReplayDoor(
+                self.reader, first_seq=start.seq, registers=start.registers, from_icount=start.position.icount
+            )
+        self.door.is_discarding = config.timer_model == "no-attributes"
+        self.board = replace(setup, config=config).make(door=self.door, on_console=on_console)
+        self.is_whole = start is None
+        """Whether it begins at power-on."""
+        if start is not None:
+            load_snapshot(self.board.machine, self.reader, start)
+
+    def _first_snapshot(self) -> int | None:
+        return self.reader.meta.get("first_snapshot")
+
+    def run(self, *, to_icount: int | None = None) -> Outcome:
+        """Play to the end, or to an icount; at the end compare everything with the recording.
+
+        Returns:
+            How the recording ended; REACHED where it was killed, or at ``to_icount``.
+        Raises:
+            DivergenceError: the replay came to something else than the recording.
+        """
+        end = self.reader.end
+        limit = to_icount
+        if end is not None and end["reason"] in (StopReason.REACHED.value, StopReason.MAX_INSNS.value):
+            limit = min(end["icount"], end["icount"] if to_icount is None else to_icount)
+        outcome = self.board.run_until(icount=limit)
+        if end is None:
+            if self.door.is_over(self.board.position):
+                self.door.check_end("the end of what was recorded")
+            return outcome
+        if to_icount is not None and outcome.reason is StopReason.REACHED and to_icount < end["icount"]:
+            return outcome
+        return self._compare_end(end, outcome)
+
+    def _compare_end(self, end: dict[str, Any], outcome: Outcome) -> Outcome:
+        self.door.check_end(f"the end ({outcome.reason.value})")
+        got = end_of(self.board, outcome)
+        reason = StopReason.REACHED.value if end["reason"] == StopReason.MAX_INSNS.value else end["reason"]
+        pairs: list[tuple[str, Any, Any]] = [
+            ("reason", reason, outcome.reason.value),
+            ("exit code", end["exit_code"], outcome.exit_code),
+            ("icount", end["icount"], got.position.icount),
+            ("virtual_ns", end["virtual_ns"], got.position.virtual_ns),
+            ("hash of registers", end["registers"], self.door.registers_hash()),
+            ("digest", end["digest"], got.digest),
+        ]
+        for what, expected, actual in pairs:
+            if expected != actual:
+                raise DivergenceError(
+                    f"end at icount {got.position.icount:_}: expected {what} {expected}, got {actual};"
+                    f" look closer: minstret verify {self.reader.path}"
+                )
+        return Outcome(StopReason(end["reason"]), outcome.exit_code, outcome.first_trap)

@@ -1,0 +1,151 @@
+"""A virtio network card: one receive and one transmit queue.
+
+Frames come in through ``receive`` (the door's sink) and leave through ``on_transmit``. A frame for which the guest
+has no room is dropped and counted.
+
+Source: VIRTIO 1.2, section 5.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+
+from minstret.devices.virtio.constants import DeviceId, Feature
+from minstret.devices.virtio.mmio import Transport
+from minstret.devices.virtio.queue import Chain, Virtqueue
+
+DEFAULT_MAC = bytes.fromhex("525400123456")
+"""QEMU's first."""
+
+FRAME_SIZE_MAX = 65_550
+"""The longest frame a driver may send, with its Ethernet header."""
+_FRAME_SIZE_MIN = 14
+
+_RECEIVE, _TRANSMIT = 0, 1
+_QUEUE_SIZE = 256
+_HEADER_SIZE, _HEADER_SIZE_WITHOUT_COUNT = 12, 10
+_STATUS_LINK_UP = 1
+
+
+class NetFeature(IntEnum):
+    """Feature bits of a network card, section 5.1.3. Bit numbers."""
+
+    MAC = 5
+    MRG_RXBUF = 15
+    STATUS = 16
+
+
+@dataclass(slots=True)
+class NetState:
+    """The link's state, and counts of frames since power-on."""
+
+    link_up: bool = True
+    sent: int = 0
+    received: int = 0
+    dropped_no_buffer: int = 0
+    dropped_bad_size: int = 0
+
+
+class VirtioNet:
+    """The card behind its transport."""
+
+    device_id = DeviceId.NET
+    features = 1 << NetFeature.MAC | 1 << NetFeature.MRG_RXBUF | 1 << NetFeature.STATUS
+    queue_sizes = (_QUEUE_SIZE, _QUEUE_SIZE)
+
+    def __init__(self, name: str, mac: bytes, on_transmit: Callable[[bytes], None]) -> None:
+        """A card with address ``mac``; ``on_transmit`` gets each frame the guest sends."""
+        self.name = name
+        self.mac = mac
+        self.state = NetState()
+        self._on_transmit = on_transmit
+        self._transport: Transport
+
+    def attach(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def read_config(self) -> bytes:
+        return self.mac + (_STATUS_LINK_UP if self.state.link_up else 0).to_bytes(2, "little")
+
+    def write_config(self, offset: int, data: bytes) -> None:
+        """Nothing there can be written: a new MAC needs a control queue."""
+
+    def set_link(self, is_up: bool) -> None:
+        """Plug or unplug the cable: nothing passes while it is out."""
+        if is_up != self.state.link_up:
+            self.state.link_up = is_up
+            self._transport.config_changed()
+
+    def reset(self) -> None:
+        """The counts go on, and so does the link."""
+
+    # ---- guest to network
+
+    def on_notify(self, queue: int) -> None:
+        if queue != _TRANSMIT:
+            return
+        transmit = self._transport.queue(_TRANSMIT)
+        for chain in transmit.available():
+            frame = chain.read(self._header_size() + FRAME_SIZE_MAX + 1)[self._header_size() :]
+            transmit.push(chain, 0)
+            self._send(frame)
+        transmit.flush()
+
+    def _send(self, frame: bytes) -> None:
+        if not _FRAME_SIZE_MIN <= len(frame) <= FRAME_SIZE_MAX:
+            self.state.dropped_bad_size += 1
+        elif self.state.link_up:
+            self.state.sent += 1
+            self._on_transmit(frame)
+
+    def _header_size(self) -> int:
+        has_count = self._transport.has_feature(Feature.VERSION_1) or self._merges()
+        return _HEADER_SIZE if has_count else _HEADER_SIZE_WITHOUT_COUNT
+
+    def _merges(self) -> bool:
+        return self._transport.has_feature(NetFeature.MRG_RXBUF)
+
+    # ---- network to guest
+
+    def receive(self, frame: bytes) -> int:
+        """Put a frame into the guest's buffers, or drop it; takes it whole either way."""
+        is_delivered = False
+        if self._transport.is_running and self.state.link_up:
+            with self._transport.guarded():
+                is_delivered = self._deliver(frame)
+        if is_delivered:
+            self.state.received += 1
+        else:
+            self.state.dropped_no_buffer += 1
+        return len(frame)
+
+    def _deliver(self, frame: bytes) -> bool:
+        receive = self._transport.queue(_RECEIVE)
+        chains = self._take_room(receive, self._header_size() + len(frame))
+        self._fill(receive, chains, frame)
+        receive.flush()
+        return bool(chains)
+
+    def _take_room(self, receive: Virtqueue, size: int) -> list[Chain]:
+        """Chains with room for ``size`` bytes; none, and none taken, where the driver offers too little."""
+        chains: list[Chain] = []
+        room = 0
+        while room < size and (chain := receive.pop()) is not None:
+            chains.append(chain)
+            room += chain.writable_size
+            if not self._merges():
+                break
+        if room < size:
+            receive.unpop(len(chains))
+            return []
+        return chains
+
+    def _fill(self, receive: Virtqueue, chains: list[Chain], frame: bytes) -> None:
+        count = len(chains).to_bytes(2, "little") if self._header_size() == _HEADER_SIZE else b""
+        rest = bytes(_HEADER_SIZE_WITHOUT_COUNT) + count + frame
+        for chain in chains:
+            written = chain.write(rest)
+            receive.push(chain, written)
+            rest = rest[written:]

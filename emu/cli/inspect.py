@@ -1,0 +1,209 @@
+"""``minstret info``, ``log`` and ``timers``: what is in a trace."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import chain, groupby
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from minstret.emu import units
+from minstret.emu.ingress import Position
+from minstret.emu.trace import Item, Kind, Output, TraceReader, describe
+
+_SHOWN_BYTES = 32
+
+
+def _table(*columns: str, numbers: tuple[str, ...] = ()) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="right" if column in numbers else "left", no_wrap=True)
+    return table
+
+
+def show_table(table: Table) -> None:
+    """Print a table; as wide as it needs to be where nobody's terminal limits it."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=200)
+    console.print(table)
+
+
+@click.command(epilog="""\b
+Examples:
+  minstret info run.mst
+  minstret info --json run.mst | jq .sizes""")  # fmt: skip
+@click.argument("trace")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def info(trace: str, as_json: bool) -> None:
+    """Say what a trace is of: board, images, how it ended, and how large its parts are."""
+    facts = trace_facts(TraceReader(trace))
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+        return
+    end = facts["end"]
+    config = facts["config"]
+    click.echo(
+        f"{trace}: format {facts['format']}, recorded by minstret {facts['minstret']}, unicorn {facts['unicorn']}"
+    )
+    for role in ("bios", "kernel", "initrd"):
+        if role in facts["images"]:
+            image = facts["images"][role]
+            click.echo(f"  {role:<10} {image['name']}  sha256 {image['sha256'][:16]}")
+    click.echo(f"  board      rv{config['xlen']}, {config['ram_size'] >> 20} MiB, shift {config['icount_shift']},"
+               f" sleep {'on' if config['sleep'] else 'off'}, seed {config['seed']}")  # fmt: skip
+    if end is None:
+        click.echo("  end        none: the recording was killed; it replays to where it had come")
+    else:
+        code = "" if end["exit_code"] is None else f" with {end['exit_code']}"
+        click.echo(f"  end        {end['reason']}{code}, digest {end['digest'][:16]}")
+    reached = facts["reached"]
+    click.echo(f"  reached    {reached['icount']:,} instructions, {reached['virtual_ns'] / 1e9:.6f} s virtual")
+    counts = facts["counts"]
+    click.echo(f"  items      {counts['events']:,} events, {counts['answers']:,} answers,"
+               f" {counts['checkpoints']:,} checkpoints")  # fmt: skip
+    click.echo(f"  snapshots  {len(facts['snapshots'])}")
+    click.echo("  bytes      " + ", ".join(f"{name} {size:,}" for name, size in facts["sizes"].items()))
+
+
+def trace_facts(reader: TraceReader) -> dict[str, Any]:
+    """Everything ``minstret info --json`` tells. Reads every item, so it also shows that they can be read."""
+    counts = dict.fromkeys(("events", "answers", "checkpoints"), 0)
+    names = {Kind.EVENT: "events", Kind.ANSWER: "answers", Kind.CHECKPOINT: "checkpoints"}
+    for item in reader.items():
+        counts[names[item.kind]] += 1
+    reached = reader.reached()
+    return {
+        "format": reader.meta.get("format"), "minstret": reader.meta["minstret"], "unicorn": reader.meta["unicorn"],
+        "config": reader.meta["config"], "images": reader.meta["images"], "end": reader.end,
+        "reached": {"seq": reached.seq, **_position_facts(reached.position)}, "counts": counts,
+        "snapshots": [{"id": number, **_position_facts(at)} for number, at in reader.snapshot_positions()],
+        "sizes": reader.sizes(),
+    }  # fmt: skip
+
+
+def _position_facts(position: Position) -> dict[str, int]:
+    return {"icount": position.icount, "virtual_ns": position.virtual_ns}
+
+
+@click.command(epilog="""\b
+Examples:
+  minstret log run.mst
+  minstret log --all --from 5M --to 6M run.mst     every checkpoint, and outputs
+  minstret log --json run.mst                      one JSON object a line""")  # fmt: skip
+@click.argument("trace")
+@click.option("--from", "from_icount", metavar="ICOUNT", default="0", help="Begin there.")
+@click.option("--to", "to_icount", metavar="ICOUNT", help="End there.")
+@click.option("--all", "show_all", is_flag=True, help="Every checkpoint by itself, and what the guest sent.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, one object a line; implies --all.")
+def log(trace: str, from_icount: str, to_icount: str | None, show_all: bool, as_json: bool) -> None:
+    """List what a trace has, in its order: events, answers, checkpoints; what the guest sent, with --all."""
+    reader = TraceReader(trace)
+    first = units.parse_count(from_icount, "--from")
+    last = None if to_icount is None else units.parse_count(to_icount, "--to")
+    items = (item for item in reader.items() if first <= item.position.icount and _is_up_to(item, last))
+    if as_json:
+        for entry in _entries(items, reader, first, last):
+            click.echo(json.dumps(_entry_facts(entry)))
+    elif show_all:
+        for entry in _entries(items, reader, first, last):
+            click.echo(_line(entry))
+    else:
+        for _, run in groupby(items, key=lambda item: item.kind is Kind.CHECKPOINT):
+            _show_run(list(run))
+
+
+def _is_up_to(entry: Item | Output, last: int | None) -> bool:
+    return last is None or entry.position.icount <= last
+
+
+def _entries(items: Iterator[Item], reader: TraceReader, first: int, last: int | None) -> Iterator[Item | Output]:
+    """Items and outputs, by position; an item first, as it enters before the instruction there."""
+    outputs = (output for output in reader.outputs(first) if _is_up_to(output, last))
+    entries: Iterator[Item | Output] = chain(items, outputs)  # each in order already, and sorting keeps that
+    return iter(sorted(entries, key=lambda entry: (entry.position.icount, isinstance(entry, Output))))
+
+
+def _show_run(run: list[Item]) -> None:
+    """Events one by one, checkpoints as a run."""
+    if run[0].kind is not Kind.CHECKPOINT or len(run) == 1:
+        for item in run:
+            click.echo(_line(item))
+        return
+    start, end = run[0], run[-1]
+    clocks = ", ".join(sorted({item.name for item in run}))
+    click.echo(
+        f"{start.seq:>8}  {start.position.icount:>14,}  {start.position.virtual_ns / 1e9:>14.9f}"
+        f"  {len(run):,} checkpoints ({clocks}) up to icount {end.position.icount:,}"
+    )
+
+
+def _line(entry: Item | Output) -> str:
+    at = entry.position
+    where = f"{at.icount:>14,}  {at.virtual_ns / 1e9:>14.9f}"
+    if isinstance(entry, Output):
+        return f"{'':>8}  {where}  -> {entry.stream:<16} {_shown(entry.data)}"
+    if entry.kind is Kind.CHECKPOINT:
+        return f"{entry.seq:>8}  {where}  checkpoint {entry.name}"
+    arrow = "<-" if entry.kind is Kind.EVENT else "<?"
+    return f"{entry.seq:>8}  {where}  {arrow} {entry.name:<16} {_shown(entry.data)}"
+
+
+def _shown(data: bytes) -> str:
+    """Text where it is text, else hex; a long one is cut."""
+    if data and all(0x20 <= byte < 0x7F or byte in b"\r\n\t" for byte in data):
+        text = repr(data.decode())
+        return text if len(text) <= 2 * _SHOWN_BYTES else text[: 2 * _SHOWN_BYTES] + f"... {len(data)} bytes"
+    if len(data) <= _SHOWN_BYTES:
+        return describe(data) if len(data) <= 8 else data.hex()
+    return f"{data[:_SHOWN_BYTES].hex()}... {len(data)} bytes"
+
+
+def _entry_facts(entry: Item | Output) -> dict[str, Any]:
+    if isinstance(entry, Output):
+        return {"kind": "output", **_position_facts(entry.position), "name": entry.stream, "data": entry.data.hex()}
+    return {
+        "seq": entry.seq, "kind": entry.kind.name.lower(), **_position_facts(entry.position), "name": entry.name,
+        "data": entry.data.hex(),
+    }  # fmt: skip
+
+
+@click.command(epilog="""\b
+Examples:
+  minstret timers run.mst
+  minstret timers --json run.mst""")  # fmt: skip
+@click.argument("trace")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def timers(trace: str, as_json: bool) -> None:
+    """Say what each timer did in a recording, and which checkpoints the EXTERNAL attribute has spared it."""
+    facts = timer_table_facts(TraceReader(trace))
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+        return
+    show_table(timer_table(facts))
+
+
+def timer_table_facts(reader: TraceReader) -> list[dict[str, Any]]:
+    """What the trace says of each timer."""
+    facts = reader.meta.get("timers", [])
+    keys = {"name", "clock", "external", "fired", "checkpoints", "spared", "bytes_spared"}
+    if not isinstance(facts, list) or not all(isinstance(row, dict) and set(row) == keys for row in facts):
+        raise click.ClickException(f"{reader.path}: a damaged trace: what it says of timers is no such thing")
+    return facts
+
+
+def timer_table(facts: list[dict[str, Any]]) -> Table:
+    """A table of the timers that fired."""
+    counts = ("fired", "checkpoints written", "spared", "bytes spared")
+    table = _table("timer", "clock", "attributes", *counts, numbers=counts)
+    for row in facts:
+        if row["fired"]:
+            table.add_row(
+                str(row["name"]), str(row["clock"]), "EXTERNAL" if row["external"] else "-",
+                *(f"{row[key]:,}" for key in ("fired", "checkpoints", "spared", "bytes_spared")),
+            )  # fmt: skip
+    return table

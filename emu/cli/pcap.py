@@ -1,0 +1,40 @@
+"""Frames into a pcap file, stamped with virtual time, as Wireshark reads it."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import BinaryIO
+
+import dpkt
+
+from minstret.emu import units
+from minstret.emu.errors import ConfigError
+
+_SNAPLEN = 1 << 18
+
+
+class PcapFile:
+    """A pcap file with ns resolution; time 0 is power-on. Each frame is in the file when ``write`` returns."""
+
+    def __init__(self, path: str) -> None:
+        """Start the file.
+
+        Raises:
+            ConfigError: it can't be written.
+        """
+        try:
+            self._file: BinaryIO = open(path, "wb", buffering=0)  # noqa: SIM115
+        except OSError as error:
+            raise ConfigError(f"--pcap: can't write {path}: {error.strerror}") from None
+        self._path = path
+        self._writer = dpkt.pcap.Writer(self._file, snaplen=_SNAPLEN, nano=True)
+
+    def write(self, virtual_ns: int, frame: bytes) -> None:
+        """Add a frame that crossed the wire at ``virtual_ns``."""
+        try:
+            self._writer.writepkt_time(frame, Fraction(virtual_ns, units.NS_PER_S))
+        except OSError as error:
+            raise ConfigError(f"--pcap: can't write {self._path}: {error.strerror}") from None
+
+    def close(self) -> None:
+        self._file.close()

@@ -1,0 +1,81 @@
+"""``minstret record``: a run that is written into a trace as it goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from minstret.devices.board import Board, Setup
+from minstret.devices.recording import Recording
+from minstret.emu import host, units
+from minstret.emu.cli import exits
+from minstret.emu.cli.options import FIRMWARE_HELP, board_options
+from minstret.emu.cli.session import HOST_ANSWERS, Session, session_options
+from minstret.emu.errors import ConfigError
+from minstret.emu.ingress import Source
+from minstret.emu.machine import Outcome, StopReason
+from minstret.emu.recorder import SNAPSHOT_EVERY_INSNS, RecordOptions
+from minstret.emu.trace import SUFFIX
+
+
+class RecordSession(Session):
+    """A session behind a recording door."""
+
+    def __init__(self, options: dict[str, Any], path: str | None, overwrite: bool, record: RecordOptions) -> None:
+        self._path, self._overwrite, self._record = path, overwrite, record
+        self.recording: Recording
+        super().__init__(options)
+
+    def make_board(self, setup: Setup, source: Source) -> Board:
+        path = self._path or Path(setup.bios.name).stem + SUFFIX
+        self.recording = Recording(
+            path, setup, source=source, options=self._record, overwrite=self._overwrite, realtime_ns=host.realtime_ns
+        )
+        return self.recording.make_board(host=HOST_ANSWERS, on_console=self.console.write)
+
+    def ended(self, outcome: Outcome) -> str:
+        self.recording.finish(outcome)
+        assert self.recording.end is not None
+        return self.recording.end.digest
+
+
+@click.command(epilog=FIRMWARE_HELP + """
+\b
+Examples:
+  minstret record firmware.elf                      into firmware.mst
+  minstret record -o crash.mst firmware.elf; minstret replay crash.mst
+  minstret record --bios u-boot --net user,restrict=on
+  minstret record --keep failure --ring 4 soak.elf  keep it only if the guest fails
+
+""" + exits.HELP)  # fmt: skip
+@board_options
+@session_options
+@click.option("-o", "--output", metavar="FILE", help=f"The trace; by default the firmware's name with {SUFFIX}.")
+@click.option("-f", "--force", is_flag=True, help="Overwrite an existing file.")
+@click.option("--snapshot-every", metavar="N", default=str(SNAPSHOT_EVERY_INSNS), help=(
+    "Instructions between two snapshots, 0 for none; by default so many that they cost next to nothing."))  # fmt: skip
+@click.option("--keep", type=click.Choice(("always", "failure")), default="always", show_default=True, help=(
+    "failure: drop the trace when the guest finishes with 0."))  # fmt: skip
+@click.option("--ring", type=click.IntRange(0, 1000), metavar="N", default=0, help=(
+    "For long soaks: keep the last N snapshots only, and what follows them."))  # fmt: skip
+def record(output: str | None, force: bool, snapshot_every: str, keep: str, ring: int, **options: Any) -> int:
+    """Run as ``minstret run`` does, and write a trace that ``minstret replay`` plays back.
+
+    The exit status is the one of the run. A recording that is killed replays up to its last second.
+    """
+    record_options = RecordOptions(units.parse_count(snapshot_every, "--snapshot-every"), ring)
+    if ring and not record_options.snapshot_every_insns:
+        raise ConfigError("--ring: there is nothing to keep without snapshots; leave --snapshot-every 0 away")
+    session = RecordSession(options, output, force, record_options)
+    with session.recording as recording:
+        outcome = session.run()
+    has_failed = outcome.reason is not StopReason.FINISHED or outcome.exit_code != 0
+    if keep == "failure" and not has_failed:
+        Path(recording.path).unlink(missing_ok=True)
+        session.say("the guest finished with 0: no trace is kept")
+    else:
+        size = Path(recording.path).stat().st_size
+        session.say(f"recorded {recording.path}, {size / 1024:,.0f} KiB; play it: minstret replay {recording.path}")
+    return exits.exit_status(outcome)

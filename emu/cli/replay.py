@@ -1,0 +1,87 @@
+"""``minstret replay``: play a trace back, and compare everything with it."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from minstret.devices.recording import Replay
+from minstret.emu import host, units
+from minstret.emu.cli import exits
+from minstret.emu.cli.pcap import PcapFile
+from minstret.emu.cli.session import Console, Stopwatch, check_writable, end_facts, show_end, write_json
+from minstret.emu.errors import ConfigError
+from minstret.emu.machine import StopReason
+from minstret.emu.trace import TraceReader
+
+
+@click.command(epilog="""\b
+Examples:
+  minstret replay run.mst
+  minstret replay --to 1000000 run.mst        stop there, and say where that is
+  minstret replay --from 5M --to 6M run.mst   begin at the last snapshot before
+  minstret replay --pcap net.pcap run.mst     the frames, from the trace alone
+
+""" + exits.HELP)  # fmt: skip
+@click.argument("trace")
+@click.option("--to", "to_icount", metavar="ICOUNT", help="Stop before this instruction.")
+@click.option("--from", "from_icount", metavar="ICOUNT", help="Begin at the last snapshot up to there.")
+@click.option("--pcap", metavar="FILE", help="Write the card's frames there, stamped with virtual time.")
+@click.option("--slice-insns", metavar="N", help="Run at most N instructions at a stretch. Never visible.")
+@click.option("--python-callbacks", is_flag=True, help="Use the slow Python twins of the C callbacks.")
+@click.option("-q", "--quiet", is_flag=True, help="No status line and no report on standard error.")
+@click.option("--json", "json_path", metavar="FILE", help="Write how the replay ended, its counts and digest.")
+def replay(
+    trace: str, to_icount: str | None, from_icount: str | None, pcap: str | None, slice_insns: str | None,
+    python_callbacks: bool, quiet: bool, json_path: str | None,
+) -> int:  # fmt: skip
+    """Play a trace back bit for bit. No other file is needed, and the host is not asked anything.
+
+    The exit status is the recorded one. Where the replay comes to something else than the recording it ends with 122,
+    and says who differed, where, and how.
+    """
+    stop = None if to_icount is None else units.parse_count(to_icount, "--to")
+    start = None if from_icount is None else units.parse_count(from_icount, "--from")
+    if stop is not None and start is not None and stop < start:
+        raise ConfigError(f"--to: {stop} is before --from {start}")
+    if json_path is not None:
+        check_writable("--json", json_path)
+    console = Console()
+    reader = TraceReader(trace)
+    playing = Replay(
+        reader, snapshot=None if start is None else snapshot_before(reader, start), on_console=console.write,
+        slice_insns_max=None if slice_insns is None else units.parse_count(slice_insns, "--slice-insns"),
+        python_callbacks=python_callbacks,
+    )  # fmt: skip
+    board = playing.board
+    frames = None if pcap is None else PcapFile(pcap)
+    if frames is not None:
+        board.on_frame = lambda frame: frames.write(board.machine.clock.now_ns(), frame)
+    stopwatch = Stopwatch()
+    try:
+        with host.interruptible():
+            outcome = playing.run(to_icount=stop)
+    finally:
+        console.flush()
+        sys.stdout.flush()
+    figures, digest = stopwatch.figures(), board.digest()
+    if not quiet:
+        console.end_line()
+        was_stopped = outcome.reason is StopReason.REACHED
+        if was_stopped:
+            where = board.symbols.describe(board.hart.pc)
+            click.echo(
+                f"minstret: stopped at pc {board.hart.pc:#x}{f' <{where}>' if where else ''}"
+                + ("" if stop is not None else "; the recording goes no further"), err=True,
+            )  # fmt: skip
+        show_end(board, outcome, figures, digest, is_repeatable=False)
+    if json_path is not None:
+        write_json(json_path, end_facts(board, outcome, figures, digest))
+    return 0 if outcome.reason is StopReason.REACHED else exits.exit_status(outcome)
+
+
+def snapshot_before(reader: TraceReader, icount: int) -> int | None:
+    """The last snapshot up to ``icount``, None for power-on."""
+    numbers = [number for number, position in reader.snapshot_positions() if position.icount <= icount]
+    return numbers[-1] if numbers else None

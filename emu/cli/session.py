@@ -1,0 +1,336 @@
+"""A board with a host around it: console, input, limits, and how the run ended. What ``run`` and ``record`` share."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from minstret.devices.board import CONSOLE_TARGET, Board, HostAnswers, Setup
+from minstret.devices.hostinput.keymap import parse_keys
+from minstret.devices.hostinput.script import ScriptLine, keys_line, parse_script
+from minstret.devices.outside import KEYBOARD
+from minstret.emu import host, units
+from minstret.emu.cli.options import make_setup
+from minstret.emu.cli.pcap import PcapFile
+from minstret.emu.errors import ConfigError
+from minstret.emu.ingress import Event, LiveDoor, Source
+from minstret.emu.machine import Outcome, StopReason
+from minstret.emu.report import headline
+
+NEWLINE = 0x0A
+HOST_ANSWERS = HostAnswers(host.realtime_ns, host.wall_ns, host.entropy)
+_STUCK = (StopReason.WAITS_FOREVER, StopReason.TRAP_LOOP)
+_DIGEST_SHOWN = 16
+_RETRACED_INSNS = 8
+_RETRACE_RUN_MAX = 100_000_000
+"""Runs up to this are repeated to tell the last instructions before they got stuck: a second at most."""
+
+
+def session_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options about the host's side of a run to a command."""
+    options = (
+        click.option("--keys", metavar="TEXT", help=(
+            "Type this on the keyboard as soon as the guest listens: 'hello<ret>', '<ctrl-c>'.")),
+        click.option("--input-script", metavar="FILE", help=(
+            "Lines such as 'AT 1.5s: press a' or 'AT icount 1000000: move 100 200', played to keyboard and tablet.")),
+        click.option("--pcap", metavar="FILE", help="Write the card's frames there, stamped with virtual time."),
+        click.option("--max-insns", metavar="N", help="Stop after N instructions (exit status 123): 1000000, 5M, 2G."),
+        click.option("--timeout", type=float, metavar="SECONDS", help=(
+            "Stop after so much host time (exit status 124).")),
+        click.option("--no-input", is_flag=True, help="Leave standard input alone."),
+        click.option("-q", "--quiet", is_flag=True, help="No status line and no report on standard error."),
+        click.option("--json", "json_path", metavar="FILE", help="Write how the run ended, its counts and digest."),
+    )  # fmt: skip
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+class Console:
+    """The guest's console on standard output: whole lines at a time, nothing held back while it waits."""
+
+    def __init__(self) -> None:
+        self._pending = bytearray()
+        self.last_byte = NEWLINE
+
+    def write(self, data: bytes) -> None:
+        self._pending += data
+        if data.endswith(b"\n"):
+            self.flush()
+
+    def flush(self) -> None:
+        if self._pending:
+            self.last_byte = self._pending[-1]
+            data, self._pending = bytes(self._pending), bytearray()
+            if sys.stdout is None:  # closed by whoever started us
+                return
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+
+    def end_line(self) -> None:
+        """Begin a new line on standard error where the guest left one unfinished."""
+        if self.last_byte != NEWLINE:
+            click.echo("", err=True)
+
+
+class ConsoleSource(host.HostSource):
+    """The host's input; shows pending output whenever it is asked for input."""
+
+    def __init__(self, console: Console, *, console_target: str | None, timeout_ns: int | None) -> None:
+        super().__init__(console_target=console_target, timeout_ns=timeout_ns)
+        self._console = console
+
+    def poll(self, wants_input: bool) -> Iterable[Event]:
+        self._console.flush()
+        return super().poll(wants_input)
+
+    def wait(self, timeout_ns: int | None) -> int:
+        self._console.flush()
+        return super().wait(timeout_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a run took. Times in ns."""
+
+    wall_ns: int
+    user_ns: int
+
+    def mips(self, icount: int) -> float:
+        return icount * 1e3 / self.user_ns if self.user_ns else 0.0
+
+
+class Stopwatch:
+    """Host time since it was made."""
+
+    def __init__(self) -> None:
+        self._wall_ns, self._user_ns = host.realtime_ns(), host.user_ns()
+
+    def figures(self) -> Figures:
+        return Figures(host.realtime_ns() - self._wall_ns, host.user_ns() - self._user_ns)
+
+
+class Session:
+    """One live run."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        """Make the board that ``options`` ask for, and connect it to the host.
+
+        Raises:
+            ConfigError: an option is no good; the text says which.
+        """
+        self._limit = None if options["max_insns"] is None else units.parse_count(options["max_insns"], "--max-insns")
+        timeout = options["timeout"]
+        if timeout is not None and not 0 < timeout < 1e9:
+            raise ConfigError(f"--timeout: expected a number of seconds above 0, got {timeout:g}")
+        self._json_path, self._is_quiet = options["json_path"], options["quiet"]
+        if self._json_path is not None:
+            check_writable("--json", self._json_path)
+        script = _script(options)
+        if options["pcap"] is not None and options["net"] == "none":
+            raise ConfigError("--pcap: there is no card to listen at; add --net user")
+        self.console = Console()
+        self.source = ConsoleSource(
+            self.console,
+            console_target=CONSOLE_TARGET if _has_input(options["no_input"]) else None,
+            timeout_ns=None if timeout is None else int(timeout * units.NS_PER_S),
+        )
+        setup = make_setup(options, script=script, sleep_by_default=self.source.is_terminal)
+        self.board = self.make_board(setup, self.source)
+        self._pcap = None if options["pcap"] is None else PcapFile(options["pcap"])
+        if self._pcap is not None:
+            self.board.on_frame = self._capture
+        self.source.on_command = self._obey
+        assert self.board.outside is not None
+        self.source.on_keys = self.board.outside.input.type_bytes
+
+    def make_board(self, setup: Setup, source: Source) -> Board:
+        """The board behind its door; a recording makes another one."""
+        return setup.make(door=LiveDoor(source), host=HOST_ANSWERS, on_console=self.console.write)
+
+    def ended(self, outcome: Outcome) -> str:
+        """Called when the run has ended; gives the digest."""
+        return self.board.digest()
+
+    def say(self, text: str) -> None:
+        """A line on standard error, unless that is to be quiet."""
+        if not self._is_quiet:
+            click.echo(f"minstret: {text}", err=True)
+
+    def _capture(self, frame: bytes) -> None:
+        assert self._pcap is not None
+        self._pcap.write(self.board.machine.clock.now_ns(), frame)
+
+    @contextmanager
+    def _listening(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            stack.enter_context(self.source.listening())
+            if self.board.second_clock_timers is not None:
+                thread = host.TimerThread(self.board.second_clock_timers, self.board.machine.hart.end_slice)
+                self.board.outside_lock = thread.lock
+                stack.enter_context(thread.running())
+            try:
+                yield
+            finally:
+                self.console.flush()
+                if self._pcap is not None:
+                    self._pcap.close()
+
+    def run(self) -> Outcome:
+        """Run to the end, then say how it ended."""
+        stopwatch = Stopwatch()
+        with self._listening():
+            outcome = self.board.run_until(icount=self._limit)
+        figures = stopwatch.figures()
+        if outcome.reason is StopReason.REACHED:
+            outcome = Outcome(StopReason.MAX_INSNS)
+        digest = self.ended(outcome)
+        if not self._is_quiet:
+            self.console.end_line()
+            door = self.board.machine.door
+            show_end(self.board, outcome, figures, digest, isinstance(door, LiveDoor) and not door.has_met_host)
+        if self._json_path is not None:
+            write_json(self._json_path, end_facts(self.board, outcome, figures, digest))
+        return outcome
+
+    def _obey(self, key: str) -> None:
+        """A key after Ctrl-A."""
+        if key == "c":
+            self._say_where()
+        elif key == "k" and KEYBOARD in self.board.config.inputs:
+            self.source.keys_go_to_keyboard = not self.source.keys_go_to_keyboard
+            click.echo(f"\nminstret: keys go to the {self.source.keys_go_to}", err=True)
+        elif key == "k":
+            click.echo("\nminstret: there is no keyboard; add --input keyboard", err=True)
+        else:
+            click.echo(f"\n{host.ESCAPE_HELP}", err=True, nl=False)
+
+    def _say_where(self) -> None:
+        board, position = self.board, self.board.position
+        pc = board.hart.pc
+        name = board.symbols.describe(pc)
+        state = "waits" if board.hart.waiting else "runs"
+        click.echo(
+            f"\nminstret: the guest {state} at pc {pc:#x}{f' <{name}>' if name else ''},"
+            f" {position.icount:,} instructions, {position.virtual_ns / 1e9:.6f} s virtual",
+            err=True,
+        )
+
+
+def _script(options: dict[str, Any]) -> list[ScriptLine]:
+    """What --keys and --input-script ask for."""
+    lines: list[ScriptLine] = []
+    kinds = options["inputs"].split(",")
+    if options["keys"] is not None:
+        if KEYBOARD not in kinds:
+            raise ConfigError("--keys: there is no keyboard to type on; add --input keyboard")
+        lines.append(keys_line(parse_keys(options["keys"], "--keys")))
+    if options["input_script"] is not None:
+        path = options["input_script"]
+        if not options["inputs"]:
+            raise ConfigError("--input-script: there is nothing to play it to; add --input keyboard,tablet")
+        try:
+            text = Path(path).read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not a text file"
+            raise ConfigError(f"--input-script: {path}: {reason}") from None
+        lines += parse_script(text, path)
+    return lines
+
+
+def _has_input(no_input: bool) -> bool:
+    if no_input or sys.stdin is None or sys.stdin.closed:
+        return False
+    try:
+        sys.stdin.fileno()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def check_writable(option: str, path: str) -> None:
+    """Complain now about a file that could not be written at the end.
+
+    Raises:
+        ConfigError: it can't.
+    """
+    folder = os.path.dirname(path) or "."
+    if os.path.isdir(path) or not os.path.isdir(folder) or not os.access(folder, os.W_OK):
+        raise ConfigError(f"{option}: can't write {path}")
+
+
+def end_text(board: Board, outcome: Outcome) -> str:
+    """How a run ended, in a few words."""
+    if outcome.reason is StopReason.FINISHED:
+        return f"guest finished with {outcome.exit_code}"
+    if outcome.reason in _STUCK:
+        return headline(board.machine, outcome, board.symbols)
+    return {
+        StopReason.REACHED: "stopped by --to",
+        StopReason.MAX_INSNS: "stopped by --max-insns",
+        StopReason.TIMEOUT: "stopped by --timeout",
+        StopReason.INTERRUPTED: "stopped by Ctrl-C",
+    }[outcome.reason]
+
+
+def show_end(board: Board, outcome: Outcome, figures: Figures, digest: str, is_repeatable: bool) -> None:
+    """The end on standard error: how, and what it took."""
+    position = board.position
+    if outcome.reason in _STUCK:
+        is_short = position.icount <= _RETRACE_RUN_MAX
+        recent = board.retrace(_RETRACED_INSNS) if is_repeatable and is_short else ()
+        click.echo("minstret: " + board.report(outcome, recent), err=True)
+    else:
+        click.echo("minstret: " + end_text(board, outcome), err=True)
+    click.echo(
+        f"minstret: {position.icount:,} instructions, {position.virtual_ns / 1e9:.6f} s virtual,"
+        f" {figures.wall_ns / 1e9:.2f} s here ({figures.mips(position.icount):.0f} MIPS),"
+        f" digest {digest[:_DIGEST_SHOWN]}",
+        err=True,
+    )
+
+
+def end_facts(board: Board, outcome: Outcome, figures: Figures, digest: str) -> dict[str, Any]:
+    """The end as --json tells it."""
+    position = board.position
+    facts: dict[str, Any] = {
+        "exit_code": outcome.exit_code,
+        "stop_reason": outcome.reason.value,
+        "icount": position.icount,
+        "virtual_ns": position.virtual_ns,
+        "digest": digest,
+        "uart_sha256": hashlib.sha256(board.console).hexdigest(),
+        "wall_s": figures.wall_ns / 1e9,
+        "user_s": figures.user_ns / 1e9,
+        "mips": round(figures.mips(position.icount), 1),
+        "counter": board.hart.callbacks_kind,
+        "message": end_text(board, outcome),
+    }
+    if board.net is not None:
+        state = board.net.state
+        facts["net"] = {
+            "sent": state.sent, "received": state.received, "dropped_no_buffer": state.dropped_no_buffer,
+            "dropped_bad_size": state.dropped_bad_size,
+        }  # fmt: skip
+    return facts
+
+
+def write_json(path: str, facts: dict[str, Any]) -> None:
+    """Write ``facts``.
+
+    Raises:
+        ConfigError: it can't be.
+    """
+    try:
+        Path(path).write_text(json.dumps(facts, indent=2) + "\n")
+    except OSError as error:
+        raise ConfigError(f"--json: {path}: {error.strerror}") from None

@@ -1,0 +1,173 @@
+"""``minstret verify``: is it the same run each time?"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import click
+
+from minstret.devices.recording import Replay
+from minstret.emu.cli import exits
+from minstret.emu.cli.options import FIRMWARE_HELP, board_options
+from minstret.emu.errors import DivergenceError, TraceError
+from minstret.emu.trace import SUFFIX, Item, Kind, Output, TraceReader, describe
+
+SAME, DIFFERENT, TROUBLE = 0, 1, int(exits.Exit.OURS)
+
+
+@click.command(epilog=FIRMWARE_HELP + """
+\b
+Examples:
+  minstret verify firmware.elf                 20 recordings: all the same?
+  minstret verify dhcp --net user,restrict=on --runs 100
+  minstret verify run.mst                      replays, from the start and each snapshot
+
+\b
+Exit status:
+  0    the same run each time
+  1    not the same; the first difference is on standard output
+  125  it could not be found out""")  # fmt: skip
+@board_options
+@click.option("--runs", type=click.IntRange(1, 100_000), default=20, show_default=True, help="How often.")
+@click.option("--max-insns", metavar="N", help="Stop each run after N instructions.")
+@click.option("--input-script", metavar="FILE", help="As for minstret run.")
+@click.option("--keys", metavar="TEXT", help="As for minstret run.")
+@click.option("--timeout", type=float, metavar="SECONDS", default=600.0, show_default=True, help="For each run.")
+def verify(runs: int, timeout: float, **options: Any) -> int:
+    """Run firmware, or replay a trace, several times, in processes of their own, and compare.
+
+    Runs have no input but what the options give. Each is recorded, so the first difference can be shown.
+    """
+    try:
+        firmware = options["firmware"]
+        if firmware is not None and firmware.endswith(SUFFIX) and Path(firmware).exists():
+            return verify_trace(firmware, runs)
+        return _verify_runs(runs, timeout, _arguments(options))
+    except DivergenceError as error:
+        click.echo(f"minstret: {error}")
+        return DIFFERENT
+
+
+def _arguments(options: dict[str, Any]) -> list[str]:
+    """The options again, as a command line for another process."""
+    context = click.get_current_context()
+    own = {"runs", "timeout", "firmware"}
+    arguments = [] if options["firmware"] is None else [options["firmware"]]
+    for parameter in context.command.params:
+        value = context.params.get(parameter.name or "")
+        if parameter.name in own or not isinstance(parameter, click.Option) or value == parameter.default:
+            continue
+        if value is None or value is False:
+            continue
+        arguments += [parameter.opts[-1]] if value is True else [parameter.opts[-1], str(value)]
+    return arguments
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One run, and the trace of it."""
+
+    path: str
+    status: int
+
+
+def _verify_runs(runs: int, timeout: float, arguments: list[str]) -> int:
+    with tempfile.TemporaryDirectory(prefix="minstret-") as folder:
+        first: Recorded | None = None
+        for number in range(1, runs + 1):
+            recorded = record_again(os.path.join(folder, f"{number}{SUFFIX}"), arguments, timeout, str(number))
+            if first is None:
+                first = recorded
+                continue
+            difference = first_difference(first.path, recorded.path)
+            if difference is not None:
+                click.echo(f"minstret: run {number} is not run 1: {difference}")
+                return DIFFERENT
+            os.unlink(recorded.path)
+        assert first is not None
+        end = TraceReader(first.path).end or {}
+    click.echo(
+        f"the same run {runs} times: {end['reason']}, {end['icount']:,} instructions,"
+        f" {end['virtual_ns'] / 1e9:.6f} s virtual, digest {end['digest'][:16]}"
+    )
+    return SAME
+
+
+def record_again(path: str, arguments: list[str], timeout: float, hash_seed: str) -> Recorded:
+    """Record a run in another process, with its own hash seed.
+
+    Raises:
+        TraceError: it could not be recorded.
+    """
+    command = [sys.executable, "-m", "minstret.emu.cli", "record", "-q", "--no-input", "-o", path, *arguments,
+               "--timeout", str(timeout)]  # fmt: skip
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONHASHSEED": hash_seed},
+    )  # fmt: skip
+    if done.returncode in (exits.Exit.OURS, exits.Exit.INTERRUPTED) or not os.path.exists(path):
+        message = done.stderr.decode(errors="replace").strip().removeprefix("minstret: ")
+        raise TraceError(message or f"the run ended with status {done.returncode}")
+    if done.returncode == exits.Exit.TIMEOUT:
+        raise TraceError(f"a run takes more than {timeout:g} s; give a longer --timeout, or --max-insns")
+    return Recorded(path, done.returncode)
+
+
+def first_difference(one: str, other: str) -> str | None:
+    """Where two traces of what should be one run differ first, in words; None where they don't."""
+    a, b = TraceReader(one), TraceReader(other)
+    for expected, got in zip_longest(a.items(), b.items()):
+        if expected != got:
+            at = (expected or got).position
+            return f"icount {at.icount:_}: {_item_text(expected)}, then {_item_text(got)}"
+    for sent, sent_then in zip_longest(_sent(a), _sent(b)):
+        if sent != sent_then:
+            at = (sent or sent_then).position
+            return f"icount {at.icount:_}: {_output_text(sent)}, then {_output_text(sent_then)}"
+    for what in ("reason", "exit_code", "icount", "virtual_ns", "uart_sha256", "digest"):
+        expected_end, got_end = (a.end or {}).get(what), (b.end or {}).get(what)
+        if expected_end != got_end:
+            return f"at the end: {what} {expected_end}, then {got_end}"
+    return None
+
+
+def _sent(reader: TraceReader) -> list[Output]:
+    """Outputs, byte streams joined: commits cut them where host time says."""
+    joined: list[Output] = []
+    for output in reader.outputs():
+        last = joined[-1] if joined else None
+        if last is not None and last.stream == output.stream == "uart0.tx":
+            joined[-1] = Output(last.stream, last.position, last.data + output.data)
+        else:
+            joined.append(output)
+    return joined
+
+
+def _item_text(item: Item | None) -> str:
+    if item is None:
+        return "nothing"
+    text = str(item) if item.kind is not Kind.CHECKPOINT else f"checkpoint {item.name}"
+    return f"{text} at {item.position.virtual_ns / 1e9:.9f} s"
+
+
+def _output_text(output: Output | None) -> str:
+    return "nothing sent" if output is None else f"{output.stream} sent {describe(output.data)}"
+
+
+def verify_trace(path: str, runs: int) -> int:
+    """Replay from the start so often, and once from every snapshot."""
+    reader = TraceReader(path)
+    for _ in range(runs):
+        Replay(reader).run()
+    snapshots = reader.snapshot_positions()
+    for number, _ in snapshots:
+        Replay(reader, snapshot=number).run()
+    click.echo(f"the same run {runs} times, and from each of {len(snapshots)} snapshots")
+    return SAME

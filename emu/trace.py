@@ -1,0 +1,652 @@
+"""The trace: one SQLite file with everything a replay needs. Reader and writer side by side, with the format's version.
+
+    meta            key, value (JSON): format, versions, configuration, and once the recording has ended: end
+    blobs           firmware, kernel, initrd, by SHA-256
+    events          what the host decided: seq, kind, position, name, data, registers
+    checkpoints     runs of timer passes between two events, packed (see _pack)
+    outputs         what the guest sent: stream, position, data
+    reached         one row: how far the recording had come at the last commit
+    snapshots, snapshot_pages, pages    machine states; each page of RAM once
+
+Written in transactions, so a recording that was killed replays up to its last commit. A stranger's file is opened
+read-only and believed in nothing: schema, sizes and hashes are checked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+from minstret.emu.clock import ClockType
+from minstret.emu.errors import TraceError
+from minstret.emu.ingress import Position
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+FORMAT_VERSION = 1
+SUFFIX = ".mst"
+APPLICATION_ID = int.from_bytes(b"MSTR", "big")
+
+PAGE_SIZE = 4096
+_PAGE_LEVEL, _BLOB_LEVEL = 1, 9
+_CHUNK_MAX = 4096
+"""Checkpoints in one row at most."""
+_OUTPUT_MAX = 64 * 1024
+_BLOB_SIZE_MAX = 1 << 30
+_STATE_SIZE_MAX = 1 << 28
+_CHUNK_SIZE_MAX = 1 << 20
+_ROW_SIZE_MAX = 1 << 30
+
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE blobs (sha256 BLOB PRIMARY KEY, size INTEGER NOT NULL, data BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE events (seq INTEGER PRIMARY KEY, kind INTEGER NOT NULL, icount INTEGER NOT NULL,
+ virtual_ns INTEGER NOT NULL, name TEXT NOT NULL, data BLOB NOT NULL, registers INTEGER NOT NULL);
+CREATE TABLE checkpoints (first_seq INTEGER PRIMARY KEY, count INTEGER NOT NULL, icount INTEGER NOT NULL,
+ virtual_ns INTEGER NOT NULL, data BLOB NOT NULL, registers INTEGER NOT NULL);
+CREATE TABLE outputs (id INTEGER PRIMARY KEY, stream TEXT NOT NULL, icount INTEGER NOT NULL,
+ virtual_ns INTEGER NOT NULL, data BLOB NOT NULL);
+CREATE TABLE reached (id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, icount INTEGER NOT NULL,
+ virtual_ns INTEGER NOT NULL);
+CREATE TABLE snapshots (id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, icount INTEGER NOT NULL,
+ virtual_ns INTEGER NOT NULL, registers INTEGER NOT NULL, machine BLOB NOT NULL, host BLOB NOT NULL);
+CREATE TABLE pages (sha256 BLOB PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE snapshot_pages (snapshot INTEGER NOT NULL, page INTEGER NOT NULL, sha256 BLOB NOT NULL,
+ PRIMARY KEY (snapshot, page)) WITHOUT ROWID;
+"""
+
+
+class Kind(IntEnum):
+    """What an item of the trace is."""
+
+    EVENT = 0
+    ANSWER = 1
+    CHECKPOINT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing that replay must come by.
+
+    ``name`` is the event's target, the answer's name or the checkpoint's clock; ``data`` what came, or the clock's
+    value where that is the host's decision. ``registers`` is the chained register hash with this item, where it was
+    kept: for the last checkpoint of a run of them.
+    """
+
+    seq: int
+    kind: Kind
+    position: Position
+    name: str
+    data: bytes
+    registers: int | None
+
+    def __str__(self) -> str:
+        if self.kind is Kind.CHECKPOINT:
+            return f"checkpoint of the {self.name} clock"
+        what = "event" if self.kind is Kind.EVENT else "answer"
+        return f"{what} '{self.name} {describe(self.data)}'"
+
+
+def describe(data: bytes) -> str:
+    """A few bytes as hex; more as a count."""
+    return f"0x{data.hex()}" if 0 < len(data) <= 8 else f"{len(data)} bytes"
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The whole machine between two turns; pages of RAM apart. ``seq`` is the number of the next item."""
+
+    id: int
+    seq: int
+    position: Position
+    registers: int
+    machine: dict[str, Any]
+    host: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """How far a recording had come."""
+
+    seq: int
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What the guest sent on one stream: a frame, or bytes of a console."""
+
+    stream: str
+    position: Position
+    data: bytes
+
+
+CLOCK_TYPES = tuple(ClockType)
+
+
+# ---- packed checkpoints
+
+
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """A checkpoint as distances from the one before: instructions, and virtual ns beyond those instructions' own."""
+
+    clock: int
+    insns: int
+    warp_ns: int
+    value: int
+
+
+def _put_varint(out: bytearray, value: int) -> None:
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+
+
+class _Varints:
+    def __init__(self, data: bytes) -> None:
+        self._data, self._at = data, 0
+
+    def __bool__(self) -> bool:
+        return self._at < len(self._data)
+
+    def next(self) -> int:
+        value = shift = 0
+        while True:
+            if self._at >= len(self._data) or shift > 63:
+                raise ValueError("a number without an end")
+            byte = self._data[self._at]
+            self._at += 1
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return value
+            shift += 7
+
+
+def pack_checkpoints(passes: list[tuple[_Pass, int]]) -> bytes:
+    """Runs of equal passes, each as varints: count * 4 + clock, instructions, warp, value; zstd where that is less."""
+    out = bytearray()
+    for one, count in passes:
+        _put_varint(out, count * len(CLOCK_TYPES) + one.clock)
+        _put_varint(out, one.insns)
+        _put_varint(out, one.warp_ns)
+        if CLOCK_TYPES[one.clock] in (ClockType.HOST, ClockType.VIRTUAL_RT):
+            _put_varint(out, one.value)
+    packed = zstd.compress(bytes(out), _BLOB_LEVEL)
+    return b"z" + packed if len(packed) < len(out) else b"r" + bytes(out)
+
+
+def _unpack_checkpoints(data: bytes) -> Iterator[tuple[_Pass, int]]:
+    raw = _decompress(data[1:], _CHUNK_SIZE_MAX) if data[:1] == b"z" else data[1:]
+    numbers = _Varints(raw)
+    while numbers:
+        count, clock = divmod(numbers.next(), len(CLOCK_TYPES))
+        insns, warp_ns = numbers.next(), numbers.next()
+        has_value = CLOCK_TYPES[clock] in (ClockType.HOST, ClockType.VIRTUAL_RT)
+        yield _Pass(clock, insns, warp_ns, numbers.next() if has_value else 0), count
+
+
+def _decompress(data: bytes, size_max: int) -> bytes:
+    decompressor = zstd.ZstdDecompressor()
+    out = decompressor.decompress(data, max_length=size_max + 1)
+    if len(out) > size_max or not decompressor.eof:
+        raise ValueError("a compressed part is larger than it may be, or cut short")
+    return out
+
+
+# ---- writing
+
+
+class TraceWriter:
+    """Writes one trace. Nothing is in the file before ``commit``."""
+
+    def __init__(self, path: str, meta: Mapping[str, Any], blobs: Mapping[bytes, bytes], *, shift: int,
+                 overwrite: bool = False) -> None:  # fmt: skip
+        """Make the file.
+
+        Args:
+            path: Where.
+            meta: What a replay must know, JSON-like.
+            blobs: Files by their SHA-256.
+            shift: The icount shift, with which virtual time follows from icount.
+            overwrite: Replace an existing file.
+        Raises:
+            TraceError: it exists, or can't be written.
+        """
+        self.path = path
+        self.bytes_outputs = 0
+        self._shift = shift
+        self._next_seq = 0
+        self._reached = Position(0, 0)
+        self._passes: list[tuple[_Pass, int]] = []
+        self._chunk_count = 0
+        self._chunk_start = Position(0, 0)
+        self._last_checkpoint = Position(0, 0)
+        self._chunk_registers = 0
+        self._outputs: list[Output] = []
+        self._stream: tuple[str, Position, bytearray] | None = None
+        self._known_pages: set[bytes] = set()
+        self._page_hashes: dict[int, bytes] = {}
+        _create(path, overwrite)
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None)
+            self._db.executescript(
+                f"PRAGMA page_size={PAGE_SIZE}; PRAGMA application_id={APPLICATION_ID};"
+                f"PRAGMA user_version={FORMAT_VERSION}; PRAGMA synchronous=OFF; PRAGMA journal_mode=DELETE;"
+                f"BEGIN; {_SCHEMA} COMMIT;"
+            )
+            self._db.execute("BEGIN")
+            for key, value in {"format": FORMAT_VERSION, **meta}.items():
+                self._db.execute("INSERT INTO meta VALUES (?, ?)", (key, json.dumps(value, sort_keys=True)))
+            for sha256, data in blobs.items():
+                row = (sha256, len(data), zstd.compress(data, _BLOB_LEVEL))
+                self._db.execute("INSERT OR IGNORE INTO blobs VALUES (?, ?, ?)", row)
+            self._db.execute("INSERT INTO reached VALUES (0, 0, 0, 0)")
+            self._db.execute("COMMIT")
+            self._db.execute("BEGIN")
+        except sqlite3.Error as error:
+            raise TraceError(f"{path}: can't write it: {error}") from None
+
+    @property
+    def next_seq(self) -> int:
+        """The number of the next item."""
+        return self._next_seq
+
+    def add_event(self, kind: Kind, position: Position, name: str, data: bytes, registers: int) -> None:
+        """Write an event or an answer."""
+        self._close_chunk()
+        row = (self._next_seq, kind, position.icount, position.virtual_ns, name, data, registers)
+        self._execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        self._next_seq += 1
+
+    def add_checkpoint(self, position: Position, clock: ClockType, value: int, registers: int) -> None:
+        """Note that a pass of ``clock``'s timers begins; ``value`` is its time where the host decides that."""
+        if not self._chunk_count:
+            self._chunk_start = self._last_checkpoint = position
+        insns = position.icount - self._last_checkpoint.icount
+        warp_ns = position.virtual_ns - self._last_checkpoint.virtual_ns - (insns << self._shift)
+        is_decided = clock in (ClockType.HOST, ClockType.VIRTUAL_RT)
+        one = _Pass(CLOCK_TYPES.index(clock), insns, warp_ns, value if is_decided else 0)
+        if self._passes and self._passes[-1][0] == one:
+            self._passes[-1] = (one, self._passes[-1][1] + 1)
+        else:
+            self._passes.append((one, 1))
+        self._chunk_count += 1
+        self._next_seq += 1
+        self._last_checkpoint, self._chunk_registers = position, registers
+        if self._chunk_count >= _CHUNK_MAX:
+            self._close_chunk()
+
+    def checkpoint_size(self, position: Position, clock: ClockType) -> int:
+        """Bytes that a checkpoint here would take, before compression."""
+        out, last = bytearray(), self._last_checkpoint
+        insns = position.icount - last.icount
+        _put_varint(out, len(CLOCK_TYPES) + CLOCK_TYPES.index(clock))
+        _put_varint(out, insns)
+        _put_varint(out, max(0, position.virtual_ns - last.virtual_ns - (insns << self._shift)))
+        return len(out)
+
+    def put_meta(self, key: str, value: Any) -> None:
+        """Write, or write anew, something about the whole recording."""
+        self._execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value, sort_keys=True)))
+
+    def _close_chunk(self) -> None:
+        if not self._chunk_count:
+            return
+        start = self._chunk_start
+        row = (self._next_seq - self._chunk_count, self._chunk_count, start.icount, start.virtual_ns,
+               pack_checkpoints(self._passes), self._chunk_registers)  # fmt: skip
+        self._execute("INSERT INTO checkpoints VALUES (?, ?, ?, ?, ?, ?)", row)
+        self._passes, self._chunk_count = [], 0
+
+    def add_output(self, stream: str, position: Position, data: bytes, is_message: bool) -> None:
+        """Write what the guest sent; bytes that are no message of their own are joined to those before."""
+        if is_message:
+            self._close_stream()
+            self._write_output(Output(stream, position, data))
+            return
+        if self._stream is not None and (self._stream[0] != stream or len(self._stream[2]) >= _OUTPUT_MAX):
+            self._close_stream()
+        if self._stream is None:
+            self._stream = (stream, position, bytearray())
+        self._stream[2].extend(data)
+
+    def _close_stream(self) -> None:
+        if self._stream is not None:
+            stream, position, data = self._stream
+            self._stream = None
+            self._write_output(Output(stream, position, bytes(data)))
+
+    def _write_output(self, output: Output) -> None:
+        at = output.position
+        row = (output.stream, at.icount, at.virtual_ns, output.data)
+        self._execute("INSERT INTO outputs (stream, icount, virtual_ns, data) VALUES (?, ?, ?, ?)", row)
+
+    def add_snapshot(self, snapshot: Snapshot, pages: Mapping[int, bytes | memoryview]) -> None:
+        """Write a snapshot; ``pages`` are those that have changed since the one before, by number."""
+        at = snapshot.position
+        row = (snapshot.id, snapshot.seq, at.icount, at.virtual_ns, snapshot.registers,
+               _pack_state(snapshot.machine), _pack_state(snapshot.host))  # fmt: skip
+        self._execute("INSERT INTO snapshots VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        for number, page in pages.items():
+            sha256 = hashlib.sha256(page).digest()
+            if self._page_hashes.get(number) == sha256:  # written, but as before
+                continue
+            self._page_hashes[number] = sha256
+            if sha256 not in self._known_pages:
+                self._known_pages.add(sha256)
+                self._execute("INSERT INTO pages VALUES (?, ?)", (sha256, zstd.compress(page, _PAGE_LEVEL)))
+            self._execute("INSERT INTO snapshot_pages VALUES (?, ?, ?)", (snapshot.id, number, sha256))
+
+    def drop_before(self, snapshot_id: int) -> None:
+        """Forget everything before a snapshot: the trace then starts there."""
+        self._close_chunk()
+        self._close_stream()
+        seq, icount = self._db.execute("SELECT seq, icount FROM snapshots WHERE id = ?", (snapshot_id,)).fetchone()
+        self._execute("DELETE FROM events WHERE seq < ?", (seq,))
+        self._execute("DELETE FROM checkpoints WHERE first_seq + count <= ?", (seq,))
+        self._execute("DELETE FROM outputs WHERE icount < ?", (icount,))
+        # each page as it is in the oldest snapshot kept
+        self._execute(
+            "DELETE FROM snapshot_pages WHERE snapshot < ? AND EXISTS (SELECT 1 FROM snapshot_pages AS later WHERE"
+            " later.page = snapshot_pages.page AND later.snapshot > snapshot_pages.snapshot AND later.snapshot <= ?)",
+            (snapshot_id, snapshot_id),
+        )
+        self._execute("UPDATE snapshot_pages SET snapshot = ? WHERE snapshot < ?", (snapshot_id, snapshot_id))
+        self._execute("DELETE FROM snapshots WHERE id < ?", (snapshot_id,))
+        self._execute("DELETE FROM pages WHERE sha256 NOT IN (SELECT sha256 FROM snapshot_pages)", ())
+        self.put_meta("first_snapshot", snapshot_id)
+        self._known_pages = {row[0] for row in self._db.execute("SELECT sha256 FROM pages")}
+
+    def commit(self, position: Position) -> None:
+        """Put everything so far into the file, with the position as how far it goes.
+
+        Raises:
+            TraceError: it can't be; what was committed before stays good.
+        """
+        self._close_chunk()
+        self._close_stream()
+        row = (self._next_seq, position.icount, position.virtual_ns)
+        self._execute("UPDATE reached SET seq = ?, icount = ?, virtual_ns = ?", row)
+        self._execute("COMMIT", ())
+        self._reached = position
+        self._execute("BEGIN", ())
+
+    def finish(self, end: Mapping[str, Any], position: Position) -> None:
+        """Write how the recording ended, and close the file."""
+        self.put_meta("end", dict(end))
+        self.commit(position)
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; what was not committed is gone."""
+        with suppress(sqlite3.Error):
+            self._db.rollback()
+        self._db.close()
+
+    def _execute(self, sql: str, row: tuple[Any, ...]) -> None:
+        try:
+            self._db.execute(sql, row)
+        except sqlite3.Error as error:
+            raise TraceError(
+                f"{self.path}: can't write it: {error}; the recording is good up to icount {self._reached.icount:,}"
+            ) from None
+
+
+def _create(path: str, overwrite: bool) -> None:
+    if os.path.isdir(path):
+        raise TraceError(f"{path}: is a folder; give a file")
+    if os.path.lexists(path) and not overwrite:
+        raise TraceError(f"{path}: exists; give another name with -o, or -f to overwrite it")
+    try:
+        for name in (path, path + "-journal"):
+            with suppress(FileNotFoundError):
+                os.unlink(name)
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    except OSError as error:
+        raise TraceError(f"{path}: can't write it: {error.strerror}") from None
+
+
+def _pack_state(state: dict[str, Any]) -> bytes:
+    return zstd.compress(json.dumps(state, sort_keys=True, separators=(",", ":")).encode(), _PAGE_LEVEL)
+
+
+# ---- reading
+
+
+class TraceReader:
+    """Reads one trace. Every method raises TraceError where the file is not what it should be."""
+
+    def __init__(self, path: str) -> None:
+        """Open and check the file.
+
+        Raises:
+            TraceError: no such file, no trace, a damaged one, or one of another format version.
+        """
+        self.path = path
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        try:
+            with open(path, "rb") as file:
+                head = file.read(16)
+        except IsADirectoryError:
+            raise TraceError(f"{path}: is a folder; give a trace") from None
+        except OSError as error:
+            raise TraceError(f"{path}: {error.strerror}") from None
+        if head != b"SQLite format 3\0":
+            raise TraceError(f"{path}: not a trace (made by minstret record)")
+        try:
+            self._db = self._open(path)
+            self._check()
+        except (sqlite3.Error, ValueError) as error:
+            raise TraceError(f"{path}: a damaged trace: {error}") from None
+
+    def _open(self, path: str) -> sqlite3.Connection:
+        """Open read-only; a trace whose recording died in a transaction is rolled back in a copy."""
+        journal = path + "-journal"
+        if os.path.exists(journal) and os.path.getsize(journal):
+            self._folder = tempfile.TemporaryDirectory(prefix="minstret-")
+            copy = os.path.join(self._folder.name, "trace")
+            try:
+                shutil.copyfile(path, copy)
+                shutil.copyfile(journal, copy + "-journal")
+            except OSError as error:
+                raise TraceError(f"{path}: can't copy it to roll back its journal: {error.strerror}") from None
+            sqlite3.connect(copy).execute("SELECT count(*) FROM sqlite_master").connection.close()
+            path = copy
+        db = sqlite3.connect(f"{Path(path).resolve().as_uri()}?mode=ro", uri=True, isolation_level=None)
+        db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _ROW_SIZE_MAX)
+        db.executescript("PRAGMA trusted_schema=OFF; PRAGMA query_only=ON; PRAGMA cell_size_check=ON;")
+        return db
+
+    def _check(self) -> None:
+        if self._db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+            raise TraceError(f"{self.path}: not a trace (made by minstret record)")
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version != FORMAT_VERSION:
+            raise TraceError(
+                f"{self.path}: a trace of format {version}; this minstret reads format {FORMAT_VERSION}:"
+                " use the one that recorded it"
+            )
+        wanted = sqlite3.connect(":memory:")
+        wanted.executescript(_SCHEMA)
+        query = "SELECT type, name, sql FROM sqlite_master ORDER BY type, name"
+        if self._db.execute(query).fetchall() != wanted.execute(query).fetchall():
+            raise ValueError("its tables are not those of a trace")
+        self.meta: dict[str, Any] = {k: json.loads(v) for k, v in self._rows("SELECT key, value FROM meta")}
+        for key in ("minstret", "unicorn", "config", "images"):
+            if key not in self.meta:
+                raise ValueError(f"it lacks {key}")
+
+    def close(self) -> None:
+        self._db.close()
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    def _rows(self, sql: str, *values: Any) -> Iterator[tuple[Any, ...]]:
+        try:
+            yield from self._db.execute(sql, values)
+        except (sqlite3.Error, OverflowError) as error:
+            raise TraceError(f"{self.path}: a damaged trace: {error}") from None
+
+    @property
+    def shift(self) -> int:
+        return int(self.meta["config"]["icount_shift"])
+
+    @property
+    def end(self) -> dict[str, Any] | None:
+        """How the recording ended; None where it was killed."""
+        return self.meta.get("end")
+
+    def reached(self) -> Reached:
+        """How far it goes."""
+        for seq, icount, virtual_ns in self._rows("SELECT seq, icount, virtual_ns FROM reached"):
+            return Reached(self._number(seq), self._position(icount, virtual_ns))
+        raise TraceError(f"{self.path}: a damaged trace: it does not say how far it goes")
+
+    def _number(self, value: Any) -> int:
+        if not isinstance(value, int) or value < 0:
+            raise TraceError(f"{self.path}: a damaged trace: {value!r} where a count should be")
+        return value
+
+    def _position(self, icount: Any, virtual_ns: Any) -> Position:
+        return Position(self._number(icount), self._number(virtual_ns))
+
+    def blob(self, sha256: str) -> bytes:
+        """A file by its hash, in hex."""
+        try:
+            key = bytes.fromhex(sha256)
+        except (ValueError, TypeError):
+            raise TraceError(f"{self.path}: a damaged trace: {sha256!r} is no hash") from None
+        for size, data in self._rows("SELECT size, data FROM blobs WHERE sha256 = ?", key):
+            raw = self._unpacked(data, _BLOB_SIZE_MAX)
+            if len(raw) != size or hashlib.sha256(raw).digest() != key:
+                raise TraceError(f"{self.path}: a damaged trace: a file in it has another hash")
+            return raw
+        raise TraceError(f"{self.path}: a damaged trace: the file {sha256[:16]} is not in it")
+
+    def _unpacked(self, data: Any, size_max: int) -> bytes:
+        try:
+            return _decompress(data, size_max)
+        except (zstd.ZstdError, ValueError, TypeError) as error:
+            raise TraceError(f"{self.path}: a damaged trace: {error}") from None
+
+    def items(self, first_seq: int = 0) -> Iterator[Item]:
+        """All items from ``first_seq`` on, in order."""
+        events = self._events(first_seq)
+        event = next(events, None)
+        for checkpoint in self._checkpoints(first_seq):
+            while event is not None and event.seq < checkpoint.seq:
+                yield event
+                event = next(events, None)
+            yield checkpoint
+        if event is not None:
+            yield event
+            yield from events
+
+    def _events(self, first_seq: int) -> Iterator[Item]:
+        sql = "SELECT seq, kind, icount, virtual_ns, name, data, registers FROM events WHERE seq >= ? ORDER BY seq"
+        for seq, kind, icount, virtual_ns, name, data, registers in self._rows(sql, first_seq):
+            if kind not in (Kind.EVENT, Kind.ANSWER) or not isinstance(data, bytes) or not isinstance(name, str):
+                raise TraceError(f"{self.path}: a damaged trace: item {seq} is of no known kind")
+            position = self._position(icount, virtual_ns)
+            yield Item(seq, Kind(kind), position, name, data, self._number(registers))
+
+    def _checkpoints(self, first_seq: int) -> Iterator[Item]:
+        sql = ("SELECT first_seq, count, icount, virtual_ns, data, registers FROM checkpoints"
+               " WHERE first_seq + count > ? ORDER BY first_seq")  # fmt: skip
+        for start, count, icount, virtual_ns, data, registers in self._rows(sql, first_seq):
+            at = self._position(icount, virtual_ns)
+            try:
+                yield from self._chunk(start, self._number(count), at, data, registers, first_seq)
+            except (ValueError, TypeError, zstd.ZstdError) as error:
+                raise TraceError(f"{self.path}: a damaged trace: checkpoints from {start}: {error}") from None
+
+    def _chunk(self, start: int, count: int, at: Position, data: bytes, registers: int,
+               first_seq: int) -> Iterator[Item]:  # fmt: skip
+        if not 0 < count <= _CHUNK_MAX:
+            raise ValueError(f"{count} of them")
+        icount, virtual_ns, seq = at.icount, at.virtual_ns, start
+        for one, repeats in _unpack_checkpoints(data):
+            if not 0 < repeats <= count:
+                raise ValueError("a run of an impossible length")
+            clock = CLOCK_TYPES[one.clock].value
+            value = one.value.to_bytes(8, "little") if one.value else b""
+            for _ in range(repeats):
+                icount += one.insns
+                virtual_ns += (one.insns << self.shift) + one.warp_ns
+                if seq >= first_seq:
+                    is_last = seq == start + count - 1
+                    position = Position(icount, virtual_ns)
+                    yield Item(seq, Kind.CHECKPOINT, position, clock, value, registers if is_last else None)
+                seq += 1
+        if seq != start + count:
+            raise ValueError(f"{seq - start} where {count} are announced")
+
+    def outputs(self, from_icount: int = 0) -> Iterator[Output]:
+        """What the guest sent from ``from_icount`` on, in order."""
+        sql = "SELECT stream, icount, virtual_ns, data FROM outputs WHERE icount >= ? ORDER BY id"
+        for name, icount, virtual_ns, data in self._rows(sql, from_icount):
+            if not isinstance(name, str) or not isinstance(data, bytes):
+                raise TraceError(f"{self.path}: a damaged trace: an output that is none")
+            yield Output(name, self._position(icount, virtual_ns), data)
+
+    def snapshot_positions(self) -> list[tuple[int, Position]]:
+        """(id, position) of every snapshot, in order."""
+        rows = self._rows("SELECT id, icount, virtual_ns FROM snapshots ORDER BY id")
+        return [(number, self._position(icount, virtual_ns)) for number, icount, virtual_ns in rows]
+
+    def snapshot(self, number: int) -> Snapshot:
+        """A snapshot by its id."""
+        sql = "SELECT seq, icount, virtual_ns, registers, machine, host FROM snapshots WHERE id = ?"
+        for seq, icount, virtual_ns, registers, machine, host in self._rows(sql, number):
+            try:
+                return Snapshot(
+                    number, seq, self._position(icount, virtual_ns), registers,
+                    json.loads(self._unpacked(machine, _STATE_SIZE_MAX)),
+                    json.loads(self._unpacked(host, _STATE_SIZE_MAX)),
+                )  # fmt: skip
+            except (ValueError, TypeError) as error:
+                raise TraceError(f"{self.path}: a damaged trace: snapshot {number}: {error}") from None
+        raise TraceError(f"{self.path}: there is no snapshot {number}")
+
+    def pages(self, number: int) -> Iterator[tuple[int, bytes]]:
+        """The pages that differ from RAM at power-on in snapshot ``number``, checked against their hashes."""
+        sql = ("SELECT page, max(snapshot), sha256 FROM snapshot_pages WHERE snapshot <= ?"
+               " GROUP BY page ORDER BY page")  # fmt: skip
+        for page, _, sha256 in self._rows(sql, number):
+            for (data,) in self._rows("SELECT data FROM pages WHERE sha256 = ?", sha256):
+                raw = self._unpacked(data, PAGE_SIZE)
+                if len(raw) != PAGE_SIZE or hashlib.sha256(raw).digest() != sha256:
+                    raise TraceError(f"{self.path}: a damaged trace: page {page} has another hash")
+                yield page, raw
+                break
+            else:
+                raise TraceError(f"{self.path}: a damaged trace: page {page} of snapshot {number} is not in it")
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of data in each table, and of the file."""
+        queries = {
+            "events": "SELECT total(length(data) + length(name)) FROM events",
+            "checkpoints": "SELECT total(length(data)) FROM checkpoints",
+            "outputs": "SELECT total(length(data)) FROM outputs",
+            "images": "SELECT total(length(data)) FROM blobs",
+            "snapshots": "SELECT total(length(machine) + length(host)) FROM snapshots",
+            "pages": "SELECT total(length(data)) FROM pages",
+        }
+        sizes = {name: int(next(self._rows(sql))[0]) for name, sql in queries.items()}
+        return sizes | {"file": os.path.getsize(self.path)}
