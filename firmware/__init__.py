@@ -22,6 +22,10 @@ _DESCRIPTION_BY_NAME = {
     "paging": "checks translation in depth: walks, A and D, superpages, fences, page edges, aliases, satp, MPRV, PMP",
     "paging-s": "the checks of paging that S-mode can make; runs at 0x80200000 under SBI firmware such as OpenSBI",
     "bench": "sorts, hashes and multiplies: about 1 G instructions of integer work",
+    "dhcp": "gets an address by DHCP four times and pings the gateway, polling a virtio network card in a busy loop",
+    "dhcp-wfi": "the same as dhcp, but asleep in WFI while it waits for the network card",
+    "tftp": "gets an address by DHCP, fetches the boot file by TFTP and prints its size and CRC-32",
+    "keys": "prints the events of virtio keyboards and tablets, switches a light at each key press, up to Esc",
     "crash": "stores to an unmapped address with no trap handler: the run ends in a crash report",
 }
 

@@ -1,0 +1,3 @@
+/* The image `dhcp`, asleep while it waits. */
+
+#include "../dhcp/main.c"

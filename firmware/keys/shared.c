@@ -1,0 +1,4 @@
+/* The driver. */
+
+#include "../virtio/sleep.c"
+#include "../virtio/virtio.c"
