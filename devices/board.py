@@ -360,7 +360,7 @@ class Board:
         )
         for name, part in self.outside.parts().items():
             machine.add_host_part(name, part)
-        if isinstance(machine.door, LiveDoor):
+        if isinstance(machine.door, LiveDoor) and self._script:
             machine.door.schedule = self.outside.script
         self.outside.script.start()
 

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from minstret.devices.board import Board, BoardConfig, HostAnswers, Setup
-from minstret.emu.errors import DivergenceError, TraceError
+from minstret.emu.errors import DivergenceError, MinstretError, TraceError
 from minstret.emu.ingress import Position, Source
 from minstret.emu.loader import ImageFile
 from minstret.emu.machine import Outcome, StopReason
@@ -27,6 +27,7 @@ from minstret.emu.state import from_plain, to_plain
 from minstret.emu.trace import TraceReader, TraceWriter
 
 _ROLES = ("bios", "kernel", "initrd")
+_MAC_SIZE = 6
 
 
 def trace_meta(setup: Setup) -> tuple[dict[str, Any], dict[bytes, bytes]]:
@@ -62,11 +63,19 @@ def setup_of(reader: TraceReader) -> Setup:
     images = reader.meta["images"]
     try:
         config = from_plain(BoardConfig, reader.meta["config"])
+        if config.xlen not in (None, 32, 64) or (config.net is not None and len(config.net.mac) != _MAC_SIZE):
+            raise ValueError("no such board")
         files = {role: ImageFile(str(images[role]["name"]), reader.blob(images[role]["sha256"]))
                  for role in _ROLES if role in images}  # fmt: skip
         return Setup(config, files["bios"], files.get("kernel"), files.get("initrd"), str(images["append"]))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise TraceError(f"{reader.path}: a damaged trace: what it says of the board makes none ({error!r})") from None
+
+
+def _check_reason(reader: TraceReader) -> None:
+    end = reader.end
+    if end is not None and end["reason"] not in {reason.value for reason in StopReason}:
+        raise TraceError(f"{reader.path}: a damaged trace: its end is '{end['reason']}'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +135,12 @@ class Recording:
 
     def finish(self, outcome: Outcome) -> None:
         """Write how the run ended."""
-        self.end = end_of(self.board, outcome)
+        end = end_of(self.board, outcome)
         self.door.finish({
-            "reason": outcome.reason.value, "exit_code": outcome.exit_code, "icount": self.end.position.icount,
-            "virtual_ns": self.end.position.virtual_ns, "digest": self.end.digest, "uart_sha256": self.end.uart_sha256,
+            "reason": outcome.reason.value, "exit_code": outcome.exit_code, "icount": end.position.icount,
+            "virtual_ns": end.position.virtual_ns, "digest": end.digest, "uart_sha256": end.uart_sha256,
         })  # fmt: skip
+        self.end = end
 
     def __enter__(self) -> Recording:
         return self
@@ -168,6 +178,7 @@ class Replay:
         """
         self.reader = TraceReader(reader) if isinstance(reader, str) else reader
         setup = setup_of(self.reader)
+        _check_reason(self.reader)
         config = replace(setup.config, sleep=False, python_callbacks=python_callbacks)
         config = replace(config, slice_insns_max=slice_insns_max or BoardConfig().slice_insns_max)
         if snapshot is None:
@@ -181,6 +192,7 @@ class Replay:
             )
         self.door.is_discarding = config.timer_model == "no-attributes"
         self.board = replace(setup, config=config).make(door=self.door, on_console=on_console)
+        self._start = start
         self.is_whole = start is None
         """Whether it begins at power-on."""
         if start is not None:
@@ -197,6 +209,18 @@ class Replay:
         Raises:
             DivergenceError: the replay came to something else than the recording.
         """
+        try:
+            return self._run(to_icount)
+        except MinstretError:
+            raise
+        except Exception as error:
+            if self._start is None:
+                raise
+            raise TraceError(  # a stranger's state may be anything, and devices trust theirs
+                f"{self.reader.path}: snapshot {self._start.id} does not fit this board: {error!r}"
+            ) from error
+
+    def _run(self, to_icount: int | None) -> Outcome:
         end = self.reader.end
         limit = to_icount
         if end is not None and end["reason"] in (StopReason.REACHED.value, StopReason.MAX_INSNS.value):

@@ -228,14 +228,18 @@ class Machine:
         return {window.device.name: window.device for window in self.bus.windows} | self._parts
 
     def _on_stop_event(self, data: bytes) -> int:
-        self._stop_requested = StopReason(data.decode())
+        reason = StopReason(data.decode())
+        if reason not in (StopReason.TIMEOUT, StopReason.INTERRUPTED):
+            raise ValueError(f"the host can't ask for an end by {reason.value}")
+        self._stop_requested = reason
         return len(data)
 
     # ---- running
 
     @property
     def position(self) -> Position:
-        return Position(self.hart.icount, self.clock.now_ns())
+        icount = self.hart.icount
+        return Position(icount, (icount << self.clock.shift) + self.clock.state.warp_ns)
 
     def run(self, *, icount: int | None = None, virtual_ns: int | None = None) -> Outcome:
         """Run until the position is reached, the guest finishes, or no more can happen.
@@ -302,12 +306,20 @@ class Machine:
         limits = [now + (self.config.slice_insns_max or UNLIMITED_INSNS)]
         if icount is not None:
             limits.append(icount)
-        if self.door.next_icount is not None:  # what is due now has entered: the next one comes while the hart waits
-            limits.append(max(self.door.next_icount, now + 1))
+        if (next_icount := self.door.next_icount) is not None:
+            limits.append(self._limit_of_door(next_icount))
         for expire_ns in (self.virtual_timers.expire_ns(), virtual_ns):
             if expire_ns is not None:
                 limits.append(now + self.clock.insns_until(expire_ns))
         return min(limits)
+
+    def _limit_of_door(self, next_icount: int) -> int:
+        """The icount at which a turn must come by the door: that of its next item, or, where the hart waits for it
+        there, one more than it waits at."""
+        next_ns = self.door.next_ns
+        if next_ns is not None and next_ns > (next_icount << self.clock.shift) + self.clock.state.warp_ns:
+            next_icount += 1
+        return max(next_icount, self.hart.icount + 1)
 
     def _idle(self, virtual_ns: int | None) -> bool:
         """The hart waits: skip to the next deadline. False when there is nothing to wait for."""

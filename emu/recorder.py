@@ -50,8 +50,10 @@ class RecordingDoor(LiveDoor):
 
     @property
     def next_icount(self) -> int | None:
-        limits = [limit for limit in (super().next_icount, self._next_snapshot) if limit is not None]
-        return min(limits, default=None)
+        planned = None if self.schedule is None else self.schedule.next_icount
+        if planned is None or self._next_snapshot is None:
+            return self._next_snapshot if planned is None else planned
+        return min(planned, self._next_snapshot)
 
     def attach(self, machine: Observed) -> None:
         super().attach(machine)
@@ -85,8 +87,11 @@ class RecordingDoor(LiveDoor):
         return data
 
     def checkpoint(self, clock_type: ClockType, now_ns: int) -> None:
-        self._registers = self._machine.registers_hash(self._registers)
-        self._writer.add_checkpoint(self._machine.position, clock_type, now_ns, self._registers)
+        machine = self._machine
+        self._registers = machine.registers_hash(self._registers)
+        is_virtual = clock_type is ClockType.VIRTUAL
+        position = Position(machine.hart.icount, now_ns) if is_virtual else machine.position
+        self._writer.add_checkpoint(position, clock_type, now_ns, self._registers)
 
     def spared(self, clock_type: ClockType) -> int:
         return self._writer.checkpoint_size(self._machine.position, clock_type)

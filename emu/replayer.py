@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 
 from minstret.emu.clock import ClockType
-from minstret.emu.errors import DivergenceError
+from minstret.emu.errors import DivergenceError, TraceError
 from minstret.emu.ingress import Event, Observed, Position, Sink
 from minstret.emu.trace import Item, Kind, TraceReader, describe
 
@@ -34,6 +34,10 @@ class ReplayDoor:
         self._was_killed = reader.end is None
         self._reached = reader.reached().position
         self.next_seq = first_seq
+        self._stop: Item | None = None
+        self.next_icount: int | None = None
+        self.next_ns: int | None = None
+        self._look_ahead()
         self.is_discarding = False
         """Whether what host-side parts post is thrown away rather than a mistake (timer model no-attributes)."""
 
@@ -45,43 +49,32 @@ class ReplayDoor:
 
     # ---- what comes next
 
-    def _next(self) -> Item | None:
-        if not self._ahead and (item := next(self._items, None)) is not None:
+    def _look_ahead(self) -> None:
+        """Read up to the next item that a turn of the loop must come by: answers are asked for between two turns."""
+        stop = next((item for item in self._ahead if item.kind is not Kind.ANSWER), None)
+        while stop is None and (item := next(self._items, None)) is not None:
             self._ahead.append(item)
-        return self._ahead[0] if self._ahead else None
+            if item.kind is not Kind.ANSWER:
+                stop = item
+        self._stop = stop
+        at = self._reached if stop is None else stop.position
+        self.next_icount = at.icount if stop is not None or self._was_killed else None
+        self.next_ns = at.virtual_ns
 
-    def _next_stop(self) -> Item | None:
-        """The next item that a turn of the loop must come by: answers are asked for between two turns."""
-        for item in self._ahead:
-            if item.kind is not Kind.ANSWER:
-                return item
-        for item in self._items:
-            self._ahead.append(item)
-            if item.kind is not Kind.ANSWER:
-                return item
-        return None
+    def _next(self) -> Item | None:
+        return self._ahead[0] if self._ahead else None
 
     def _take(self) -> Item:
         item = self._ahead.popleft()
         self.next_seq = item.seq + 1
+        if item is self._stop:
+            self._look_ahead()
         return item
 
-    @property
-    def next_icount(self) -> int | None:
-        item = self._next_stop()
-        if item is not None:
-            return item.position.icount
-        return self._reached.icount if self._was_killed else None
-
-    @property
-    def next_ns(self) -> int | None:
-        item = self._next_stop()
-        return self._reached.virtual_ns if item is None else item.position.virtual_ns
-
     def is_over(self, position: Position) -> bool:
-        at = self._reached
-        is_there = (position.icount, position.virtual_ns) >= (at.icount, at.virtual_ns)
-        return self._was_killed and is_there and self._next() is None
+        if not self._was_killed or self._ahead:
+            return False
+        return position >= self._reached
 
     @property
     def has_arrivals(self) -> bool:
@@ -98,20 +91,25 @@ class ReplayDoor:
         admitted = False
         while (item := self._next()) is not None and item.kind is Kind.EVENT and item.position == position:
             self._check_registers(self._take())
-            sink = self._sinks.get(item.name)
-            taken = None if sink is None else sink(item.data)
+            taken = self._deliver(item)
             if taken != len(item.data):
                 where = "no device of that name" if taken is None else f"room for {taken} bytes"
                 raise self._divergence(item.name, position, str(item), where)
             admitted = True
         return admitted
 
+    def _deliver(self, item: Item) -> int | None:
+        """How much of an event was taken; None where nobody is there to take it."""
+        sink = self._sinks.get(item.name)
+        try:
+            return None if sink is None else sink(item.data)
+        except ValueError as error:
+            raise TraceError(f"{self._reader.path}: a damaged trace: item {item.seq}: {error}") from None
+
     def _check_not_passed(self, position: Position) -> None:
-        item = self._next_stop()
-        if item is None:
+        if self._stop is None:
             return
-        at = item.position
-        if (at.icount, at.virtual_ns) < (position.icount, position.virtual_ns):
+        if self._stop.position < position:
             first = self._ahead[0]
             raise self._divergence(
                 first.name, first.position, str(first), f"nothing of the kind up to {_text(position)}"

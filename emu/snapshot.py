@@ -10,8 +10,9 @@ from typing import Any
 
 from minstret.emu.clock import VirtualClockState
 from minstret.emu.errors import TraceError
-from minstret.emu.hart.hart import HartState
-from minstret.emu.hart.shared import PAGE_BITS, PAGE_SIZE
+from minstret.emu.hart.callbacks import PRIV_M, PRIV_S, PRIV_U
+from minstret.emu.hart.hart import WORDS, HartState
+from minstret.emu.hart.shared import PAGE_BITS, PAGE_SIZE, PMP_ENTRIES
 from minstret.emu.machine import Machine, MachineState
 from minstret.emu.state import from_plain, to_plain
 from minstret.emu.timers import TimerListState
@@ -53,9 +54,34 @@ def load_snapshot(machine: Machine, reader: TraceReader, snapshot: Snapshot, *, 
         machine.hart.write_physical(machine.memory.ram_base + (page << PAGE_BITS), data)
     try:
         state = _state_from_plain(machine, snapshot.machine, snapshot.host if with_host else None)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise TraceError(f"{reader.path}: snapshot {snapshot.id} does not fit this board: {error}") from None
-    machine.load_state(state)
+        _check_state(machine, state)
+        machine.load_state(state)
+        if machine.position != snapshot.position:
+            raise ValueError(f"it is of icount {machine.position.icount}")
+    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
+        raise TraceError(f"{reader.path}: snapshot {snapshot.id} does not fit this board: {error!r}") from None
+
+
+def _check_state(machine: Machine, state: MachineState) -> None:
+    """Raise ValueError where a state would do harm outside the guest: the hart's is used in place by Unicorn."""
+    hart, armed = state.hart, state.timers.armed
+    if (hart.xlen, sorted(hart.words)) != (machine.hart.xlen, sorted(WORDS)):
+        raise ValueError("the hart is another")
+    if (len(hart.x), len(hart.f), len(hart.pmp.cfg), len(hart.pmp.addr)) != (32, 32, PMP_ENTRIES, PMP_ENTRIES):
+        raise ValueError("the hart has other registers")
+    if hart.words["priv"] not in (PRIV_U, PRIV_S, PRIV_M) or hart.words["frm"] > 7:
+        raise ValueError("the hart is in no known mode")
+    numbers = (*hart.x, *hart.f, *hart.words.values(), *hart.pmp.cfg, *hart.pmp.addr, hart.icount, hart.lines,
+               hart.soft_mip, hart.fflags, hart.mcycle_offset, hart.minstret_offset)  # fmt: skip
+    if not all(0 <= number < 1 << 64 for number in numbers):
+        raise ValueError("a register beyond 64 bits")
+    serials = {serial for _, _, serial in armed}
+    if len(serials) < len(armed) or len({name for name, _, _ in armed}) < len(armed):
+        raise ValueError("a timer is armed twice")
+    if not all(0 <= serial < state.timers.next_serial and expire_ns >= 0 for _, expire_ns, serial in armed):
+        raise ValueError("a timer was armed at no possible time")
+    if not isinstance(state.exit_code, int | None):
+        raise ValueError("the exit code is none")
 
 
 def _state_from_plain(machine: Machine, guest: dict[str, Any], host: dict[str, Any] | None) -> MachineState:

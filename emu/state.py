@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import reprlib
 import types
 from enum import Enum
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -39,7 +40,7 @@ def from_plain(kind: type[T], plain: Plain) -> T:
     """The inverse of ``to_plain`` for the dataclass ``kind``, by its type hints.
 
     Raises:
-        ValueError: the fields differ from those of ``kind``.
+        ValueError: the fields, or what is in them, differ from those of ``kind``.
     """
     result: T = _build(kind, plain)
     return result
@@ -51,23 +52,30 @@ def _build(kind: Any, plain: Plain) -> Any:
         hints = get_type_hints(kind)
         names = [f.name for f in dataclasses.fields(kind)]
         if not isinstance(plain, dict) or sorted(plain) != sorted(names):
-            raise ValueError(f"{kind.__name__}: expected the fields {sorted(names)}, got {sorted(plain)}")
+            got = sorted(plain) if isinstance(plain, dict) else reprlib.repr(plain)
+            raise ValueError(f"{kind.__name__}: expected the fields {sorted(names)}, got {got}")
         return kind(**{name: _build(hints[name], plain[name]) for name in names})
     if origin in (Union, types.UnionType):
         if plain is None:
             return None
         return _build(next(arg for arg in args if arg is not type(None)), plain)
     if origin is list:
-        return [_build(args[0], item) for item in plain]
+        return [_build(args[0], item) for item in _checked(list, plain)]
     if origin is tuple:
         kinds = [args[0]] * len(plain) if len(args) == 2 and args[1] is Ellipsis else args
-        return tuple(_build(k, item) for k, item in zip(kinds, plain, strict=True))
+        return tuple(_build(k, item) for k, item in zip(kinds, _checked(list, plain), strict=True))
     if origin is dict:
-        return {args[0](key): _build(args[1], item) for key, item in plain.items()}
+        return {args[0](key): _build(args[1], item) for key, item in _checked(dict, plain).items()}
     if kind in (bytes, bytearray):
-        return kind(bytes.fromhex(plain["hex"]))
+        return kind(bytes.fromhex(_checked(str, _checked(dict, plain).get("hex"))))
     if isinstance(kind, type) and issubclass(kind, Enum):
         return kind(plain)
+    return _checked(int if kind is bool else kind, plain) if kind in (bool, int, str) else plain
+
+
+def _checked(kind: type, plain: Plain) -> Plain:
+    if not isinstance(plain, kind):
+        raise ValueError(f"expected {kind.__name__}, got {reprlib.repr(plain)}")
     return plain
 
 

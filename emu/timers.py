@@ -30,6 +30,7 @@ class TimerAttribute(IntFlag):
 
 
 ALL_ATTRIBUTES = TimerAttribute.EXTERNAL
+_EXTERNAL = int(TimerAttribute.EXTERNAL)
 
 Checkpoint = Callable[[ClockType, int], None]
 """Called with a clock and its time, ns, before the first guest-side timer of a pass fires."""
@@ -48,7 +49,7 @@ class TimerCounts:
 class Timer:
     """One deadline on one clock."""
 
-    __slots__ = ("_callback", "_list", "attributes", "counts", "expire_ns", "name", "scale_ns", "serial")
+    __slots__ = ("_bits", "_callback", "_list", "attributes", "counts", "expire_ns", "name", "scale_ns", "serial")
 
     def __init__(
         self,
@@ -73,6 +74,7 @@ class Timer:
         self.expire_ns = IDLE
         self.serial = 0
         self.counts = TimerCounts()
+        self._bits = int(attributes)  # arithmetic of IntFlag is slow
         self._callback = callback
         self._list = timers
         timers._register(self)
@@ -83,7 +85,7 @@ class Timer:
 
     @property
     def is_external(self) -> bool:
-        return bool(self.attributes & TimerAttribute.EXTERNAL)
+        return bool(self._bits & _EXTERNAL)
 
     def arm(self, expire_ns: int) -> None:
         """Fire once at ``expire_ns``, behind all timers armed before for the same time. Negative means 0."""
@@ -144,7 +146,7 @@ class TimerList:
             raise ValueError(f"two timers named {timer.name!r} on the {self.clock.type.value} clock")
         self._timers[timer.name] = timer
         if self.ignores_attributes:
-            timer.attributes = TimerAttribute.NONE
+            timer.attributes, timer._bits = TimerAttribute.NONE, 0
 
     def _arm(self, timer: Timer, expire_ns: int) -> None:
         nearest_ns = self._nearest_ns(self.runnable)
@@ -152,7 +154,7 @@ class TimerList:
         timer.expire_ns, timer.serial = expire_ns, self._next_serial
         self._next_serial += 1
         insort(self._armed, (expire_ns, timer.serial, timer))
-        is_nearer = not timer.attributes & ~self.runnable and (nearest_ns is None or expire_ns < nearest_ns)
+        is_nearer = not timer._bits & ~int(self.runnable) and (nearest_ns is None or expire_ns < nearest_ns)
         if is_nearer and self.on_earlier is not None:
             self.on_earlier()
 
@@ -166,9 +168,13 @@ class TimerList:
         timer.cancel()
         self._timers.pop(timer.name, None)
 
-    def _nearest_ns(self, mask: TimerAttribute) -> int | None:
+    def _nearest_ns(self, mask: int) -> int | None:
         """When the first timer with no attribute outside ``mask`` expires."""
-        return next((expire_ns for expire_ns, _, timer in self._armed if not timer.attributes & ~mask), None)
+        hidden = ~int(mask)
+        for expire_ns, _, timer in self._armed:
+            if not timer._bits & hidden:
+                return expire_ns
+        return None
 
     def timers(self) -> list[Timer]:
         """All timers, armed or not, by name."""
@@ -188,7 +194,7 @@ class TimerList:
 
     def expire_ns(self, mask: TimerAttribute = ALL_ATTRIBUTES) -> int | None:
         """When the next timer fires that has no attribute outside ``mask``, ns; None for never."""
-        return self._nearest_ns(mask & self.runnable) if self.enabled else None
+        return self._nearest_ns(int(mask) & int(self.runnable)) if self.enabled else None
 
     def deadline_ns(self, mask: TimerAttribute = ALL_ATTRIBUTES) -> int:
         """Distance to the next timer with no attribute outside ``mask``.
@@ -227,10 +233,11 @@ class TimerList:
         return first is not None
 
     def _next_expired(self, now_ns: int) -> Timer | None:
+        hidden = ~int(self.runnable)
         for expire_ns, _, timer in self._armed:
             if expire_ns > now_ns:
                 return None
-            if not timer.attributes & ~self.runnable:
+            if not timer._bits & hidden:
                 return timer
         return None
 

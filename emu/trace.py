@@ -8,8 +8,9 @@
     reached         one row: how far the recording had come at the last commit
     snapshots, snapshot_pages, pages    machine states; each page of RAM once
 
-Written in transactions, so a recording that was killed replays up to its last commit. A stranger's file is opened
-read-only and believed in nothing: schema, sizes and hashes are checked.
+Written in transactions, so a recording that was killed replays up to its last commit. While it is recorded nobody
+else can read it: a reader would hold up the writer. A stranger's file is opened read-only and believed in nothing:
+schema, types, sizes, hashes, and the order of what it lists are checked; nothing is ever written next to it.
 """
 
 from __future__ import annotations
@@ -17,18 +18,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import reprlib
 import shutil
 import sqlite3
+import stat
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from minstret.emu.clock import ClockType
+from minstret.emu.clock import ICOUNT_SHIFT_MAX, ClockType
 from minstret.emu.errors import TraceError
 from minstret.emu.ingress import Position
 
@@ -47,9 +50,16 @@ _CHUNK_MAX = 4096
 """Checkpoints in one row at most."""
 _OUTPUT_MAX = 64 * 1024
 _BLOB_SIZE_MAX = 1 << 30
-_STATE_SIZE_MAX = 1 << 28
-_CHUNK_SIZE_MAX = 1 << 20
+_STATE_SIZE_MAX = 1 << 24
+_CHUNK_SIZE_MAX = 1 << 18
 _ROW_SIZE_MAX = 1 << 30
+_META_ROWS_MAX = 100
+_NAME_MAX = 64
+_WORK_STEP, _WORK_MIN, _WORK_PER_BYTE = 10_000, 10_000_000, 10
+"""Steps of SQLite's machine that one query may take: far more than a whole table needs in a file of that size."""
+
+_HEAD_MAGIC, _HEAD_NO_WAL = b"SQLite format 3\0", b"\x01\x01"
+_JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -78,8 +88,7 @@ class Kind(IntEnum):
     CHECKPOINT = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """One thing that replay must come by.
 
     ``name`` is the event's target, the answer's name or the checkpoint's clock; ``data`` what came, or the clock's
@@ -136,13 +145,14 @@ class Output:
 
 
 CLOCK_TYPES = tuple(ClockType)
+_CLOCK_NUMBERS = {clock: number for number, clock in enumerate(CLOCK_TYPES)}
+_DECIDED_BY_HOST = (ClockType.HOST, ClockType.VIRTUAL_RT)
 
 
 # ---- packed checkpoints
 
 
-@dataclass(frozen=True, slots=True)
-class _Pass:
+class _Pass(NamedTuple):
     """A checkpoint as distances from the one before: instructions, and virtual ns beyond those instructions' own."""
 
     clock: int
@@ -173,9 +183,12 @@ class _Varints:
             byte = self._data[self._at]
             self._at += 1
             value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                return value
             shift += 7
+            if byte < 0x80:
+                break
+        if value >= 1 << 64:
+            raise ValueError("a number beyond 64 bits")
+        return value
 
 
 def pack_checkpoints(passes: list[tuple[_Pass, int]]) -> bytes:
@@ -185,7 +198,7 @@ def pack_checkpoints(passes: list[tuple[_Pass, int]]) -> bytes:
         _put_varint(out, count * len(CLOCK_TYPES) + one.clock)
         _put_varint(out, one.insns)
         _put_varint(out, one.warp_ns)
-        if CLOCK_TYPES[one.clock] in (ClockType.HOST, ClockType.VIRTUAL_RT):
+        if CLOCK_TYPES[one.clock] in _DECIDED_BY_HOST:
             _put_varint(out, one.value)
     packed = zstd.compress(bytes(out), _BLOB_LEVEL)
     return b"z" + packed if len(packed) < len(out) else b"r" + bytes(out)
@@ -197,7 +210,7 @@ def _unpack_checkpoints(data: bytes) -> Iterator[tuple[_Pass, int]]:
     while numbers:
         count, clock = divmod(numbers.next(), len(CLOCK_TYPES))
         insns, warp_ns = numbers.next(), numbers.next()
-        has_value = CLOCK_TYPES[clock] in (ClockType.HOST, ClockType.VIRTUAL_RT)
+        has_value = CLOCK_TYPES[clock] in _DECIDED_BY_HOST
         yield _Pass(clock, insns, warp_ns, numbers.next() if has_value else 0), count
 
 
@@ -242,11 +255,12 @@ class TraceWriter:
         self._stream: tuple[str, Position, bytearray] | None = None
         self._known_pages: set[bytes] = set()
         self._page_hashes: dict[int, bytes] = {}
+        self._failure: TraceError | None = None
         _create(path, overwrite)
+        self._db = sqlite3.connect(os.path.abspath(path), isolation_level=None)
         try:
-            self._db = sqlite3.connect(path, isolation_level=None)
             self._db.executescript(
-                f"PRAGMA page_size={PAGE_SIZE}; PRAGMA application_id={APPLICATION_ID};"
+                f"PRAGMA locking_mode=EXCLUSIVE; PRAGMA page_size={PAGE_SIZE}; PRAGMA application_id={APPLICATION_ID};"
                 f"PRAGMA user_version={FORMAT_VERSION}; PRAGMA synchronous=OFF; PRAGMA journal_mode=DELETE;"
                 f"BEGIN; {_SCHEMA} COMMIT;"
             )
@@ -260,6 +274,9 @@ class TraceWriter:
             self._db.execute("COMMIT")
             self._db.execute("BEGIN")
         except sqlite3.Error as error:
+            self.close()
+            with suppress(OSError):
+                os.unlink(path)
             raise TraceError(f"{path}: can't write it: {error}") from None
 
     @property
@@ -278,10 +295,10 @@ class TraceWriter:
         """Note that a pass of ``clock``'s timers begins; ``value`` is its time where the host decides that."""
         if not self._chunk_count:
             self._chunk_start = self._last_checkpoint = position
-        insns = position.icount - self._last_checkpoint.icount
-        warp_ns = position.virtual_ns - self._last_checkpoint.virtual_ns - (insns << self._shift)
-        is_decided = clock in (ClockType.HOST, ClockType.VIRTUAL_RT)
-        one = _Pass(CLOCK_TYPES.index(clock), insns, warp_ns, value if is_decided else 0)
+        last = self._last_checkpoint
+        insns = position.icount - last.icount
+        warp_ns = position.virtual_ns - last.virtual_ns - (insns << self._shift)
+        one = _Pass(_CLOCK_NUMBERS[clock], insns, warp_ns, value if clock in _DECIDED_BY_HOST else 0)
         if self._passes and self._passes[-1][0] == one:
             self._passes[-1] = (one, self._passes[-1][1] + 1)
         else:
@@ -296,7 +313,7 @@ class TraceWriter:
         """Bytes that a checkpoint here would take, before compression."""
         out, last = bytearray(), self._last_checkpoint
         insns = position.icount - last.icount
-        _put_varint(out, len(CLOCK_TYPES) + CLOCK_TYPES.index(clock))
+        _put_varint(out, len(CLOCK_TYPES) + _CLOCK_NUMBERS[clock])
         _put_varint(out, insns)
         _put_varint(out, max(0, position.virtual_ns - last.virtual_ns - (insns << self._shift)))
         return len(out)
@@ -357,7 +374,8 @@ class TraceWriter:
         """Forget everything before a snapshot: the trace then starts there."""
         self._close_chunk()
         self._close_stream()
-        seq, icount = self._db.execute("SELECT seq, icount FROM snapshots WHERE id = ?", (snapshot_id,)).fetchone()
+        query = "SELECT seq, icount FROM snapshots WHERE id = ?"
+        seq, icount = self._execute(query, (snapshot_id,)).fetchone()
         self._execute("DELETE FROM events WHERE seq < ?", (seq,))
         self._execute("DELETE FROM checkpoints WHERE first_seq + count <= ?", (seq,))
         self._execute("DELETE FROM outputs WHERE icount < ?", (icount,))
@@ -371,7 +389,7 @@ class TraceWriter:
         self._execute("DELETE FROM snapshots WHERE id < ?", (snapshot_id,))
         self._execute("DELETE FROM pages WHERE sha256 NOT IN (SELECT sha256 FROM snapshot_pages)", ())
         self.put_meta("first_snapshot", snapshot_id)
-        self._known_pages = {row[0] for row in self._db.execute("SELECT sha256 FROM pages")}
+        self._known_pages = {row[0] for row in self._execute("SELECT sha256 FROM pages", ())}
 
     def commit(self, position: Position) -> None:
         """Put everything so far into the file, with the position as how far it goes.
@@ -399,13 +417,16 @@ class TraceWriter:
             self._db.rollback()
         self._db.close()
 
-    def _execute(self, sql: str, row: tuple[Any, ...]) -> None:
+    def _execute(self, sql: str, row: tuple[Any, ...]) -> sqlite3.Cursor:
+        if self._failure is not None:  # SQLite has taken back the transaction: nothing may be written outside of one
+            raise self._failure
         try:
-            self._db.execute(sql, row)
+            return self._db.execute(sql, row)
         except sqlite3.Error as error:
-            raise TraceError(
+            self._failure = TraceError(
                 f"{self.path}: can't write it: {error}; the recording is good up to icount {self._reached.icount:,}"
-            ) from None
+            )
+            raise self._failure from None
 
 
 def _create(path: str, overwrite: bool) -> None:
@@ -413,6 +434,8 @@ def _create(path: str, overwrite: bool) -> None:
         raise TraceError(f"{path}: is a folder; give a file")
     if os.path.lexists(path) and not overwrite:
         raise TraceError(f"{path}: exists; give another name with -o, or -f to overwrite it")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise TraceError(f"{path}: is no ordinary file; give another name with -o")
     try:
         for name in (path, path + "-journal"):
             with suppress(FileNotFoundError):
@@ -439,39 +462,63 @@ class TraceReader:
             TraceError: no such file, no trace, a damaged one, or one of another format version.
         """
         self.path = path
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        _check_head(path)
+        self._work_left = self._work_max = _WORK_MIN + _WORK_PER_BYTE * os.path.getsize(path)
+        self._db = self._open()
         try:
-            with open(path, "rb") as file:
-                head = file.read(16)
-        except IsADirectoryError:
-            raise TraceError(f"{path}: is a folder; give a trace") from None
-        except OSError as error:
-            raise TraceError(f"{path}: {error.strerror}") from None
-        if head != b"SQLite format 3\0":
-            raise TraceError(f"{path}: not a trace (made by minstret record)")
-        try:
-            self._db = self._open(path)
             self._check()
-        except (sqlite3.Error, ValueError) as error:
-            raise TraceError(f"{path}: a damaged trace: {error}") from None
+        except sqlite3.Error as error:
+            self.close()
+            raise self._read_error(error) from None
+        except (ValueError, TypeError, RecursionError) as error:
+            self.close()
+            raise self._damaged(error) from None
+        except TraceError:
+            self.close()
+            raise
 
-    def _open(self, path: str) -> sqlite3.Connection:
+    def _open(self) -> sqlite3.Connection:
         """Open read-only; a trace whose recording died in a transaction is rolled back in a copy."""
-        journal = path + "-journal"
-        if os.path.exists(journal) and os.path.getsize(journal):
-            self._folder = tempfile.TemporaryDirectory(prefix="minstret-")
-            copy = os.path.join(self._folder.name, "trace")
-            try:
-                shutil.copyfile(path, copy)
-                shutil.copyfile(journal, copy + "-journal")
-            except OSError as error:
-                raise TraceError(f"{path}: can't copy it to roll back its journal: {error.strerror}") from None
-            sqlite3.connect(copy).execute("SELECT count(*) FROM sqlite_master").connection.close()
-            path = copy
-        db = sqlite3.connect(f"{Path(path).resolve().as_uri()}?mode=ro", uri=True, isolation_level=None)
-        db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _ROW_SIZE_MAX)
-        db.executescript("PRAGMA trusted_schema=OFF; PRAGMA query_only=ON; PRAGMA cell_size_check=ON;")
+        path = os.path.realpath(self.path)
+        try:
+            return self._connect(path)
+        except sqlite3.Error as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
+                raise self._read_error(error) from None
+        try:
+            with tempfile.TemporaryDirectory(prefix="minstret-") as folder:
+                return self._connect(_rolled_back(path, folder))  # open, it outlives its folder
+        except OSError as error:
+            raise TraceError(f"{self.path}: can't copy it to roll back its journal: {error.strerror}") from None
+        except (sqlite3.Error, ValueError) as error:
+            raise self._damaged(error) from None
+
+    def _connect(self, path: str) -> sqlite3.Connection:
+        db = sqlite3.connect(f"{Path(path).as_uri()}?mode=ro", timeout=0, uri=True, isolation_level=None)
+        try:
+            db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _ROW_SIZE_MAX)
+            db.set_progress_handler(self._is_too_much_work, _WORK_STEP)
+            db.executescript("PRAGMA trusted_schema=OFF; PRAGMA query_only=ON; PRAGMA cell_size_check=ON;")
+            db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.Error:
+            db.close()
+            raise
         return db
+
+    def _is_too_much_work(self) -> bool:
+        self._work_left -= _WORK_STEP
+        return self._work_left < 0
+
+    def _damaged(self, what: object) -> TraceError:
+        return TraceError(f"{self.path}: a damaged trace: {what}")
+
+    def _read_error(self, error: sqlite3.Error) -> TraceError:
+        code = getattr(error, "sqlite_errorcode", None)
+        if code == sqlite3.SQLITE_BUSY:
+            return TraceError(f"{self.path}: is being recorded; read it when that has ended")
+        if code == sqlite3.SQLITE_INTERRUPT:
+            return self._damaged("its tables go round in circles")
+        return self._damaged(error)
 
     def _check(self) -> None:
         if self._db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
@@ -482,26 +529,37 @@ class TraceReader:
                 f"{self.path}: a trace of format {version}; this minstret reads format {FORMAT_VERSION}:"
                 " use the one that recorded it"
             )
-        wanted = sqlite3.connect(":memory:")
-        wanted.executescript(_SCHEMA)
-        query = "SELECT type, name, sql FROM sqlite_master ORDER BY type, name"
-        if self._db.execute(query).fetchall() != wanted.execute(query).fetchall():
-            raise ValueError("its tables are not those of a trace")
-        self.meta: dict[str, Any] = {k: json.loads(v) for k, v in self._rows("SELECT key, value FROM meta")}
-        for key in ("minstret", "unicorn", "config", "images"):
-            if key not in self.meta:
-                raise ValueError(f"it lacks {key}")
+        query = "SELECT type, name, sql FROM sqlite_master ORDER BY type, name LIMIT 100"
+        with closing(sqlite3.connect(":memory:")) as wanted:
+            wanted.executescript(_SCHEMA)
+            if self._db.execute(query).fetchall() != wanted.execute(query).fetchall():
+                raise ValueError("its tables are not those of a trace")
+        rows = self._rows(f"SELECT key, value FROM meta LIMIT {_META_ROWS_MAX}")
+        self.meta: dict[str, Any] = {key: json.loads(value) for key, value in rows}
+        _check_meta(self.meta)
+        reached, end = self.reached(), self.end
+        if end is not None and Position(end["icount"], end["virtual_ns"]) != reached.position:
+            raise ValueError(f"it ends at icount {end['icount']}, and goes up to {reached.position.icount}")
+        self._first_seq = 0
+        if (first := self.meta.get("first_snapshot")) is not None:
+            self._first_seq = self._snapshot_seq(first)
+
+    def _snapshot_seq(self, number: int) -> int:
+        for (seq,) in self._rows("SELECT seq FROM snapshots WHERE id = ?", number):
+            return self._number(seq)
+        raise ValueError(f"it begins with snapshot {number}, which is not in it")
 
     def close(self) -> None:
         self._db.close()
-        if self._folder is not None:
-            self._folder.cleanup()
 
     def _rows(self, sql: str, *values: Any) -> Iterator[tuple[Any, ...]]:
+        self._work_left = self._work_max
         try:
             yield from self._db.execute(sql, values)
-        except (sqlite3.Error, OverflowError) as error:
-            raise TraceError(f"{self.path}: a damaged trace: {error}") from None
+        except sqlite3.Error as error:
+            raise self._read_error(error) from None
+        except OverflowError as error:
+            raise self._damaged(error) from None
 
     @property
     def shift(self) -> int:
@@ -516,11 +574,22 @@ class TraceReader:
         """How far it goes."""
         for seq, icount, virtual_ns in self._rows("SELECT seq, icount, virtual_ns FROM reached"):
             return Reached(self._number(seq), self._position(icount, virtual_ns))
-        raise TraceError(f"{self.path}: a damaged trace: it does not say how far it goes")
+        raise self._damaged("it does not say how far it goes")
 
     def _number(self, value: Any) -> int:
-        if not isinstance(value, int) or value < 0:
-            raise TraceError(f"{self.path}: a damaged trace: {value!r} where a count should be")
+        if not _is_count(value):
+            raise self._damaged(f"{_short(value)} where a count should be")
+        return int(value)
+
+    def _name(self, value: Any) -> str:
+        """A name that can be shown at a terminal."""
+        if not isinstance(value, str) or not _is_name(value):
+            raise self._damaged(f"{_short(value)} where a name should be")
+        return value
+
+    def _data(self, value: Any) -> bytes:
+        if not isinstance(value, bytes):
+            raise self._damaged(f"{_short(value)} where bytes should be")
         return value
 
     def _position(self, icount: Any, virtual_ns: Any) -> Position:
@@ -531,22 +600,37 @@ class TraceReader:
         try:
             key = bytes.fromhex(sha256)
         except (ValueError, TypeError):
-            raise TraceError(f"{self.path}: a damaged trace: {sha256!r} is no hash") from None
+            raise self._damaged(f"{_short(sha256)} is no hash") from None
         for size, data in self._rows("SELECT size, data FROM blobs WHERE sha256 = ?", key):
-            raw = self._unpacked(data, _BLOB_SIZE_MAX)
+            if self._number(size) > _BLOB_SIZE_MAX:
+                raise self._damaged(f"a file of {size} bytes in it")
+            raw = self._unpacked(data, size)
             if len(raw) != size or hashlib.sha256(raw).digest() != key:
-                raise TraceError(f"{self.path}: a damaged trace: a file in it has another hash")
+                raise self._damaged("a file in it has another hash")
             return raw
-        raise TraceError(f"{self.path}: a damaged trace: the file {sha256[:16]} is not in it")
+        raise self._damaged(f"the file {sha256[:16]} is not in it")
 
     def _unpacked(self, data: Any, size_max: int) -> bytes:
         try:
-            return _decompress(data, size_max)
-        except (zstd.ZstdError, ValueError, TypeError) as error:
-            raise TraceError(f"{self.path}: a damaged trace: {error}") from None
+            return _decompress(self._data(data), size_max)
+        except (zstd.ZstdError, ValueError) as error:
+            raise self._damaged(error) from None
 
     def items(self, first_seq: int = 0) -> Iterator[Item]:
-        """All items from ``first_seq`` on, in order."""
+        """All items from ``first_seq`` on, in order, without a gap."""
+        reached = self.reached()
+        seq, order = max(first_seq, self._first_seq), _Order(self.shift, reached.position)
+        for item in self._merged(seq):
+            if item.seq != seq:
+                raise self._damaged(f"item {item.seq} where {seq} should be")
+            if not order.accepts(item.position):
+                raise self._damaged(f"item {seq} is out of order")
+            yield item
+            seq += 1
+        if seq < reached.seq:
+            raise self._damaged(f"item {seq} is missing, of {reached.seq}")
+
+    def _merged(self, first_seq: int) -> Iterator[Item]:
         events = self._events(first_seq)
         event = next(events, None)
         for checkpoint in self._checkpoints(first_seq):
@@ -561,28 +645,29 @@ class TraceReader:
     def _events(self, first_seq: int) -> Iterator[Item]:
         sql = "SELECT seq, kind, icount, virtual_ns, name, data, registers FROM events WHERE seq >= ? ORDER BY seq"
         for seq, kind, icount, virtual_ns, name, data, registers in self._rows(sql, first_seq):
-            if kind not in (Kind.EVENT, Kind.ANSWER) or not isinstance(data, bytes) or not isinstance(name, str):
-                raise TraceError(f"{self.path}: a damaged trace: item {seq} is of no known kind")
+            if kind not in (Kind.EVENT, Kind.ANSWER):
+                raise self._damaged(f"item {seq} is of no known kind")
             position = self._position(icount, virtual_ns)
-            yield Item(seq, Kind(kind), position, name, data, self._number(registers))
+            yield Item(seq, Kind(kind), position, self._name(name), self._data(data), self._number(registers))
 
     def _checkpoints(self, first_seq: int) -> Iterator[Item]:
         sql = ("SELECT first_seq, count, icount, virtual_ns, data, registers FROM checkpoints"
                " WHERE first_seq + count > ? ORDER BY first_seq")  # fmt: skip
         for start, count, icount, virtual_ns, data, registers in self._rows(sql, first_seq):
             at = self._position(icount, virtual_ns)
+            count, data, registers = self._number(count), self._data(data), self._number(registers)
             try:
-                yield from self._chunk(start, self._number(count), at, data, registers, first_seq)
-            except (ValueError, TypeError, zstd.ZstdError) as error:
-                raise TraceError(f"{self.path}: a damaged trace: checkpoints from {start}: {error}") from None
+                yield from self._chunk(start, count, at, data, registers, first_seq)
+            except (ValueError, zstd.ZstdError) as error:
+                raise self._damaged(f"checkpoints from {start}: {error}") from None
 
     def _chunk(self, start: int, count: int, at: Position, data: bytes, registers: int,
                first_seq: int) -> Iterator[Item]:  # fmt: skip
         if not 0 < count <= _CHUNK_MAX:
             raise ValueError(f"{count} of them")
-        icount, virtual_ns, seq = at.icount, at.virtual_ns, start
+        icount, virtual_ns, seq, end = at.icount, at.virtual_ns, start, start + count
         for one, repeats in _unpack_checkpoints(data):
-            if not 0 < repeats <= count:
+            if not 0 < repeats <= end - seq:
                 raise ValueError("a run of an impossible length")
             clock = CLOCK_TYPES[one.clock].value
             value = one.value.to_bytes(8, "little") if one.value else b""
@@ -590,39 +675,52 @@ class TraceReader:
                 icount += one.insns
                 virtual_ns += (one.insns << self.shift) + one.warp_ns
                 if seq >= first_seq:
-                    is_last = seq == start + count - 1
                     position = Position(icount, virtual_ns)
-                    yield Item(seq, Kind.CHECKPOINT, position, clock, value, registers if is_last else None)
+                    yield Item(seq, Kind.CHECKPOINT, position, clock, value, registers if seq == end - 1 else None)
                 seq += 1
-        if seq != start + count:
+        if seq != end:
             raise ValueError(f"{seq - start} where {count} are announced")
 
     def outputs(self, from_icount: int = 0) -> Iterator[Output]:
         """What the guest sent from ``from_icount`` on, in order."""
-        sql = "SELECT stream, icount, virtual_ns, data FROM outputs WHERE icount >= ? ORDER BY id"
-        for name, icount, virtual_ns, data in self._rows(sql, from_icount):
-            if not isinstance(name, str) or not isinstance(data, bytes):
-                raise TraceError(f"{self.path}: a damaged trace: an output that is none")
-            yield Output(name, self._position(icount, virtual_ns), data)
+        sql = "SELECT id, stream, icount, virtual_ns, data FROM outputs WHERE icount >= ? ORDER BY id"
+        last_id, order = 0, _Order(self.shift, self.reached().position)
+        for number, name, icount, virtual_ns, data in self._rows(sql, from_icount):
+            position = self._position(icount, virtual_ns)
+            if number <= last_id or not order.accepts(position):
+                raise self._damaged(f"output {number} is out of order")
+            yield Output(self._name(name), position, self._data(data))
+            last_id = number
 
     def snapshot_positions(self) -> list[tuple[int, Position]]:
         """(id, position) of every snapshot, in order."""
-        rows = self._rows("SELECT id, icount, virtual_ns FROM snapshots ORDER BY id")
-        return [(number, self._position(icount, virtual_ns)) for number, icount, virtual_ns in rows]
+        found: list[tuple[int, Position]] = []
+        order = _Order(self.shift, self.reached().position)
+        for number, icount, virtual_ns in self._rows("SELECT id, icount, virtual_ns FROM snapshots ORDER BY id"):
+            position = self._position(icount, virtual_ns)
+            if number <= (found[-1][0] if found else -1) or not order.accepts(position):
+                raise self._damaged(f"snapshot {number} is out of order")
+            found.append((number, position))
+        return found
 
     def snapshot(self, number: int) -> Snapshot:
         """A snapshot by its id."""
         sql = "SELECT seq, icount, virtual_ns, registers, machine, host FROM snapshots WHERE id = ?"
         for seq, icount, virtual_ns, registers, machine, host in self._rows(sql, number):
-            try:
-                return Snapshot(
-                    number, seq, self._position(icount, virtual_ns), registers,
-                    json.loads(self._unpacked(machine, _STATE_SIZE_MAX)),
-                    json.loads(self._unpacked(host, _STATE_SIZE_MAX)),
-                )  # fmt: skip
-            except (ValueError, TypeError) as error:
-                raise TraceError(f"{self.path}: a damaged trace: snapshot {number}: {error}") from None
+            return Snapshot(
+                number, self._number(seq), self._position(icount, virtual_ns), self._number(registers),
+                self._state(number, machine), self._state(number, host),
+            )  # fmt: skip
         raise TraceError(f"{self.path}: there is no snapshot {number}")
+
+    def _state(self, number: int, data: Any) -> dict[str, Any]:
+        try:
+            state = json.loads(self._unpacked(data, _STATE_SIZE_MAX))
+        except (ValueError, RecursionError) as error:
+            raise self._damaged(f"snapshot {number}: {error}") from None
+        if not isinstance(state, dict):
+            raise self._damaged(f"snapshot {number} is none")
+        return state
 
     def pages(self, number: int) -> Iterator[tuple[int, bytes]]:
         """The pages that differ from RAM at power-on in snapshot ``number``, checked against their hashes."""
@@ -632,11 +730,11 @@ class TraceReader:
             for (data,) in self._rows("SELECT data FROM pages WHERE sha256 = ?", sha256):
                 raw = self._unpacked(data, PAGE_SIZE)
                 if len(raw) != PAGE_SIZE or hashlib.sha256(raw).digest() != sha256:
-                    raise TraceError(f"{self.path}: a damaged trace: page {page} has another hash")
-                yield page, raw
+                    raise self._damaged(f"page {_short(page)} has another hash")
+                yield self._number(page), raw
                 break
             else:
-                raise TraceError(f"{self.path}: a damaged trace: page {page} of snapshot {number} is not in it")
+                raise self._damaged(f"page {_short(page)} of snapshot {number} is not in it")
 
     def sizes(self) -> dict[str, int]:
         """Bytes of data in each table, and of the file."""
@@ -650,3 +748,116 @@ class TraceReader:
         }
         sizes = {name: int(next(self._rows(sql))[0]) for name, sql in queries.items()}
         return sizes | {"file": os.path.getsize(self.path)}
+
+
+def _rolled_back(path: str, folder: str) -> str:
+    """A copy of the file at ``path`` as of its last commit."""
+    copy = os.path.join(folder, "trace")
+    shutil.copyfile(path, copy)
+    shutil.copyfile(path + "-journal", copy + "-journal")
+    with open(copy + "-journal", "rb") as journal:
+        journal.seek(-len(_JOURNAL_MAGIC), os.SEEK_END)
+        if journal.read() == _JOURNAL_MAGIC:  # it names a file, which SQLite would delete
+            raise ValueError("its journal is that of several files")
+    with closing(sqlite3.connect(copy)) as db:
+        db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    return copy
+
+
+class _Order:
+    """Checks that positions never go back, and stay within a recording."""
+
+    def __init__(self, shift: int, end: Position) -> None:
+        self._shift, self._end = shift, end
+        self._icount = self._warp_ns = 0
+
+    def accepts(self, position: Position) -> bool:
+        """Whether ``position`` may come next."""
+        icount, warp_ns = position.icount, position.virtual_ns - (position.icount << self._shift)
+        if icount < self._icount or warp_ns < self._warp_ns:
+            return False
+        self._icount, self._warp_ns = icount, warp_ns
+        return icount <= self._end.icount and position.virtual_ns <= self._end.virtual_ns
+
+
+def _check_head(path: str) -> None:
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            raise TraceError(f"{path}: is a folder; give a trace")
+        if not stat.S_ISREG(mode):
+            raise TraceError(f"{path}: is no ordinary file; give a trace")
+        head = _head(path)
+    except OSError as error:
+        raise TraceError(f"{path}: {error.strerror}") from None
+    if not head.startswith(_HEAD_MAGIC):
+        raise TraceError(f"{path}: not a trace (made by minstret record)")
+    if head[18:] != _HEAD_NO_WAL:  # SQLite would make files next to it
+        raise TraceError(f"{path}: a damaged trace: it is in WAL mode")
+
+
+def _head(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(20)
+
+
+def has_trace_head(path: str) -> bool:
+    """Whether a file looks like a trace, whatever its name."""
+    with suppress(OSError):
+        return _head(path).startswith(_HEAD_MAGIC)
+    return False
+
+
+_END_KINDS = {
+    "reason": "name", "exit_code": "code", "icount": "count", "virtual_ns": "count", "digest": "name",
+    "uart_sha256": "name", "registers": "count",
+}  # fmt: skip
+
+
+def _check_meta(meta: dict[str, Any]) -> None:
+    """Raise ValueError where ``meta`` lacks something, or has something of another kind."""
+    for key in ("minstret", "unicorn", "config", "images"):
+        if key not in meta:
+            raise ValueError(f"it lacks {key}")
+    _check_kinds("it", meta, {
+        "minstret": "name", "unicorn": "name", "config": "object", "images": "object",
+        **({"end": "object"} if "end" in meta else {}),
+        **({"first_snapshot": "count"} if "first_snapshot" in meta else {}),
+    })  # fmt: skip
+    _check_kinds("config", meta["config"], {"icount_shift": "count"})
+    if meta["config"]["icount_shift"] > ICOUNT_SHIFT_MAX:
+        raise ValueError(f"config: icount_shift is {_short(meta['config']['icount_shift'])}")
+    _check_kinds("images", meta["images"], {"append": "text"})
+    for role in meta["images"].keys() - {"append"}:
+        _check_kinds("images", meta["images"], {role: "object"})
+        _check_kinds(f"images: {_short(role)}", meta["images"][role], {"name": "text", "sha256": "name"})
+    if "end" in meta:
+        _check_kinds("end", meta["end"], _END_KINDS)
+
+
+def _check_kinds(what: str, found: dict[str, Any], kinds: Mapping[str, str]) -> None:
+    for key, kind in kinds.items():
+        if key not in found or not _KINDS[kind](found[key]):
+            raise ValueError(f"{what}: {_short(key)} is {_short(found.get(key))}, not a {kind}")
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and value.isascii() and value.isprintable() and 0 < len(value) <= _NAME_MAX
+
+
+_KINDS: Mapping[str, Callable[[Any], bool]] = {
+    "count": _is_count,
+    "code": lambda value: value is None or (isinstance(value, int) and not isinstance(value, bool)),
+    "name": _is_name,
+    "text": lambda value: isinstance(value, str),
+    "object": lambda value: isinstance(value, dict),
+}
+
+
+def _short(value: object) -> str:
+    """``value`` for a line of text, whatever it is."""
+    return reprlib.repr(value)

@@ -117,7 +117,8 @@ class VirtioInput:
 
     def receive(self, data: bytes) -> int:
         """Hand a batch of events to the guest, or drop it; takes it whole either way."""
-        assert len(data) % EVENT_SIZE == 0, f"{self.name}: a batch of {len(data)} bytes"
+        if len(data) % EVENT_SIZE:
+            raise ValueError(f"{self.name}: a batch of {len(data)} bytes")
         if not self._transport.is_running:
             self.state.dropped_not_running += 1
             return len(data)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from itertools import chain, groupby
+from collections.abc import Iterable, Iterator
+from heapq import merge
+from itertools import groupby
 from typing import Any
 
 import click
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from minstret.emu import units
+from minstret.emu.errors import ConfigError, TraceError
 from minstret.emu.ingress import Position
 from minstret.emu.trace import Item, Kind, Output, TraceReader, describe
 
@@ -53,9 +55,8 @@ def info(trace: str, as_json: bool) -> None:
     for role in ("bios", "kernel", "initrd"):
         if role in facts["images"]:
             image = facts["images"][role]
-            click.echo(f"  {role:<10} {image['name']}  sha256 {image['sha256'][:16]}")
-    click.echo(f"  board      rv{config['xlen']}, {config['ram_size'] >> 20} MiB, shift {config['icount_shift']},"
-               f" sleep {'on' if config['sleep'] else 'off'}, seed {config['seed']}")  # fmt: skip
+            click.echo(f"  {role:<10} {_printable(image['name'])}  sha256 {image['sha256'][:16]}")
+    click.echo(f"  board      {_board_text(config)}")
     if end is None:
         click.echo("  end        none: the recording was killed; it replays to where it had come")
     else:
@@ -68,6 +69,23 @@ def info(trace: str, as_json: bool) -> None:
                f" {counts['checkpoints']:,} checkpoints")  # fmt: skip
     click.echo(f"  snapshots  {len(facts['snapshots'])}")
     click.echo("  bytes      " + ", ".join(f"{name} {size:,}" for name, size in facts["sizes"].items()))
+
+
+def _printable(text: str) -> str:
+    """A stranger's text, harmless to a terminal."""
+    return text if text.isprintable() else ascii(text)
+
+
+def _board_text(config: dict[str, Any]) -> str:
+    xlen, ram_size, seed = (config.get(key) for key in ("xlen", "ram_size", "seed"))
+    width = f"rv{xlen}" if xlen in (32, 64) else "rv as the image"
+    size = f"{ram_size >> 20} MiB" if isinstance(ram_size, int) else "no RAM"
+    sleep = "on" if config.get("sleep") else "off"
+    return f"{width}, {size}, shift {config['icount_shift']}, sleep {sleep}, seed {seed if _is_int(seed) else 'none'}"
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def trace_facts(reader: TraceReader) -> dict[str, Any]:
@@ -105,6 +123,8 @@ def log(trace: str, from_icount: str, to_icount: str | None, show_all: bool, as_
     reader = TraceReader(trace)
     first = units.parse_count(from_icount, "--from")
     last = None if to_icount is None else units.parse_count(to_icount, "--to")
+    if last is not None and last < first:
+        raise ConfigError(f"--to: {last} is before --from {first}")
     items = (item for item in reader.items() if first <= item.position.icount and _is_up_to(item, last))
     if as_json:
         for entry in _entries(items, reader, first, last):
@@ -114,7 +134,7 @@ def log(trace: str, from_icount: str, to_icount: str | None, show_all: bool, as_
             click.echo(_line(entry))
     else:
         for _, run in groupby(items, key=lambda item: item.kind is Kind.CHECKPOINT):
-            _show_run(list(run))
+            _show_run(run)
 
 
 def _is_up_to(entry: Item | Output, last: int | None) -> bool:
@@ -124,21 +144,27 @@ def _is_up_to(entry: Item | Output, last: int | None) -> bool:
 def _entries(items: Iterator[Item], reader: TraceReader, first: int, last: int | None) -> Iterator[Item | Output]:
     """Items and outputs, by position; an item first, as it enters before the instruction there."""
     outputs = (output for output in reader.outputs(first) if _is_up_to(output, last))
-    entries: Iterator[Item | Output] = chain(items, outputs)  # each in order already, and sorting keeps that
-    return iter(sorted(entries, key=lambda entry: (entry.position.icount, isinstance(entry, Output))))
+    return merge(items, outputs, key=lambda entry: (entry.position.icount, isinstance(entry, Output)))
 
 
-def _show_run(run: list[Item]) -> None:
+def _show_run(run: Iterable[Item]) -> None:
     """Events one by one, checkpoints as a run."""
-    if run[0].kind is not Kind.CHECKPOINT or len(run) == 1:
-        for item in run:
+    start: Item | None = None
+    count, clocks = 0, set()
+    for item in run:
+        if item.kind is not Kind.CHECKPOINT:
             click.echo(_line(item))
+            continue
+        start, end, count = start or item, item, count + 1
+        clocks.add(item.name)
+    if start is None:
         return
-    start, end = run[0], run[-1]
-    clocks = ", ".join(sorted({item.name for item in run}))
+    if count == 1:
+        click.echo(_line(start))
+        return
     click.echo(
         f"{start.seq:>8}  {start.position.icount:>14,}  {start.position.virtual_ns / 1e9:>14.9f}"
-        f"  {len(run):,} checkpoints ({clocks}) up to icount {end.position.icount:,}"
+        f"  {count:,} checkpoints ({', '.join(sorted(clocks))}) up to icount {end.position.icount:,}"
     )
 
 
@@ -190,10 +216,19 @@ def timers(trace: str, as_json: bool) -> None:
 def timer_table_facts(reader: TraceReader) -> list[dict[str, Any]]:
     """What the trace says of each timer."""
     facts = reader.meta.get("timers", [])
-    keys = {"name", "clock", "external", "fired", "checkpoints", "spared", "bytes_spared"}
-    if not isinstance(facts, list) or not all(isinstance(row, dict) and set(row) == keys for row in facts):
-        raise click.ClickException(f"{reader.path}: a damaged trace: what it says of timers is no such thing")
+    if not isinstance(facts, list) or not all(_is_timer_row(row) for row in facts):
+        raise TraceError(f"{reader.path}: a damaged trace: what it says of timers is no such thing")
     return facts
+
+
+_COUNTS = ("fired", "checkpoints", "spared", "bytes_spared")
+
+
+def _is_timer_row(row: object) -> bool:
+    if not isinstance(row, dict) or set(row) != {"name", "clock", "external", *_COUNTS}:
+        return False
+    texts = (row["name"], row["clock"])
+    return all(isinstance(t, str) and t.isprintable() for t in texts) and all(_is_int(row[key]) for key in _COUNTS)
 
 
 def timer_table(facts: list[dict[str, Any]]) -> Table:
@@ -204,6 +239,6 @@ def timer_table(facts: list[dict[str, Any]]) -> Table:
         if row["fired"]:
             table.add_row(
                 str(row["name"]), str(row["clock"]), "EXTERNAL" if row["external"] else "-",
-                *(f"{row[key]:,}" for key in ("fired", "checkpoints", "spared", "bytes_spared")),
+                *(f"{row[key]:,}" for key in _COUNTS),
             )  # fmt: skip
     return table

@@ -25,11 +25,12 @@ class RecordSession(Session):
 
     def __init__(self, options: dict[str, Any], path: str | None, overwrite: bool, record: RecordOptions) -> None:
         self._path, self._overwrite, self._record = path, overwrite, record
+        self._booted = str(options["kernel"] or options["firmware"] or options["bios"])
         self.recording: Recording
         super().__init__(options)
 
     def make_board(self, setup: Setup, source: Source) -> Board:
-        path = self._path or Path(setup.bios.name).stem + SUFFIX
+        path = self._path or Path(self._booted).stem + SUFFIX
         self.recording = Recording(
             path, setup, source=source, options=self._record, overwrite=self._overwrite, realtime_ns=host.realtime_ns
         )

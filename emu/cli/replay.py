@@ -47,14 +47,18 @@ def replay(
         raise ConfigError(f"--to: {stop} is before --from {start}")
     if json_path is not None:
         check_writable("--json", json_path)
+    slice_max = None if slice_insns is None else units.parse_count(slice_insns, "--slice-insns")
+    if slice_max == 0:
+        raise ConfigError("--slice-insns: expected 1 or more, got 0")
     console = Console()
     reader = TraceReader(trace)
     playing = Replay(
         reader, snapshot=None if start is None else snapshot_before(reader, start), on_console=console.write,
-        slice_insns_max=None if slice_insns is None else units.parse_count(slice_insns, "--slice-insns"),
-        python_callbacks=python_callbacks,
+        slice_insns_max=slice_max, python_callbacks=python_callbacks,
     )  # fmt: skip
     board = playing.board
+    if stop is not None and stop < board.position.icount:
+        raise ConfigError(f"--to: {stop} is before icount {board.position.icount}, where this trace begins")
     frames = None if pcap is None else PcapFile(pcap)
     if frames is not None:
         board.on_frame = lambda frame: frames.write(board.machine.clock.now_ns(), frame)

@@ -43,6 +43,7 @@ _WFI, _ECALL = 0x10500073, 0x00000073
 _EBREAK, _C_EBREAK = 0x00100073, 0x9002
 _SEMIHOSTING_BEFORE, _SEMIHOSTING_AFTER = 0x01F01013, 0x40705013  # slli x0, x0, 0x1f; srai x0, x0, 7
 _A0, _A1 = 10, 11
+_IS_DIRTY = bytes(bits & PageFlag.DIRTY != 0 for bits in range(256))
 
 
 class HartStop(Enum):
@@ -249,10 +250,13 @@ class Hart(EngineHandlers):
 
     def take_dirty_pages(self) -> list[int]:
         """The pages of RAM, by number, written since the last call."""
-        flags = self.memory.page_flags
-        dirty = [page for page, bits in enumerate(bytes(flags)) if bits & PageFlag.DIRTY]
-        for page in dirty:
+        flags, dirty = self.memory.page_flags, []
+        is_dirty = bytes(flags).translate(_IS_DIRTY)
+        page = is_dirty.find(1)
+        while page >= 0:
+            dirty.append(page)
             flags[page] &= ~PageFlag.DIRTY & 0xFF
+            page = is_dirty.find(1, page + 1)
         if dirty:
             self._engine.flush_tlb()  # the next store to them is seen again
         return dirty
