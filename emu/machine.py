@@ -27,7 +27,9 @@ from minstret.emu.state import canonical_bytes
 from minstret.emu.timers import IDLE, TimerAttribute, TimerGroup, TimerListState
 
 SLICE_INSNS_MAX = 1_000_000
-"""Default bound on one slice, so that the host gets a word in."""
+"""Default bound on one slice, so that the host gets a word in: it takes some ms."""
+SLICE_INSNS_MAX_PYTHON = 20_000
+"""The same with the Python twins of the callbacks, which are that much slower."""
 
 STOP_TARGET = "machine.stop"
 """The door's target for reasons to end a run: ``timeout``, ``interrupted``."""
@@ -143,6 +145,9 @@ class Machine:
             mtime_address=config.mtime_address,
             python_callbacks=config.python_callbacks,
         )
+        self._slice_insns_max = config.slice_insns_max or UNLIMITED_INSNS
+        if self._slice_insns_max == SLICE_INSNS_MAX and self.hart.callbacks_kind == "Python":
+            self._slice_insns_max = SLICE_INSNS_MAX_PYTHON
         self.virtual_timers = self.timers[ClockType.VIRTUAL]
         self.virtual_timers.on_earlier = self.hart.end_slice
         self._connect_timers()
@@ -303,7 +308,7 @@ class Machine:
     def _slice_limit(self, icount: int | None, virtual_ns: int | None) -> int:
         """The icount before which nothing but the guest itself makes anything happen."""
         now = self.hart.icount
-        limits = [now + (self.config.slice_insns_max or UNLIMITED_INSNS)]
+        limits = [now + self._slice_insns_max]
         if icount is not None:
             limits.append(icount)
         if (next_icount := self.door.next_icount) is not None:

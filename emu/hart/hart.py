@@ -35,7 +35,7 @@ from minstret.emu.hart.traps import Cause, Interrupt, TrapRecord
 TRAP_LOOP_TRAPS = 1000
 """So many traps with no instruction retired between them are a loop that no time can end."""
 
-PYTHON_STEPS_MAX = 20_000
+PYTHON_STEPS_MAX = 5_000
 """A slice ends after so many traps, special instructions and device accesses: they take far more host time than
 plain instructions, and the host wants a word in."""
 
