@@ -197,3 +197,12 @@ def test_question_arrives_like_any_frame_after_the_link_delay() -> None:
 
     assert bench.go_by(DELAY_NS - 1) == []
     assert bench.go_by(1) == [QUESTION]
+
+
+@pytest.mark.parametrize("address", [HOST, DNS])
+def test_guest_that_claims_an_address_of_ours_is_not_answered_and_not_learned(address: str) -> None:
+    bench = Bench()
+
+    assert bench.send(arp_request(address, sender=address)) == []
+    assert bench.state.arp.known == []
+    assert bench.state.counters.ignored == 1

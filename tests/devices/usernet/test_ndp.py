@@ -263,3 +263,12 @@ def test_solicitation_from_a_new_address_of_the_guest_is_answered_there() -> Non
     reply = parse(Bench().ask(neighbour_solicitation(HOST6, ANY_LINK)))
 
     assert reply.ip6.dst == v6(ANY_LINK)
+
+
+def test_several_packets_wait_behind_one_question_and_keep_their_order() -> None:
+    bench = Bench()
+
+    assert len(bench.send(*[ping6(seq=seq) for seq in range(4)])) == 1
+    replies = bench.send(neighbour_advertisement())
+
+    assert [bytes(parse(reply).ip6.icmp6.data)[3] for reply in replies] == [0, 1, 2, 3]

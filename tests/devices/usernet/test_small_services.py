@@ -1,4 +1,4 @@
-"""Echo, TCP's refusals and DNS's: the small services of both IP versions."""
+"""The small services of both IP versions: echo, and the refusals of TCP and DNS."""
 
 from __future__ import annotations
 
@@ -180,6 +180,7 @@ def test_dns_query_with_additional_records_is_refused_without_them() -> None:
         dns_query()[:12] + b"\xc0\x0c\0\1\0\1",  # a name that points at itself
         dns_query()[:12] + (b"\x3f" + b"a" * 63) * 5 + b"\0\0\1\0\1",  # a name of 320 bytes
         dns_query()[:12] + b"\x3f" + b"a" * 10,
+        dns_query()[:12] + b"\xc0" + b"a" * 192 + b"\0\0\1\0\1",  # a pointer, or a label of 192 bytes
     ],
 )  # fmt: skip
 def test_dns_query_that_is_none_is_malformed(query: bytes) -> None:
