@@ -354,7 +354,7 @@ class Board:
             machine.add_host_part("chaos", chaos)
             post = chaos.take
             if isinstance(machine.door, LiveDoor):
-                machine.door.divert = chaos.divert
+                machine.door.diversion = chaos
         self.outside = Outside(
             post, timers, net=config.net, seed=config.seed, inputs=config.inputs, files=self._files, script=self._script
         )

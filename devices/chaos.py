@@ -22,11 +22,12 @@ _LONG_OF = 8
 
 @dataclass(slots=True)
 class Delayed:
-    """An event, and when it goes on, ns."""
+    """An event, when it goes on, ns, and whether it came from the host and not from a part of the machine."""
 
     due_ns: int
     target: str
     data: bytes
+    is_from_host: bool
 
 
 @dataclass(slots=True)
@@ -48,21 +49,43 @@ class Chaos:
         self._deliver = deliver
         self._timer = Timer(name, timers, self._on_timer, TimerAttribute.EXTERNAL)
 
+    @property
+    def holds_input(self) -> bool:
+        """Whether something of the host's waits."""
+        return any(one.is_from_host for one in self.state.waiting)
+
     def divert(self, event: Event) -> bool:
         """Take an event of the host's, unless it ends the run."""
         if event.target == STOP_TARGET:
             return False
-        self.take(event)
+        self._hold(event, is_from_host=True)
         return True
+
+    def recall(self) -> None:
+        """Deliver what is the host's at once: the guest reads it while time stands still, so it would never be due."""
+        held, self.state.waiting = self.state.waiting, [one for one in self.state.waiting if not one.is_from_host]
+        self._keep_armed()
+        for one in held:
+            if one.is_from_host:
+                self._deliver(Event(one.target, one.data))
 
     def take(self, event: Event) -> None:
         """Hold ``event`` back."""
+        self._hold(event, is_from_host=False)
+
+    def _hold(self, event: Event, is_from_host: bool) -> None:
         state = self.state
         due_ns = self._timers.clock.now_ns() + self._delay_ns()
         due_ns = max([due_ns, *(one.due_ns for one in state.waiting if one.target == event.target)])
-        state.waiting.append(Delayed(due_ns, event.target, event.data))
+        state.waiting.append(Delayed(due_ns, event.target, event.data, is_from_host))
         state.waiting.sort(key=lambda one: one.due_ns)  # keeps the order of equal ones
-        self._timer.arm(state.waiting[0].due_ns)
+        self._keep_armed()
+
+    def _keep_armed(self) -> None:
+        if self.state.waiting:
+            self._timer.arm(self.state.waiting[0].due_ns)
+        else:
+            self._timer.cancel()
 
     def _delay_ns(self) -> int:
         self.state.count += 1
@@ -75,5 +98,4 @@ class Chaos:
         while waiting and waiting[0].due_ns <= now_ns:
             one = waiting.pop(0)
             self._deliver(Event(one.target, one.data))
-        if waiting:
-            self._timer.arm(waiting[0].due_ns)
+        self._keep_armed()

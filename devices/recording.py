@@ -123,6 +123,7 @@ class Recording:
             Path(self.path).unlink(missing_ok=True)
             raise
         self._writer.put_meta("config", to_plain(self.board.config))  # with what the images have decided
+        self._writer.commit(Position(0, 0))
         return self.board
 
     def run(self, *, icount: int | None = None) -> Outcome:
@@ -149,7 +150,7 @@ class Recording:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self.end is None:
-            self.door.abandon()
+            self.door.abandon(is_between_turns=kind is None)
 
 
 def end_of(board: Board, outcome: Outcome) -> End:
@@ -193,10 +194,12 @@ class Replay:
         self.door.is_discarding = config.timer_model == "no-attributes"
         self.board = replace(setup, config=config).make(door=self.door, on_console=on_console)
         self._start = start
+        self._is_interrupted = False
         self.is_whole = start is None
         """Whether it begins at power-on."""
         if start is not None:
-            load_snapshot(self.board.machine, self.reader, start)
+            has_host = config.timer_model == "no-attributes"  # whose timers are the guest's business there
+            load_snapshot(self.board.machine, self.reader, start, with_host=has_host)
 
     def _first_snapshot(self) -> int | None:
         return self.reader.meta.get("first_snapshot")
@@ -225,7 +228,11 @@ class Replay:
         limit = to_icount
         if end is not None and end["reason"] in (StopReason.REACHED.value, StopReason.MAX_INSNS.value):
             limit = min(end["icount"], end["icount"] if to_icount is None else to_icount)
-        outcome = self.board.run_until(icount=limit)
+        outcome = self._play(icount=limit)
+        if self._is_interrupted:
+            return outcome
+        if end is not None and outcome.reason is StopReason.REACHED and self._waits_for_end(end):
+            outcome = self._play(virtual_ns=end["virtual_ns"])
         if end is None:
             if self.door.is_over(self.board.position):
                 self.door.check_end("the end of what was recorded")
@@ -233,6 +240,29 @@ class Replay:
         if to_icount is not None and outcome.reason is StopReason.REACHED and to_icount < end["icount"]:
             return outcome
         return self._compare_end(end, outcome)
+
+    def interrupt(self) -> None:
+        """Make ``run`` come back soon, with INTERRUPTED. May be called by a signal's handler."""
+        self._is_interrupted = True
+        self.board.machine.reach()
+
+    def _play(self, *, icount: int | None = None, virtual_ns: int | None = None) -> Outcome:
+        """Run the board; on behind an end that the host asked for, if the recording went on there."""
+        while True:
+            outcome = self.board.run_until(icount=icount, virtual_ns=virtual_ns)
+            if self._is_interrupted:
+                return Outcome(StopReason.INTERRUPTED)
+            if outcome.reason not in (StopReason.TIMEOUT, StopReason.INTERRUPTED) or not self._goes_on(outcome):
+                return outcome
+
+    def _goes_on(self, outcome: Outcome) -> bool:
+        end = self.reader.end
+        return self.door.has_more() or (end is not None and end["reason"] != outcome.reason.value)
+
+    def _waits_for_end(self, end: dict[str, Any]) -> bool:
+        """Whether the recording ended at this icount, but later: while the hart waited."""
+        position = self.board.position
+        return position.icount == end["icount"] and bool(position.virtual_ns < end["virtual_ns"])
 
     def _compare_end(self, end: dict[str, Any], outcome: Outcome) -> Outcome:
         self.door.check_end(f"the end ({outcome.reason.value})")

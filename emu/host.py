@@ -270,9 +270,18 @@ class HostSource:
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """Ctrl-C raises here, where nothing can be left half done: a replay only reads."""
-    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+def interruptible(on_interrupt: Callable[[], None]) -> Iterator[None]:
+    """Ctrl-C calls ``on_interrupt`` meanwhile, a second one raises KeyboardInterrupt."""
+    seen = False
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        nonlocal seen
+        if seen:
+            raise KeyboardInterrupt
+        seen = True
+        on_interrupt()
+
+    previous = signal.signal(signal.SIGINT, on_signal)
     try:
         yield
     finally:

@@ -74,6 +74,26 @@ class Schedule(Protocol):
         ...
 
 
+class Diversion(Protocol):
+    """Takes away what comes from the host, to post it later."""
+
+    @property
+    def holds_input(self) -> bool:
+        """Whether it has some now."""
+        ...
+
+    def divert(self, event: Event) -> bool:
+        """Take ``event``; False leaves it."""
+        ...
+
+    def recall(self) -> None:
+        """Post at once what it has."""
+        ...
+
+
+BLOCKED_MARK, RESET_MARK = "hart.blocked", "machine.reset"
+"""What happens between two slices, and changes what becomes of an event: see Door.mark."""
+
 Sink = Callable[[bytes], int]
 """Takes the bytes it has room for, and says how many."""
 
@@ -142,6 +162,10 @@ class Door(Protocol):
         """What the host answers to a question that the guest's action brought up: ``live()``, or what it was once."""
         ...
 
+    def mark(self, name: str) -> None:
+        """This happens now, after what was admitted at this position and before what will be."""
+        ...
+
     def sent(self, stream: str, data: bytes, is_message: bool = False) -> None:
         """The guest has sent ``data``: bytes of a stream, or a message such as a frame."""
         ...
@@ -173,8 +197,8 @@ class LiveDoor:
     def __init__(self, source: Source | None = None) -> None:
         self._source = source
         self.schedule: Schedule | None = None
-        self.divert: Callable[[Event], bool] | None = None
-        """Called with what comes from the source; takes it away (True) to post it later, if at all."""
+        self.diversion: Diversion | None = None
+        """Asked about all that comes from the source."""
         self._sinks: dict[str, Sink] = {}
         self._waiting: deque[Event] = deque()
         self.has_arrivals = False
@@ -183,7 +207,12 @@ class LiveDoor:
 
     @property
     def is_open(self) -> bool:
-        return bool(self._waiting) or (self._source is not None and self._source.is_open)
+        is_on_its_way = bool(self._waiting) or self._is_diverted
+        return is_on_its_way or (self._source is not None and self._source.is_open)
+
+    @property
+    def _is_diverted(self) -> bool:
+        return self.diversion is not None and self.diversion.holds_input
 
     @property
     def holds_input(self) -> bool:
@@ -212,34 +241,42 @@ class LiveDoor:
         if self.schedule is not None:
             self.schedule.run_due(position.icount)
         self.has_arrivals = False
-        if not self._waiting:
-            return False
         admitted = False
-        held_back: deque[Event] = deque()
+        held_back: list[Event] = []
         blocked: set[str] = set()
-        for event in self._waiting:
+        while self._waiting:  # one at a time: with a second clock, another thread posts meanwhile
+            event = self._waiting.popleft()
             taken = 0 if event.target in blocked else self._let_in(position, event.target, event.data)
             admitted |= taken > 0
             if taken < len(event.data):  # order within one target is kept
                 blocked.add(event.target)
                 held_back.append(Event(event.target, event.data[taken:]))
-        self._waiting = held_back
+        self._waiting.extendleft(reversed(held_back))
         return admitted
 
     def _poll(self, source: Source) -> None:
         events = list(source.poll(wants_input=not self._waiting))
         self.has_met_host |= bool(events)
-        self._waiting.extend(event for event in events if self.divert is None or not self.divert(event))
+        self._waiting.extend(event for event in events if not self._diverts(event))
+
+    def _diverts(self, event: Event) -> bool:
+        return self.diversion is not None and self.diversion.divert(event)
 
     def _let_in(self, position: Position, target: str, data: bytes) -> int:
         return self._sinks[target](data)
 
     def wait(self, timeout_ns: int | None) -> int:
-        return 0 if self._source is None else self._source.wait(timeout_ns)
+        if timeout_ns is None and self.diversion is not None and self._is_diverted:  # it would never be due
+            self.diversion.recall()
+            return 0
+        return timeout_ns or 0 if self._source is None else self._source.wait(timeout_ns)  # nobody cuts it short
 
     def ask(self, name: str, live: Callable[[], bytes]) -> bytes:
         self.has_met_host = True
         return live()
+
+    def mark(self, name: str) -> None:
+        """Nobody writes it down."""
 
     def sent(self, stream: str, data: bytes, is_message: bool = False) -> None:
         """Nobody compares it."""

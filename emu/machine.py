@@ -21,7 +21,7 @@ from minstret.emu.hart.hart import Hart, HartState, HartStop, Timebase
 from minstret.emu.hart.memory import GuestMemory
 from minstret.emu.hart.shared import PAGE_SIZE
 from minstret.emu.hart.traps import TrapRecord
-from minstret.emu.ingress import Door, LiveDoor, Position
+from minstret.emu.ingress import BLOCKED_MARK, RESET_MARK, Door, LiveDoor, Position
 from minstret.emu.irq import IrqLine
 from minstret.emu.state import canonical_bytes
 from minstret.emu.timers import IDLE, TimerAttribute, TimerGroup, TimerListState
@@ -69,12 +69,14 @@ class HasState(Protocol):
 class MachineState:
     """Everything but RAM. Devices, lines and host-side parts by name.
 
-    ``host`` is what stands before the door: a replay needs none of it, going on live does.
+    ``timers`` are those in virtual time, ``host_timers`` those in the host's: alarms of its wall clock. ``host`` is
+    what stands before the door: a replay needs none of it, going on live does.
     """
 
     hart: HartState
     clock: VirtualClockState
     timers: TimerListState
+    host_timers: TimerListState
     devices: dict[str, Any]
     lines: dict[str, bool]
     exit_code: int | None
@@ -164,6 +166,7 @@ class Machine:
         self._reset_requested = False
         self._stop_requested: StopReason | None = None
         self._reached = False
+        self._blocked_at: Position | None = None
         self.door.connect(STOP_TARGET, self._on_stop_event)
         self.door.attach(self)
 
@@ -273,7 +276,10 @@ class Machine:
             return None
         if self._reset_requested:
             self._reset_requested = False
+            self.door.mark(RESET_MARK)
             self.on_reset()
+            if self.door.has_arrivals or self.door.holds_input:  # there is room again
+                return None
         outcome = self._outcome_now(icount, virtual_ns)
         if outcome is not None:
             return outcome
@@ -283,12 +289,19 @@ class Machine:
         if stop is HartStop.WAITING and not (admitted and self.door.holds_input) and not self._idle(virtual_ns):
             return Outcome(StopReason.WAITS_FOREVER)
         if stop is HartStop.BLOCKED:
+            self._mark_blocked()
             self._wait_for_input()
         return None
 
+    def _mark_blocked(self) -> None:
+        """Once for each call that waits: what comes before it began goes elsewhere."""
+        if self._blocked_at != self.position:
+            self._blocked_at = self.position
+            self.door.mark(BLOCKED_MARK)
+
     def _wait_for_input(self) -> None:
         """The guest reads and nothing is there: time stands still until something comes, or nothing more can."""
-        if self.door.holds_input:
+        if self.door.holds_input or self.door.has_arrivals or self.door.is_over(self.position):
             return
         if self.door.is_open:
             self.door.wait(None)
@@ -303,7 +316,8 @@ class Machine:
             return Outcome(reason)
         reached_icount = icount is not None and self.hart.icount >= icount
         reached_ns = virtual_ns is not None and self.clock.now_ns() >= virtual_ns
-        return Outcome(StopReason.REACHED) if self._reached or reached_icount or reached_ns else None
+        has_reached = self._reached or reached_icount or reached_ns or self.door.is_over(self.position)
+        return Outcome(StopReason.REACHED) if has_reached else None
 
     def _slice_limit(self, icount: int | None, virtual_ns: int | None) -> int:
         """The icount before which nothing but the guest itself makes anything happen."""
@@ -335,7 +349,7 @@ class Machine:
         if host_ns != IDLE:  # an alarm in the host's time: virtual time goes with it
             now_ns = self.clock.now_ns()
             waited_ns = self.door.wait(host_ns if expire_ns is None else min(host_ns, expire_ns - now_ns))
-            self.clock.warp_to(now_ns + waited_ns)
+            self.clock.warp_to(now_ns + waited_ns if expire_ns is None else min(now_ns + waited_ns, expire_ns))
             return True
         input_may_wake = self.door.is_open and self.input_can_wake()
         if not input_may_wake and not self._timers_can_wake(expire_ns):
@@ -376,6 +390,7 @@ class Machine:
             hart=self.hart.save_state(),
             clock=VirtualClockState(self.clock.state.warp_ns),
             timers=self.virtual_timers.save_state(),
+            host_timers=self.timers[ClockType.HOST].save_state(),
             devices={name: copy.deepcopy(part.state) for name, part in self._stateful().items()},
             lines={name: line.level for name, line in self.lines.items()},
             exit_code=self.exit_code,
@@ -388,6 +403,7 @@ class Machine:
         self.hart.load_state(state.hart)
         self.clock.state = VirtualClockState(state.clock.warp_ns)
         self.virtual_timers.load_state(state.timers)
+        self.timers[ClockType.HOST].load_state(state.host_timers)
         for name, part in self._stateful().items():
             part.state = copy.deepcopy(state.devices[name])
         for name, line in self.lines.items():

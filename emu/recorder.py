@@ -86,6 +86,10 @@ class RecordingDoor(LiveDoor):
         self._writer.add_event(Kind.ANSWER, self._machine.position, name, data, self._registers)
         return data
 
+    def mark(self, name: str) -> None:
+        self._registers = self._machine.registers_hash(self._registers)
+        self._writer.add_event(Kind.ANSWER, self._machine.position, name, b"", self._registers)
+
     def checkpoint(self, clock_type: ClockType, now_ns: int) -> None:
         machine = self._machine
         self._registers = machine.registers_hash(self._registers)
@@ -126,10 +130,14 @@ class RecordingDoor(LiveDoor):
         self._writer.put_meta("timers", timer_facts(self._machine))
         self._writer.finish(end | {"registers": self._machine.registers_hash(self._registers)}, self._machine.position)
 
-    def abandon(self) -> None:
-        """Close the file with what is in it: the recording can't go on."""
+    def abandon(self, is_between_turns: bool) -> None:
+        """Close the file with what is in it: the recording can't go on.
+
+        What came in the middle of a turn stays out: a replay could not stop there.
+        """
         try:
-            self._writer.commit(self._machine.position)
+            if is_between_turns:
+                self._writer.commit(self._machine.position)
         except TraceError:
             pass
         finally:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from minstret.emu.clock import ClockType
 from minstret.emu.errors import DivergenceError, TraceError
-from minstret.emu.ingress import Event, Observed, Position, Sink
+from minstret.emu.ingress import BLOCKED_MARK, Event, Observed, Position, Sink
 from minstret.emu.trace import Item, Kind, TraceReader, describe
 
 
@@ -20,7 +20,6 @@ class ReplayDoor:
     logs = True
     is_replay = True
     is_open = False
-    holds_input = False
 
     def __init__(self, reader: TraceReader, *, first_seq: int = 0, registers: int = 0, from_icount: int = 0) -> None:
         """Replay ``reader`` from item ``first_seq`` on, with the chained register hash there."""
@@ -35,8 +34,7 @@ class ReplayDoor:
         self._reached = reader.reached().position
         self.next_seq = first_seq
         self._stop: Item | None = None
-        self.next_icount: int | None = None
-        self.next_ns: int | None = None
+        self.next_icount = self.next_ns = 0
         self._look_ahead()
         self.is_discarding = False
         """Whether what host-side parts post is thrown away rather than a mistake (timer model no-attributes)."""
@@ -58,8 +56,7 @@ class ReplayDoor:
                 stop = item
         self._stop = stop
         at = self._reached if stop is None else stop.position
-        self.next_icount = at.icount if stop is not None or self._was_killed else None
-        self.next_ns = at.virtual_ns
+        self.next_icount, self.next_ns = at.icount, at.virtual_ns
 
     def _next(self) -> Item | None:
         return self._ahead[0] if self._ahead else None
@@ -81,6 +78,12 @@ class ReplayDoor:
         item = self._next()
         return item is not None and item.kind is Kind.EVENT and item.position == self._machine.position
 
+    @property
+    def holds_input(self) -> bool:
+        """Whether it did when a call of the guest's began here that then had to wait."""
+        item = self._next()
+        return item is not None and item.name == BLOCKED_MARK and item.position == self._machine.position
+
     # ---- in
 
     def post(self, event: Event) -> None:
@@ -94,7 +97,7 @@ class ReplayDoor:
             taken = self._deliver(item)
             if taken != len(item.data):
                 where = "no device of that name" if taken is None else f"room for {taken} bytes"
-                raise self._divergence(item.name, position, str(item), where)
+                raise self._divergence(item.name, position, str(item), where, item.seq)
             admitted = True
         return admitted
 
@@ -108,8 +111,9 @@ class ReplayDoor:
 
     def _check_not_passed(self, position: Position) -> None:
         if self._stop is None:
-            return
-        if self._stop.position < position:
+            if position.icount > self._reached.icount:
+                raise self._divergence("end", position, f"the end at {_text(self._reached)}", "the guest running on")
+        elif self._stop.position < position:
             first = self._ahead[0]
             raise self._divergence(
                 first.name, first.position, str(first), f"nothing of the kind up to {_text(position)}"
@@ -124,6 +128,9 @@ class ReplayDoor:
             raise self._divergence(name, position, f"{item} at {_text(item.position)}", wanted)
         self._check_registers(self._take())
         return item.data
+
+    def mark(self, name: str) -> None:
+        self.ask(name, bytes)
 
     def may_run(self, clock_type: ClockType) -> bool:
         item = self._next()
@@ -152,7 +159,7 @@ class ReplayDoor:
         if item.registers is not None and item.registers != self._registers:
             raise self._divergence(
                 "hart", self._machine.position, f"{item} with registers of hash {item.registers:#010x}",
-                f"hash {self._registers:#010x}",
+                f"hash {self._registers:#010x}", item.seq,
             )  # fmt: skip
 
     def wait(self, timeout_ns: int | None) -> int:
@@ -164,6 +171,10 @@ class ReplayDoor:
         difference = self._expected.compare(stream, data)
         if difference is not None:
             raise self._divergence(stream, self._machine.position, *difference)
+
+    def has_more(self) -> bool:
+        """Whether the recording went on behind this position."""
+        return self._next() is not None or self._machine.position < self._reached
 
     def check_end(self, wanted: str) -> None:
         """Complain about what the recording had, and the replay has not, by its end."""
@@ -178,10 +189,12 @@ class ReplayDoor:
         """The chained register hash, as at the end of a recording."""
         return self._machine.registers_hash(self._registers)
 
-    def _divergence(self, who: str, position: Position, expected: str, got: str) -> DivergenceError:
-        before = max(0, position.icount - 1)
+    def _divergence(
+        self, who: str, position: Position, expected: str, got: str, seq: int | None = None
+    ) -> DivergenceError:
+        before, number = max(0, position.icount - 1), self.next_seq if seq is None else seq
         return DivergenceError(
-            f"{who} at {_text(position)}: expected item {self.next_seq}: {expected}, got {got};"
+            f"{who} at {_text(position)}: expected item {number}: {expected}, got {got};"
             f" look closer: minstret replay --to {before} {self._reader.path}; minstret log {self._reader.path}"
         )
 

@@ -64,7 +64,7 @@ def load_snapshot(machine: Machine, reader: TraceReader, snapshot: Snapshot, *, 
 
 def _check_state(machine: Machine, state: MachineState) -> None:
     """Raise ValueError where a state would do harm outside the guest: the hart's is used in place by Unicorn."""
-    hart, armed = state.hart, state.timers.armed
+    hart = state.hart
     if (hart.xlen, sorted(hart.words)) != (machine.hart.xlen, sorted(WORDS)):
         raise ValueError("the hart is another")
     if (len(hart.x), len(hart.f), len(hart.pmp.cfg), len(hart.pmp.addr)) != (32, 32, PMP_ENTRIES, PMP_ENTRIES):
@@ -75,13 +75,19 @@ def _check_state(machine: Machine, state: MachineState) -> None:
                hart.soft_mip, hart.fflags, hart.mcycle_offset, hart.minstret_offset)  # fmt: skip
     if not all(0 <= number < 1 << 64 for number in numbers):
         raise ValueError("a register beyond 64 bits")
+    _check_timers(state.timers)
+    _check_timers(state.host_timers)
+    if not isinstance(state.exit_code, int | None):
+        raise ValueError("the exit code is none")
+
+
+def _check_timers(timers: TimerListState) -> None:
+    armed = timers.armed
     serials = {serial for _, _, serial in armed}
     if len(serials) < len(armed) or len({name for name, _, _ in armed}) < len(armed):
         raise ValueError("a timer is armed twice")
-    if not all(0 <= serial < state.timers.next_serial and expire_ns >= 0 for _, expire_ns, serial in armed):
+    if not all(0 <= serial < timers.next_serial and expire_ns >= 0 for _, expire_ns, serial in armed):
         raise ValueError("a timer was armed at no possible time")
-    if not isinstance(state.exit_code, int | None):
-        raise ValueError("the exit code is none")
 
 
 def _state_from_plain(machine: Machine, guest: dict[str, Any], host: dict[str, Any] | None) -> MachineState:
@@ -98,6 +104,7 @@ def _state_from_plain(machine: Machine, guest: dict[str, Any], host: dict[str, A
         hart=from_plain(HartState, guest["hart"]),
         clock=from_plain(VirtualClockState, guest["clock"]),
         timers=from_plain(TimerListState, timers),
+        host_timers=from_plain(TimerListState, guest["host_timers"]),
         devices={name: from_plain(kinds[name], plain) for name, plain in guest["devices"].items()},
         lines={name: bool(guest["lines"][name]) for name in machine.lines},
         exit_code=guest["exit_code"],

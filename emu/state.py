@@ -52,7 +52,7 @@ def _build(kind: Any, plain: Plain) -> Any:
         hints = get_type_hints(kind)
         names = [f.name for f in dataclasses.fields(kind)]
         if not isinstance(plain, dict) or sorted(plain) != sorted(names):
-            got = sorted(plain) if isinstance(plain, dict) else reprlib.repr(plain)
+            got = reprlib.repr(sorted(plain) if isinstance(plain, dict) else plain)
             raise ValueError(f"{kind.__name__}: expected the fields {sorted(names)}, got {got}")
         return kind(**{name: _build(hints[name], plain[name]) for name in names})
     if origin in (Union, types.UnionType):

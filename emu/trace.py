@@ -54,6 +54,7 @@ _STATE_SIZE_MAX = 1 << 24
 _CHUNK_SIZE_MAX = 1 << 18
 _ROW_SIZE_MAX = 1 << 30
 _META_ROWS_MAX = 100
+_MESSAGE_MAX = 200
 _NAME_MAX = 64
 _WORK_STEP, _WORK_MIN, _WORK_PER_BYTE = 10_000, 10_000_000, 10
 """Steps of SQLite's machine that one query may take: far more than a whole table needs in a file of that size."""
@@ -483,8 +484,10 @@ class TraceReader:
         try:
             return self._connect(path)
         except sqlite3.Error as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
+            if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_READONLY_ROLLBACK:
                 raise self._read_error(error) from None
+        except ValueError as error:
+            raise self._damaged(error) from None
         try:
             with tempfile.TemporaryDirectory(prefix="minstret-") as folder:
                 return self._connect(_rolled_back(path, folder))  # open, it outlives its folder
@@ -495,12 +498,13 @@ class TraceReader:
 
     def _connect(self, path: str) -> sqlite3.Connection:
         db = sqlite3.connect(f"{Path(path).as_uri()}?mode=ro", timeout=0, uri=True, isolation_level=None)
+        db.text_factory = _decoded
         try:
             db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _ROW_SIZE_MAX)
             db.set_progress_handler(self._is_too_much_work, _WORK_STEP)
             db.executescript("PRAGMA trusted_schema=OFF; PRAGMA query_only=ON; PRAGMA cell_size_check=ON;")
             db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        except sqlite3.Error:
+        except (sqlite3.Error, UnicodeDecodeError):  # the latter from what SQLite would say
             db.close()
             raise
         return db
@@ -510,7 +514,7 @@ class TraceReader:
         return self._work_left < 0
 
     def _damaged(self, what: object) -> TraceError:
-        return TraceError(f"{self.path}: a damaged trace: {what}")
+        return TraceError(f"{self.path}: a damaged trace: {_one_line(str(what))}")
 
     def _read_error(self, error: sqlite3.Error) -> TraceError:
         code = getattr(error, "sqlite_errorcode", None)
@@ -555,10 +559,11 @@ class TraceReader:
     def _rows(self, sql: str, *values: Any) -> Iterator[tuple[Any, ...]]:
         self._work_left = self._work_max
         try:
-            yield from self._db.execute(sql, values)
+            for row in self._db.execute(sql, values):  # noqa: UP028 ("yield from" would close it, maybe too late)
+                yield row
         except sqlite3.Error as error:
             raise self._read_error(error) from None
-        except OverflowError as error:
+        except (OverflowError, UnicodeDecodeError) as error:
             raise self._damaged(error) from None
 
     @property
@@ -623,6 +628,8 @@ class TraceReader:
         for item in self._merged(seq):
             if item.seq != seq:
                 raise self._damaged(f"item {item.seq} where {seq} should be")
+            if seq >= reached.seq:
+                raise self._damaged(f"item {seq} behind its end")
             if not order.accepts(item.position):
                 raise self._damaged(f"item {seq} is out of order")
             yield item
@@ -856,6 +863,15 @@ _KINDS: Mapping[str, Callable[[Any], bool]] = {
     "text": lambda value: isinstance(value, str),
     "object": lambda value: isinstance(value, dict),
 }
+
+
+def _decoded(data: bytes) -> str:
+    return data.decode(errors="replace")
+
+
+def _one_line(text: str) -> str:
+    """What SQLite or a parser says may quote the file: fit for a terminal, and not too long."""
+    return "".join(char if char.isascii() and char.isprintable() else "?" for char in text[:_MESSAGE_MAX])
 
 
 def _short(value: object) -> str:

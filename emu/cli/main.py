@@ -26,7 +26,7 @@ Run firmware:
   record  The same, and write a trace of it
   replay  Play a trace back bit for bit
   verify  Do it several times: is it the same run each time?
-  demo    Boot the firmware that comes along, twice, and show that both runs are the same
+  demo    The same run under load, a recording and its replay, beside QEMU
 
 Look into a trace:
   info    What it is of, how it ended, how large it is

@@ -24,10 +24,10 @@ class PcapFile:
         """
         try:
             self._file: BinaryIO = open(path, "wb", buffering=0)  # noqa: SIM115
+            self._writer = dpkt.pcap.Writer(self._file, snaplen=_SNAPLEN, nano=True)
         except OSError as error:
             raise ConfigError(f"--pcap: can't write {path}: {error.strerror}") from None
         self._path = path
-        self._writer = dpkt.pcap.Writer(self._file, snaplen=_SNAPLEN, nano=True)
 
     def write(self, virtual_ns: int, frame: bytes) -> None:
         """Add a frame that crossed the wire at ``virtual_ns``."""

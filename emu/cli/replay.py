@@ -62,9 +62,9 @@ def replay(
     frames = None if pcap is None else PcapFile(pcap)
     if frames is not None:
         board.on_frame = lambda frame: frames.write(board.machine.clock.now_ns(), frame)
-    stopwatch = Stopwatch()
+    stopwatch, began_at = Stopwatch(), board.position.icount
     try:
-        with host.interruptible():
+        with host.interruptible(playing.interrupt):
             outcome = playing.run(to_icount=stop)
     finally:
         console.flush()
@@ -72,14 +72,12 @@ def replay(
     figures, digest = stopwatch.figures(), board.digest()
     if not quiet:
         console.end_line()
-        was_stopped = outcome.reason is StopReason.REACHED
-        if was_stopped:
+        text = None
+        if outcome.reason is StopReason.REACHED:
             where = board.symbols.describe(board.hart.pc)
-            click.echo(
-                f"minstret: stopped at pc {board.hart.pc:#x}{f' <{where}>' if where else ''}"
-                + ("" if stop is not None else "; the recording goes no further"), err=True,
-            )  # fmt: skip
-        show_end(board, outcome, figures, digest, is_repeatable=False)
+            click.echo(f"minstret: stopped at pc {board.hart.pc:#x}{f' <{where}>' if where else ''}", err=True)
+            text = None if stop is not None else "the recording goes no further: it was killed"
+        show_end(board, outcome, figures, digest, is_repeatable=False, from_icount=began_at, text=text)
     if json_path is not None:
         write_json(json_path, end_facts(board, outcome, figures, digest))
     return 0 if outcome.reason is StopReason.REACHED else exits.exit_status(outcome)

@@ -282,18 +282,21 @@ def end_text(board: Board, outcome: Outcome) -> str:
     }[outcome.reason]
 
 
-def show_end(board: Board, outcome: Outcome, figures: Figures, digest: str, is_repeatable: bool) -> None:
-    """The end on standard error: how, and what it took."""
+def show_end(
+    board: Board, outcome: Outcome, figures: Figures, digest: str, is_repeatable: bool, from_icount: int = 0,
+    text: str | None = None,
+) -> None:  # fmt: skip
+    """The end on standard error: how (``text`` where that is known better), and what it took since ``from_icount``."""
     position = board.position
     if outcome.reason in _STUCK:
         is_short = position.icount <= _RETRACE_RUN_MAX
         recent = board.retrace(_RETRACED_INSNS) if is_repeatable and is_short else ()
         click.echo("minstret: " + board.report(outcome, recent), err=True)
     else:
-        click.echo("minstret: " + end_text(board, outcome), err=True)
+        click.echo("minstret: " + (text or end_text(board, outcome)), err=True)
     click.echo(
         f"minstret: {position.icount:,} instructions, {position.virtual_ns / 1e9:.6f} s virtual,"
-        f" {figures.wall_ns / 1e9:.2f} s here ({figures.mips(position.icount):.0f} MIPS),"
+        f" {figures.wall_ns / 1e9:.2f} s here ({figures.mips(position.icount - from_icount):.0f} MIPS),"
         f" digest {digest[:_DIGEST_SHOWN]}",
         err=True,
     )

@@ -9,6 +9,9 @@ from typing import Any
 from minstret.emu.errors import HostError
 from minstret.emu.hart.shared import PAGE_BITS, PAGE_SIZE, SITE_BITS, Shared
 
+_PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+"""Pages that are only read take no memory: a digest looks at all of RAM."""
+
 
 class GuestMemory:
     """The bytes of RAM and ROM, with per-page flags, all at addresses that C can use.
@@ -33,7 +36,7 @@ class GuestMemory:
 
     def _bytes(self, size: int) -> memoryview:
         try:
-            area = mmap.mmap(-1, -(-size // mmap.PAGESIZE) * mmap.PAGESIZE)
+            area = mmap.mmap(-1, -(-size // mmap.PAGESIZE) * mmap.PAGESIZE, flags=_PRIVATE)
         except (OSError, ValueError, OverflowError) as error:
             raise HostError(f"no {size} bytes of memory for the guest: {error}; try a smaller --memory") from None
         self._owners.append(area)

@@ -10,11 +10,15 @@ from typing import Any
 import asm
 import pytest
 from elf_files import CLINT, RAM
+from guest_boards import restored, setup_of, summary
 from harts import board_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minstret.devices.board import CONSOLE_TARGET, Board, BoardConfig
+from minstret.devices.board import CONSOLE_TARGET, Board, BoardConfig, Setup
+from minstret.devices.outside import INPUTS, NET_TARGET, NetConfig, input_target
+from minstret.devices.usernet.network import UserNetConfig
+from minstret.devices.virtio.input_codes import REPORT
 from minstret.emu.bus import Window
 from minstret.emu.clock import VirtualClockState
 from minstret.emu.device import Device
@@ -25,13 +29,18 @@ from minstret.emu.state import canonical_bytes, from_plain, to_plain
 from minstret.emu.timers import TimerListState
 
 LOOPS = asm.code(asm.LOOP)
+EVERYTHING: dict[str, Any] = {"net": NetConfig(UserNetConfig(restrict=True)), "inputs": INPUTS, "chaos_seed": 1}
 
 
-def new_board() -> Board:
-    return board_of(LOOPS)
+def new_board(**config: object) -> Board:
+    """A board with every device there is."""
+    return board_of(LOOPS, **EVERYTHING | config)
 
 
 DEVICES = [window.device.name for window in new_board().machine.bus.windows]
+PARTS = [name for name in new_board().machine.part_types() if name not in DEVICES]
+"""What is not on the bus, but has state that the guest can see."""
+HOST_PARTS = list(new_board().machine.host_part_types())
 each_device = pytest.mark.parametrize("name", DEVICES)
 
 
@@ -43,10 +52,15 @@ Access = tuple[bool, int, int, int]
 """(is a write, offset, size, value)"""
 
 
+REGISTERS = (*range(8), *range(0x10, 0xB0, 4), 0x100, 0x101, 0x4000, 0x4004, 0xBFF8, 0xBFFC)
+"""Offsets at which one device or another has something."""
+
+
 def accesses(size_bytes: int) -> st.SearchStrategy[list[Access]]:
     """Accesses all over a window; most of them where registers are."""
-    registers = st.sampled_from([at for at in (*range(8), 0x4000, 0x4004, 0xBFF8, 0xBFFC) if at < size_bytes])
-    values = st.sampled_from([0, 1, 0x80, 0xFF, 0x5555, 0x7777, 0x7_3333, 0xFFFF_FFFF]) | st.integers(0, (1 << 64) - 1)
+    registers = st.sampled_from([at for at in REGISTERS if at < size_bytes])
+    values = st.sampled_from([0, 1, 8, 15, 0x80, 0xFF, 0x5555, 0x7777, 0x7_3333, RAM, RAM >> 12, 0xFFFF_FFFF])
+    values |= st.integers(0, (1 << 64) - 1)
     access = st.tuples(st.booleans(), registers | st.integers(0, size_bytes - 8), st.sampled_from([1, 2, 4, 8]), values)
     return st.lists(access, max_size=30)
 
@@ -80,7 +94,9 @@ def through_json(kind: type, state: Any) -> Any:
 
 
 def test_there_are_devices() -> None:
-    assert {"clint", "uart0", "finisher"} <= set(DEVICES)
+    assert {"clint", "uart0", "finisher", "virtio7", "virtio6", "virtio5", "virtio4", "virtio3"} <= set(DEVICES)
+    assert {"net0", "keyboard0", "tablet0", "rng0", "semihosting"} <= set(PARTS)
+    assert set(HOST_PARTS) == {"usernet", "input", "input.script", "chaos"}
 
 
 @each_device
@@ -120,6 +136,156 @@ def test_input_and_passing_time_change_no_attribute_but_state() -> None:
     assert board.machine.lines["clint.mtip"].level
     assert board.uart.state.rx_fifo
     assert [wiring(device) for device in devices] == before
+
+
+def deep_wiring(part: object) -> dict[str, list[object]]:
+    """The wiring of a part and of all parts of ours that it is made of; what is a timer's is its list's state."""
+    found: dict[str, list[object]] = {}
+    todo = [("", part)]
+    while todo:
+        path, each = todo.pop()
+        found[path] = wiring(each)
+        for name, value in sorted(vars(each).items()):
+            if (
+                name != "state"
+                and type(value).__module__.startswith("minstret.devices.")
+                and hasattr(value, "__dict__")
+            ):
+                if not any(value is owner for _, owner in todo) and path.count("/") < 4:
+                    todo.append((f"{path}/{name}", value))
+    return found
+
+
+def parts_of(board: Board) -> dict[str, Any]:
+    """Parts that are not on the bus, guest-side and host-side."""
+    outside = board.outside
+    assert outside is not None
+    functions = [board.net, *board.inputs.values()]
+    return {part.name: part for part in functions if part is not None} | outside.parts()
+
+
+BUSY = {
+    "dhcp": ("virtual_ns", 120_000, {}), "dhcp-wfi": ("virtual_ns", 125_000, {"virtio_legacy": True}),
+    "tftp": ("icount", 91_300, {}), "keys": ("virtual_ns", 50_000_000, {}),
+    "echo": ("virtual_ns", 0, {"inputs": INPUTS}),
+}  # fmt: skip
+"""Guests and a moment at which much is under way: frames on the link, a transfer, keys held, events queued."""
+each_busy = pytest.mark.parametrize("image", BUSY)
+each_chaos = pytest.mark.parametrize("chaos_seed", [None, 3], ids=["as-it-is", "chaos"])
+
+
+def busy_setup(image: str, chaos_seed: int | None) -> Setup:
+    return setup_of(image, chaos_seed=chaos_seed, **BUSY[image][2])
+
+
+def busy_board(image: str, chaos_seed: int | None) -> Board:
+    board = busy_setup(image, chaos_seed).make()
+    by, at, _ = BUSY[image]
+    board.run_until(**{by: at})  # type: ignore[arg-type]
+    return board
+
+
+@each_chaos
+@pytest.mark.parametrize("image", ["dhcp", "tftp", "keys"])
+def test_a_whole_run_changes_no_attribute_of_a_part_but_state(image: str, chaos_seed: int | None) -> None:
+    board = busy_setup(image, chaos_seed).make()
+    before = {name: deep_wiring(part) for name, part in parts_of(board).items()}
+    states = {name: canonical_bytes(part.state) for name, part in parts_of(board).items()}
+
+    board.run()
+
+    assert {name: deep_wiring(part) for name, part in parts_of(board).items()} == before
+    assert {name for name, part in parts_of(board).items() if canonical_bytes(part.state) != states[name]}
+
+
+@pytest.mark.parametrize("name", [*PARTS, *HOST_PARTS])
+def test_part_has_one_slotted_dataclass_for_state(name: str) -> None:
+    machine = new_board().machine
+    kind = (machine.part_types() | machine.host_part_types())[name]
+
+    assert is_dataclass(kind)
+    assert not hasattr(kind(), "__dict__")
+    assert set(kind.__slots__) == {f.name for f in fields(kind)}
+
+
+@each_chaos
+@each_busy
+def test_state_of_busy_parts_comes_back_from_plain_values(image: str, chaos_seed: int | None) -> None:
+    machine = busy_board(image, chaos_seed).machine
+    state = machine.save_state()
+    types = machine.part_types() | machine.host_part_types()
+
+    for name, part in (state.devices | state.host).items():
+        back = through_json(types[name], part)
+        assert back == part, name
+        assert canonical_bytes(back) == canonical_bytes(part), name
+
+
+@each_chaos
+@each_busy
+def test_busy_board_saved_and_loaded_is_saved_the_same_and_goes_on_the_same(image: str, chaos_seed: int | None) -> None:
+    board = busy_board(image, chaos_seed)
+    saved = board.machine.save_state()
+    before = canonical_bytes(saved)
+
+    fresh = restored(board, busy_setup(image, chaos_seed))
+
+    assert canonical_bytes(fresh.machine.save_state()) == before
+    ends = [summary(each, each.run())[:3] for each in (board, fresh)]
+    assert ends[0] == ends[1]
+    assert canonical_bytes(saved) == before  # what was saved is nobody's live state
+
+
+def test_busy_boards_are_busy() -> None:
+    hosts = {image: busy_board(image, None).machine.save_state().host for image in ("dhcp", "dhcp-wfi", "tftp", "keys")}
+
+    for image in ("dhcp", "dhcp-wfi", "tftp"):
+        assert hosts[image]["usernet"].link.frames
+    assert hosts["tftp"]["usernet"].tftp.transfers
+    assert hosts["keys"]["input"].held
+    assert hosts["keys"]["input"].entries
+    assert hosts["keys"]["input.script"].next_line > 1
+    assert busy_board("dhcp", 3).machine.save_state().host["chaos"].waiting
+
+
+@pytest.mark.parametrize("name", HOST_PARTS)
+def test_loading_a_host_parts_state_arms_no_timer(name: str) -> None:
+    chaos_seed = 3 if name == "chaos" else None
+    image = "dhcp" if name in ("usernet", "chaos") else "keys"
+    state = busy_board(image, chaos_seed).machine.save_state().host[name]
+    fresh = busy_setup(image, chaos_seed).make()
+    armed = [timer.name for timer in fresh.machine.virtual_timers.armed()]
+
+    fresh_state = fresh.machine.save_state()
+    fresh_state.host[name] = state
+    fresh.machine.load_state(fresh_state)
+
+    assert fresh.machine.save_state().host[name] == state
+    assert [timer.name for timer in fresh.machine.virtual_timers.armed()] == armed
+
+
+# ---- what comes through the door, whenever
+
+
+@settings(max_examples=25, deadline=None, print_blob=True)
+@given(data=st.data())
+def test_whatever_comes_through_the_door_is_taken_by_devices_in_any_state(data: st.DataObject) -> None:
+    board = new_board(chaos_seed=None)
+    for name in ("virtio7", "virtio6", "virtio5", "uart0"):
+        window = window_of(board, name)
+        hit(board, window, data.draw(accesses(window.size)))
+    frames = st.binary(max_size=200).map(lambda frame: Event(NET_TARGET, frame))
+    batches = st.builds(lambda kind, count: Event(input_target(kind), REPORT * count), st.sampled_from(INPUTS),
+                        st.integers(1, 70))  # fmt: skip
+    typed = st.binary(min_size=1, max_size=40).map(lambda text: Event(CONSOLE_TARGET, text))
+
+    for event in data.draw(st.lists(frames | batches | typed, max_size=10)):
+        board.machine.door.post(event)
+    board.run_until(icount=20)
+
+    fresh = new_board(chaos_seed=None)
+    fresh.machine.load_state(board.machine.save_state())
+    assert canonical_bytes(fresh.machine.save_state()) == canonical_bytes(board.machine.save_state())
 
 
 class OneLine:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from enum import IntEnum
 from pathlib import Path
+from typing import Any
 
 import asm
 import pytest
@@ -13,6 +14,7 @@ from harts import board_of, run_insns
 from virtio_driver import LEGACY_PAGE, RAM_BASE, VERSIONS, Echo, EchoState, Slot, mask
 
 from minstret.devices.map import VIRTIO_SLOTS, virtio_base
+from minstret.devices.outside import INPUTS, NetConfig
 from minstret.devices.virtio import constants
 from minstret.devices.virtio.constants import AvailFlag, DescFlag, DeviceId, Feature, Interrupt, Reg, Status
 from minstret.devices.virtio.mmio import LEGACY, MODERN, EmptySlot, SlotState, VirtioMmio
@@ -152,12 +154,63 @@ def test_board_has_eight_slots_a_page_apart_behind_the_uart(slot: int) -> None:
     board = board_of(
         asm.code(
             asm.li(asm.T0, base), asm.sw(asm.T0, asm.T0, 0x70), asm.lw(asm.A0, asm.T0, 0), asm.lw(asm.A1, asm.T0, 8)
-        )
+        ),
+        entropy="none",
     )
 
     run_insns(board, 8)
 
     assert (board.registers["a0"], board.registers["a1"]) == (0x74726976, 0)
+
+
+NET, ENTROPY, INPUT, NONE = 1, 4, 18, 0
+
+
+@pytest.mark.parametrize(
+    ("config", "ids"),
+    [
+        ({}, [ENTROPY]),
+        ({"entropy": "none"}, []),
+        ({"entropy": "host"}, [ENTROPY]),
+        ({"net": NetConfig()}, [NET, ENTROPY]),
+        ({"inputs": ("tablet",)}, [INPUT, ENTROPY]),
+        ({"net": NetConfig(), "inputs": INPUTS, "entropy": "none"}, [NET, INPUT, INPUT]),
+        ({"net": NetConfig(), "inputs": INPUTS}, [NET, INPUT, INPUT, ENTROPY]),
+    ],
+)
+@pytest.mark.parametrize("is_legacy", [False, True], ids=["modern", "legacy"])
+def test_board_fills_the_slots_from_the_last_one_down(is_legacy: bool, config: dict[str, Any], ids: list[int]) -> None:
+    board = board_of(asm.code(asm.LOOP), virtio_legacy=is_legacy, **config)
+
+    expected = ids + [NONE] * (VIRTIO_SLOTS - len(ids))
+    for slot, device_id in zip(reversed(SLOTS), expected, strict=True):
+        assert board.machine.bus.read(virtio_base(slot) + Reg.DEVICE_ID, 4) == device_id
+        assert board.machine.bus.read(virtio_base(slot) + Reg.VERSION, 4) == (1 if is_legacy else 2)
+
+
+@pytest.mark.parametrize("inputs", [("keyboard", "tablet"), ("tablet", "keyboard")])
+def test_card_comes_first_then_the_input_devices_in_their_order_then_the_entropy_source(
+    inputs: tuple[str, ...],
+) -> None:
+    net, base = NetConfig(mac=bytes.fromhex("525400abcdef")), 0x1000_8000
+    board = board_of(asm.code(asm.LOOP), net=net, inputs=inputs)
+    read, write = board.machine.bus.read, board.machine.bus.write
+
+    assert read(base + Reg.CONFIG, 4).to_bytes(4, "little") == net.mac[:4]
+    for slot, kind in zip((6, 5), inputs, strict=True):
+        write(virtio_base(slot) + Reg.CONFIG, 1, 0x11)
+        assert [other for other in inputs if board.inputs[other].state.select == 0x11] == [kind]
+        write(virtio_base(slot) + Reg.CONFIG, 1, 0)
+    assert read(virtio_base(4) + Reg.DEVICE_ID, 4) == ENTROPY
+
+
+@pytest.mark.parametrize("slot", [7, 6, 5, 4])
+def test_slot_interrupts_by_its_own_line(slot: int) -> None:
+    board = board_of(asm.code(asm.LOOP), net=NetConfig(), inputs=INPUTS)
+
+    board.machine.lines[f"virtio{slot}.irq"].set_level(True)
+
+    assert board.plic.state.pending == 1 << 1 + slot
 
 
 def test_behind_the_last_slot_nothing_answers() -> None:

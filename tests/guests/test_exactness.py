@@ -6,32 +6,32 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 import pytest
 from conftest import Need
+from guest_boards import RAM_SIZE, restored, run_cut, setup_of, summary
 from harts import Typist
+from host_load import busy_machine
 
 from minstret.devices.board import Board, BoardConfig
 from minstret.devices.placement import PACKAGED
 from minstret.emu.ingress import LiveDoor
-from minstret.emu.machine import Machine, MachineState, StopReason
+from minstret.emu.machine import StopReason
 from minstret.firmware import image_path
 
-RAM_SIZE = 1 << 20
 SHORT = ("hello", "ticks", "clocks", "crash", "rtc")
 SLICES = (1, 7, 1000, None)
 WIDTHS = (64, 32)
+WITH_OUTSIDE = {"dhcp": 120_000, "dhcp-wfi": None, "tftp": None, "keys": None}
+"""Images that hear from before the door, and how far a short test runs them: past the first lease."""
+ANSWERED = 70_000
+"""An icount at which the guests that sleep have got their first lease."""
 
 
 def make_board(image: str, xlen: int, *, slice_insns: int | None = None, callbacks: str = "C") -> Board:
-    return Board(
-        image_path(image, xlen),
-        BoardConfig(ram_size=RAM_SIZE, slice_insns_max=slice_insns, python_callbacks=callbacks == "Python"),
-    )
+    return setup_of(image, xlen, callbacks, slice_insns_max=slice_insns).make()
 
 
 @cache
@@ -39,10 +39,6 @@ def reference(image: str, xlen: int, icount: int | None) -> tuple[object, ...]:
     """The run without any cut, with the default callbacks."""
     board = make_board(image, xlen)
     return summary(board, board.run_until(icount=icount))
-
-
-def summary(board: Board, outcome: object) -> tuple[object, ...]:
-    return outcome, board.position, board.digest(), bytes(board.console)
 
 
 @pytest.mark.parametrize("xlen", WIDTHS)
@@ -108,6 +104,33 @@ def test_slices_of_any_size_make_the_same_work(xlen: int) -> None:
     assert runs[0] == runs[1] == runs[2]
 
 
+@pytest.mark.parametrize("slice_insns", [7, 1000, None])
+@pytest.mark.parametrize("xlen", WIDTHS)
+@pytest.mark.parametrize("image", WITH_OUTSIDE)
+def test_slices_of_any_size_hear_the_same_from_outside(
+    image: str, xlen: int, slice_insns: int | None, callbacks: str
+) -> None:
+    board = make_board(image, xlen, slice_insns=slice_insns, callbacks=callbacks)
+    assert summary(board, board.run_until(icount=WITH_OUTSIDE[image])) == reference(image, xlen, WITH_OUTSIDE[image])
+
+
+@pytest.mark.parametrize(
+    ("image", "xlen", "end"), [("dhcp-wfi", 64, ANSWERED), ("tftp", 32, ANSWERED), ("keys", 64, None)]
+)
+def test_slices_of_one_instruction_hear_the_same_from_outside(image: str, xlen: int, end: int | None) -> None:
+    board = make_board(image, xlen, slice_insns=1)
+    assert summary(board, board.run_until(icount=end)) == reference(image, xlen, end)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("slice_insns", [1, 7])
+@pytest.mark.parametrize("xlen", WIDTHS)
+@pytest.mark.parametrize("image", WITH_OUTSIDE)
+def test_smallest_slices_hear_the_same_from_outside(image: str, xlen: int, slice_insns: int, callbacks: str) -> None:
+    board = make_board(image, xlen, slice_insns=slice_insns, callbacks=callbacks)
+    assert summary(board, board.run()) == reference(image, xlen, None)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("slice_insns", [1, 7, 1000])
 def test_slices_of_one_instruction_make_the_same_work(slice_insns: int, callbacks: str) -> None:
@@ -116,19 +139,13 @@ def test_slices_of_one_instruction_make_the_same_work(slice_insns: int, callback
 
 
 @pytest.mark.parametrize("xlen", WIDTHS)
-@pytest.mark.parametrize("image", ["ticks", "traps", "rtc", "paging", "rtos"])
+@pytest.mark.parametrize("image", ["ticks", "traps", "rtc", "paging", "rtos", *WITH_OUTSIDE])
 def test_run_saved_and_restored_anywhere_goes_on_the_same(image: str, xlen: int) -> None:
     expected = reference(image, xlen, None)
     total = expected[1].icount  # type: ignore[attr-defined]
     seed = 20181001
-    cuts = sorted(random.Random(seed).sample(range(1, total), 12))
-    board, console = make_board(image, xlen), b""
-    for cut in cuts:
-        board.run_until(icount=cut)
-        console += bytes(board.console)
-        board = restored(board, image, xlen)
-    outcome = board.run()
-    assert (outcome, board.position, board.digest(), console + bytes(board.console)) == expected, f"seed {seed}"
+    cuts = random.Random(seed).sample(range(1, total), 12)
+    assert run_cut(setup_of(image, xlen), cuts) == expected, f"seed {seed}"
 
 
 def test_run_saved_and_restored_while_it_waits_goes_on_the_same() -> None:
@@ -138,24 +155,9 @@ def test_run_saved_and_restored_while_it_waits_goes_on_the_same() -> None:
         board.run_until(virtual_ns=virtual_ns)
         waits += board.hart.waiting
         console += bytes(board.console)
-        board = restored(board, "ticks", 64)
+        board = restored(board, setup_of("ticks"))
     assert waits >= 3
     assert summary(board, board.run())[:3] == expected[:3]
-
-
-def restored(board: Board, image: str, xlen: int) -> Board:
-    """A new board in the state of ``board``."""
-    state, ram = board.machine.save_state(), bytes(board.machine.memory.ram)
-    fresh = make_board(image, xlen)
-    load(fresh.machine, state, ram)
-    assert fresh.digest() == board.digest()
-    assert fresh.machine.save_state() == state
-    return fresh
-
-
-def load(machine: Machine, state: MachineState, ram: bytes) -> None:
-    machine.hart.write_physical(machine.memory.ram_base, ram)
-    machine.load_state(state)
 
 
 def test_digest_tells_runs_apart() -> None:
@@ -165,19 +167,6 @@ def test_digest_tells_runs_apart() -> None:
         board.run_until(icount=icount)
         digests.add(board.digest())
     assert len(digests) == 300
-
-
-@contextmanager
-def busy_machine() -> Iterator[None]:
-    """Keep every core busy meanwhile."""
-    command = [sys.executable, "-c", "while True: pass"]
-    workers = [subprocess.Popen(command) for _ in range((os.cpu_count() or 1) + 1)]
-    try:
-        yield
-    finally:
-        for worker in workers:
-            worker.kill()
-            worker.wait()
 
 
 @pytest.mark.parametrize("image", ["ticks", "traps"])

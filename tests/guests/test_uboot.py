@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import zlib
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,10 @@ from conftest import Need
 from harts import Typist
 
 from minstret.devices.board import Board, BoardConfig
+from minstret.devices.outside import NetConfig
 from minstret.devices.placement import PACKAGED
+from minstret.devices.usernet.network import UserNetConfig
+from minstret.emu.host import HostFolder
 from minstret.emu.ingress import LiveDoor
 from minstret.emu.machine import Outcome, StopReason
 from minstret.emu.units import NS_PER_MS, NS_PER_S
@@ -49,10 +53,13 @@ class Session:
         return self.board.console[start:].decode().replace("\r\n", "\n").removeprefix(text + "\n").removesuffix(PROMPT)
 
 
-def session(first: Path, kernel: Path | None = None, *, slice_insns: int | None = 1_000_000) -> Session:
+def session(
+    first: Path, kernel: Path | None = None, *, slice_insns: int | None = 1_000_000,
+    config: BoardConfig | None = None, files: HostFolder | None = None,
+) -> Session:  # fmt: skip
     typist = Typist()
-    config = BoardConfig(slice_insns_max=slice_insns)
-    return Session(Board(first, config, kernel=kernel, door=LiveDoor(typist)), typist)
+    config = replace(config or BoardConfig(), slice_insns_max=slice_insns)
+    return Session(Board(first, config, kernel=kernel, door=LiveDoor(typist), files=files), typist)
 
 
 @pytest.fixture
@@ -75,6 +82,34 @@ def test_uboot_answers_and_powers_off(uboot: Session) -> None:
     uboot.typist.type("poweroff\n")
     outcome = uboot.wait_for(PROMPT)
     assert outcome == Outcome(StopReason.FINISHED, 0)
+
+
+@pytest.mark.parametrize("slice_insns", [9_973, None])
+@pytest.mark.parametrize("is_legacy", [False, True], ids=["modern", "legacy"])
+def test_uboot_does_dhcp_ping_and_tftp(is_legacy: bool, slice_insns: int | None, need: Need, tmp_path: Path) -> None:
+    need("u-boot.bin (package u-boot-qemu)", UBOOT.exists())
+    contents = bytes(range(256)) * 20  # four blocks, the last one short
+    (tmp_path / "image.bin").write_bytes(contents)
+    config = BoardConfig(net=NetConfig(UserNetConfig(restrict=True)), virtio_legacy=is_legacy)
+    uboot = session(UBOOT, config=config, files=HostFolder(str(tmp_path)), slice_insns=slice_insns)
+
+    uboot.to_prompt()
+    dhcp = uboot.command("setenv autoload no; dhcp")
+    ping = uboot.command("ping 10.0.2.2")
+    tftp = uboot.command("tftpboot 0x84000000 image.bin")
+    uboot.typist.type(f"crc32 84000000 {len(contents):x}\n")
+    uboot.wait_for(f"==> {zlib.crc32(contents):08x}")
+    uboot.wait_for(PROMPT)
+
+    assert "DHCP client bound to address 10.0.2.15" in dhcp
+    assert "host 10.0.2.2 is alive" in ping
+    assert f"Bytes transferred = {len(contents)}" in tftp
+    assert uboot.board.memory[0x8400_0000 : 0x8400_0000 + len(contents)] == contents
+    assert uboot.board.digest() == DHCP_DIGESTS.setdefault(is_legacy, uboot.board.digest())
+
+
+DHCP_DIGESTS: dict[bool, str] = {}
+"""Of the session above, in slices of whichever size came first."""
 
 
 def test_uboot_sleeps_the_same_time_in_every_run(need: Need) -> None:

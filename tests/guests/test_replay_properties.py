@@ -1,0 +1,211 @@
+"""Random sessions: whatever is typed, pressed and cut where, a replay of it is the same run.
+
+The number of cases and the seed are printed; MINSTRET_SEED repeats a run of the slow suite.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, event, given, seed, settings
+from hypothesis import strategies as st
+from recordings import (
+    Hand,
+    Recorded,
+    assert_replays,
+    cut,
+    reader_code,
+    record,
+    resetter_code,
+    setup_of_code,
+    setup_of_image,
+    typed,
+)
+
+from minstret.devices.board import Board, HostAnswers, Setup
+from minstret.devices.hostinput.keymap import CHARACTERS, KEYS
+from minstret.emu.machine import Outcome
+from minstret.emu.units import NS_PER_MS
+
+CASES_FAST, CASES_SLOW = 40, 3000
+SEED_FAST = 20181001
+SEED_SLOW = int(os.environ.get("MINSTRET_SEED", random.SystemRandom().randrange(1 << 32)))
+
+SUBJECTS: dict[str, tuple[Callable[[], Setup], int]] = {
+    "echo": (lambda: setup_of_image("echo"), 20_000),
+    "keys": (lambda: setup_of_image("keys"), 130_000),
+    "dhcp": (lambda: setup_of_image("dhcp"), 120_000),
+    "dhcp-wfi": (lambda: setup_of_image("dhcp-wfi"), 130_000),
+    "ticks": (lambda: setup_of_image("ticks", inputs=("keyboard",)), 30_000),
+    "rtos": (lambda: setup_of_image("rtos"), 60_000),
+    "rtc": (lambda: setup_of_image("rtc", rtc_follows_host=True), 14_000),
+    "resetter": (lambda: setup_of_code(resetter_code()), 4_000),
+    "reader": (lambda: setup_of_code(reader_code()), 4_000),
+}
+"""Guests, and after how many instructions a session with one ends at the latest."""
+
+SLICES = (1, 7, 97, 1000, 12_345, 1_000_000)
+SLICES_OF = {"dhcp": SLICES[2:], "rtos": SLICES[2:], "keys": SLICES[1:], "dhcp-wfi": SLICES[1:]}
+"""Slices of one instruction take long in longer runs."""
+TEXTS = (b"a", b"b.", b"r", b"rr", b"some words", b"more than a FIFO of sixteen has room for", bytes(range(1, 30)))
+CHORDS = ("a", "z", "ret", "shift", "esc", "ctrl")
+
+
+@dataclass(frozen=True)
+class Step:
+    """At about ``at`` per mille of the session: ``what`` is one of type, keys, cut."""
+
+    at: int
+    what: str
+    data: bytes = b""
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a host does. ``naps`` seeds how long it waits where the guest sleeps, and its wall clock."""
+
+    subject: str
+    steps: tuple[Step, ...]
+    planned: tuple[bytes, ...]
+    naps: int
+    sleep: bool
+    chaos: int | None
+    slice_insns: int
+    every: int
+
+
+@dataclass(frozen=True)
+class Way:
+    """How to replay. ``cuts`` in per mille of the session."""
+
+    slice_insns: int
+    cuts: tuple[int, ...]
+    from_snapshot: bool
+
+
+per_mille = st.integers(0, 1000)
+steps = st.one_of(
+    st.builds(Step, per_mille, st.just("type"), st.sampled_from(TEXTS)),
+    st.builds(Step, per_mille, st.just("keys"), st.sampled_from([chord.encode() for chord in CHORDS])),
+    st.builds(Step, per_mille, st.just("cut")),
+)
+
+
+@st.composite
+def sessions(draw: st.DrawFn) -> tuple[Session, Way]:
+    subject = draw(st.sampled_from(sorted(SUBJECTS)))
+    slices = st.sampled_from(SLICES_OF.get(subject, SLICES))
+    limit = SUBJECTS[subject][1]
+    session = Session(
+        subject,
+        tuple(sorted(draw(st.lists(steps, max_size=8)), key=lambda step: step.at)),
+        tuple(draw(st.lists(st.sampled_from(TEXTS), max_size=4))),
+        naps=draw(st.integers(0, 1 << 16)),
+        sleep=draw(st.booleans()),
+        chaos=draw(st.none() | st.integers(0, 1 << 16)),
+        slice_insns=draw(slices),
+        every=draw(st.sampled_from((0, limit // 3, limit // 7))),
+    )
+    way = Way(draw(slices), tuple(sorted(draw(st.lists(per_mille, max_size=3)))), draw(st.booleans()))
+    return session, way
+
+
+class Moody(Hand):
+    """A host that wakes a sleeping guest at any time, with a wall clock that goes by fits and starts."""
+
+    def __init__(self, planned: Iterator[bytes], moods: random.Random) -> None:
+        super().__init__(*[typed(text) for text in planned])
+        self._moods = moods
+        self._wall_ns = 10**18
+
+    def wall_ns(self) -> int:
+        self._wall_ns += self._moods.choice((0, 1, 999, 54_321))
+        return self._wall_ns
+
+    def wait(self, timeout_ns: int | None) -> int:
+        if timeout_ns is None:
+            return super().wait(None)
+        if self._moods.random() < 0.3:
+            super().wait(timeout_ns)
+        waited_ns = self._moods.choice((timeout_ns, timeout_ns + 1, self._moods.randrange(timeout_ns + 1)))
+        self._wall_ns += waited_ns
+        return waited_ns
+
+
+def run_session(session: Session, path: Path) -> Recorded:
+    make, limit = SUBJECTS[session.subject]
+    setup = make()
+    setup = replace(
+        setup, config=replace(
+            setup.config, sleep=session.sleep, chaos_seed=session.chaos, slice_insns_max=session.slice_insns
+        ),
+    )  # fmt: skip
+    host = Moody(iter(session.planned), random.Random(session.naps))
+
+    def drive(board: Board) -> Outcome | None:
+        for step in session.steps:
+            board.run_until(icount=limit * step.at // 1000, virtual_ns=step.at * NS_PER_MS)
+            if step.what == "type":
+                host.give(typed(step.data))
+            elif step.what == "keys":
+                assert board.outside is not None
+                name = step.data.decode()
+                board.outside.input.type([CHARACTERS[name] if name in CHARACTERS else (KEYS[name],)])
+            else:
+                cut(board)
+        return board.run_until(icount=limit)
+
+    return record(path, setup, source=host, host=HostAnswers(wall_ns=host.wall_ns), every=session.every, drive=drive)
+
+
+def check(case: tuple[Session, Way]) -> None:
+    session, way = case
+    with tempfile.TemporaryDirectory() as folder:
+        recorded = run_session(session, Path(folder))
+        event(f"{session.subject}: {recorded.end.outcome.reason.value}")
+        limit = SUBJECTS[session.subject][1]
+
+        def drive(board: Board) -> None:
+            for at in way.cuts:
+                board.run_until(icount=limit * at // 1000)
+                if board.position < recorded.end.position:
+                    cut(board)
+
+        assert_replays(recorded, slice_insns_max=way.slice_insns, drive=drive)
+        if way.from_snapshot and recorded.snapshots():
+            assert_replays(recorded, snapshot=recorded.snapshots()[-1], slice_insns_max=way.slice_insns)
+
+
+def run_cases(number: int, base: int) -> None:
+    """Print what is needed to repeat it, then run so many sessions."""
+    print(f"{number} sessions, seed {base}")
+
+    @seed(base)
+    @settings(
+        max_examples=number, deadline=None, database=None, print_blob=True,
+        phases=(Phase.generate, Phase.shrink), suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(sessions())
+    def every_session_replays(case: tuple[Session, Way]) -> None:
+        check(case)
+
+    try:
+        every_session_replays()
+    except BaseException as error:
+        error.add_note(f"one of {number} sessions, seed {base}")
+        raise
+
+
+def test_random_sessions_replay_the_same() -> None:
+    run_cases(CASES_FAST, SEED_FAST)
+
+
+@pytest.mark.slow
+def test_thousands_of_random_sessions_replay_the_same() -> None:
+    run_cases(CASES_SLOW, SEED_SLOW)

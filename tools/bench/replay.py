@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+"""Measure what recording and replaying cost, as ratios to a plain run, by user time.
+
+Run it with the environment that tools/demo or tools/test makes: .venv/bin/python tools/bench/replay.py
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+from bench import patched_bench
+from common import MINSTRET, Ticker, machine_text, run_to_end, ticker_program
+
+WAYS = ("plain", "record", "replay")
+_PROBE = {"bench": 1, "ticks": 500, "fast": 20_000, "idle": 20_000}
+"""How much of each guest is run first, to tell how much of it takes as long as wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """Something to run; ``work`` is its rounds or ticks."""
+
+    key: str
+    name: str
+    ticker: Ticker | None = None
+
+    def image(self, folder: Path, work: int) -> Path:
+        if self.ticker is None:
+            return patched_bench(64, work, folder)
+        path = folder / f"{self.key}.bin"
+        path.write_bytes(ticker_program(self.ticker, work))
+        return path
+
+
+GUESTS = (
+    Guest("bench", "bench"),
+    *(Guest(key, ticker.name, ticker) for key, ticker in (
+        ("ticks", Ticker(1000)), ("fast", Ticker(100_000)), ("idle", Ticker(100_000, waits=True)))),
+)  # fmt: skip
+
+
+def user_s(way: str, image: Path, folder: Path, *options: str) -> float:
+    """User time of the process, from its start to its end. ``replay`` plays what ``record`` has left."""
+    trace = str(folder / "guest.mst")
+    arguments = {
+        "plain": ("run", "-q", "--no-input", str(image)),
+        "record": ("record", "-f", "-q", "--no-input", "-o", trace, str(image)),
+        "replay": ("replay", "-q", trace),
+    }[way]
+    return run_to_end([*MINSTRET, *arguments, *options], may_fail=bool(options)).user_s
+
+
+def insns_of(folder: Path) -> int:
+    """Instructions in the trace that ``record`` has left."""
+    facts = folder / "facts.json"
+    run_to_end([*MINSTRET, "replay", "-q", "--json", str(facts), str(folder / "guest.mst")])
+    return int(json.loads(facts.read_text())["icount"])
+
+
+def fitting_image(guest: Guest, folder: Path, wanted_s: float) -> Path:
+    """The guest with so much work that a plain run takes ``wanted_s`` of user time, or somewhat more."""
+    work = _PROBE[guest.key]
+    start_s = min(user_s("plain", guest.image(folder, work), folder, "--max-insns", "1") for _ in range(3))
+    while (spent_s := user_s("plain", image := guest.image(folder, work), folder) - start_s) < wanted_s:
+        work = 1 + round(work * 1.15 * wanted_s / max(spent_s, 0.1))
+    return image
+
+
+def measure(guest: Guest, folder: Path, wanted_s: float, repeat: int) -> dict[str, list[float]]:
+    """User seconds of every run, by way; in turn, so that a slow spell of the machine hits all."""
+    image = fitting_image(guest, folder, wanted_s)
+    times: dict[str, list[float]] = {way: [] for way in WAYS}
+    for round_ in range(repeat):
+        for way in WAYS:
+            if sys.stderr.isatty():
+                click.echo(f"\r{guest.name}: round {round_ + 1} of {repeat}, {way} ...\033[K", err=True, nl=False)
+            times[way].append(user_s(way, image, folder))
+    if sys.stderr.isatty():
+        click.echo("\r\033[K", err=True, nl=False)
+    return times
+
+
+def ratio_text(ways: list[float], plain: list[float]) -> str:
+    """Ratio of the medians; in brackets the smallest and largest ratio of one round."""
+    rounds = [way / base for way, base in zip(ways, plain, strict=True)]
+    middle = statistics.median(ways) / statistics.median(plain)
+    return f"{middle:.2f} ({min(rounds):.2f}..{max(rounds):.2f})"
+
+
+def row_text(times: dict[str, list[float]], insns: int) -> str:
+    """Cells: instructions, plain seconds, MIPS, both ratios."""
+    plain_s = statistics.median(times["plain"])
+    ratios = (ratio_text(times[way], times["plain"]) for way in WAYS[1:])
+    return f"{insns / 1e6:>11,.0f}{plain_s:>10.1f}{insns / 1e6 / plain_s:>8.0f}" + "".join(f"{r:>22}" for r in ratios)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--repeat", type=click.IntRange(1), default=5, show_default=True, help="Medians of so many rounds.")
+@click.option("--seconds", type=click.FloatRange(0.5), default=10.0, show_default=True, help="Of one plain run.")
+@click.option("--guest", "keys", type=click.Choice([guest.key for guest in GUESTS]), multiple=True,
+              help="Only this one; may be repeated.")  # fmt: skip
+def main(repeat: int, seconds: float, keys: tuple[str, ...]) -> None:
+    """Run guests plain, recorded and replayed, and print what the latter two cost, as ratios of user time.
+
+    Each run is a process, from start to end, with default options, so that snapshots are in it. In brackets are the
+    smallest and the largest ratio of one round: where they are far apart, the machine was busy.
+    """
+    guests = [guest for guest in GUESTS if not keys or guest.key in keys]
+    width = max(len(guest.name) for guest in guests)
+    click.echo(f"{'guest':<{width}}{'M insns':>11}{'plain, s':>10}{'MIPS':>8}{'record/plain':>22}{'replay/plain':>22}")
+    with tempfile.TemporaryDirectory(prefix="minstret-bench-") as name:
+        for guest in guests:
+            times = measure(guest, Path(name), seconds, repeat)
+            click.echo(f"{guest.name:<{width}}" + row_text(times, insns_of(Path(name))))
+    click.echo(f"\nMedians of {repeat}. {machine_text()}")
+
+
+if __name__ == "__main__":
+    main()
