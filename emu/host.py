@@ -138,21 +138,17 @@ class EscapeKeys:
     def __init__(self) -> None:
         self._escaped = False
 
-    def feed(self, data: bytes) -> tuple[bytes, str]:
-        """The bytes for the guest, and the command keys among them."""
-        out, commands = bytearray(), ""
+    def feed(self, data: bytes) -> Iterator[tuple[bytes, str]]:
+        """Bytes for the guest, and the command key behind them; the last ones have none ("")."""
+        out = bytearray()
         for byte in data:
-            if self._escaped:
-                self._escaped = False
-                if byte == _CTRL_A:
-                    out.append(byte)
-                else:
-                    commands += chr(byte)
-            elif byte == _CTRL_A:
-                self._escaped = True
-            else:
+            if self._escaped and byte != _CTRL_A:
+                yield bytes(out), chr(byte)
+                out.clear()
+            elif self._escaped or byte != _CTRL_A:
                 out.append(byte)
-        return bytes(out), commands
+            self._escaped = byte == _CTRL_A and not self._escaped
+        yield bytes(out), ""
 
 
 class HostSource:
@@ -212,18 +208,23 @@ class HostSource:
         if not data:
             self._fd = -1
             return []
+        if not os.isatty(self._fd):
+            return self._typed(data)
         events = []
-        if os.isatty(self._fd):
-            data, commands = self._escape_keys.feed(data)
-            for key in commands:
-                if key == "x":
-                    events.append(_stop(StopReason.INTERRUPTED))
-                else:
-                    self.on_command(key)
-            if self.keys_go_to_keyboard:
-                self.on_keys(data)
-                data = b""
-        return [Event(self._console_target or "", data), *events] if data else events
+        for typed, key in self._escape_keys.feed(data):
+            events += self._typed(typed)
+            if key == "x":
+                events.append(_stop(StopReason.INTERRUPTED))
+            elif key:
+                self.on_command(key)
+        return events
+
+    def _typed(self, data: bytes) -> list[Event]:
+        """Keys go to the keyboard at once, text to the console as an event."""
+        if self.keys_go_to_keyboard:
+            self.on_keys(data)
+            return []
+        return [Event(self._console_target or "", data)] if data else []
 
     def wait(self, timeout_ns: int | None) -> int:
         start_ns = realtime_ns()

@@ -56,6 +56,11 @@ class Hand:
     def is_open(self) -> bool:
         return self._stays or bool(self._planned or self._now)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is planned any more."""
+        return not self._planned
+
     def give(self, event: Event) -> None:
         self._now.append(event)
 

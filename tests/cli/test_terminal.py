@@ -199,6 +199,65 @@ def test_ctrl_a_c_says_that_a_busy_guest_runs(start: StartTerminal, tmp_path: Pa
     terminal.wait_for(b"<spin+0x")
 
 
+# ---- Ctrl-A k: keys go to the keyboard
+
+LISTENS = b"keys: type, end with Esc"
+ESC = b"\x1b"
+
+
+def test_ctrl_a_k_sends_keys_to_the_keyboard_until_the_next(start: StartTerminal) -> None:
+    terminal = start("run", "keys", "--input", "keyboard")
+    terminal.wait_for(LISTENS)
+
+    terminal.type(b"a")  # to the console, where the guest leaves it
+    terminal.type(CTRL_A + b"k")
+    before = terminal.wait_for(b"minstret: keys go to the keyboard")
+    terminal.type(b"b")
+    seen = terminal.wait_for(b"keyboard: KEY 48 release")
+    terminal.type(CTRL_A + b"k")
+    terminal.wait_for(b"minstret: keys go to the console")
+    terminal.type(b"c")
+    terminal.type(CTRL_A + b"k" + ESC)
+    after = terminal.wait_for(b"keyboard: KEY 1 press")
+
+    assert terminal.end() == 0
+    assert b"KEY" not in before
+    assert b"keyboard: KEY 48 press" in seen
+    assert b"KEY" not in after
+    assert b"3 events" in terminal.shown
+
+
+def test_ctrl_a_k_types_capitals_and_arrows_as_a_person_would(start: StartTerminal) -> None:
+    terminal = start("run", "keys", "--input", "keyboard,tablet")
+    terminal.wait_for(LISTENS)
+    terminal.type(CTRL_A + b"k")
+    terminal.wait_for(b"keys go to the keyboard")
+
+    terminal.type(b"B")
+    for key, action in ((42, b"press"), (48, b"press"), (48, b"release"), (42, b"release")):
+        assert b"KEY" not in terminal.wait_for(b"KEY %d %s" % (key, action))
+    terminal.type(b"\x1b[A")
+    for action in (b"press", b"release"):
+        assert b"KEY" not in terminal.wait_for(b"KEY 103 %s" % action)
+
+    terminal.type(CTRL_A + b"x")
+    assert terminal.end() == 130
+    assert not is_raw(terminal)
+
+
+def test_ctrl_a_k_without_a_keyboard_says_so_and_sends_nothing(echo: Terminal) -> None:
+    echo.type(CTRL_A + b"k")
+    echo.wait_for(b"minstret: there is no keyboard; add --input keyboard")
+    echo.type(b"ab.")
+
+    assert echo.end() == 0
+    assert b"AB" in echo.shown
+    assert b"2 bytes" in echo.shown
+
+
+# ---- the end of a run
+
+
 def test_ctrl_a_x_ends_the_run_with_130_and_restores_the_terminal(echo: Terminal) -> None:
     assert is_raw(echo)
 

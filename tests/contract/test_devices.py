@@ -166,7 +166,7 @@ def parts_of(board: Board) -> dict[str, Any]:
 
 BUSY = {
     "dhcp": ("virtual_ns", 120_000, {}), "dhcp-wfi": ("virtual_ns", 125_000, {"virtio_legacy": True}),
-    "tftp": ("icount", 91_300, {}), "keys": ("virtual_ns", 50_000_000, {}),
+    "tftp": ("icount", 91_100, {}), "keys": ("virtual_ns", 50_000_000, {}),
     "echo": ("virtual_ns", 0, {"inputs": INPUTS}),
 }  # fmt: skip
 """Guests and a moment at which much is under way: frames on the link, a transfer, keys held, events queued."""
@@ -181,6 +181,8 @@ def busy_setup(image: str, chaos_seed: int | None) -> Setup:
 def busy_board(image: str, chaos_seed: int | None) -> Board:
     board = busy_setup(image, chaos_seed).make()
     by, at, _ = BUSY[image]
+    if chaos_seed is not None and image == "dhcp":
+        at += 40_000  # the frame has left the link
     board.run_until(**{by: at})  # type: ignore[arg-type]
     return board
 
@@ -254,14 +256,14 @@ def test_loading_a_host_parts_state_arms_no_timer(name: str) -> None:
     image = "dhcp" if name in ("usernet", "chaos") else "keys"
     state = busy_board(image, chaos_seed).machine.save_state().host[name]
     fresh = busy_setup(image, chaos_seed).make()
-    armed = [timer.name for timer in fresh.machine.virtual_timers.armed()]
+    armed = armed_timers(fresh)
 
     fresh_state = fresh.machine.save_state()
     fresh_state.host[name] = state
     fresh.machine.load_state(fresh_state)
 
     assert fresh.machine.save_state().host[name] == state
-    assert [timer.name for timer in fresh.machine.virtual_timers.armed()] == armed
+    assert armed_timers(fresh) == armed
 
 
 # ---- what comes through the door, whenever
@@ -337,6 +339,10 @@ def test_save_load_save_is_byte_equal_on_a_fresh_board(name: str, data: st.DataO
         assert canonical_bytes(saved) == before
 
 
+def armed_timers(board: Board) -> list[str]:
+    return [timer.name for timers in board.machine.timers for timer in timers.armed()]
+
+
 @each_device
 @settings(max_examples=8, deadline=None, print_blob=True)
 @given(data=st.data())
@@ -345,10 +351,11 @@ def test_loading_a_devices_state_arms_no_timer_and_moves_no_line(name: str, data
     window = window_of(board, name)
     hit(board, window, data.draw(accesses(window.size)))
 
+    armed = armed_timers(fresh)
     device = window_of(fresh, name).device
     device.state = through_json(type(window.device.state), window.device.state)
 
-    assert [timer.name for timers in fresh.machine.timers for timer in timers.armed()] == []
+    assert armed_timers(fresh) == armed == ["usernet.ra"]
     assert not any(line.level for line in fresh.machine.lines.values())
     assert fresh.hart.mip == 0
 
