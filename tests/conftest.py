@@ -14,8 +14,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("--slow"):
         return
     for item in items:
-        if "slow" in item.keywords:
+        if "slow" in item.keywords or _is_crawling(item):
             item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
+
+
+def _is_crawling(item: pytest.Item) -> bool:
+    """Whether a whole guest runs on the Python twins in the smallest slices."""
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    return params.get("callbacks") == "Python" and params.get("slice_insns") in (1, 7) and "guests" in item.path.parts
 
 
 @pytest.fixture(scope="session")
