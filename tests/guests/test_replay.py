@@ -181,8 +181,8 @@ def test_opensbi_with_a_payload_replays_and_resumes_the_same(need: Need, tmp_pat
     recorded = record(tmp_path, setup, every=1_000_000)
 
     assert b"checks, all ok" in recorded.console
-    assert_replays(recorded, slice_insns_max=9973)
-    assert_replays(recorded, snapshot=recorded.snapshots()[0])
+    assert_replays(recorded)
+    assert_replays(recorded, snapshot=recorded.snapshots()[-1])
 
 
 # ---- U-Boot

@@ -53,7 +53,9 @@ SUBJECTS: dict[str, tuple[Callable[[], Setup], int]] = {
 """Guests, and after how many instructions a session with one ends at the latest."""
 
 SLICES = (1, 7, 97, 1000, 12_345, 1_000_000)
-SLICES_OF = {"dhcp": SLICES[2:], "rtos": SLICES[2:], "keys": SLICES[1:], "dhcp-wfi": SLICES[1:]}
+SLICES_OF = dict.fromkeys(("dhcp", "rtos", "keys", "dhcp-wfi"), SLICES[2:]) | dict.fromkeys(
+    ("ticks", "rtc"), SLICES[1:]
+)
 """Slices of one instruction take long in longer runs."""
 TEXTS = (b"a", b"b.", b"r", b"rr", b"some words", b"more than a FIFO of sixteen has room for", bytes(range(1, 30)))
 CHORDS = ("a", "z", "ret", "shift", "esc", "ctrl")
