@@ -34,7 +34,7 @@ from minstret.devices.hostinput.keymap import CHARACTERS, KEYS
 from minstret.emu.machine import Outcome
 from minstret.emu.units import NS_PER_MS
 
-CASES_FAST, CASES_SLOW = 5, 400
+CASES_FAST, CASES_SLOW = 5, 120
 """Sessions with each guest."""
 SEED_FAST = 20181001
 SEED_SLOW = int(os.environ.get("MINSTRET_SEED", random.SystemRandom().randrange(1 << 32)))
