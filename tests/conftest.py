@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from needs import Need
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -28,20 +29,6 @@ def _is_crawling(item: pytest.Item) -> bool:
 def need(request: pytest.FixtureRequest) -> Need:
     """``need("qemu-system-riscv64", path)``: skip with the reason, or fail with --require-guests."""
     return Need(bool(request.config.getoption("--require-guests")))
-
-
-class Need:
-    """Skips a test that lacks something, unless nothing may be missing."""
-
-    def __init__(self, required: bool) -> None:
-        self._required = required
-
-    def __call__(self, what: str, found: object) -> None:
-        if found:
-            return
-        if self._required:
-            pytest.fail(f"{what} is missing, and --require-guests was given")
-        pytest.skip(f"{what} is missing")
 
 
 @pytest.fixture(params=["C", "Python"])

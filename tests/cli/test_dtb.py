@@ -10,8 +10,8 @@ from typing import Any
 
 import asm
 import pytest
-from conftest import Need
 from elf_files import PASSES, write_elf
+from needs import Need
 
 from minstret.devices.board import Board, BoardConfig
 from minstret.emu.cli import main

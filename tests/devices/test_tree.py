@@ -8,8 +8,8 @@ from pathlib import Path
 
 import asm
 import pytest
-from conftest import Need
 from harts import RAM, board_of
+from needs import Need
 
 from minstret.devices.board import Board, BoardConfig
 from minstret.devices.fdt import Node, flatten, u64

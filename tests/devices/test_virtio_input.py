@@ -10,9 +10,9 @@ from enum import IntEnum
 from pathlib import Path
 
 import pytest
-from conftest import Need
 from hypothesis import given
 from hypothesis import strategies as st
+from needs import Need
 from virtio_driver import VERSIONS, Slot
 
 from minstret.devices.virtio import input as virtio_input

@@ -9,8 +9,8 @@ from typing import Any
 
 import asm
 import pytest
-from conftest import Need
 from harts import board_of, run_insns
+from needs import Need
 from virtio_driver import LEGACY_PAGE, RAM_BASE, VERSIONS, Echo, EchoState, Slot, mask
 
 from minstret.devices.map import VIRTIO_SLOTS, virtio_base

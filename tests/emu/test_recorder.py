@@ -68,6 +68,15 @@ def test_event_that_finds_no_room_is_written_when_it_enters_and_only_so_much_of_
     assert 100 < items[1].position.icount < items[2].position.icount < 1000
 
 
+def test_events_that_find_no_room_keep_their_order(tmp_path: Path) -> None:
+    hand = Hand(stays=True)
+    for text in (b"ab", b"cd", b"ef."):
+        hand.give(typed(text))
+    recorded = record(tmp_path, setup_of_code(resetter_code()), source=hand)
+
+    assert recorded.console == b"1abcdef."
+
+
 def test_event_that_finds_no_room_up_to_the_end_is_not_written(tmp_path: Path) -> None:
     hand = Hand(stays=True)
     hand.give(typed(b"abc"))

@@ -10,10 +10,10 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from conftest import Need
 from guest_boards import RAM_SIZE, restored, run_cut, setup_of, summary
 from harts import Typist
 from host_load import busy_machine
+from needs import Need
 
 from minstret.devices.board import Board, BoardConfig
 from minstret.devices.placement import PACKAGED

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Need
 from guest_boards import BOOTFILE, BOOTS, FILE, OPEN, RAM_SIZE, restored, run_cut, setup_of, summary
+from needs import Need
 
 from minstret.devices.board import Board, Setup
 from minstret.devices.map import IRQ

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 
 import pytest
-from conftest import Need
+from needs import Need
 
 from minstret.devices.board import Board, BoardConfig
 from minstret.emu.machine import StopReason

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import asm
 import pytest
-from conftest import Need
+from needs import Need
 from recordings import (
     CTRL_C,
     FAIL,
@@ -20,6 +20,7 @@ from recordings import (
     Hand,
     Recorded,
     assert_replays,
+    call,
     finish_code,
     reader_code,
     record,
@@ -36,6 +37,7 @@ from minstret.devices.outside import KEYBOARD, NetConfig, input_target
 from minstret.devices.placement import PACKAGED
 from minstret.devices.recording import Recording, Replay
 from minstret.devices.rtc import Reg as RtcReg
+from minstret.devices.semihosting import Op
 from minstret.devices.usernet.network import UserNetConfig
 from minstret.devices.virtio.input_codes import EVENT_SIZE
 from minstret.emu import host as real_host
@@ -51,7 +53,7 @@ from minstret.emu.units import NS_PER_MS
 from minstret.firmware import IMAGES, image_path
 
 XLENS = (64, 32)
-QUICK = ("hello", "ticks", "echo", "rtc", "crash", "dhcp-wfi", "keys")
+QUICK = ("hello", "ticks", "echo", "rtc", "crash", "keys")
 """Images that take well under a second in slices of 7, and with the Python twins."""
 SHORT = ("hello", "ticks", "echo", "rtc", "crash")
 LONG = ("traps", "paging", "clocks", "rtos", "dhcp")
@@ -85,6 +87,10 @@ def slow_but(*fast: str) -> Callable[[str], pytest.MarkDecorator | tuple[()]]:
 
 each_xlen = pytest.mark.parametrize("xlen", XLENS)
 each_image = pytest.mark.parametrize("image", BARE)
+each_image_quick_on_rv64 = pytest.mark.parametrize(
+    ("image", "xlen"),
+    [pytest.param(i, x, marks=pytest.mark.slow if i in LONG and x == 32 else ()) for i in BARE for x in XLENS],
+)
 each_quick_image = pytest.mark.parametrize("image", [pytest.param(i, marks=slow_but(*QUICK)(i)) for i in BARE])
 each_short_image = pytest.mark.parametrize("image", [pytest.param(i, marks=slow_but(*SHORT)(i)) for i in BARE])
 
@@ -92,13 +98,13 @@ each_short_image = pytest.mark.parametrize("image", [pytest.param(i, marks=slow_
 # ---- every image
 
 
-@each_xlen
-@each_image
+@each_image_quick_on_rv64
 def test_image_recorded_replays_the_same_in_other_slices(image: str, xlen: int, tmp_path: Path) -> None:
     recorded = record_image(tmp_path, image, xlen)
 
-    assert_replays(recorded)
     assert_replays(recorded, slice_insns_max=997)
+    if image not in LONG:
+        assert_replays(recorded)
 
 
 @each_xlen
@@ -127,8 +133,7 @@ def test_image_recorded_in_small_slices_or_by_the_twins_is_the_same_recording(
     assert whole.frames == small.frames == twins.frames
 
 
-@each_xlen
-@each_image
+@each_image_quick_on_rv64
 def test_image_resumed_from_a_snapshot_ends_the_same(image: str, xlen: int, tmp_path: Path) -> None:
     insns = record_image(tmp_path, image, xlen).end.position.icount
     recorded = record_image(tmp_path, image, xlen, every=insns // 3 - 1)
@@ -173,6 +178,7 @@ def test_replay_stopped_anywhere_goes_on_to_the_same_end(tmp_path: Path) -> None
     assert_replays(recorded, drive=drive)
 
 
+@pytest.mark.slow
 def test_opensbi_with_a_payload_replays_and_resumes_the_same(need: Need, tmp_path: Path) -> None:
     opensbi = Path(PACKAGED["opensbi"][64])
     need("fw_dynamic.bin (package opensbi)", opensbi.exists())
@@ -239,7 +245,7 @@ def test_uboot_session_replays_the_same(uboot: Recorded) -> None:
 
 def test_uboot_session_resumed_from_snapshots_ends_the_same(uboot: Recorded) -> None:
     snapshots = uboot.snapshots()
-    for snapshot in (snapshots[0], snapshots[len(snapshots) // 2], snapshots[-1]):
+    for snapshot in (snapshots[len(snapshots) // 2], snapshots[-1]):
         assert_replays(uboot, snapshot=snapshot)
 
 
@@ -512,6 +518,28 @@ def test_guest_that_stands_still_for_input_replays_the_same(planned: tuple[bytes
         assert_replays(recorded, snapshot=snapshot)
 
 
+@pytest.mark.parametrize(
+    "text", [b"x", b"hello there", b"exactly twenty bytes", b"and here are more than twenty of them"]
+)
+@pytest.mark.parametrize("slice_insns", [1, 1_000_000])
+def test_read_of_several_bytes_gets_what_is_held_back_in_a_replay_too(
+    text: bytes, slice_insns: int, tmp_path: Path
+) -> None:
+    """A byte is in the UART, the rest before the door: the call takes them all, as far as it has room."""
+    block = b"".join(word.to_bytes(8, "little") for word in (1, RAM + 0x3000, 20))
+    read = call(Op.READ, RAM + 0x1000)
+    hand = Hand(typed(b"the second"))
+    hand.give(typed(text))
+    setup = setup_of_code(read + read + finish_code(0x5555), (0x1000, block), slice_insns_max=slice_insns)
+
+    recorded = record(tmp_path, setup, source=hand)
+
+    assert recorded.end.outcome == Outcome(StopReason.FINISHED, 0)
+    assert b"".join(item.data for item in recorded.items()).startswith(text)
+    assert_replays(recorded)
+    assert_replays(recorded, slice_insns_max=1)
+
+
 @pytest.mark.parametrize("stop", [CTRL_C, TIMEOUT], ids=["ctrl-c", "timeout"])
 def test_end_asked_for_while_the_guest_stands_still_replays_the_same(stop: Event, tmp_path: Path) -> None:
     hand = Hand(typed(b"ab"), stop)
@@ -563,7 +591,7 @@ class IrregularHost(Hand):
 def test_alarms_in_host_time_replay_where_they_came(seed: int, xlen: int, tmp_path: Path) -> None:
     host = IrregularHost(seed)
     setup = setup_of_image("rtc", xlen, rtc_follows_host=True, slice_insns_max=1000)
-    recorded = record(tmp_path, setup, source=host, host=host.answers(), every=1111)
+    recorded = record(tmp_path, setup, source=host, host=host.answers(), every=2999)
 
     assert b"rtc: 27 checks" in recorded.console
     items = recorded.items()
@@ -737,13 +765,13 @@ def test_timer_without_its_checkpoint_diverges(tmp_path: Path) -> None:
 
 def test_external_timers_without_attributes_are_checkpointed_and_replay(tmp_path: Path) -> None:
     plain = record(tmp_path / "plain.mst", setup_of_image("dhcp"))
-    logged = record(tmp_path / "logged.mst", setup_of_image("dhcp", timer_model="no-attributes"), every=30_000)
+    logged = record(tmp_path / "logged.mst", setup_of_image("dhcp", timer_model="no-attributes"), every=5000)
 
     assert not [item for item in plain.items() if item.kind is Kind.CHECKPOINT]
     assert len([item for item in logged.items() if item.kind is Kind.CHECKPOINT]) >= len(plain.frames) // 2
     assert (logged.end.position, logged.console) == (plain.end.position, plain.console)
     assert_replays(logged, slice_insns_max=997)
-    for snapshot in logged.snapshots():
+    for snapshot in logged.snapshots()[1::6]:  # with leases, frames on the link, a ping under way
         assert_replays(logged, snapshot=snapshot)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from asm import A0, ZERO, addi, code, jalr
-from conftest import Need
 from harts import Typist
+from needs import Need
 
 from minstret.devices.board import Board, BoardConfig
 from minstret.devices.outside import NetConfig
