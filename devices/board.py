@@ -41,7 +41,7 @@ from minstret.emu.errors import AccessFault, ConfigError
 from minstret.emu.hart.callbacks import PRIV_S
 from minstret.emu.hart.engine import RAM_MAX
 from minstret.emu.hart.hart import Hart
-from minstret.emu.hart.shared import PAGE_SIZE
+from minstret.emu.hart.shared import PAGE_SIZE, Counting
 from minstret.emu.hart.traps import Interrupt
 from minstret.emu.ingress import Door, LiveDoor, Position
 from minstret.emu.irq import IrqLine
@@ -93,7 +93,7 @@ class BoardConfig:
     rtc_follows_host: bool = False
     seed: int = 0
     slice_insns_max: int | None = SLICE_INSNS_MAX
-    python_callbacks: bool = False
+    counting: Counting = Counting.BLOCKS
     net: NetConfig | None = None
     inputs: tuple[str, ...] = ()
     virtio_legacy: bool = False
@@ -291,7 +291,7 @@ class Board:
             xlen=config.xlen or DEFAULT_XLEN, ram_base=Base.RAM, ram_size=config.ram_size, rom_base=Base.BOOT_ROM,
             rom_size=BOOT_ROM_SIZE, icount_shift=config.icount_shift,
             mtime_address=Base.CLINT + ClintReg.MTIME, sleep=config.sleep,
-            slice_insns_max=config.slice_insns_max, python_callbacks=config.python_callbacks,
+            slice_insns_max=config.slice_insns_max, counting=config.counting,
         )  # fmt: skip
 
     def _attach_devices(self) -> None:

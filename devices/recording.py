@@ -17,6 +17,7 @@ from typing import Any
 
 from minstret.devices.board import Board, BoardConfig, HostAnswers, Setup
 from minstret.emu.errors import DivergenceError, MinstretError, TraceError
+from minstret.emu.hart.shared import Counting
 from minstret.emu.ingress import Position, Source
 from minstret.emu.loader import ImageFile
 from minstret.emu.machine import Outcome, StopReason
@@ -164,7 +165,7 @@ class Replay:
     def __init__(
         self, reader: TraceReader | str, *, snapshot: int | None = None,
         on_console: Callable[[bytes], None] | None = None, slice_insns_max: int | None = None,
-        python_callbacks: bool = False,
+        counting: Counting = Counting.BLOCKS,
     ) -> None:  # fmt: skip
         """Make the board that the trace was recorded on, and put it where the replay begins.
 
@@ -173,14 +174,14 @@ class Replay:
             snapshot: Begin there; by default at the start: power-on, or the oldest snapshot of a ring.
             on_console: Called with what the guest sends.
             slice_insns_max: Never visible to the guest; None for the default.
-            python_callbacks: Use the Python twins.
+            counting: How to count instructions. Never visible.
         Raises:
             TraceError: it can't be replayed here.
         """
         self.reader = TraceReader(reader) if isinstance(reader, str) else reader
         setup = setup_of(self.reader)
         _check_reason(self.reader)
-        config = replace(setup.config, sleep=False, python_callbacks=python_callbacks)
+        config = replace(setup.config, sleep=False, counting=counting)
         config = replace(config, slice_insns_max=slice_insns_max or BoardConfig().slice_insns_max)
         if snapshot is None:
             snapshot = self._first_snapshot()

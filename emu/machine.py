@@ -19,7 +19,7 @@ from minstret.emu.clock import NS_PER_TICK, ClockType, HostClock, VirtualClock, 
 from minstret.emu.hart.engine import IO_SIZE
 from minstret.emu.hart.hart import Hart, HartState, HartStop, Timebase
 from minstret.emu.hart.memory import GuestMemory
-from minstret.emu.hart.shared import PAGE_SIZE
+from minstret.emu.hart.shared import PAGE_SIZE, Counting
 from minstret.emu.hart.traps import TrapRecord
 from minstret.emu.ingress import BLOCKED_MARK, RESET_MARK, Door, LiveDoor, Position
 from minstret.emu.irq import IrqLine
@@ -97,7 +97,7 @@ class MachineConfig:
     mtime_address: int = 0
     sleep: bool = False
     slice_insns_max: int | None = SLICE_INSNS_MAX
-    python_callbacks: bool = False
+    counting: Counting = Counting.BLOCKS
 
 
 class Machine:
@@ -145,10 +145,10 @@ class Machine:
             self.bus,
             timebase=lambda: Timebase(config.icount_shift, self.clock.state.warp_ns, NS_PER_TICK, self.time_delta()),
             mtime_address=config.mtime_address,
-            python_callbacks=config.python_callbacks,
+            counting=config.counting,
         )
         self._slice_insns_max = config.slice_insns_max or UNLIMITED_INSNS
-        if self._slice_insns_max == SLICE_INSNS_MAX and self.hart.callbacks_kind == "Python":
+        if self._slice_insns_max == SLICE_INSNS_MAX and self.hart.counting is Counting.PYTHON:
             self._slice_insns_max = SLICE_INSNS_MAX_PYTHON
         self.virtual_timers = self.timers[ClockType.VIRTUAL]
         self.virtual_timers.on_earlier = self.hart.end_slice

@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 from needs import Need
 
+from minstret.emu.hart.engine import c_callbacks
+from minstret.emu.hart.shared import Counting
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run tests marked slow too")
@@ -22,7 +25,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _is_crawling(item: pytest.Item) -> bool:
     """Whether a whole guest runs on the Python twins in the smallest slices."""
     params = getattr(getattr(item, "callspec", None), "params", {})
-    return params.get("callbacks") == "Python" and params.get("slice_insns") in (1, 7) and "guests" in item.path.parts
+    return params.get("counting") == "python" and params.get("slice_insns") in (1, 7) and "guests" in item.path.parts
 
 
 @pytest.fixture(scope="session")
@@ -31,11 +34,9 @@ def need(request: pytest.FixtureRequest) -> Need:
     return Need(bool(request.config.getoption("--require-guests")))
 
 
-@pytest.fixture(params=["C", "Python"])
-def callbacks(request: pytest.FixtureRequest, need: Need) -> str:
-    """Run a test with the C callbacks and with their Python twins."""
-    from minstret.emu.hart.engine import c_callbacks
-
-    if request.param == "C":
+@pytest.fixture(params=[each.value for each in Counting])
+def counting(request: pytest.FixtureRequest, need: Need) -> str:
+    """Run a test under every way of counting."""
+    if request.param != Counting.PYTHON.value:
         need("the C extension (a C compiler at install time)", c_callbacks)
     return str(request.param)

@@ -10,6 +10,7 @@ from minstret.devices.board import Board, BoardConfig, Setup
 from minstret.devices.hostinput.script import parse_script
 from minstret.devices.outside import KEYBOARD, TABLET, NetConfig
 from minstret.devices.usernet.network import UserNetConfig
+from minstret.emu.hart.shared import Counting
 from minstret.emu.loader import read_image
 from minstret.emu.machine import Machine, MachineState, StopReason
 from minstret.firmware import image_path
@@ -62,9 +63,9 @@ _OUTSIDE: dict[str, dict[str, Any]] = {
 }
 
 
-def setup_of(image: str, xlen: int = 64, callbacks: str = "C", **config: Any) -> Setup:
+def setup_of(image: str, xlen: int = 64, counting: str = "blocks", **config: Any) -> Setup:
     """The board for ``image``; ``config`` changes its configuration."""
-    made = BoardConfig(ram_size=RAM_SIZE, slice_insns_max=None, python_callbacks=callbacks == "Python")
+    made = BoardConfig(ram_size=RAM_SIZE, slice_insns_max=None, counting=Counting(counting))
     made = replace(made, **_CONFIG.get(image, {}) | config)
     return Setup(made, read_image(image_path(image, xlen)), **_OUTSIDE.get(image, {}))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from minstret.devices.board import CONSOLE_TARGET, Base, Board, BoardConfig
+from minstret.emu.hart.shared import Counting
 from minstret.emu.ingress import Event
 from minstret.emu.loader import Firmware, Segment
 
@@ -14,7 +15,7 @@ ROM_INSNS = 6
 def board_of(
     *pieces: bytes | tuple[int, bytes],
     xlen: int = 64,
-    callbacks: str = "C",
+    counting: str = "blocks",
     slice_insns: int | None = None,
     ram_size: int = 1 << 20,
     **config: object,
@@ -27,9 +28,7 @@ def board_of(
     firmware = Firmware("test", xlen, RAM, tuple(segments))
     return Board(
         firmware,
-        BoardConfig(
-            xlen=xlen, ram_size=ram_size, slice_insns_max=slice_insns, python_callbacks=callbacks == "Python", **config
-        ),
+        BoardConfig(xlen=xlen, ram_size=ram_size, slice_insns_max=slice_insns, counting=Counting(counting), **config),
     )
 
 

@@ -20,9 +20,15 @@ from minstret.devices.virtio.net import DEFAULT_MAC
 from minstret.emu import units
 from minstret.emu.clock import ICOUNT_SHIFT_MAX
 from minstret.emu.errors import ConfigError
+from minstret.emu.hart.shared import Counting
 from minstret.emu.host import HostFolder
 from minstret.emu.loader import read_image
 from minstret.firmware import IMAGES, image_path
+
+counting_option = click.option(
+    "--counting", type=click.Choice([each.value for each in Counting]), default=Counting.BLOCKS.value,
+    help="How to count instructions; never visible to the guest. By blocks is the fastest.",
+)  # fmt: skip
 
 _LINK_DELAY_NS = UserNetConfig().link_delay_ns
 _XLEN = {"rv64": 64, "rv32": 32}
@@ -70,7 +76,7 @@ def board_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "The others are for comparison: a second clock run by a host thread, or no attributes.")),
         click.option("--slice-insns", metavar="N", default=None, help=(
             "Run at most N instructions at a stretch. Never visible to the guest.")),
-        click.option("--python-callbacks", is_flag=True, help="Use the slow Python twins of the C callbacks."),
+        counting_option,
     )  # fmt: skip
     for option in reversed(options):
         function = option(function)
@@ -131,7 +137,7 @@ def board_config(options: dict[str, Any], sleep_by_default: bool = False) -> Boa
         xlen=_XLEN.get(options["cpu"]),
         ram_size=units.parse_size_bytes(options["memory"], "--memory"),
         seed=options["seed"],
-        python_callbacks=options["python_callbacks"],
+        counting=Counting(options["counting"]),
     )
     config = replace(
         config, net=net_config(options["net"])[0], inputs=tuple(filter(None, options["inputs"].split(","))),

@@ -9,9 +9,11 @@ import click
 from minstret.devices.recording import Replay
 from minstret.emu import host, units
 from minstret.emu.cli import exits
+from minstret.emu.cli.options import counting_option
 from minstret.emu.cli.pcap import PcapFile
 from minstret.emu.cli.session import Console, Stopwatch, check_writable, end_facts, show_end, write_json
 from minstret.emu.errors import ConfigError
+from minstret.emu.hart.shared import Counting
 from minstret.emu.machine import StopReason
 from minstret.emu.trace import TraceReader
 
@@ -29,12 +31,12 @@ Examples:
 @click.option("--from", "from_icount", metavar="ICOUNT", help="Begin at the last snapshot up to there.")
 @click.option("--pcap", metavar="FILE", help="Write the card's frames there, stamped with virtual time.")
 @click.option("--slice-insns", metavar="N", help="Run at most N instructions at a stretch. Never visible.")
-@click.option("--python-callbacks", is_flag=True, help="Use the slow Python twins of the C callbacks.")
+@counting_option
 @click.option("-q", "--quiet", is_flag=True, help="No status line and no report on standard error.")
 @click.option("--json", "json_path", metavar="FILE", help="Write how the replay ended, its counts and digest.")
 def replay(
     trace: str, to_icount: str | None, from_icount: str | None, pcap: str | None, slice_insns: str | None,
-    python_callbacks: bool, quiet: bool, json_path: str | None,
+    counting: str, quiet: bool, json_path: str | None,
 ) -> int:  # fmt: skip
     """Play a trace back bit for bit. No other file is needed, and the host is not asked anything.
 
@@ -54,7 +56,7 @@ def replay(
     reader = TraceReader(trace)
     playing = Replay(
         reader, snapshot=None if start is None else snapshot_before(reader, start), on_console=console.write,
-        slice_insns_max=slice_max, python_callbacks=python_callbacks,
+        slice_insns_max=slice_max, counting=Counting(counting),
     )  # fmt: skip
     board = playing.board
     if stop is not None and stop < board.position.icount:

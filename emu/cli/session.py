@@ -315,7 +315,7 @@ def end_facts(board: Board, outcome: Outcome, figures: Figures, digest: str) -> 
         "wall_s": figures.wall_ns / 1e9,
         "user_s": figures.user_ns / 1e9,
         "mips": round(figures.mips(position.icount), 1),
-        "counter": board.hart.callbacks_kind,
+        "counter": board.hart.counting.value,
         "message": end_text(board, outcome),
     }
     if board.net is not None:

@@ -1,7 +1,8 @@
 /* The hart's callbacks: counting, exact stops, address translation, writes to watched pages.
  *
- * Unicorn calls these while the guest runs. callbacks.py holds the same four functions in Python, for
- * machines without a compiler; a test runs both and compares. Whatever changes here changes there too.
+ * Unicorn calls these while the guest runs. It counts by blocks (`on_block`), or by instructions
+ * (`on_instruction`), which is the reference. callbacks.py holds the latter and all else in Python, for machines
+ * without a compiler; tests run all three and compare. Whatever changes here changes there too.
  *
  * Nothing in this file looks at host time, allocates, or keeps state of its own: all of it is in
  * `struct shared`, which shared.py describes field by field.
@@ -25,14 +26,21 @@ enum { PRIV_U = 0, PRIV_S = 1, PRIV_M = 3 };
 enum { PROT_R = 1, PROT_W = 2, PROT_X = 4, PROT_MIXED = 8 };
 enum { MEM_READ = 16, MEM_WRITE = 17, MEM_FETCH = 18 }; /* enum uc_mem_type */
 enum { FAULT_NONE, FAULT_PAGE, FAULT_ACCESS, FAULT_CROSSING };
-enum { STOP_NONE, STOP_LIMIT, STOP_INTERRUPT, STOP_SITE, STOP_RESYNC, STOP_FAULT, STOP_EXCEPTION };
+enum {
+    STOP_NONE, STOP_LIMIT, STOP_INTERRUPT, STOP_SITE, STOP_RESYNC, STOP_FAULT, STOP_EXCEPTION,
+    STOP_ALONE, /* the access under way has to be an instruction of its own */
+    STOP_FULL   /* no room for another block */
+};
 enum { PAGE_CODE = 1, PAGE_TABLE = 2, PAGE_SLOW = 4, PAGE_DIRTY = 8 };
 
 enum { PAGE_BITS = 12, PAGE_SIZE = 1 << PAGE_BITS };
 enum { SITE_BITS = 16, SITE_MASK = (1 << SITE_BITS) - 1 };
 enum { PMP_ENTRIES = 16 };
 enum { DEMOTE_AFTER_WRITES = 256 };
+enum { BLOCK_BITS = 18, BLOCK_SLOTS = 1 << BLOCK_BITS, BLOCKS_MAX = BLOCK_SLOTS / 4 * 3 };
+enum { BLOCK_SLOW = 1 << 31, BLOCK_AMBIGUOUS = 1 << 30, BLOCK_SIZE_MASK = 0xffff, NO_SITE = 0xffff };
 #define NOWHERE UINT64_MAX /* `step_over` when no site is to be stepped over */
+#define NEVER 1 /* an odd address: no PC ever reaches it */
 
 enum { PTE_V = 1, PTE_R = 2, PTE_W = 4, PTE_X = 8, PTE_U = 16, PTE_A = 64, PTE_D = 128 };
 
@@ -53,7 +61,9 @@ enum { PTE_V = 1, PTE_R = 2, PTE_W = 4, PTE_X = 8, PTE_U = 16, PTE_A = 64, PTE_D
 
 /* uc_ctl: command | argument count << 26 | direction << 30 */
 #define CTL_TB_REMOVE_CACHE ((int)(9u | 2u << 26 | 1u << 30))
+#define CTL_TB_FLUSH ((int)(10u | 1u << 30))
 #define CTL_TLB_FLUSH ((int)(11u | 0u << 26 | 1u << 30))
+#define CTL_TB_REQUEST_CACHE ((int)(8u | 2u << 26 | 3u << 30))
 
 typedef struct {
     uint64_t pc;
@@ -64,6 +74,14 @@ typedef struct {
     uint64_t paddr;
     uint32_t perms;
 } uc_tlb_entry;
+
+/* What is known of translated blocks at `pc` of `size` bytes. */
+struct block {
+    uint64_t pc;
+    uint32_t size;    /* with BLOCK_SLOW where on_block has to look closer; 0: a free slot */
+    uint16_t insns;   /* so many instructions, */
+    uint16_t special; /* the first special one among them, by its number; NO_SITE: none */
+};
 
 struct shared {
     /* counting */
@@ -81,6 +99,9 @@ struct shared {
     uint64_t shift, warp_ns, ns_per_tick, time_delta, mcycle_offset, minstret_offset;
     /* devices: MMIO reads but for mtime, which is a counter too */
     uint64_t (*io_read)(void *, uint64_t, unsigned, void *);
+    void (*io_write)(void *, uint64_t, unsigned, uint64_t, void *);
+    uint64_t (*slow_read)(void *, uint64_t, unsigned, void *);
+    void (*slow_write)(void *, uint64_t, unsigned, uint64_t, void *);
     uint64_t mtime_address; /* 0: none */
     /* guest memory */
     uint8_t *ram;
@@ -96,6 +117,16 @@ struct shared {
     uint64_t pmp_count, pmp_low[PMP_ENTRIES], pmp_high[PMP_ENTRIES], pmp_cfg[PMP_ENTRIES];
     /* statistics */
     uint64_t fills, flushes, edges, watched_writes, invalidations;
+    /* counting by blocks: the table, and the first device access of each block as far as known */
+    struct block *blocks;
+    uint16_t *block_io;
+    uint64_t block_count;
+    uint64_t block_pc, block_insns; /* the block that runs; 1 instruction when they are counted one by one */
+    uint64_t is_device_access;
+    uint64_t cut_pc, cut_size, cut_insns; /* the shortened block that was asked for; cut_insns 0: none */
+    uint32_t *next_cflags; /* Unicorn's: how many instructions the next block may have */
+    int (*emu_start)(void *, uint64_t, uint64_t, uint64_t, size_t);
+    uint64_t alone, cuts, ambiguous; /* statistics */
 };
 
 static uint64_t env_word(const struct shared *s, uint64_t offset)
@@ -382,31 +413,45 @@ static bool on_tlb_fill(void *uc, uint64_t va, int type, uc_tlb_entry *entry, st
 
 /* ---- writes to pages that hold code or page tables ---------------------------------------------- */
 
+/* The access under way must be alone in its block: what it causes must come before the next instruction, or its
+ * PC is asked for. Leaves it undone; `run` does it again. True when it has company. */
+static bool must_be_alone(void *uc, struct shared *s, bool is_device_access)
+{
+    if (LIKELY(s->block_insns == 1))
+        return false;
+    s->is_device_access = is_device_access;
+    s->stop_reason = STOP_ALONE;
+    s->emu_stop(uc);
+    return true;
+}
+
 /* A store into the watch window: the page holds code or page tables. Do the store, and drop what was derived
  * from the old bytes: so no stale block and no stale translation ever runs. */
 static void on_watched_write(void *uc, uint64_t offset, unsigned size, uint64_t value, struct shared *s)
 {
-    uint64_t page = offset >> PAGE_BITS;
+    uint64_t page = offset >> PAGE_BITS, entry = offset & ~(s->xlen_bytes - 1);
     uint8_t flags = s->page_flags[page], *at = s->ram + offset;
+    if (s->stop_reason != STOP_NONE)
+        return;
+    bool changes = memcmp(at, &value, size) != 0;
+    bool was_valid = changes && flags & PAGE_TABLE && s->ram[entry] & PTE_V;
+    bool was_code = changes && flags & PAGE_CODE && code_bits_any(s, offset, size);
+    bool demotes = s->write_count[page] + 1 >= DEMOTE_AFTER_WRITES;
+    if ((was_valid || was_code || (demotes && flags & PAGE_CODE)) && must_be_alone(uc, s, false))
+        return;
     s->watched_writes++;
     s->page_flags[page] |= PAGE_DIRTY;
-    if (memcmp(at, &value, size) != 0) {
-        bool was_valid = false;
-        if (flags & PAGE_TABLE) {
-            uint64_t pte_bytes = s->xlen_bytes;
-            was_valid = s->ram[offset & ~(pte_bytes - 1)] & PTE_V;
-        }
-        memcpy(at, &value, size);
-        if (was_valid) {
-            flush_tlb(uc, s);
-            resync_after_this_instruction(s);
-        }
-        if (flags & PAGE_CODE && code_bits_any(s, offset, size)) {
-            invalidate_code(uc, s, offset, size);
-            resync_after_this_instruction(s);
-        }
+    memcpy(at, &value, size);
+    if (was_valid) {
+        flush_tlb(uc, s);
+        resync_after_this_instruction(s);
     }
-    if (++s->write_count[page] >= DEMOTE_AFTER_WRITES)
+    if (was_code) {
+        invalidate_code(uc, s, offset, size);
+        resync_after_this_instruction(s);
+    }
+    s->write_count[page]++;
+    if (demotes)
         demote_page(uc, s, page);
 }
 
@@ -487,27 +532,93 @@ static bool in_mixed_page(void *uc, struct shared *s, uint64_t va)
     return t.fault == FAULT_NONE && pmp_allows(s, t.pa & ~(uint64_t)(PAGE_SIZE - 1), PAGE_SIZE, mode) == PROT_MIXED;
 }
 
+/* The instruction at `va`, which is in the same page as those before it: `at` is where its first parcel is. */
+static uint32_t fetch_at(void *uc, struct shared *s, const uint8_t *at, uint64_t va)
+{
+    uint32_t parcel = (uint32_t)load_le(at, 2);
+    if ((parcel & 3) != 3)
+        return parcel;
+    const uint8_t *high = (va & (PAGE_SIZE - 1)) != PAGE_SIZE - 2 ? at + 2 : ram_at(uc, s, va + 2);
+    return parcel | (high != NULL ? (uint32_t)load_le(high, 2) << 16 : 0);
+}
+
+static uint64_t size_of(uint32_t insn)
+{
+    return (insn & 3) == 3 ? 4 : 2;
+}
+
+static bool is_marked(const struct shared *s, uint64_t pc)
+{
+    return s->sites[(pc >> 1 & SITE_MASK) / 8] >> (pc >> 1 & 7) & 1;
+}
+
+static void mark(struct shared *s, uint64_t pc)
+{
+    s->sites[(pc >> 1 & SITE_MASK) / 8] |= (uint8_t)(1u << (pc >> 1 & 7));
+}
+
+/* Counting by blocks: note what the block at `pc` holds, or that it is not what another of that size held. */
+static struct block *note_block(struct shared *s, uint64_t pc, uint64_t size, uint64_t insns, uint64_t special)
+{
+    uint64_t slot = (pc >> 1 ^ pc >> 15) & (BLOCK_SLOTS - 1);
+    for (;; slot = (slot + 1) & (BLOCK_SLOTS - 1)) {
+        struct block *b = &s->blocks[slot];
+        if (b->size == 0) {
+            *b = (struct block){pc, (uint32_t)size | (special != NO_SITE ? BLOCK_SLOW : 0), (uint16_t)insns, (uint16_t)special};
+            s->block_io[slot] = NO_SITE;
+            s->block_count++;
+            return b;
+        }
+        if (b->pc == pc && (b->size & BLOCK_SIZE_MASK) == size) {
+            if (b->insns != insns || b->special != special) {
+                b->size |= BLOCK_SLOW | BLOCK_AMBIGUOUS;
+                s->ambiguous++;
+            }
+            return b;
+        }
+    }
+}
+
+static struct block *find_block(struct shared *s, uint64_t pc, uint64_t size)
+{
+    uint64_t slot = (pc >> 1 ^ pc >> 15) & (BLOCK_SLOTS - 1);
+    for (;; slot = (slot + 1) & (BLOCK_SLOTS - 1)) {
+        struct block *b = &s->blocks[slot];
+        if (b->size == 0)
+            return NULL;
+        if (b->pc == pc && (b->size & BLOCK_SIZE_MASK) == size)
+            return b;
+    }
+}
+
 /* UC_HOOK_EDGE_GENERATED: a block was translated. Note which bytes became code, and where it is special. */
 static void on_new_block(void *uc, const uc_tb *block, const uc_tb *previous, struct shared *s)
 {
     (void)previous;
-    uint64_t va = block->pc, end = block->pc + block->size;
+    uint64_t va = block->pc, end = block->pc + block->size, insns = 0, special = NO_SITE;
     bool mixed = in_mixed_page(uc, s, va);
+    const uint8_t *at = ram_at(uc, s, va);
     s->edges++;
-    while (va < end) {
-        uint32_t insn;
-        if (!fetch(uc, s, va, &insn))
-            return;
-        uint64_t size = (insn & 3) == 3 ? 4 : 2;
-        for (uint64_t half = 0; half < size; half += 2) {
-            const uint8_t *at = ram_at(uc, s, va + half);
-            if (at != NULL && at >= s->ram && at < s->ram + s->ram_size)
-                code_bits_range(s, (uint64_t)(at - s->ram), 2, true);
+    for (; va < end && at != NULL; insns++) {
+        uint32_t insn = fetch_at(uc, s, at, va);
+        uint64_t size = size_of(insn);
+        if (at >= s->ram && at < s->ram + s->ram_size) {
+            code_bits_range(s, (uint64_t)(at - s->ram), 2, true);
+            const uint8_t *high = (va & (PAGE_SIZE - 1)) != PAGE_SIZE - 2 ? at + 2 : ram_at(uc, s, va + 2);
+            if (size == 4 && high >= s->ram && high < s->ram + s->ram_size)
+                code_bits_range(s, (uint64_t)(high - s->ram), 2, true);
         }
-        if (mixed || is_special(insn))
-            s->sites[(va >> 1 & SITE_MASK) / 8] |= (uint8_t)(1u << (va >> 1 & 7));
+        if (mixed || is_special(insn)) {
+            if (s->blocks == NULL)
+                mark(s, va);
+            if (special == NO_SITE)
+                special = insns;
+        }
         va += size;
+        at += size;
     }
+    if (s->blocks != NULL && s->cut_insns == 0 && block->size != 0)
+        note_block(s, block->pc, block->size, block->icount, special);
 }
 
 /* ---- counters ----------------------------------------------------------------------------------- */
@@ -550,14 +661,41 @@ static bool execute_counter_read(void *uc, struct shared *s, uint64_t pc, uint32
     return true;
 }
 
-/* Loads from devices. mtime is answered here: software that waits by polling it reads nothing else. */
+/* Loads and stores that Python looks at: devices, and RAM in the slow window. */
+static bool may_access(void *uc, struct shared *s, bool is_device)
+{
+    if (s->stop_reason != STOP_NONE) /* the rest of an access that is left undone */
+        return false;
+    return !must_be_alone(uc, s, is_device);
+}
+
+/* mtime is answered here: software that waits by polling it reads nothing else. */
 static uint64_t on_io_read(void *uc, uint64_t address, unsigned size, struct shared *s)
 {
     uint64_t at = address - s->mtime_address;
+    if (!may_access(uc, s, true))
+        return 0;
     if (s->mtime_address == 0 || at + size > 8)
         return s->io_read(uc, address, size, s);
     uint64_t value = counter_at(s, COUNTER_TIME, s->icount - 1) >> (8 * at);
     return size == 8 ? value : value & ((1ull << (8 * size)) - 1);
+}
+
+static void on_io_write(void *uc, uint64_t address, unsigned size, uint64_t value, struct shared *s)
+{
+    if (may_access(uc, s, true))
+        s->io_write(uc, address, size, value, s);
+}
+
+static uint64_t on_slow_read(void *uc, uint64_t offset, unsigned size, struct shared *s)
+{
+    return may_access(uc, s, false) ? s->slow_read(uc, offset, size, s) : 0;
+}
+
+static void on_slow_write(void *uc, uint64_t offset, unsigned size, uint64_t value, struct shared *s)
+{
+    if (may_access(uc, s, false))
+        s->slow_write(uc, offset, size, value, s);
 }
 
 /* ---- counting ----------------------------------------------------------------------------------- */
@@ -574,46 +712,262 @@ static bool interrupt_is_takeable(const struct shared *s)
     return pending & mideleg && (priv < PRIV_S || (priv == PRIV_S && mstatus & MSTATUS_SIE));
 }
 
-static int stop_reason_at(void *uc, struct shared *s, uint64_t pc)
+static int stop_reason(const struct shared *s)
 {
-    uint32_t insn = 0;
     if (s->icount >= s->limit)
         return STOP_LIMIT;
     if (s->resync)
         return STOP_RESYNC;
     if (s->mip != 0 && interrupt_is_takeable(s))
         return STOP_INTERRUPT;
-    if (s->sites[(pc >> 1 & SITE_MASK) / 8] >> (pc >> 1 & 7) & 1 && pc != s->step_over
-        && (!fetch(uc, s, pc, &insn) || (is_special(insn) && is_ours_now(s, insn)) || in_mixed_page(uc, s, pc))) {
-        s->site_insn = insn;
-        return STOP_SITE;
-    }
     return STOP_NONE;
 }
+
+static void stop(void *uc, struct shared *s, int reason)
+{
+    s->stop_reason = (uint64_t)reason;
+    s->emu_stop(uc);
+}
+
+/* Whether the hart executes the instruction at `pc` itself; it is then in `site_insn`. */
+static bool is_site(void *uc, struct shared *s, uint64_t pc)
+{
+    uint32_t insn = 0;
+    if (pc == s->step_over)
+        return false;
+    if (fetch(uc, s, pc, &insn) && !(is_special(insn) && is_ours_now(s, insn)) && !in_mixed_page(uc, s, pc))
+        return false;
+    s->site_insn = insn;
+    return true;
+}
+
+/* ---- counting by instructions -------------------------------------------------------------------- */
 
 /* Out of line, so that the hot path below needs no stack. */
 COLD static void count_or_stop(void *uc, uint64_t pc, struct shared *s)
 {
-    int reason = stop_reason_at(uc, s, pc);
-    if (reason == STOP_SITE && execute_counter_read(uc, s, pc, (uint32_t)s->site_insn))
-        return;
-    if (reason == STOP_NONE) {
-        s->step_over = NOWHERE;
-        s->icount++;
+    int reason = stop_reason(s);
+    if (reason == STOP_NONE && is_marked(s, pc) && is_site(uc, s, pc)) {
+        if (execute_counter_read(uc, s, pc, (uint32_t)s->site_insn))
+            return;
+        reason = STOP_SITE;
+    }
+    if (reason != STOP_NONE) {
+        stop(uc, s, reason);
         return;
     }
-    s->stop_reason = (uint64_t)reason;
-    s->emu_stop(uc);
+    s->step_over = NOWHERE;
+    s->icount++;
 }
 
 /* UC_HOOK_CODE: called before every instruction, so the first line is the hot path of the whole program. */
 static void on_instruction(void *uc, uint64_t pc, uint32_t size, struct shared *s)
 {
     (void)size;
-    if (LIKELY(s->icount < s->fast_limit && !(s->sites[(pc >> 1 & SITE_MASK) / 8] >> (pc >> 1 & 7) & 1)))
+    if (LIKELY(s->icount < s->fast_limit && !is_marked(s, pc)))
         s->icount++;
     else
         count_or_stop(uc, pc, s);
+}
+
+/* ---- counting by blocks --------------------------------------------------------------------------
+ *
+ * A block is counted as a whole before it runs. It has to be cut short where the run is to stop within it, before
+ * an instruction that the hart executes itself, and so that an access to a device is alone in its block: then PC
+ * and icount are exact when the device is called, and whatever the access causes comes before the next
+ * instruction. Unicorn makes and keeps a shorter block when it is told how many instructions the next one may have. */
+
+/* How many bytes the first `insns` instructions at `pc` take. */
+static uint64_t bytes_of(void *uc, struct shared *s, uint64_t pc, uint64_t insns)
+{
+    const uint8_t *at = ram_at(uc, s, pc);
+    uint64_t size = 0;
+    for (; insns > 0 && at != NULL; insns--)
+        size += size_of((uint32_t)load_le(at + size, 2));
+    return size;
+}
+
+/* How many instructions there are from `pc` up to `end`, in one page. */
+static uint64_t insns_between(void *uc, struct shared *s, uint64_t pc, uint64_t end)
+{
+    const uint8_t *at = ram_at(uc, s, pc);
+    uint64_t insns = 0;
+    for (; pc < end && at != NULL; insns++) {
+        uint64_t size = size_of((uint32_t)load_le(at, 2));
+        pc += size;
+        at += size;
+    }
+    return insns;
+}
+
+static void ask_for_short_block(void *uc, struct shared *s, uint64_t pc, uint64_t insns)
+{
+    s->cut_pc = pc;
+    s->cut_size = bytes_of(uc, s, pc, insns);
+    s->cut_insns = insns;
+    *s->next_cflags = (uint32_t)insns;
+    s->cuts++;
+}
+
+static void start_block(struct shared *s, uint64_t pc, uint64_t insns)
+{
+    s->icount += insns;
+    s->block_pc = pc;
+    s->block_insns = insns;
+    s->step_over = NOWHERE;
+}
+
+/* Ask Unicorn for the block: right in every case, but slower than the table.
+ * A block that was not announced, or whose like held something else in another address space, is asked for. */
+static struct block ask_for_block(void *uc, struct shared *s, uint64_t pc, uint64_t size)
+{
+    uc_tb tb = {0, 0, 0};
+    struct block b = {pc, (uint32_t)size, 2, NO_SITE};
+    s->ctl(uc, CTL_TB_REQUEST_CACHE, pc, &tb);
+    if (tb.size == size)
+        b.insns = tb.icount;
+    else
+        b.special = 1; /* one by one */
+    bool mixed = in_mixed_page(uc, s, pc);
+    const uint8_t *at = ram_at(uc, s, pc);
+    for (uint64_t va = pc, index = 0; va < pc + size && at != NULL && index < b.special; index++) {
+        uint32_t insn = fetch_at(uc, s, at, va);
+        if (mixed || is_special(insn))
+            b.special = (uint16_t)index;
+        va += size_of(insn);
+        at += size_of(insn);
+    }
+    return b;
+}
+
+/* SRET ends its block, and whether it is ours can't change within one. */
+static bool ends_in_plain_sret(void *uc, struct shared *s, const struct block *b)
+{
+    const uint8_t *at;
+    if (b->special + 1u != b->insns || (at = ram_at(uc, s, b->pc)) == NULL)
+        return false;
+    uint64_t before = bytes_of(uc, s, b->pc, b->special);
+    return fetch_at(uc, s, at + before, b->pc + before) == INSN_SRET && is_ours_now(s, INSN_SRET) == false;
+}
+
+COLD static void look_at_block(void *uc, uint64_t pc, uint64_t size, struct shared *s)
+{
+    bool is_cut = s->cut_insns != 0 && pc == s->cut_pc && size == s->cut_size;
+    uint64_t cut_insns = s->cut_insns;
+    int reason = s->block_count >= BLOCKS_MAX ? STOP_FULL : stop_reason(s);
+    s->cut_insns = 0;
+    if (reason != STOP_NONE) {
+        stop(uc, s, reason);
+        return;
+    }
+    if (is_cut || size == 0) {
+        start_block(s, pc, is_cut ? cut_insns : 1);
+        return;
+    }
+    struct block *known = find_block(s, pc, size), asked;
+    uint64_t first_io = NO_SITE;
+    if (known == NULL || known->size & BLOCK_AMBIGUOUS) {
+        asked = ask_for_block(uc, s, pc, size);
+        if (known == NULL)
+            note_block(s, pc, size, asked.insns, asked.special);
+        known = &asked;
+    } else {
+        first_io = s->block_io[known - s->blocks];
+    }
+    uint64_t left = s->limit - s->icount, insns = known->insns < left ? known->insns : left;
+    if (known->special == 0 || first_io == 0) {
+        if (known->special == 0 && is_site(uc, s, pc)) {
+            if (!execute_counter_read(uc, s, pc, (uint32_t)s->site_insn))
+                stop(uc, s, STOP_SITE);
+            return;
+        }
+        insns = 1;
+    } else {
+        if (known->special < insns && !ends_in_plain_sret(uc, s, known))
+            insns = known->special;
+        if (first_io < insns)
+            insns = first_io;
+    }
+    if (insns == known->insns) {
+        start_block(s, pc, insns);
+    } else {
+        ask_for_short_block(uc, s, pc, insns);
+        s->reg_write(uc, UC_RISCV_REG_PC, &pc); /* leave this block, and come back with the short one */
+    }
+}
+
+/* UC_HOOK_BLOCK: called before every block. */
+static void on_block(void *uc, uint64_t pc, uint32_t size, struct shared *s)
+{
+    const struct block *b = &s->blocks[(pc >> 1 ^ pc >> 15) & (BLOCK_SLOTS - 1)];
+    uint64_t icount = s->icount + b->insns;
+    if (LIKELY(b->pc == pc && b->size == size && icount <= s->fast_limit)) {
+        s->icount = icount;
+        s->block_pc = pc;
+        s->block_insns = b->insns;
+    } else {
+        look_at_block(uc, pc, size, s);
+    }
+}
+
+/* A block was left before its end, at an instruction that did not retire: count up to it, and `more`. */
+static void settle(void *uc, struct shared *s, uint64_t more)
+{
+    uint64_t pc = env_word(s, s->off_pc), index = insns_between(uc, s, s->block_pc, pc);
+    if (s->is_device_access && s->block_insns > 1) {
+        uint64_t slot = (s->block_pc >> 1 ^ s->block_pc >> 15) & (BLOCK_SLOTS - 1);
+        for (; s->blocks[slot].size != 0; slot = (slot + 1) & (BLOCK_SLOTS - 1)) {
+            struct block *b = &s->blocks[slot];
+            if (b->pc == s->block_pc && b->insns == s->block_insns) {
+                b->size |= BLOCK_SLOW;
+                if (index < s->block_io[slot])
+                    s->block_io[slot] = (uint16_t)index;
+            }
+        }
+    }
+    s->icount = s->icount - s->block_insns + index + more;
+    s->block_pc = pc;
+    s->block_insns = 1;
+    s->is_device_access = 0;
+}
+
+static void forget_blocks(void *uc, struct shared *s)
+{
+    s->ctl(uc, CTL_TB_FLUSH);
+    memset(s->blocks, 0, BLOCK_SLOTS * sizeof *s->blocks);
+    s->block_count = 0;
+}
+
+/* Run translated code from PC until something wants Python's attention; Unicorn's error code.
+ * Afterwards icount is as if counted by instructions: one that faulted is counted. */
+static int run(void *uc, struct shared *s)
+{
+    for (;;) {
+        int code = s->emu_start(uc, env_word(s, s->off_pc), NEVER, 0, 0);
+        if (s->blocks == NULL)
+            return code;
+        *s->next_cflags = UINT32_MAX;
+        s->cut_insns = 0;
+        if (s->stop_reason == STOP_ALONE) {
+            settle(uc, s, 0);
+            ask_for_short_block(uc, s, env_word(s, s->off_pc), 1);
+            s->alone++;
+        } else if (s->stop_reason == STOP_FULL) {
+            forget_blocks(uc, s);
+        } else if (s->stop_reason == STOP_FAULT && s->fault == FAULT_CROSSING) {
+            uint64_t pc = env_word(s, s->off_pc), crossing_pc = (pc | (PAGE_SIZE - 1)) - 1;
+            *s->next_cflags = (uint32_t)insns_between(uc, s, pc, crossing_pc);
+            s->fault = FAULT_NONE;
+        } else {
+            bool is_fetch = s->stop_reason == STOP_FAULT && s->fault_type == MEM_FETCH;
+            if ((s->stop_reason == STOP_FAULT && !is_fetch) || s->stop_reason == STOP_EXCEPTION)
+                settle(uc, s, 1);
+            return code;
+        }
+        s->stop_reason = STOP_NONE;
+        s->resync = 0;
+        s->fast_limit = s->mip ? 0 : s->limit;
+    }
 }
 
 /* ---- the module --------------------------------------------------------------------------------- */
@@ -643,6 +997,13 @@ PyMODINIT_FUNC PyInit__callbacks(void)
         || add_address(module, "on_watched_write", (const void *)on_watched_write) < 0
         || add_address(module, "on_watched_read", (const void *)on_watched_read) < 0
         || add_address(module, "on_io_read", (const void *)on_io_read) < 0
+        || add_address(module, "on_io_write", (const void *)on_io_write) < 0
+        || add_address(module, "on_slow_read", (const void *)on_slow_read) < 0
+        || add_address(module, "on_slow_write", (const void *)on_slow_write) < 0
+        || add_address(module, "on_block", (const void *)on_block) < 0
+        || add_address(module, "run", (const void *)run) < 0
+        || PyModule_AddIntConstant(module, "BLOCK_SLOTS", BLOCK_SLOTS) < 0
+        || PyModule_AddIntConstant(module, "BLOCK_BYTES", (long)sizeof(struct block)) < 0
         || PyModule_AddIntConstant(module, "SHARED_SIZE_BYTES", (long)sizeof(struct shared)) < 0) {
         Py_DECREF(module);
         return NULL;

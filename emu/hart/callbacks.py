@@ -69,13 +69,17 @@ ON_MMIO_WRITE = ctypes.CFUNCTYPE(None, _p, _u64, ctypes.c_uint, _u64, _p)
 class CallbackSet:
     """Addresses to register with Unicorn, and what has to stay alive while they are."""
 
-    kind: str  # "C" or "Python"
     on_instruction: int
     on_tlb_fill: int
     on_new_block: int
     on_watched_write: int
     on_watched_read: int
-    on_io_read: int = 0  # 0: the hart's own handler will do
+    on_io_read: int = 0  # 0, here and below: the hart's own handler will do
+    on_io_write: int = 0
+    on_slow_read: int = 0
+    on_slow_write: int = 0
+    on_block: int = 0
+    run: int = 0
     keep: Any = None
 
 
@@ -299,7 +303,7 @@ class PythonCallbacks:
             ON_MMIO_READ(guard(self._on_watched_read)),
         )
         instruction, fill, block, write, read = (ctypes.cast(f, ctypes.c_void_p).value or 0 for f in keep)
-        return CallbackSet("Python", instruction, fill, block, write, read, keep=keep)
+        return CallbackSet(instruction, fill, block, write, read, keep=keep)
 
     def _on_instruction(self, uc: int, pc: int, size: int, data: int) -> None:
         s = self._s

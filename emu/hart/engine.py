@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from types import ModuleType
+from dataclasses import fields
 from typing import Any
 
 import unicorn
@@ -20,9 +20,9 @@ from minstret.emu.errors import HostError
 from minstret.emu.hart import layout
 from minstret.emu.hart.callbacks import ON_MMIO_READ, ON_MMIO_WRITE, CallbackSet, Mmu, PythonCallbacks
 from minstret.emu.hart.memory import GuestMemory
-from minstret.emu.hart.shared import NOWHERE, PAGE_SIZE, Shared, Stop
+from minstret.emu.hart.shared import NOWHERE, PAGE_SIZE, Counting, Shared, Stop
 
-c_callbacks: ModuleType | None
+c_callbacks: Any
 try:
     from minstret.emu.hart import _callbacks as c_callbacks  # type: ignore[no-redef,attr-defined]
 except ImportError:
@@ -36,6 +36,7 @@ _TRIAL = b"".join(insn.to_bytes(4, "little") for insn in (0x0040006F, 0x100522AF
 """j .+4; lr.w t0, (a0); j ."""
 _NEVER = 1  # an odd address: no PC ever reaches it
 
+_RUN = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 _ON_INTERRUPT = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p)
 
 # (watch window, slow window, ROM window): on rv32 all has to fit below 4 GiB.
@@ -57,9 +58,10 @@ class Engine:
         memory: GuestMemory,
         handlers: EngineHandlers,
         *,
-        force_python: bool = False,
+        counting: Counting = Counting.BLOCKS,
     ) -> None:
         self.xlen = xlen
+        self.counting = counting if c_callbacks is not None else Counting.PYTHON
         self.memory = memory
         self._uc = unicorn.Uc(uc_const.UC_ARCH_RISCV, getattr(uc_const, f"UC_MODE_RISCV{xlen}"))
         live = layout.find_live_state(self._uc, xlen)
@@ -70,7 +72,10 @@ class Engine:
         self._keep: list[Any] = []
         self._fill_shared(live)
         self.mmu = Mmu(self.shared, self.env, memory, self.flush_tlb)
-        self.callbacks = self._choose_callbacks(force_python)
+        self.callbacks = self._choose_callbacks()
+        self._run = _RUN(self.callbacks.run) if self.callbacks.run else None
+        if self.counting is Counting.BLOCKS:
+            self._make_block_table(live)
         self._map(handlers)
         self._add_hooks(handlers)
         self._warm_up()
@@ -79,9 +84,12 @@ class Engine:
 
     def run(self, until: int = _NEVER) -> int:
         """Run translated code from ``env.pc`` until a callback stops it; Unicorn's error code."""
-        code = uclib.uc_emu_start(
-            self._uch, ctypes.c_uint64(self.env.pc), ctypes.c_uint64(until), ctypes.c_uint64(0), ctypes.c_size_t(0)
-        )
+        if self._run is not None and until == _NEVER:
+            code = self._run(self._uch, self._shared_pointer)
+        else:
+            code = uclib.uc_emu_start(
+                self._uch, ctypes.c_uint64(self.env.pc), ctypes.c_uint64(until), ctypes.c_uint64(0), ctypes.c_size_t(0)
+            )
         if self._error is not None:
             error, self._error = self._error, None
             raise error
@@ -103,6 +111,9 @@ class Engine:
         """Forget all translated blocks, and where they were special."""
         uclib.uc_ctl(self._uch, ctypes.c_int(_CTL_TB_FLUSH))
         self.memory.sites[:] = bytes(len(self.memory.sites))
+        if self.shared.block_count:
+            ctypes.memset(self.shared.blocks, 0, c_callbacks.BLOCK_SLOTS * c_callbacks.BLOCK_BYTES)
+            self.shared.block_count = 0
 
     def invalidate_code(self, offset: int, size: int) -> None:
         """Forget the translated blocks of RAM ``[offset, offset + size)``."""
@@ -121,23 +132,28 @@ class Engine:
     def _fill_shared(self, live: layout.LiveState) -> None:
         s, at = self.shared, layout.offsets(self.xlen)
         s.emu_stop, s.ctl = _function_address("uc_emu_stop"), _function_address("uc_ctl")
-        s.reg_write = _function_address("uc_reg_write")
+        s.reg_write, s.emu_start = _function_address("uc_reg_write"), _function_address("uc_emu_start")
         s.env, s.xlen_bytes = live.address, self.xlen // 8
         for name in ("pc", "priv", "mstatus", "mie", "mideleg", "satp", "mcounteren", "scounteren"):
             setattr(s, f"off_{name}", at[name])
         s.watch_window, s.slow_window, s.rom_window = _WINDOWS[self.xlen]
-        s.io_size, s.generation, s.step_over = IO_SIZE, 1, NOWHERE
+        s.io_size, s.generation, s.step_over, s.block_insns = IO_SIZE, 1, NOWHERE, 1
+        self._shared_pointer = ctypes.addressof(s)
         self.memory.bind(s)
 
-    def _choose_callbacks(self, force_python: bool) -> CallbackSet:
-        if c_callbacks is None or force_python:
+    def _choose_callbacks(self) -> CallbackSet:
+        if self.counting is Counting.PYTHON:
             return PythonCallbacks(self.mmu, self.stop, self.invalidate_code, self._guard).callback_set()
         if ctypes.sizeof(Shared) != c_callbacks.SHARED_SIZE_BYTES:
             raise HostError("the C callbacks were built from another version of minstret: reinstall it")
-        names = (
-            "on_instruction", "on_tlb_fill", "on_new_block", "on_watched_write", "on_watched_read", "on_io_read",
-        )  # fmt: skip
-        return CallbackSet("C", *(getattr(c_callbacks, name) for name in names))
+        names = (field.name for field in fields(CallbackSet) if field.name != "keep")
+        return CallbackSet(*(getattr(c_callbacks, name) for name in names))
+
+    def _make_block_table(self, live: layout.LiveState) -> None:
+        slots = c_callbacks.BLOCK_SLOTS
+        self.shared.next_cflags = live.next_cflags
+        self.shared.blocks = self.memory.address(self.memory.area(slots * c_callbacks.BLOCK_BYTES))
+        self.shared.block_io = self.memory.address(self.memory.area(slots * 2))
 
     def _guard(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Keep an exception for ``run`` to raise: Unicorn would drop it."""
@@ -158,10 +174,11 @@ class Engine:
         self._map_memory(memory.ram_base, memory.ram_size, memory.ram)
         self._map_memory(s.rom_window, max(memory.rom_size, PAGE_SIZE), memory.rom)
         self._map_mmio(s.watch_window, memory.ram_size, callbacks.on_watched_read, callbacks.on_watched_write)
-        self._map_mmio(s.slow_window, memory.ram_size, *self._mmio(handlers.slow_read, handlers.slow_write))
-        io_read, io_write = self._mmio(handlers.io_read, handlers.io_write)
-        s.io_read = io_read
-        self._map_mmio(0, IO_SIZE, callbacks.on_io_read or io_read, io_write)
+        s.slow_read, s.slow_write = self._mmio(handlers.slow_read, handlers.slow_write)
+        s.io_read, s.io_write = self._mmio(handlers.io_read, handlers.io_write)
+        slow = callbacks.on_slow_read or s.slow_read, callbacks.on_slow_write or s.slow_write
+        self._map_mmio(s.slow_window, memory.ram_size, *slow)
+        self._map_mmio(0, IO_SIZE, callbacks.on_io_read or s.io_read, callbacks.on_io_write or s.io_write)
 
     def _mmio(self, read: Callable[[int, int], int], write: Callable[[int, int, int], None]) -> tuple[int, int]:
         on_read = ON_MMIO_READ(self._guard(lambda uc, offset, size, data: read(offset, size)))
@@ -190,9 +207,11 @@ class Engine:
         self._uc.ctl_set_tlb_mode(uc_const.UC_TLB_VIRTUAL)
         on_exception = _ON_INTERRUPT(self._guard(lambda uc, cause, data: handlers.exception(cause)))
         self._keep.append(on_exception)
+        by_blocks = self.counting is Counting.BLOCKS
+        count = uc_const.UC_HOOK_BLOCK if by_blocks else uc_const.UC_HOOK_CODE
         for kind, address in (
             (uc_const.UC_HOOK_TLB_FILL, self.callbacks.on_tlb_fill),
-            (uc_const.UC_HOOK_CODE, self.callbacks.on_instruction),
+            (count, self.callbacks.on_block if by_blocks else self.callbacks.on_instruction),
             (uc_const.UC_HOOK_EDGE_GENERATED, self.callbacks.on_new_block),
             (uc_const.UC_HOOK_INTR, ctypes.cast(on_exception, ctypes.c_void_p).value or 0),
         ):
@@ -211,7 +230,7 @@ class Engine:
         """
         memory, s, env = self.memory, self.shared, self.env
         memory.ram[: len(_TRIAL)] = _TRIAL
-        for limit in (1, 3):
+        for limit in (1, 3, 2):
             env.pc = env.x[_A0] = memory.ram_base
             s.icount, s.limit, s.fast_limit, s.stop_reason = 0, limit, limit, Stop.NONE
             self.flush_blocks()
@@ -219,7 +238,8 @@ class Engine:
             self.run()
             if s.stop_reason != Stop.LIMIT or s.icount != limit:
                 raise HostError("Unicorn does not count and stop exactly here")
-        if s.edges != 4:  # of the five blocks, all but the very first
+        # Of the blocks all but the very first. By blocks the last run cuts one in two.
+        if s.edges != (8 if self.counting is Counting.BLOCKS else 6):
             raise HostError("Unicorn does not announce new blocks here")
         if env.load_res != memory.ram_base or env.load_val != int.from_bytes(_TRIAL[:4], "little"):
             raise layout.refusal("the reservation")

@@ -29,7 +29,7 @@ from minstret.emu.hart.engine import IO_SIZE, Engine, EngineHandlers
 from minstret.emu.hart.layout import fflags_from_softfloat, softfloat_from_fflags
 from minstret.emu.hart.memory import GuestMemory
 from minstret.emu.hart.pmp import Pmp, PmpState
-from minstret.emu.hart.shared import NOWHERE, PAGE_BITS, PAGE_SIZE, Access, Fault, PageFlag, Prot, Stop
+from minstret.emu.hart.shared import NOWHERE, PAGE_BITS, PAGE_SIZE, Access, Counting, Fault, PageFlag, Prot, Stop
 from minstret.emu.hart.traps import Cause, Interrupt, TrapRecord
 
 TRAP_LOOP_TRAPS = 1000
@@ -106,7 +106,7 @@ class Hart(EngineHandlers):
         *,
         timebase: Callable[[], Timebase],
         mtime_address: int = 0,
-        python_callbacks: bool = False,
+        counting: Counting = Counting.BLOCKS,
     ) -> None:
         """Make a hart in its reset state.
 
@@ -116,14 +116,14 @@ class Hart(EngineHandlers):
             bus: Everything else.
             timebase: How time follows from icount now; asked at each run and after each store to a device.
             mtime_address: Where the bus has mtime; loads from there are answered by the hart. 0: nowhere.
-            python_callbacks: Use the Python twins even where the C callbacks were built.
+            counting: How to count; Counting.PYTHON it is where the C callbacks were not built.
         """
         self.xlen = xlen
         self.xlen_mask = (1 << xlen) - 1
         self.memory = memory
         self._timebase = timebase
         self._bus = bus
-        self._engine = Engine(xlen, memory, self, force_python=python_callbacks)
+        self._engine = Engine(xlen, memory, self, counting=counting)
         self._shared = self._engine.shared
         self._mmu = self._engine.mmu
         self.env: Any = self._engine.env
@@ -146,9 +146,9 @@ class Hart(EngineHandlers):
         self.reset(memory.ram_base)
 
     @property
-    def callbacks_kind(self) -> str:
-        """``C`` or ``Python``."""
-        return self._engine.callbacks.kind
+    def counting(self) -> Counting:
+        """How it counts."""
+        return self._engine.counting
 
     @property
     def icount(self) -> int:
@@ -199,7 +199,7 @@ class Hart(EngineHandlers):
     @property
     def statistics(self) -> dict[str, int]:
         """How often the callbacks did what, since the start. Not guest state."""
-        names = ("fills", "flushes", "edges", "watched_writes", "invalidations")
+        names = ("fills", "flushes", "edges", "watched_writes", "invalidations", "alone", "cuts", "ambiguous")
         return {name: int(getattr(self._shared, name)) for name in names}
 
     # ---- reset and state

@@ -23,6 +23,8 @@ UNICORN_VERSION = "2.1.4"
 # uc_struct.cpu and CPUState.env_ptr, in bytes, for 64-bit hosts.
 _CPU_IN_ENGINE = 0x1B8
 _ENV_IN_CPU = 0x128
+_NEXT_CFLAGS_IN_CPU = 0x18  # CPUState.cflags_next_tb
+_NO_CFLAGS = 0xFFFFFFFF
 
 _MIN_POINTER = 0x1000
 
@@ -93,6 +95,7 @@ class LiveState:
 
     address: int
     env: Any  # an instance of ENV_TYPES[xlen]
+    next_cflags: int  # address of the 32-bit word that bounds the next block's instructions
 
 
 def engine_address(uc: unicorn.Uc) -> int:
@@ -156,11 +159,13 @@ def find_live_state(uc: unicorn.Uc, xlen: int) -> LiveState:
         kind = ENV_TYPES[xlen]
         if not address or memory.read(address, ctypes.sizeof(kind)) is None:
             raise refusal("CPU pointer")
+        if memory.read(cpu + _NEXT_CFLAGS_IN_CPU, 4) != _NO_CFLAGS.to_bytes(4, "little"):
+            raise refusal("the next block's flags")
     finally:
         memory.close()
     env = kind.from_address(address)
     _check(uc, env)
-    return LiveState(address, env)
+    return LiveState(address, env, cpu + _NEXT_CFLAGS_IN_CPU)
 
 
 def _check(uc: unicorn.Uc, env: Any) -> None:

@@ -25,16 +25,17 @@ class GuestMemory:
         self.rom_base, self.rom_size = rom_base, rom_size
         pages = ram_size >> PAGE_BITS
         self._owners: list[Any] = []
-        self.ram = self._bytes(ram_size)
-        self.rom = self._bytes(rom_size)
-        self.page_flags = self._bytes(pages)
-        self.code_bits = self._bytes(ram_size // 16)  # one bit for each 16-bit parcel
-        self.sites = self._bytes(1 << SITE_BITS >> 3)
-        self.io_pages = self._bytes(io_size >> PAGE_BITS)
-        self.write_generation = self._bytes(pages * 4).cast("I")
-        self.write_count = self._bytes(pages * 2).cast("H")
+        self.ram = self.area(ram_size)
+        self.rom = self.area(rom_size)
+        self.page_flags = self.area(pages)
+        self.code_bits = self.area(ram_size // 16)  # one bit for each 16-bit parcel
+        self.sites = self.area(1 << SITE_BITS >> 3)
+        self.io_pages = self.area(io_size >> PAGE_BITS)
+        self.write_generation = self.area(pages * 4).cast("I")
+        self.write_count = self.area(pages * 2).cast("H")
 
-    def _bytes(self, size: int) -> memoryview:
+    def area(self, size: int) -> memoryview:
+        """``size`` bytes of zeroes that live as long as this; they take no memory until written."""
         try:
             area = mmap.mmap(-1, -(-size // mmap.PAGESIZE) * mmap.PAGESIZE, flags=_PRIVATE)
         except (OSError, ValueError, OverflowError) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from enum import IntEnum, IntFlag
+from enum import Enum, IntEnum, IntFlag
 
 PAGE_BITS = 12
 PAGE_SIZE = 1 << PAGE_BITS
@@ -12,6 +12,14 @@ SITE_BITS = 16
 SITE_MASK = (1 << SITE_BITS) - 1
 DEMOTE_AFTER_WRITES = 256
 NOWHERE = (1 << 64) - 1
+
+
+class Counting(Enum):
+    """How a hart counts the instructions it retires: always exactly; no digest can tell."""
+
+    BLOCKS = "blocks"  # the normal way
+    INSTRUCTIONS = "instructions"  # the reference
+    PYTHON = "python"  # the same without a compiler
 
 
 class Prot(IntFlag):
@@ -50,6 +58,8 @@ class Stop(IntEnum):
     RESYNC = 4
     FAULT = 5
     EXCEPTION = 6
+    ALONE = 7  # an access has to be alone in its block; `run` in _callbacks.c sees to it
+    FULL = 8  # no room for another block: the same
 
 
 class PageFlag(IntFlag):
@@ -79,7 +89,8 @@ class Shared(ctypes.Structure):
         ("off_mcounteren", _u64), ("off_scounteren", _u64),
         ("shift", _u64), ("warp_ns", _u64), ("ns_per_tick", _u64), ("time_delta", _u64),
         ("mcycle_offset", _u64), ("minstret_offset", _u64),
-        ("io_read", _pointer), ("mtime_address", _u64),
+        ("io_read", _pointer), ("io_write", _pointer), ("slow_read", _pointer), ("slow_write", _pointer),
+        ("mtime_address", _u64),
         ("ram", _pointer), ("ram_base", _u64), ("ram_size", _u64),
         ("rom", _pointer), ("rom_base", _u64), ("rom_size", _u64), ("rom_window", _u64),
         ("watch_window", _u64), ("slow_window", _u64), ("io_size", _u64),
@@ -89,4 +100,9 @@ class Shared(ctypes.Structure):
         ("pmp_high", _u64 * PMP_ENTRIES), ("pmp_cfg", _u64 * PMP_ENTRIES),
         ("fills", _u64), ("flushes", _u64), ("edges", _u64), ("watched_writes", _u64),
         ("invalidations", _u64),
+        ("blocks", _pointer), ("block_io", _pointer), ("block_count", _u64),
+        ("block_pc", _u64), ("block_insns", _u64), ("is_device_access", _u64),
+        ("cut_pc", _u64), ("cut_size", _u64), ("cut_insns", _u64),
+        ("next_cflags", _pointer), ("emu_start", _pointer),
+        ("alone", _u64), ("cuts", _u64), ("ambiguous", _u64),
     )  # fmt: skip

@@ -375,7 +375,7 @@ def test_json_tells_how_the_run_ended(elf: Any, inside: Any, tmp_path: Path) -> 
 def test_runs_agree_whatever_the_hash_seed_slices_or_counter(elf: Any, tmp_path: Path) -> None:
     file = elf(says(b"hi\n") + elf_files.PASSES)
     results = set()
-    for seed, options in (("0", []), ("4242", []), ("0", ["--slice-insns", "7"]), ("0", ["--python-callbacks"])):
+    for seed, options in (("0", []), ("4242", []), ("0", ["--slice-insns", "7"]), ("0", ["--counting", "python"])):
         _, result = run_json(file, tmp_path, *options, env=os.environ | {"PYTHONHASHSEED": seed})
         results.add(tuple(result[name] for name in ("icount", "virtual_ns", "digest", "uart_sha256")))
 

@@ -182,7 +182,7 @@ def test_quiet_commands_say_nothing_on_standard_error(run: Command, guest: Any) 
         assert (done.returncode, done.stdout, done.stderr) == (3, b"hi\n", b"")
 
 
-@pytest.mark.parametrize("options", [["--slice-insns", "1"], ["--slice-insns", "7"], ["--python-callbacks"]])
+@pytest.mark.parametrize("options", [["--slice-insns", "1"], ["--slice-insns", "7"], ["--counting", "python"]])
 def test_replay_may_run_in_another_way(echoes: Path, run: Command, options: list[str]) -> None:
     done = run("replay", "-q", *options, echoes)
 
@@ -190,7 +190,7 @@ def test_replay_may_run_in_another_way(echoes: Path, run: Command, options: list
 
 
 def test_recording_in_another_way_is_the_same_trace(run: Command, guest: Any) -> None:
-    for number, options in enumerate(([], ["--slice-insns", "3"], ["--python-callbacks"])):
+    for number, options in enumerate(([], ["--slice-insns", "3"], ["--counting", "python"])):
         run("record", "-q", "-m", "4M", "-o", f"{number}.mst", *options, guest(says(b"hello\n") + fails_with(1)))
 
     assert first_difference("0.mst", "1.mst") is None

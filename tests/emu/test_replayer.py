@@ -33,6 +33,7 @@ from minstret.devices.recording import Replay, trace_meta
 from minstret.emu import trace
 from minstret.emu.clock import ClockType
 from minstret.emu.errors import DivergenceError, TraceError
+from minstret.emu.hart.shared import Counting
 from minstret.emu.ingress import Event, Position
 from minstret.emu.machine import Outcome, StopReason
 from minstret.emu.replayer import ReplayDoor
@@ -49,7 +50,7 @@ def replay(path: str, **options: Any) -> Outcome:
 
 def assert_diverges(path: str, text: str, **options: Any) -> None:
     """From the start, in other slices, and with the Python twins."""
-    for more in ({}, {"slice_insns_max": 7}, {"python_callbacks": True}):
+    for more in ({}, {"slice_insns_max": 7}, {"counting": Counting.PYTHON}):
         with pytest.raises(DivergenceError, match=text) as raised:
             replay(path, **options | more)
         assert_shape(str(raised.value))

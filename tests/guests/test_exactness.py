@@ -17,6 +17,7 @@ from needs import Need
 
 from minstret.devices.board import Board, BoardConfig
 from minstret.devices.placement import PACKAGED
+from minstret.emu.hart.shared import Counting
 from minstret.emu.ingress import LiveDoor
 from minstret.emu.machine import StopReason
 from minstret.firmware import image_path
@@ -30,8 +31,8 @@ ANSWERED = 70_000
 """An icount at which the guests that sleep have got their first lease."""
 
 
-def make_board(image: str, xlen: int, *, slice_insns: int | None = None, callbacks: str = "C") -> Board:
-    return setup_of(image, xlen, callbacks, slice_insns_max=slice_insns).make()
+def make_board(image: str, xlen: int, *, slice_insns: int | None = None, counting: str = "blocks") -> Board:
+    return setup_of(image, xlen, counting, slice_insns_max=slice_insns).make()
 
 
 @cache
@@ -50,34 +51,32 @@ def reference(image: str, xlen: int, icount: int | None) -> tuple[object, ...]:
         for slice_insns in SLICES
     ],
 )
-def test_slices_of_any_size_make_the_same_run(image: str, xlen: int, slice_insns: int | None, callbacks: str) -> None:
-    board = make_board(image, xlen, slice_insns=slice_insns, callbacks=callbacks)
+def test_slices_of_any_size_make_the_same_run(image: str, xlen: int, slice_insns: int | None, counting: str) -> None:
+    board = make_board(image, xlen, slice_insns=slice_insns, counting=counting)
     assert summary(board, board.run()) == reference(image, xlen, None)
 
 
 @pytest.mark.parametrize("slice_insns", SLICES)
 @pytest.mark.parametrize("xlen", WIDTHS)
 @pytest.mark.parametrize("image", ["traps", "paging"])
-def test_slices_of_any_size_make_the_same_checks(
-    image: str, xlen: int, slice_insns: int | None, callbacks: str
-) -> None:
-    board = make_board(image, xlen, slice_insns=slice_insns, callbacks=callbacks)
+def test_slices_of_any_size_make_the_same_checks(image: str, xlen: int, slice_insns: int | None, counting: str) -> None:
+    board = make_board(image, xlen, slice_insns=slice_insns, counting=counting)
     assert summary(board, board.run()) == reference(image, xlen, None)
     assert board.machine.exit_code == 0
 
 
 @pytest.mark.parametrize("slice_insns", [997, 1000, None])
 @pytest.mark.parametrize("xlen", WIDTHS)
-def test_slices_of_any_size_make_the_same_schedule(xlen: int, slice_insns: int | None, callbacks: str) -> None:
-    board = make_board("rtos", xlen, slice_insns=slice_insns, callbacks=callbacks)
+def test_slices_of_any_size_make_the_same_schedule(xlen: int, slice_insns: int | None, counting: str) -> None:
+    board = make_board("rtos", xlen, slice_insns=slice_insns, counting=counting)
     assert summary(board, board.run()) == reference("rtos", xlen, None)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("slice_insns", [1, 7])
 @pytest.mark.parametrize("xlen", WIDTHS)
-def test_smallest_slices_make_the_same_schedule(xlen: int, slice_insns: int, callbacks: str) -> None:
-    board = make_board("rtos", xlen, slice_insns=slice_insns, callbacks=callbacks)
+def test_smallest_slices_make_the_same_schedule(xlen: int, slice_insns: int, counting: str) -> None:
+    board = make_board("rtos", xlen, slice_insns=slice_insns, counting=counting)
     assert summary(board, board.run()) == reference("rtos", xlen, None)
 
 
@@ -108,9 +107,9 @@ def test_slices_of_any_size_make_the_same_work(xlen: int) -> None:
 @pytest.mark.parametrize("xlen", WIDTHS)
 @pytest.mark.parametrize("image", WITH_OUTSIDE)
 def test_slices_of_any_size_hear_the_same_from_outside(
-    image: str, xlen: int, slice_insns: int | None, callbacks: str
+    image: str, xlen: int, slice_insns: int | None, counting: str
 ) -> None:
-    board = make_board(image, xlen, slice_insns=slice_insns, callbacks=callbacks)
+    board = make_board(image, xlen, slice_insns=slice_insns, counting=counting)
     assert summary(board, board.run_until(icount=WITH_OUTSIDE[image])) == reference(image, xlen, WITH_OUTSIDE[image])
 
 
@@ -126,15 +125,15 @@ def test_slices_of_one_instruction_hear_the_same_from_outside(image: str, xlen: 
 @pytest.mark.parametrize("slice_insns", [1, 7])
 @pytest.mark.parametrize("xlen", WIDTHS)
 @pytest.mark.parametrize("image", WITH_OUTSIDE)
-def test_smallest_slices_hear_the_same_from_outside(image: str, xlen: int, slice_insns: int, callbacks: str) -> None:
-    board = make_board(image, xlen, slice_insns=slice_insns, callbacks=callbacks)
+def test_smallest_slices_hear_the_same_from_outside(image: str, xlen: int, slice_insns: int, counting: str) -> None:
+    board = make_board(image, xlen, slice_insns=slice_insns, counting=counting)
     assert summary(board, board.run()) == reference(image, xlen, None)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("slice_insns", [1, 7, 1000])
-def test_slices_of_one_instruction_make_the_same_work(slice_insns: int, callbacks: str) -> None:
-    board = make_board("bench", 64, slice_insns=slice_insns, callbacks=callbacks)
+def test_slices_of_one_instruction_make_the_same_work(slice_insns: int, counting: str) -> None:
+    board = make_board("bench", 64, slice_insns=slice_insns, counting=counting)
     assert summary(board, board.run_until(icount=1_000_000)) == reference("bench", 64, 1_000_000)
 
 
@@ -195,10 +194,10 @@ def test_guests_end_as_they_should() -> None:
     }  # fmt: skip
 
 
-def echo_session(slice_insns: int | None, callbacks: str) -> list[object]:
+def echo_session(slice_insns: int | None, counting: str) -> list[object]:
     """Type two lines to the echo image; positions and digests on the way."""
     typist, found = Typist(), []
-    config = BoardConfig(ram_size=RAM_SIZE, slice_insns_max=slice_insns, python_callbacks=callbacks == "Python")
+    config = BoardConfig(ram_size=RAM_SIZE, slice_insns_max=slice_insns, counting=Counting(counting))
     board = Board(image_path("echo"), config, door=LiveDoor(typist))
     board.run_until(uart="full stop\n")
     for text in ("hello there\n", "and good bye."):
@@ -211,7 +210,7 @@ def echo_session(slice_insns: int | None, callbacks: str) -> list[object]:
 
 
 @pytest.mark.parametrize("slice_insns", SLICES)
-def test_slices_of_any_size_hear_the_same_typing(slice_insns: int | None, callbacks: str) -> None:
+def test_slices_of_any_size_hear_the_same_typing(slice_insns: int | None, counting: str) -> None:
     expected = echo_session(None, "C")
     assert b"HELLO THERE" in expected[-1]  # type: ignore[operator]
-    assert echo_session(slice_insns, callbacks) == expected
+    assert echo_session(slice_insns, counting) == expected

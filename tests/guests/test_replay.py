@@ -43,6 +43,7 @@ from minstret.devices.virtio.input_codes import EVENT_SIZE
 from minstret.emu import host as real_host
 from minstret.emu.clock import ClockType
 from minstret.emu.errors import DivergenceError
+from minstret.emu.hart.shared import Counting
 from minstret.emu.ingress import Event
 from minstret.emu.loader import read_image
 from minstret.emu.machine import Outcome, StopReason
@@ -116,7 +117,7 @@ def test_image_recorded_replays_the_same_in_slices_of_seven(image: str, xlen: in
 @each_xlen
 @each_quick_image
 def test_image_recorded_replays_the_same_with_the_python_twins(image: str, xlen: int, tmp_path: Path) -> None:
-    assert_replays(record_image(tmp_path, image, xlen), python_callbacks=True)
+    assert_replays(record_image(tmp_path, image, xlen), counting=Counting.PYTHON)
 
 
 @each_xlen
@@ -126,7 +127,7 @@ def test_image_recorded_in_small_slices_or_by_the_twins_is_the_same_recording(
 ) -> None:
     whole = record_image(tmp_path / "whole.mst", image, xlen)
     small = record_image(tmp_path / "small.mst", image, xlen, slice_insns_max=7)
-    twins = record_image(tmp_path / "twins.mst", image, xlen, python_callbacks=True)
+    twins = record_image(tmp_path / "twins.mst", image, xlen, counting=Counting.PYTHON)
 
     assert whole.end == small.end == twins.end
     assert whole.items() == small.items() == twins.items()

@@ -28,8 +28,8 @@ from asm import (
 from harts import RAM, ROM_INSNS, board_of, run_insns
 
 
-def test_straight_line_counts_every_instruction(callbacks: str) -> None:
-    board = board_of(code([addi(A0, A0, 1)] * 100, LOOP), callbacks=callbacks)
+def test_straight_line_counts_every_instruction(counting: str) -> None:
+    board = board_of(code([addi(A0, A0, 1)] * 100, LOOP), counting=counting)
     for insns in (1, 2, 50, 99, 100):
         run_insns(board, insns)
         assert board.registers["a0"] == insns
@@ -38,10 +38,10 @@ def test_straight_line_counts_every_instruction(callbacks: str) -> None:
 
 @pytest.mark.parametrize("xlen", [64, 32])
 @pytest.mark.parametrize("slice_insns", [1, 7, None])
-def test_loop_counts_match_arithmetic(callbacks: str, xlen: int, slice_insns: int | None) -> None:
+def test_loop_counts_match_arithmetic(counting: str, xlen: int, slice_insns: int | None) -> None:
     rounds = 200
     program = code(addi(T0, ZERO, rounds), addi(T1, T1, 3), addi(T0, T0, -1), bne(T0, ZERO, -8), LOOP)
-    board = board_of(program, xlen=xlen, callbacks=callbacks, slice_insns=slice_insns)
+    board = board_of(program, xlen=xlen, counting=counting, slice_insns=slice_insns)
     insns = 1 + 3 * rounds
     run_insns(board, insns - 1)
     assert board.registers["pc"] == RAM + 12  # at the last branch, not past it
@@ -51,69 +51,69 @@ def test_loop_counts_match_arithmetic(callbacks: str, xlen: int, slice_insns: in
     assert board.registers["t1"] == 3 * rounds
 
 
-def test_compressed_code_counts_instructions_not_bytes(callbacks: str) -> None:
-    board = board_of(code([C_NOP, NOP] * 50, LOOP), callbacks=callbacks)
+def test_compressed_code_counts_instructions_not_bytes(counting: str) -> None:
+    board = board_of(code([C_NOP, NOP] * 50, LOOP), counting=counting)
     run_insns(board, 51)
     assert board.registers["pc"] == RAM + 50 // 2 * 6 + 2
 
 
-def test_trapping_instructions_do_not_retire(callbacks: str) -> None:
+def test_trapping_instructions_do_not_retire(counting: str) -> None:
     # handler: mepc += 4; mret -- four instructions a trap, the trapping ones count nothing
     handler = code(csrr(T1, "mepc"), addi(T1, T1, 4), csrw("mepc", T1), MRET)
     bad_load = 0x00002003  # lw zero, 0(zero): nothing answers at 0
     main = [auipc(T2, 0), addi(T2, T2, 256), csrw("mtvec", T2), ECALL, EBREAK, 0xFFFFFFFF, bad_load, NOP, LOOP]
-    board = board_of(code(main), (256, handler), callbacks=callbacks)
+    board = board_of(code(main), (256, handler), counting=counting)
     run_insns(board, 3 + 4 * 4 + 1)
     assert board.registers["pc"] == RAM + 8 * 4
     assert board.position.icount == ROM_INSNS + 3 + 16 + 1
 
 
-def test_counters_read_the_instructions_before_them(callbacks: str) -> None:
+def test_counters_read_the_instructions_before_them(counting: str) -> None:
     program = code(csrr(A0, "instret"), NOP, NOP, csrr(A1, "minstret"), csrr(T0, "cycle"), LOOP)
-    board = board_of(program, callbacks=callbacks)
+    board = board_of(program, counting=counting)
     run_insns(board, 5)
     assert [board.registers[r] for r in ("a0", "a1", "t0")] == [ROM_INSNS, ROM_INSNS + 3, ROM_INSNS + 4]
 
 
-def test_written_counter_is_read_back_by_the_next_instruction(callbacks: str) -> None:
+def test_written_counter_is_read_back_by_the_next_instruction(counting: str) -> None:
     program = code(addi(T0, ZERO, 1000), csrw("minstret", T0), csrr(A0, "minstret"), csrr(A1, "instret"),
                    csrw("mcycle", T0), NOP, csrr(T1, "cycle"), LOOP)  # fmt: skip
-    board = board_of(program, callbacks=callbacks)
+    board = board_of(program, counting=counting)
     run_insns(board, 7)
     assert [board.registers[r] for r in ("a0", "a1", "t1")] == [1000, 1001, 1001]
 
 
-def test_rv32_counter_halves_make_one_64_bit_counter(callbacks: str) -> None:
+def test_rv32_counter_halves_make_one_64_bit_counter(counting: str) -> None:
     program = code(addi(T0, ZERO, -1), csrw("minstret", T0), csrr(A0, "minstreth"), csrw("minstreth", ZERO),
                    csrw("minstret", T0), csrr(T1, "minstret"), csrr(T2, "minstret"),
                    csrr(A1, "instreth"), LOOP)  # fmt: skip
-    board = board_of(program, xlen=32, callbacks=callbacks)
+    board = board_of(program, xlen=32, counting=counting)
     run_insns(board, 8)
     assert board.registers["t1"] == 0xFFFFFFFF
     assert board.registers["t2"] == 0
     assert board.registers["a1"] == 1
 
 
-def test_stop_at_the_same_place_again_runs_nothing(callbacks: str) -> None:
-    board = board_of(code([NOP] * 10, LOOP), callbacks=callbacks)
+def test_stop_at_the_same_place_again_runs_nothing(counting: str) -> None:
+    board = board_of(code([NOP] * 10, LOOP), counting=counting)
     run_insns(board, 5)
     before = board.digest()
     run_insns(board, 5)
     assert board.digest() == before
 
 
-def test_jump_into_a_block_stops_exactly(callbacks: str) -> None:
+def test_jump_into_a_block_stops_exactly(counting: str) -> None:
     # the block from 0 is translated whole; then a jump enters it in the middle
     program = code([addi(A0, A0, 1)] * 8, jal(ZERO, -16), LOOP)
-    board = board_of(program, callbacks=callbacks)
+    board = board_of(program, counting=counting)
     run_insns(board, 9 + 2)
     assert board.registers["pc"] == RAM + 6 * 4
     assert board.registers["a0"] == 10
 
 
-def test_computed_jump_counts_once(callbacks: str) -> None:
+def test_computed_jump_counts_once(counting: str) -> None:
     program = code(auipc(T0, 0), jalr(T1, T0, 12), LOOP, addi(A0, A0, 1), jalr(ZERO, T1, 0))
-    board = board_of(program, callbacks=callbacks)
+    board = board_of(program, counting=counting)
     run_insns(board, 4)
     assert board.registers["pc"] == RAM + 8
     assert board.registers["a0"] == 1
@@ -121,8 +121,8 @@ def test_computed_jump_counts_once(callbacks: str) -> None:
 
 @pytest.mark.parametrize("insn", [0x0000, 0xFFFFFFFF])
 @pytest.mark.parametrize("xlen", [64, 32])
-def test_illegal_instruction_at_the_start_of_a_page_is_just_that(callbacks: str, xlen: int, insn: int) -> None:
-    board = board_of((4096, code(LOOP)), (0, code(insn)), xlen=xlen, callbacks=callbacks)
+def test_illegal_instruction_at_the_start_of_a_page_is_just_that(counting: str, xlen: int, insn: int) -> None:
+    board = board_of((4096, code(LOOP)), (0, code(insn)), xlen=xlen, counting=counting)
     board.registers["pc"] = RAM
     board.hart.env.mtvec = RAM + 4096
     board.run_until(icount=3)
