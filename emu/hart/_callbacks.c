@@ -38,7 +38,7 @@ enum { SITE_BITS = 16, SITE_MASK = (1 << SITE_BITS) - 1 };
 enum { PMP_ENTRIES = 16 };
 enum { DEMOTE_AFTER_WRITES = 256 };
 enum { BLOCK_BITS = 18, BLOCK_SLOTS = 1 << BLOCK_BITS, BLOCKS_MAX = BLOCK_SLOTS / 4 * 3 };
-enum { BLOCK_SLOW = 1 << 31, BLOCK_AMBIGUOUS = 1 << 30, BLOCK_SIZE_MASK = 0xffff, NO_SITE = 0xffff };
+enum { NO_SITE = 0xffff };
 #define NOWHERE UINT64_MAX /* `step_over` when no site is to be stepped over */
 #define NEVER 1 /* an odd address: no PC ever reaches it */
 
@@ -75,17 +75,21 @@ typedef struct {
     uint32_t perms;
 } uc_tlb_entry;
 
-/* What is known of translated blocks at `pc` of `size` bytes. */
+/* What is known of the translated blocks at one address that have one size. */
 struct block {
-    uint64_t pc;
-    uint32_t size;    /* with BLOCK_SLOW where on_block has to look closer; 0: a free slot */
+    uint64_t key;     /* see key_of; 0: a free slot */
     uint16_t insns;   /* so many instructions, */
-    uint16_t special; /* the first special one among them, by its number; NO_SITE: none */
+    uint16_t special; /* the first special one among them, by its number, */
+    uint16_t io;      /* and the first that accessed a device; NO_SITE: none */
+    uint16_t is_ambiguous;
 };
 
 struct shared {
     /* counting */
-    uint64_t icount, limit, fast_limit, mip;
+    uint64_t icount, fast_limit;
+    struct block *blocks; /* the table; NULL: counting by instructions */
+    uint64_t block_pc, block_insns; /* what was last started; 1 instruction when they are counted one by one */
+    uint64_t limit, mip;
     uint64_t stop_reason, resync, step_over, in_system_view, site_insn, has_bogus_entry;
     /* the fault that ended a run */
     uint64_t fault, fault_va, fault_type;
@@ -117,12 +121,8 @@ struct shared {
     uint64_t pmp_count, pmp_low[PMP_ENTRIES], pmp_high[PMP_ENTRIES], pmp_cfg[PMP_ENTRIES];
     /* statistics */
     uint64_t fills, flushes, edges, watched_writes, invalidations;
-    /* counting by blocks: the table, and the first device access of each block as far as known */
-    struct block *blocks;
-    uint16_t *block_io;
-    uint64_t block_count;
-    uint64_t block_pc, block_insns; /* the block that runs; 1 instruction when they are counted one by one */
-    uint64_t is_device_access;
+    /* counting by blocks */
+    uint64_t block_count, is_device_access;
     uint64_t cut_pc, cut_size, cut_insns; /* the shortened block that was asked for; cut_insns 0: none */
     uint32_t *next_cflags; /* Unicorn's: how many instructions the next block may have */
     int (*emu_start)(void *, uint64_t, uint64_t, uint64_t, size_t);
@@ -557,37 +557,49 @@ static void mark(struct shared *s, uint64_t pc)
     s->sites[(pc >> 1 & SITE_MASK) / 8] |= (uint8_t)(1u << (pc >> 1 & 7));
 }
 
-/* Counting by blocks: note what the block at `pc` holds, or that it is not what another of that size held. */
-static struct block *note_block(struct shared *s, uint64_t pc, uint64_t size, uint64_t insns, uint64_t special)
+/* Address and size in one word. No two blocks have the same: an address that code can be at is below 2^40, or has
+ * the bits above all set, and a block is shorter than 2^12 bytes. */
+static uint64_t key_of(uint64_t pc, uint64_t size)
 {
-    uint64_t slot = (pc >> 1 ^ pc >> 15) & (BLOCK_SLOTS - 1);
-    for (;; slot = (slot + 1) & (BLOCK_SLOTS - 1)) {
-        struct block *b = &s->blocks[slot];
-        if (b->size == 0) {
-            *b = (struct block){pc, (uint32_t)size | (special != NO_SITE ? BLOCK_SLOW : 0), (uint16_t)insns, (uint16_t)special};
-            s->block_io[slot] = NO_SITE;
-            s->block_count++;
-            return b;
-        }
-        if (b->pc == pc && (b->size & BLOCK_SIZE_MASK) == size) {
-            if (b->insns != insns || b->special != special) {
-                b->size |= BLOCK_SLOW | BLOCK_AMBIGUOUS;
-                s->ambiguous++;
-            }
-            return b;
-        }
-    }
+    return pc ^ size << 40;
 }
 
-static struct block *find_block(struct shared *s, uint64_t pc, uint64_t size)
+/* The key of a block that on_block must look at more closely: never equal to what key_of gives. */
+#define SLOW_KEY (1ull << 54)
+
+static struct block *first_slot(const struct shared *s, uint64_t pc)
 {
-    uint64_t slot = (pc >> 1 ^ pc >> 15) & (BLOCK_SLOTS - 1);
-    for (;; slot = (slot + 1) & (BLOCK_SLOTS - 1)) {
-        struct block *b = &s->blocks[slot];
-        if (b->size == 0)
-            return NULL;
-        if (b->pc == pc && (b->size & BLOCK_SIZE_MASK) == size)
-            return b;
+    return &s->blocks[(pc >> 1 ^ pc >> 15) & (BLOCK_SLOTS - 1)];
+}
+
+static struct block *next_slot(const struct shared *s, struct block *b)
+{
+    return b + 1 < s->blocks + BLOCK_SLOTS ? b + 1 : s->blocks;
+}
+
+/* The block of that address and size, or the free slot where it would go. */
+static struct block *find_block(const struct shared *s, uint64_t pc, uint64_t size)
+{
+    uint64_t key = key_of(pc, size);
+    struct block *b = first_slot(s, pc);
+    while (b->key != 0 && b->key != key && b->key != (key ^ SLOW_KEY))
+        b = next_slot(s, b);
+    return b;
+}
+
+/* Note what the block holds, or that another of its address and size held something else. */
+static void note_block(struct shared *s, uint64_t pc, uint64_t size, uint64_t insns, uint64_t special)
+{
+    struct block *b = find_block(s, pc, size);
+    uint64_t key = key_of(pc, size);
+    if (b->key == 0) {
+        *b = (struct block){special != NO_SITE ? key ^ SLOW_KEY : key, (uint16_t)insns, (uint16_t)special, NO_SITE, false};
+        if (++s->block_count >= BLOCKS_MAX)
+            s->fast_limit = 0;
+    } else if (b->insns != insns || b->special != special) {
+        s->ambiguous += !b->is_ambiguous;
+        b->is_ambiguous = true;
+        b->key = key ^ SLOW_KEY;
     }
 }
 
@@ -817,12 +829,12 @@ static void start_block(struct shared *s, uint64_t pc, uint64_t insns)
     s->step_over = NOWHERE;
 }
 
-/* Ask Unicorn for the block: right in every case, but slower than the table.
- * A block that was not announced, or whose like held something else in another address space, is asked for. */
+/* Ask Unicorn for the block, and look at what it holds: right in every case, but slower than the table.
+ * Done where a block was not announced, or where its like held something else in another address space. */
 static struct block ask_for_block(void *uc, struct shared *s, uint64_t pc, uint64_t size)
 {
     uc_tb tb = {0, 0, 0};
-    struct block b = {pc, (uint32_t)size, 2, NO_SITE};
+    struct block b = {key_of(pc, size) ^ SLOW_KEY, 2, NO_SITE, NO_SITE, true};
     s->ctl(uc, CTL_TB_REQUEST_CACHE, pc, &tb);
     if (tb.size == size)
         b.insns = tb.icount;
@@ -841,13 +853,13 @@ static struct block ask_for_block(void *uc, struct shared *s, uint64_t pc, uint6
 }
 
 /* SRET ends its block, and whether it is ours can't change within one. */
-static bool ends_in_plain_sret(void *uc, struct shared *s, const struct block *b)
+static bool ends_in_plain_sret(void *uc, struct shared *s, uint64_t pc, const struct block *b)
 {
     const uint8_t *at;
-    if (b->special + 1u != b->insns || (at = ram_at(uc, s, b->pc)) == NULL)
+    if (b->special + 1u != b->insns || (at = ram_at(uc, s, pc)) == NULL)
         return false;
-    uint64_t before = bytes_of(uc, s, b->pc, b->special);
-    return fetch_at(uc, s, at + before, b->pc + before) == INSN_SRET && is_ours_now(s, INSN_SRET) == false;
+    uint64_t before = bytes_of(uc, s, pc, b->special);
+    return fetch_at(uc, s, at + before, pc + before) == INSN_SRET && !is_ours_now(s, INSN_SRET);
 }
 
 COLD static void look_at_block(void *uc, uint64_t pc, uint64_t size, struct shared *s)
@@ -865,17 +877,14 @@ COLD static void look_at_block(void *uc, uint64_t pc, uint64_t size, struct shar
         return;
     }
     struct block *known = find_block(s, pc, size), asked;
-    uint64_t first_io = NO_SITE;
-    if (known == NULL || known->size & BLOCK_AMBIGUOUS) {
+    if (known->key == 0 || known->is_ambiguous) {
         asked = ask_for_block(uc, s, pc, size);
-        if (known == NULL)
+        if (known->key == 0)
             note_block(s, pc, size, asked.insns, asked.special);
         known = &asked;
-    } else {
-        first_io = s->block_io[known - s->blocks];
     }
     uint64_t left = s->limit - s->icount, insns = known->insns < left ? known->insns : left;
-    if (known->special == 0 || first_io == 0) {
+    if (known->special == 0 || known->io == 0) {
         if (known->special == 0 && is_site(uc, s, pc)) {
             if (!execute_counter_read(uc, s, pc, (uint32_t)s->site_insn))
                 stop(uc, s, STOP_SITE);
@@ -883,10 +892,10 @@ COLD static void look_at_block(void *uc, uint64_t pc, uint64_t size, struct shar
         }
         insns = 1;
     } else {
-        if (known->special < insns && !ends_in_plain_sret(uc, s, known))
+        if (known->special < insns && !ends_in_plain_sret(uc, s, pc, known))
             insns = known->special;
-        if (first_io < insns)
-            insns = first_io;
+        if (known->io < insns)
+            insns = known->io;
     }
     if (insns == known->insns) {
         start_block(s, pc, insns);
@@ -896,17 +905,31 @@ COLD static void look_at_block(void *uc, uint64_t pc, uint64_t size, struct shar
     }
 }
 
-/* UC_HOOK_BLOCK: called before every block. */
+/* UC_HOOK_BLOCK: called before every block. The first lines are the hot path of the whole program. */
 static void on_block(void *uc, uint64_t pc, uint32_t size, struct shared *s)
 {
-    const struct block *b = &s->blocks[(pc >> 1 ^ pc >> 15) & (BLOCK_SLOTS - 1)];
-    uint64_t icount = s->icount + b->insns;
-    if (LIKELY(b->pc == pc && b->size == size && icount <= s->fast_limit)) {
+    const struct block *b = first_slot(s, pc);
+    uint64_t insns = b->insns, icount = s->icount + insns;
+    if (LIKELY(b->key == key_of(pc, size) && icount <= s->fast_limit)) {
         s->icount = icount;
         s->block_pc = pc;
-        s->block_insns = b->insns;
+        s->block_insns = insns;
     } else {
         look_at_block(uc, pc, size, s);
+    }
+}
+
+/* The block that runs accesses a device `index` instructions in: cut it there from now on. */
+static void learn_access(struct shared *s, uint64_t index)
+{
+    for (struct block *b = first_slot(s, s->block_pc); b->key != 0; b = next_slot(s, b)) {
+        uint64_t size = (b->key ^ s->block_pc) >> 40 & 0xfff;
+        bool is_slow = b->key == (key_of(s->block_pc, size) ^ SLOW_KEY);
+        if (b->insns == s->block_insns && (is_slow || b->key == key_of(s->block_pc, size))) {
+            b->key = key_of(s->block_pc, size) ^ SLOW_KEY;
+            if (index < b->io)
+                b->io = (uint16_t)index;
+        }
     }
 }
 
@@ -914,21 +937,12 @@ static void on_block(void *uc, uint64_t pc, uint32_t size, struct shared *s)
 static void settle(void *uc, struct shared *s, uint64_t more)
 {
     uint64_t pc = env_word(s, s->off_pc), index = insns_between(uc, s, s->block_pc, pc);
-    if (s->is_device_access && s->block_insns > 1) {
-        uint64_t slot = (s->block_pc >> 1 ^ s->block_pc >> 15) & (BLOCK_SLOTS - 1);
-        for (; s->blocks[slot].size != 0; slot = (slot + 1) & (BLOCK_SLOTS - 1)) {
-            struct block *b = &s->blocks[slot];
-            if (b->pc == s->block_pc && b->insns == s->block_insns) {
-                b->size |= BLOCK_SLOW;
-                if (index < s->block_io[slot])
-                    s->block_io[slot] = (uint16_t)index;
-            }
-        }
-    }
+    if (s->is_device_access)
+        learn_access(s, index);
     s->icount = s->icount - s->block_insns + index + more;
     s->block_pc = pc;
     s->block_insns = 1;
-    s->is_device_access = 0;
+    s->is_device_access = false;
 }
 
 static void forget_blocks(void *uc, struct shared *s)
@@ -1002,8 +1016,7 @@ PyMODINIT_FUNC PyInit__callbacks(void)
         || add_address(module, "on_slow_write", (const void *)on_slow_write) < 0
         || add_address(module, "on_block", (const void *)on_block) < 0
         || add_address(module, "run", (const void *)run) < 0
-        || PyModule_AddIntConstant(module, "BLOCK_SLOTS", BLOCK_SLOTS) < 0
-        || PyModule_AddIntConstant(module, "BLOCK_BYTES", (long)sizeof(struct block)) < 0
+        || PyModule_AddIntConstant(module, "BLOCK_TABLE_BYTES", (long)(BLOCK_SLOTS * sizeof(struct block))) < 0
         || PyModule_AddIntConstant(module, "SHARED_SIZE_BYTES", (long)sizeof(struct shared)) < 0) {
         Py_DECREF(module);
         return NULL;

@@ -112,7 +112,7 @@ class Engine:
         uclib.uc_ctl(self._uch, ctypes.c_int(_CTL_TB_FLUSH))
         self.memory.sites[:] = bytes(len(self.memory.sites))
         if self.shared.block_count:
-            ctypes.memset(self.shared.blocks, 0, c_callbacks.BLOCK_SLOTS * c_callbacks.BLOCK_BYTES)
+            ctypes.memset(self.shared.blocks, 0, c_callbacks.BLOCK_TABLE_BYTES)
             self.shared.block_count = 0
 
     def invalidate_code(self, offset: int, size: int) -> None:
@@ -150,10 +150,8 @@ class Engine:
         return CallbackSet(*(getattr(c_callbacks, name) for name in names))
 
     def _make_block_table(self, live: layout.LiveState) -> None:
-        slots = c_callbacks.BLOCK_SLOTS
         self.shared.next_cflags = live.next_cflags
-        self.shared.blocks = self.memory.address(self.memory.area(slots * c_callbacks.BLOCK_BYTES))
-        self.shared.block_io = self.memory.address(self.memory.area(slots * 2))
+        self.shared.blocks = self.memory.address(self.memory.area(c_callbacks.BLOCK_TABLE_BYTES))
 
     def _guard(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Keep an exception for ``run`` to raise: Unicorn would drop it."""

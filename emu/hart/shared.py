@@ -79,7 +79,8 @@ class Shared(ctypes.Structure):
     """See ``struct shared`` in _callbacks.c. Counts are instructions, sizes bytes."""
 
     _fields_ = (
-        ("icount", _u64), ("limit", _u64), ("fast_limit", _u64), ("mip", _u64),
+        ("icount", _u64), ("fast_limit", _u64), ("blocks", _pointer), ("block_pc", _u64), ("block_insns", _u64),
+        ("limit", _u64), ("mip", _u64),
         ("stop_reason", _u64), ("resync", _u64), ("step_over", _u64), ("in_system_view", _u64), ("site_insn", _u64),
         ("has_bogus_entry", _u64),
         ("fault", _u64), ("fault_va", _u64), ("fault_type", _u64),
@@ -100,8 +101,7 @@ class Shared(ctypes.Structure):
         ("pmp_high", _u64 * PMP_ENTRIES), ("pmp_cfg", _u64 * PMP_ENTRIES),
         ("fills", _u64), ("flushes", _u64), ("edges", _u64), ("watched_writes", _u64),
         ("invalidations", _u64),
-        ("blocks", _pointer), ("block_io", _pointer), ("block_count", _u64),
-        ("block_pc", _u64), ("block_insns", _u64), ("is_device_access", _u64),
+        ("block_count", _u64), ("is_device_access", _u64),
         ("cut_pc", _u64), ("cut_size", _u64), ("cut_insns", _u64),
         ("next_cflags", _pointer), ("emu_start", _pointer),
         ("alone", _u64), ("cuts", _u64), ("ambiguous", _u64),
