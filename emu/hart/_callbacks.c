@@ -29,8 +29,17 @@ enum { FAULT_NONE, FAULT_PAGE, FAULT_ACCESS, FAULT_CROSSING };
 enum {
     STOP_NONE, STOP_LIMIT, STOP_INTERRUPT, STOP_SITE, STOP_RESYNC, STOP_FAULT, STOP_EXCEPTION,
     STOP_ALONE, /* the access under way has to be an instruction of its own */
-    STOP_FULL   /* no room for another block */
+    STOP_FULL,  /* no room for another block */
+    STOP_TRAP_LOOP,
+    STOP_ERROR  /* Python raised an exception */
 };
+enum {
+    CAUSE_ILLEGAL = 2, CAUSE_LOAD_MISALIGNED = 4, CAUSE_LOAD_ACCESS = 5, CAUSE_STORE_MISALIGNED = 6, CAUSE_STORE_ACCESS = 7,
+    CAUSE_ECALL_FROM_U = 8, CAUSE_FETCH_PAGE = 12, CAUSE_FETCH_ACCESS = 1, CAUSE_LOAD_PAGE = 13, CAUSE_STORE_PAGE = 15
+};
+enum { SSI = 1, MSI = 3, STI = 5, MTI = 7, SEI = 9, MEI = 11 };
+enum { TRAP_LOOP_TRAPS = 1000 };
+enum { LONG_RUN_INSNS = 100000 }; /* other threads of Python may run during such a one */
 enum { PAGE_CODE = 1, PAGE_TABLE = 2, PAGE_SLOW = 4, PAGE_DIRTY = 8 };
 
 enum { PAGE_BITS = 12, PAGE_SIZE = 1 << PAGE_BITS };
@@ -40,12 +49,16 @@ enum { DEMOTE_AFTER_WRITES = 256 };
 enum { BLOCK_BITS = 18, BLOCK_SLOTS = 1 << BLOCK_BITS, BLOCKS_MAX = BLOCK_SLOTS / 4 * 3 };
 enum { NO_SITE = 0xffff };
 #define NOWHERE UINT64_MAX /* `step_over` when no site is to be stepped over */
+#define NO_EXCEPTION UINT64_MAX
 #define NEVER 1 /* an odd address: no PC ever reaches it */
 
 enum { PTE_V = 1, PTE_R = 2, PTE_W = 4, PTE_X = 8, PTE_U = 16, PTE_A = 64, PTE_D = 128 };
 
 #define MSTATUS_SIE 0x2u
 #define MSTATUS_MIE 0x8u
+#define MSTATUS_SPIE 0x20u
+#define MSTATUS_MPIE 0x80u
+#define MSTATUS_SPP 0x100u
 #define MSTATUS_MPP_SHIFT 11
 #define MSTATUS_MPRV (1u << 17)
 #define MSTATUS_SUM (1u << 18)
@@ -54,6 +67,7 @@ enum { PTE_V = 1, PTE_R = 2, PTE_W = 4, PTE_X = 8, PTE_U = 16, PTE_A = 64, PTE_D
 #define MSTATUS_TSR (1u << 22)
 #define MSTATUS_BOGUS (3u << 29) /* where Unicorn believes TW and TSR to be */
 
+#define INSN_ECALL 0x00000073u
 #define INSN_SRET 0x10200073u
 #define CSR_MSTATUS 0x300u
 #define CSR_SEPC 0x141u
@@ -99,13 +113,16 @@ struct shared {
     uint8_t *env;
     int (*reg_write)(void *, int, const void *);
     uint64_t xlen_bytes, off_pc, off_priv, off_mstatus, off_mie, off_mideleg, off_satp, off_mcounteren, off_scounteren;
+    uint64_t off_medeleg, off_mtvec, off_stvec, off_mepc, off_sepc, off_mcause, off_scause, off_mtval, off_stval;
+    uint64_t off_load_res;
+    /* the last exception at another instruction than the one before it, and how many came at one in a row */
+    uint64_t has_trapped, trap_cause, trap_epc, trap_tval, trap_priv, trap_icount, traps_in_place, traps_icount;
+    uint64_t exception; /* Unicorn's, when a run ended with one */
     /* counters: functions of icount, see counter_at */
     uint64_t shift, warp_ns, ns_per_tick, time_delta, mcycle_offset, minstret_offset;
-    /* devices: MMIO reads but for mtime, which is a counter too */
-    uint64_t (*io_read)(void *, uint64_t, unsigned, void *);
-    void (*io_write)(void *, uint64_t, unsigned, uint64_t, void *);
-    uint64_t (*slow_read)(void *, uint64_t, unsigned, void *);
-    void (*slow_write)(void *, uint64_t, unsigned, uint64_t, void *);
+    /* what Python does: devices, and stores that are looked at one by one */
+    PyObject *io_read, *io_write, *slow_read, *slow_write;
+    PyThreadState *thread; /* while Python's lock is given up */
     uint64_t mtime_address; /* 0: none */
     /* guest memory */
     uint8_t *ram;
@@ -139,6 +156,11 @@ static uint64_t env_word(const struct shared *s, uint64_t offset)
     uint32_t word;
     memcpy(&word, s->env + offset, 4);
     return word;
+}
+
+static void set_env_word(struct shared *s, uint64_t offset, uint64_t word)
+{
+    memcpy(s->env + offset, &word, s->xlen_bytes);
 }
 
 static uint64_t load_le(const uint8_t *at, uint64_t size)
@@ -673,12 +695,48 @@ static bool execute_counter_read(void *uc, struct shared *s, uint64_t pc, uint32
     return true;
 }
 
-/* Loads and stores that Python looks at: devices, and RAM in the slow window. */
+/* ---- accesses that Python looks at: devices, and RAM in the slow window -------------------------- */
+
+static void stop(void *uc, struct shared *s, int reason)
+{
+    s->stop_reason = (uint64_t)reason;
+    s->emu_stop(uc);
+}
+
 static bool may_access(void *uc, struct shared *s, bool is_device)
 {
     if (s->stop_reason != STOP_NONE) /* the rest of an access that is left undone */
         return false;
     return !must_be_alone(uc, s, is_device);
+}
+
+/* An exception is left for `run` to raise. */
+static uint64_t call_read(void *uc, struct shared *s, PyObject *function, uint64_t at, unsigned size)
+{
+    bool took_lock = s->thread != NULL;
+    if (took_lock)
+        PyEval_RestoreThread(s->thread);
+    PyObject *result = PyObject_CallFunction(function, "KI", (unsigned long long)at, size);
+    uint64_t value = result != NULL ? PyLong_AsUnsignedLongLongMask(result) : 0;
+    Py_XDECREF(result);
+    if (PyErr_Occurred())
+        stop(uc, s, STOP_ERROR);
+    if (took_lock)
+        s->thread = PyEval_SaveThread();
+    return value;
+}
+
+static void call_write(void *uc, struct shared *s, PyObject *function, uint64_t at, unsigned size, uint64_t value)
+{
+    bool took_lock = s->thread != NULL;
+    if (took_lock)
+        PyEval_RestoreThread(s->thread);
+    PyObject *result = PyObject_CallFunction(function, "KIK", (unsigned long long)at, size, (unsigned long long)value);
+    Py_XDECREF(result);
+    if (PyErr_Occurred())
+        stop(uc, s, STOP_ERROR);
+    if (took_lock)
+        s->thread = PyEval_SaveThread();
 }
 
 /* mtime is answered here: software that waits by polling it reads nothing else. */
@@ -688,7 +746,7 @@ static uint64_t on_io_read(void *uc, uint64_t address, unsigned size, struct sha
     if (!may_access(uc, s, true))
         return 0;
     if (s->mtime_address == 0 || at + size > 8)
-        return s->io_read(uc, address, size, s);
+        return call_read(uc, s, s->io_read, address, size);
     uint64_t value = counter_at(s, COUNTER_TIME, s->icount - 1) >> (8 * at);
     return size == 8 ? value : value & ((1ull << (8 * size)) - 1);
 }
@@ -696,18 +754,162 @@ static uint64_t on_io_read(void *uc, uint64_t address, unsigned size, struct sha
 static void on_io_write(void *uc, uint64_t address, unsigned size, uint64_t value, struct shared *s)
 {
     if (may_access(uc, s, true))
-        s->io_write(uc, address, size, value, s);
+        call_write(uc, s, s->io_write, address, size, value);
 }
 
 static uint64_t on_slow_read(void *uc, uint64_t offset, unsigned size, struct shared *s)
 {
-    return may_access(uc, s, false) ? s->slow_read(uc, offset, size, s) : 0;
+    return may_access(uc, s, false) ? call_read(uc, s, s->slow_read, offset, size) : 0;
 }
 
 static void on_slow_write(void *uc, uint64_t offset, unsigned size, uint64_t value, struct shared *s)
 {
     if (may_access(uc, s, false))
-        s->slow_write(uc, offset, size, value, s);
+        call_write(uc, s, s->slow_write, offset, size, value);
+}
+
+/* ---- traps --------------------------------------------------------------------------------------- */
+
+/* Move the hart from PC into its trap handler: what traps.py does.
+ * Source: The RISC-V Instruction Set Manual, Volume II, "Machine-Level ISA" and "Supervisor-Level ISA". */
+static void enter_trap(void *uc, struct shared *s, uint64_t code, uint64_t tval, bool is_interrupt)
+{
+    uint64_t priv = env_word(s, s->off_priv), mstatus = env_word(s, s->off_mstatus), pc = env_word(s, s->off_pc);
+    uint64_t old = mstatus, cause = code | (uint64_t)is_interrupt << (8 * s->xlen_bytes - 1);
+    uint64_t delegated = priv < PRIV_M ? env_word(s, is_interrupt ? s->off_mideleg : s->off_medeleg) >> code & 1 : 0;
+    if (delegated) {
+        mstatus &= ~(uint64_t)(MSTATUS_SIE | MSTATUS_SPIE | MSTATUS_SPP);
+        mstatus |= (old & MSTATUS_SIE ? MSTATUS_SPIE : 0) | (priv ? MSTATUS_SPP : 0);
+    } else {
+        mstatus &= ~(uint64_t)(MSTATUS_MIE | MSTATUS_MPIE | 3u << MSTATUS_MPP_SHIFT);
+        mstatus |= (old & MSTATUS_MIE ? MSTATUS_MPIE : 0) | priv << MSTATUS_MPP_SHIFT;
+    }
+    set_env_word(s, delegated ? s->off_sepc : s->off_mepc, pc);
+    set_env_word(s, delegated ? s->off_scause : s->off_mcause, cause);
+    set_env_word(s, delegated ? s->off_stval : s->off_mtval, tval);
+    set_env_word(s, s->off_mstatus, mstatus);
+    set_env_word(s, s->off_priv, delegated ? PRIV_S : PRIV_M);
+    set_env_word(s, s->off_load_res, UINT64_MAX);
+    uint64_t vector = env_word(s, delegated ? s->off_stvec : s->off_mtvec);
+    set_env_word(s, s->off_pc, (vector & ~3ull) + (is_interrupt && vector & 1 ? 4 * code : 0));
+    if (old & MSTATUS_MPRV) /* data accesses may go another way now */
+        flush_tlb(uc, s);
+}
+
+static void take_exception(void *uc, struct shared *s, uint64_t cause, uint64_t tval)
+{
+    if (!s->has_trapped || s->trap_icount != s->icount) {
+        s->has_trapped = true;
+        s->trap_cause = cause;
+        s->trap_epc = env_word(s, s->off_pc);
+        s->trap_tval = s->xlen_bytes == 8 ? tval : tval & 0xffffffffu;
+        s->trap_priv = env_word(s, s->off_priv);
+        s->trap_icount = s->icount;
+    }
+    s->traps_in_place = s->traps_icount == s->icount ? s->traps_in_place + 1 : 1;
+    s->traps_icount = s->icount;
+    if (s->traps_in_place >= TRAP_LOOP_TRAPS)
+        s->stop_reason = STOP_TRAP_LOOP;
+    enter_trap(uc, s, cause, tval, false);
+}
+
+/* Take the interrupt that comes first: those for M-mode before those for S-mode, then by priority. */
+static void take_interrupt(void *uc, struct shared *s)
+{
+    static const uint8_t priority[] = {MEI, MSI, MTI, SEI, SSI, STI};
+    uint64_t pending = s->mip & env_word(s, s->off_mie), mideleg = env_word(s, s->off_mideleg);
+    uint64_t priv = env_word(s, s->off_priv), mstatus = env_word(s, s->off_mstatus);
+    uint64_t candidates = priv < PRIV_M || mstatus & MSTATUS_MIE ? pending & ~mideleg : 0;
+    if (candidates == 0)
+        candidates = pending & mideleg;
+    for (size_t i = 0; i < sizeof priority; i++) {
+        if (candidates >> priority[i] & 1) {
+            enter_trap(uc, s, priority[i], 0, true);
+            return;
+        }
+    }
+}
+
+struct access {
+    uint32_t rs1;
+    int32_t imm;
+    bool is_store; /* an AMO counts as one */
+};
+
+/* The data access of `insn`: what decode.py does. */
+static bool access_of(uint32_t insn, bool rv64, struct access *access)
+{
+    uint32_t opcode = insn & 0x7f, funct3 = insn >> 13 & 7;
+    if ((insn & 3) == 3) {
+        access->rs1 = insn >> 15 & 31;
+        if (opcode == 0x03 || opcode == 0x07)
+            *access = (struct access){access->rs1, (int32_t)insn >> 20, false};
+        else if (opcode == 0x23 || opcode == 0x27)
+            *access = (struct access){access->rs1, ((int32_t)insn >> 25 << 5) | (int32_t)(insn >> 7 & 31), true};
+        else if (opcode == 0x2f)
+            *access = (struct access){access->rs1, 0, insn >> 27 != 2};
+        else
+            return false;
+        return true;
+    }
+    if ((insn & 1) != 0 || (funct3 & 3) == 0)
+        return false;
+    bool is_word = (funct3 & 3) == 2 || ((funct3 & 3) == 3 && !rv64), is_store = funct3 > 4;
+    uint32_t imm;
+    if ((insn & 3) == 0) {
+        imm = (insn >> 10 & 7) << 3 | (is_word ? (insn >> 6 & 1) << 2 | (insn >> 5 & 1) << 6 : (insn >> 5 & 3) << 6);
+        *access = (struct access){8 + (insn >> 7 & 7), (int32_t)imm, is_store};
+        return true;
+    }
+    if (is_store)
+        imm = is_word ? (insn >> 9 & 15) << 2 | (insn >> 7 & 3) << 6 : (insn >> 10 & 7) << 3 | (insn >> 7 & 7) << 6;
+    else
+        imm = (insn >> 12 & 1) << 5
+              | (is_word ? (insn >> 4 & 7) << 2 | (insn >> 2 & 3) << 6 : (insn >> 5 & 3) << 3 | (insn >> 2 & 7) << 6);
+    *access = (struct access){2, (int32_t)imm, is_store};
+    return true;
+}
+
+/* Take the exception that the instruction at PC met, if that can be told; Python does what is left. */
+static bool take_fault(void *uc, struct shared *s)
+{
+    uint32_t insn;
+    struct access access;
+    uint64_t pc = env_word(s, s->off_pc), cause = s->exception;
+    bool is_fault = s->stop_reason == STOP_FAULT, is_page_fault = s->fault == FAULT_PAGE;
+    if (is_fault && s->fault_type == MEM_FETCH) {
+        bool same_page = s->fault_va >> PAGE_BITS == pc >> PAGE_BITS;
+        take_exception(uc, s, is_page_fault ? CAUSE_FETCH_PAGE : CAUSE_FETCH_ACCESS, same_page ? pc : s->fault_va);
+        return true;
+    }
+    if (!fetch(uc, s, pc, &insn))
+        return false;
+    if (!is_fault && cause == CAUSE_ILLEGAL) {
+        take_exception(uc, s, CAUSE_ILLEGAL, insn);
+        return true;
+    }
+    if ((!is_fault && cause != CAUSE_LOAD_MISALIGNED && cause != CAUSE_STORE_MISALIGNED) || !access_of(insn, s->xlen_bytes == 8, &access))
+        return false;
+    uint64_t tval = env_word(s, access.rs1 * s->xlen_bytes) + (uint64_t)(int64_t)access.imm;
+    tval = s->xlen_bytes == 8 ? tval : tval & 0xffffffffu;
+    if (!is_fault)
+        cause = access.is_store ? CAUSE_STORE_MISALIGNED : CAUSE_LOAD_MISALIGNED;
+    else if (is_page_fault)
+        cause = access.is_store ? CAUSE_STORE_PAGE : CAUSE_LOAD_PAGE;
+    else
+        cause = access.is_store ? CAUSE_STORE_ACCESS : CAUSE_LOAD_ACCESS;
+    if (is_fault && tval >> PAGE_BITS != s->fault_va >> PAGE_BITS)
+        tval = s->fault_va; /* the access began in the page before */
+    take_exception(uc, s, cause, tval);
+    return true;
+}
+
+/* UC_HOOK_INTR: Unicorn met an exception: PC is 4 past the instruction, whatever its size. */
+static void on_exception(void *uc, uint32_t cause, struct shared *s)
+{
+    s->exception = cause;
+    set_env_word(s, s->off_pc, env_word(s, s->off_pc) - 4);
+    stop(uc, s, STOP_EXCEPTION);
 }
 
 /* ---- counting ----------------------------------------------------------------------------------- */
@@ -735,10 +937,44 @@ static int stop_reason(const struct shared *s)
     return STOP_NONE;
 }
 
-static void stop(void *uc, struct shared *s, int reason)
+/* Go on at PC, which was changed, within the run. */
+static void go_to_pc(void *uc, struct shared *s)
 {
-    s->stop_reason = (uint64_t)reason;
-    s->emu_stop(uc);
+    uint64_t pc = env_word(s, s->off_pc);
+    s->reg_write(uc, UC_RISCV_REG_PC, &pc);
+    if (s->stop_reason != STOP_NONE)
+        s->emu_stop(uc);
+}
+
+/* Before an instruction: whether it may not begin, because the run ends here or an interrupt comes first. */
+static bool must_not_begin(void *uc, struct shared *s)
+{
+    int reason = stop_reason(s);
+    if (reason == STOP_NONE)
+        return false;
+    if (reason == STOP_INTERRUPT) {
+        take_interrupt(uc, s);
+        go_to_pc(uc, s);
+    } else {
+        stop(uc, s, reason);
+    }
+    return true;
+}
+
+/* Execute the special instruction at PC here if that is easy; else stop, and Python does it. */
+static void execute_special(void *uc, struct shared *s, uint64_t pc)
+{
+    uint32_t insn = (uint32_t)s->site_insn;
+    if (execute_counter_read(uc, s, pc, insn))
+        return;
+    if (insn == INSN_ECALL && !in_mixed_page(uc, s, pc)) {
+        set_env_word(s, s->off_pc, pc);
+        take_exception(uc, s, CAUSE_ECALL_FROM_U + env_word(s, s->off_priv), 0);
+        s->step_over = NOWHERE;
+        go_to_pc(uc, s);
+        return;
+    }
+    stop(uc, s, STOP_SITE);
 }
 
 /* Whether the hart executes the instruction at `pc` itself; it is then in `site_insn`. */
@@ -758,14 +994,10 @@ static bool is_site(void *uc, struct shared *s, uint64_t pc)
 /* Out of line, so that the hot path below needs no stack. */
 COLD static void count_or_stop(void *uc, uint64_t pc, struct shared *s)
 {
-    int reason = stop_reason(s);
-    if (reason == STOP_NONE && is_marked(s, pc) && is_site(uc, s, pc)) {
-        if (execute_counter_read(uc, s, pc, (uint32_t)s->site_insn))
-            return;
-        reason = STOP_SITE;
-    }
-    if (reason != STOP_NONE) {
-        stop(uc, s, reason);
+    if (must_not_begin(uc, s))
+        return;
+    if (is_marked(s, pc) && is_site(uc, s, pc)) {
+        execute_special(uc, s, pc);
         return;
     }
     s->step_over = NOWHERE;
@@ -866,10 +1098,11 @@ COLD static void look_at_block(void *uc, uint64_t pc, uint64_t size, struct shar
 {
     bool is_cut = s->cut_insns != 0 && pc == s->cut_pc && size == s->cut_size;
     uint64_t cut_insns = s->cut_insns;
-    int reason = s->block_count >= BLOCKS_MAX ? STOP_FULL : stop_reason(s);
     s->cut_insns = 0;
-    if (reason != STOP_NONE) {
-        stop(uc, s, reason);
+    if (must_not_begin(uc, s))
+        return;
+    if (s->block_count >= BLOCKS_MAX) {
+        stop(uc, s, STOP_FULL);
         return;
     }
     if (is_cut || size == 0) {
@@ -886,8 +1119,7 @@ COLD static void look_at_block(void *uc, uint64_t pc, uint64_t size, struct shar
     uint64_t left = s->limit - s->icount, insns = known->insns < left ? known->insns : left;
     if (known->special == 0 || known->io == 0) {
         if (known->special == 0 && is_site(uc, s, pc)) {
-            if (!execute_counter_read(uc, s, pc, (uint32_t)s->site_insn))
-                stop(uc, s, STOP_SITE);
+            execute_special(uc, s, pc);
             return;
         }
         insns = 1;
@@ -952,36 +1184,84 @@ static void forget_blocks(void *uc, struct shared *s)
     s->block_count = 0;
 }
 
-/* Run translated code from PC until something wants Python's attention; Unicorn's error code.
- * Afterwards icount is as if counted by instructions: one that faulted is counted. */
-static int run(void *uc, struct shared *s)
+/* What ended a run may be settled here, so that it can go on; if not, Python's turn has come. */
+static bool settle_and_go_on(void *uc, struct shared *s)
 {
-    for (;;) {
-        int code = s->emu_start(uc, env_word(s, s->off_pc), NEVER, 0, 0);
-        if (s->blocks == NULL)
-            return code;
-        *s->next_cflags = UINT32_MAX;
-        s->cut_insns = 0;
-        if (s->stop_reason == STOP_ALONE) {
-            settle(uc, s, 0);
-            ask_for_short_block(uc, s, env_word(s, s->off_pc), 1);
-            s->alone++;
-        } else if (s->stop_reason == STOP_FULL) {
-            forget_blocks(uc, s);
-        } else if (s->stop_reason == STOP_FAULT && s->fault == FAULT_CROSSING) {
+    bool by_blocks = s->blocks != NULL;
+    *s->next_cflags = UINT32_MAX;
+    s->cut_insns = 0;
+    if (s->has_bogus_entry) {
+        s->has_bogus_entry = false;
+        flush_tlb(uc, s);
+    }
+    switch (s->stop_reason) {
+    case STOP_ALONE:
+        settle(uc, s, 0);
+        ask_for_short_block(uc, s, env_word(s, s->off_pc), 1);
+        s->alone++;
+        return true;
+    case STOP_FULL:
+        forget_blocks(uc, s);
+        return true;
+    case STOP_FAULT:
+        if (s->fault == FAULT_CROSSING) {
             uint64_t pc = env_word(s, s->off_pc), crossing_pc = (pc | (PAGE_SIZE - 1)) - 1;
             *s->next_cflags = (uint32_t)insns_between(uc, s, pc, crossing_pc);
-            s->fault = FAULT_NONE;
-        } else {
-            bool is_fetch = s->stop_reason == STOP_FAULT && s->fault_type == MEM_FETCH;
-            if ((s->stop_reason == STOP_FAULT && !is_fetch) || s->stop_reason == STOP_EXCEPTION)
-                settle(uc, s, 1);
-            return code;
+            return true;
         }
-        s->stop_reason = STOP_NONE;
+        if (s->fault_type != MEM_FETCH) {
+            if (by_blocks)
+                settle(uc, s, 0);
+            else
+                s->icount--;
+        } else if (stop_reason(s) != STOP_NONE) {
+            return s->icount < s->limit; /* what comes first comes first: the fetch will fault again */
+        }
+        return take_fault(uc, s);
+    case STOP_EXCEPTION:
+        if (by_blocks)
+            settle(uc, s, 0);
+        else
+            s->icount--;
+        return s->exception != NO_EXCEPTION && take_fault(uc, s);
+    default:
+        return false;
+    }
+}
+
+/* Run translated code from PC until something wants Python's attention; Unicorn's error code. */
+static int run_hart(void *uc, struct shared *s)
+{
+    for (;;) {
+        s->exception = NO_EXCEPTION;
+        s->stop_reason = s->fault = STOP_NONE;
         s->resync = 0;
         s->fast_limit = s->mip ? 0 : s->limit;
+        if (s->mip != 0 && interrupt_is_takeable(s))
+            take_interrupt(uc, s);
+        int code = s->emu_start(uc, env_word(s, s->off_pc), NEVER, 0, 0);
+        if (!settle_and_go_on(uc, s) || s->icount >= s->limit || s->stop_reason == STOP_TRAP_LOOP)
+            return code;
     }
+}
+
+/* run(shared, engine): their addresses; an exception that Python raised meanwhile is raised. */
+static PyObject *run(PyObject *module, PyObject *arguments)
+{
+    unsigned long long shared, engine;
+    (void)module;
+    if (!PyArg_ParseTuple(arguments, "KK", &shared, &engine))
+        return NULL;
+    struct shared *s = (struct shared *)(uintptr_t)shared;
+    bool is_long = s->limit - s->icount >= LONG_RUN_INSNS;
+    if (is_long)
+        s->thread = PyEval_SaveThread();
+    int code = run_hart((void *)(uintptr_t)engine, s);
+    if (is_long) {
+        PyEval_RestoreThread(s->thread);
+        s->thread = NULL;
+    }
+    return PyErr_Occurred() ? NULL : PyLong_FromLong(code);
 }
 
 /* ---- the module --------------------------------------------------------------------------------- */
@@ -996,8 +1276,13 @@ static int add_address(PyObject *module, const char *name, const void *address)
     return failed;
 }
 
+static PyMethodDef methods[] = {
+    {"run", run, METH_VARARGS, "run(shared, engine): run translated code; Unicorn's error code."},
+    {NULL, NULL, 0, NULL},
+};
+
 static struct PyModuleDef module_def = {
-    PyModuleDef_HEAD_INIT, "_callbacks", "Addresses of the hart's C callbacks.", -1, NULL, NULL, NULL, NULL, NULL,
+    PyModuleDef_HEAD_INIT, "_callbacks", "The hart's C callbacks: their addresses, and run.", -1, methods, NULL, NULL, NULL, NULL,
 };
 
 PyMODINIT_FUNC PyInit__callbacks(void)
@@ -1015,7 +1300,7 @@ PyMODINIT_FUNC PyInit__callbacks(void)
         || add_address(module, "on_slow_read", (const void *)on_slow_read) < 0
         || add_address(module, "on_slow_write", (const void *)on_slow_write) < 0
         || add_address(module, "on_block", (const void *)on_block) < 0
-        || add_address(module, "run", (const void *)run) < 0
+        || add_address(module, "on_exception", (const void *)on_exception) < 0
         || PyModule_AddIntConstant(module, "BLOCK_TABLE_BYTES", (long)(BLOCK_SLOTS * sizeof(struct block))) < 0
         || PyModule_AddIntConstant(module, "SHARED_SIZE_BYTES", (long)sizeof(struct shared)) < 0) {
         Py_DECREF(module);

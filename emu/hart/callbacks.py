@@ -79,7 +79,7 @@ class CallbackSet:
     on_slow_read: int = 0
     on_slow_write: int = 0
     on_block: int = 0
-    run: int = 0
+    on_exception: int = 0
     keep: Any = None
 
 

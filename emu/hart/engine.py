@@ -36,7 +36,6 @@ _TRIAL = b"".join(insn.to_bytes(4, "little") for insn in (0x0040006F, 0x100522AF
 """j .+4; lr.w t0, (a0); j ."""
 _NEVER = 1  # an odd address: no PC ever reaches it
 
-_RUN = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 _ON_INTERRUPT = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p)
 
 # (watch window, slow window, ROM window): on rv32 all has to fit below 4 GiB.
@@ -66,30 +65,33 @@ class Engine:
         self._uc = unicorn.Uc(uc_const.UC_ARCH_RISCV, getattr(uc_const, f"UC_MODE_RISCV{xlen}"))
         live = layout.find_live_state(self._uc, xlen)
         self.env: Any = live.env
-        self._uch = ctypes.c_void_p(layout.engine_address(self._uc))
+        self._engine_address = layout.engine_address(self._uc)
+        self._uch = ctypes.c_void_p(self._engine_address)
         self.shared = Shared()
         self._error: BaseException | None = None
         self._keep: list[Any] = []
         self._fill_shared(live)
         self.mmu = Mmu(self.shared, self.env, memory, self.flush_tlb)
         self.callbacks = self._choose_callbacks()
-        self._run = _RUN(self.callbacks.run) if self.callbacks.run else None
         if self.counting is Counting.BLOCKS:
-            self._make_block_table(live)
+            self._make_block_table()
         self._map(handlers)
         self._add_hooks(handlers)
         self._warm_up()
 
     # ---- running
 
-    def run(self, until: int = _NEVER) -> int:
-        """Run translated code from ``env.pc`` until a callback stops it; Unicorn's error code."""
-        if self._run is not None and until == _NEVER:
-            code = self._run(self._uch, self._shared_pointer)
-        else:
-            code = uclib.uc_emu_start(
-                self._uch, ctypes.c_uint64(self.env.pc), ctypes.c_uint64(until), ctypes.c_uint64(0), ctypes.c_size_t(0)
-            )
+    def run(self) -> int:
+        """Run translated code from ``env.pc`` until something wants attention; Unicorn's error code."""
+        if self.counting is Counting.PYTHON:
+            return self.run_until(_NEVER)
+        return int(c_callbacks.run(self._shared_address, self._engine_address))
+
+    def run_until(self, until: int) -> int:
+        """The same, or up to the instruction at ``until``. For the Python callbacks alone."""
+        code = uclib.uc_emu_start(
+            self._uch, ctypes.c_uint64(self.env.pc), ctypes.c_uint64(until), ctypes.c_uint64(0), ctypes.c_size_t(0)
+        )
         if self._error is not None:
             error, self._error = self._error, None
             raise error
@@ -133,12 +135,13 @@ class Engine:
         s, at = self.shared, layout.offsets(self.xlen)
         s.emu_stop, s.ctl = _function_address("uc_emu_stop"), _function_address("uc_ctl")
         s.reg_write, s.emu_start = _function_address("uc_reg_write"), _function_address("uc_emu_start")
-        s.env, s.xlen_bytes = live.address, self.xlen // 8
-        for name in ("pc", "priv", "mstatus", "mie", "mideleg", "satp", "mcounteren", "scounteren"):
-            setattr(s, f"off_{name}", at[name])
+        s.env, s.xlen_bytes, s.next_cflags = live.address, self.xlen // 8, live.next_cflags
+        for name, _ in Shared._fields_:
+            if name.startswith("off_"):
+                setattr(s, name, at[name.removeprefix("off_")])
         s.watch_window, s.slow_window, s.rom_window = _WINDOWS[self.xlen]
         s.io_size, s.generation, s.step_over, s.block_insns = IO_SIZE, 1, NOWHERE, 1
-        self._shared_pointer = ctypes.addressof(s)
+        self._shared_address = ctypes.addressof(s)
         self.memory.bind(s)
 
     def _choose_callbacks(self) -> CallbackSet:
@@ -149,8 +152,7 @@ class Engine:
         names = (field.name for field in fields(CallbackSet) if field.name != "keep")
         return CallbackSet(*(getattr(c_callbacks, name) for name in names))
 
-    def _make_block_table(self, live: layout.LiveState) -> None:
-        self.shared.next_cflags = live.next_cflags
+    def _make_block_table(self) -> None:
         self.shared.blocks = self.memory.address(self.memory.area(c_callbacks.BLOCK_TABLE_BYTES))
 
     def _guard(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -172,13 +174,20 @@ class Engine:
         self._map_memory(memory.ram_base, memory.ram_size, memory.ram)
         self._map_memory(s.rom_window, max(memory.rom_size, PAGE_SIZE), memory.rom)
         self._map_mmio(s.watch_window, memory.ram_size, callbacks.on_watched_read, callbacks.on_watched_write)
-        s.slow_read, s.slow_write = self._mmio(handlers.slow_read, handlers.slow_write)
-        s.io_read, s.io_write = self._mmio(handlers.io_read, handlers.io_write)
-        slow = callbacks.on_slow_read or s.slow_read, callbacks.on_slow_write or s.slow_write
+        if self.counting is Counting.PYTHON:
+            slow = self._thunks(handlers.slow_read, handlers.slow_write)
+            io = self._thunks(handlers.io_read, handlers.io_write)
+        else:
+            slow = callbacks.on_slow_read, callbacks.on_slow_write
+            io = callbacks.on_io_read, callbacks.on_io_write
+            for name in ("io_read", "io_write", "slow_read", "slow_write"):
+                function = getattr(handlers, name)
+                self._keep.append(function)
+                setattr(s, name, id(function))  # a PyObject *
         self._map_mmio(s.slow_window, memory.ram_size, *slow)
-        self._map_mmio(0, IO_SIZE, callbacks.on_io_read or s.io_read, callbacks.on_io_write or s.io_write)
+        self._map_mmio(0, IO_SIZE, *io)
 
-    def _mmio(self, read: Callable[[int, int], int], write: Callable[[int, int, int], None]) -> tuple[int, int]:
+    def _thunks(self, read: Callable[[int, int], int], write: Callable[[int, int, int], None]) -> tuple[int, int]:
         on_read = ON_MMIO_READ(self._guard(lambda uc, offset, size, data: read(offset, size)))
         on_write = ON_MMIO_WRITE(self._guard(lambda uc, offset, size, value, data: write(offset, size, value)))
         self._keep += [on_read, on_write]
@@ -203,15 +212,18 @@ class Engine:
 
     def _add_hooks(self, handlers: EngineHandlers) -> None:
         self._uc.ctl_set_tlb_mode(uc_const.UC_TLB_VIRTUAL)
-        on_exception = _ON_INTERRUPT(self._guard(lambda uc, cause, data: handlers.exception(cause)))
-        self._keep.append(on_exception)
+        on_exception = self.callbacks.on_exception
+        if not on_exception:
+            thunk = _ON_INTERRUPT(self._guard(lambda uc, cause, data: handlers.exception(cause)))
+            self._keep.append(thunk)
+            on_exception = ctypes.cast(thunk, ctypes.c_void_p).value or 0
         by_blocks = self.counting is Counting.BLOCKS
         count = uc_const.UC_HOOK_BLOCK if by_blocks else uc_const.UC_HOOK_CODE
         for kind, address in (
             (uc_const.UC_HOOK_TLB_FILL, self.callbacks.on_tlb_fill),
             (count, self.callbacks.on_block if by_blocks else self.callbacks.on_instruction),
             (uc_const.UC_HOOK_EDGE_GENERATED, self.callbacks.on_new_block),
-            (uc_const.UC_HOOK_INTR, ctypes.cast(on_exception, ctypes.c_void_p).value or 0),
+            (uc_const.UC_HOOK_INTR, on_exception),
         ):
             handle = ctypes.c_size_t()
             self._check(

@@ -17,6 +17,7 @@ from minstret.emu.errors import AccessFault
 from minstret.emu.hart import csr, traps
 from minstret.emu.hart.callbacks import (
     INSN_SRET,
+    MSTATUS_MPRV,
     MSTATUS_TW,
     PRIV_S,
     PRIV_U,
@@ -127,6 +128,7 @@ class Hart(EngineHandlers):
         self._shared = self._engine.shared
         self._mmu = self._engine.mmu
         self.env: Any = self._engine.env
+        self._in_python = self._engine.counting is Counting.PYTHON
         self._shared.mtime_address = mtime_address
         self.pmp = Pmp(xlen, self._shared)
         self._lines = 0
@@ -135,10 +137,7 @@ class Hart(EngineHandlers):
         self._in_flight = 0
         self._exception: int | None = None
         self._access_fault = False
-        self._traps_in_place = 0
-        self._traps_icount = 0
         self._python_steps = 0
-        self.first_trap: TrapRecord | None = None
         self._on_slow_write: Callable[[int, int], None] | None = None
         self.on_semihosting: Callable[[int, int], int | None] | None = None
         """Called with a0 and a1 of a semihosting call; gives a0, or None to be called again later."""
@@ -223,7 +222,7 @@ class Hart(EngineHandlers):
             words={name: int(getattr(env, name)) for name in WORDS},
             fflags=fflags_from_softfloat(env.softfloat_flags), lines=self._lines, soft_mip=self.soft_mip,
             waiting=self.waiting, mcycle_offset=self.mcycle_offset, minstret_offset=self.minstret_offset,
-            traps_in_place=self._traps_in_place, traps_icount=self._traps_icount,
+            traps_in_place=int(self._shared.traps_in_place), traps_icount=int(self._shared.traps_icount),
             pmp=PmpState(list(self.pmp.state.cfg), list(self.pmp.state.addr)),
         )  # fmt: skip
 
@@ -237,7 +236,7 @@ class Hart(EngineHandlers):
         self._shared.icount = state.icount
         self._lines, self.soft_mip, self.waiting = state.lines, state.soft_mip, state.waiting
         self.mcycle_offset, self.minstret_offset = state.mcycle_offset, state.minstret_offset
-        self._traps_in_place, self._traps_icount = state.traps_in_place, state.traps_icount
+        self._shared.traps_in_place, self._shared.traps_icount = state.traps_in_place, state.traps_icount
         self.pmp.state = PmpState(list(state.pmp.cfg), list(state.pmp.addr))
         self.pmp.publish()
         self._publish_mip()
@@ -277,21 +276,26 @@ class Hart(EngineHandlers):
                 if not self.mip & env.mie:
                     return HartStop.WAITING
                 self.waiting = False
-            if s.mip and interrupt_is_takeable(s.mip, env):
-                interrupt = traps.highest_interrupt(s.mip, env)
-                assert interrupt is not None
-                self._take(interrupt, 0, is_interrupt=True)
-            s.fast_limit = 0 if s.mip else s.limit
-            s.stop_reason = s.resync = s.fault = 0
+            if self._in_python:
+                self._prepare_run()
             self._engine.run()
             self._after_run()
             self._step_taken()
             if self._blocked:
                 self._blocked = False
                 return HartStop.BLOCKED
-            if self._traps_in_place >= TRAP_LOOP_TRAPS:
+            if s.traps_in_place >= TRAP_LOOP_TRAPS:
                 return HartStop.TRAP_LOOP
         return HartStop.LIMIT
+
+    def _prepare_run(self) -> None:
+        s = self._shared
+        if s.mip and interrupt_is_takeable(s.mip, self.env):
+            interrupt = traps.highest_interrupt(s.mip, self.env)
+            assert interrupt is not None
+            self._take(interrupt, 0, is_interrupt=True)
+        s.fast_limit = 0 if s.mip else s.limit
+        s.stop_reason = s.resync = s.fault = 0
 
     def _step_taken(self) -> None:
         self._python_steps += 1
@@ -304,6 +308,19 @@ class Hart(EngineHandlers):
         self._shared.fast_limit = 0
 
     def _after_run(self) -> None:
+        """Do what the callbacks left to Python: with the C callbacks, refused accesses and special instructions."""
+        s = self._shared
+        if self._in_python:
+            self._settle()
+        elif self._access_fault:
+            self._access_fault = False
+            self._data_fault(Fault.ACCESS, None)
+        if s.stop_reason == Stop.SITE:
+            self._execute_special()
+        elif s.stop_reason == Stop.NONE and s.icount < s.limit:
+            raise AssertionError(f"Unicorn stopped at pc {self.env.pc:#x} for no reason we know")
+
+    def _settle(self) -> None:
         s = self._shared
         if s.has_bogus_entry:
             s.has_bogus_entry = 0
@@ -318,27 +335,35 @@ class Hart(EngineHandlers):
             self._data_fault(Fault.ACCESS, None)
         elif s.fault == Fault.CROSSING:
             self._run_to_crossing()
-        elif s.fault:
-            if s.fault_type == Access.FETCH:
-                cause = Cause.FETCH_PAGE_FAULT if s.fault == Fault.PAGE else Cause.FETCH_ACCESS
-                same_page = s.fault_va >> PAGE_BITS == self.env.pc >> PAGE_BITS
-                self._take(cause, self.env.pc if same_page else s.fault_va)
-            else:
-                s.icount -= 1
-                self._data_fault(Fault(s.fault), int(s.fault_va))
-        elif s.stop_reason == Stop.SITE:
-            self._execute_special()
-        elif s.stop_reason == Stop.NONE and s.icount < s.limit:
-            raise AssertionError(f"Unicorn stopped at pc {self.env.pc:#x} for no reason we know")
+        elif s.fault and s.fault_type != Access.FETCH:
+            s.icount -= 1
+            self._data_fault(Fault(s.fault), int(s.fault_va))
+        elif s.fault and s.icount < s.limit and not (s.mip and interrupt_is_takeable(s.mip, self.env)):
+            cause = Cause.FETCH_PAGE_FAULT if s.fault == Fault.PAGE else Cause.FETCH_ACCESS
+            same_page = s.fault_va >> PAGE_BITS == self.env.pc >> PAGE_BITS
+            self._take(cause, self.env.pc if same_page else s.fault_va)
 
     def _take(self, code: int, tval: int, *, is_interrupt: bool = False) -> None:
-        icount, env = int(self._shared.icount), self.env
+        s, env = self._shared, self.env
+        icount = int(s.icount)
         if not is_interrupt:
-            if self.first_trap is None or self.first_trap.icount != icount:
-                self.first_trap = TrapRecord(code, int(env.pc), tval & self.xlen_mask, int(env.priv), icount)
-            self._traps_in_place = self._traps_in_place + 1 if self._traps_icount == icount else 1
-            self._traps_icount = icount
+            if not s.has_trapped or s.trap_icount != icount:
+                s.has_trapped, s.trap_icount, s.trap_cause = 1, icount, code
+                s.trap_epc, s.trap_tval, s.trap_priv = int(env.pc), tval & self.xlen_mask, int(env.priv)
+            s.traps_in_place = s.traps_in_place + 1 if s.traps_icount == icount else 1
+            s.traps_icount = icount
+        flushes = env.mstatus & MSTATUS_MPRV
         traps.enter_trap(env, self.xlen, code, tval, is_interrupt=is_interrupt)
+        if flushes:  # data accesses may go another way now
+            self._engine.flush_tlb()
+
+    @property
+    def first_trap(self) -> TrapRecord | None:
+        """The last exception, or the first of those that came in a row at one place."""
+        s = self._shared
+        if not s.has_trapped:
+            return None
+        return TrapRecord(int(s.trap_cause), int(s.trap_epc), int(s.trap_tval), int(s.trap_priv), int(s.trap_icount))
 
     # ---- exceptions that Unicorn leaves to us
 
@@ -382,7 +407,7 @@ class Hart(EngineHandlers):
         crossing_pc = (int(s.fault_va) & ~(PAGE_SIZE - 1) & self.xlen_mask) - 2
         start_pa = self._mmu.translate(self.env.pc, Access.FETCH, int(self.env.priv), quiet=True).pa
         s.fault = s.stop_reason = 0
-        self._engine.run(crossing_pc)
+        self._engine.run_until(crossing_pc)
         start = (start_pa & ~(PAGE_SIZE - 1)) - s.ram_base
         if 0 <= start < s.ram_size:  # the blocks made now end at crossing_pc for no reason of the guest's
             self._engine.invalidate_code(start, PAGE_SIZE)
@@ -390,7 +415,9 @@ class Hart(EngineHandlers):
             self._engine.flush_blocks()
         stopped = self._exception is not None or self._access_fault or s.stop_reason
         if stopped or self.env.pc != crossing_pc:
-            self._after_run()
+            self._settle()
+        else:
+            s.stop_reason = Stop.RESYNC  # go on from here
 
     # ---- instructions that are ours
 

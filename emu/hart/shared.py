@@ -60,6 +60,8 @@ class Stop(IntEnum):
     EXCEPTION = 6
     ALONE = 7  # an access has to be alone in its block; `run` in _callbacks.c sees to it
     FULL = 8  # no room for another block: the same
+    TRAP_LOOP = 9
+    ERROR = 10  # Python raised an exception
 
 
 class PageFlag(IntFlag):
@@ -88,9 +90,14 @@ class Shared(ctypes.Structure):
         ("xlen_bytes", _u64), ("off_pc", _u64), ("off_priv", _u64), ("off_mstatus", _u64),
         ("off_mie", _u64), ("off_mideleg", _u64), ("off_satp", _u64),
         ("off_mcounteren", _u64), ("off_scounteren", _u64),
+        ("off_medeleg", _u64), ("off_mtvec", _u64), ("off_stvec", _u64), ("off_mepc", _u64), ("off_sepc", _u64),
+        ("off_mcause", _u64), ("off_scause", _u64), ("off_mtval", _u64), ("off_stval", _u64), ("off_load_res", _u64),
+        ("has_trapped", _u64), ("trap_cause", _u64), ("trap_epc", _u64), ("trap_tval", _u64), ("trap_priv", _u64),
+        ("trap_icount", _u64), ("traps_in_place", _u64), ("traps_icount", _u64), ("exception", _u64),
         ("shift", _u64), ("warp_ns", _u64), ("ns_per_tick", _u64), ("time_delta", _u64),
         ("mcycle_offset", _u64), ("minstret_offset", _u64),
         ("io_read", _pointer), ("io_write", _pointer), ("slow_read", _pointer), ("slow_write", _pointer),
+        ("thread", _pointer),
         ("mtime_address", _u64),
         ("ram", _pointer), ("ram_base", _u64), ("ram_size", _u64),
         ("rom", _pointer), ("rom_base", _u64), ("rom_size", _u64), ("rom_window", _u64),

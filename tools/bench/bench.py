@@ -27,6 +27,7 @@ from elftools.elf.elffile import ELFFile
 
 from minstret.devices.board import Board, BoardConfig
 from minstret.emu.hart.engine import c_callbacks
+from minstret.emu.hart.shared import Counting
 from minstret.emu.host import user_ns
 from minstret.emu.loader import load_firmware
 from minstret.emu.machine import StopReason
@@ -103,7 +104,9 @@ class Minstret:
     """Runs guests on boards in this process."""
 
     def __init__(self, xlen: int, bench: Path, insns_max: int | None, *, python: bool) -> None:
-        self._config = BoardConfig(xlen=xlen, ram_size=RAM_SIZE, python_callbacks=python)
+        self._config = BoardConfig(
+            xlen=xlen, ram_size=RAM_SIZE, counting=Counting.PYTHON if python else Counting.BLOCKS
+        )
         self._bench = bench
         self._insns_max = insns_max
         self.bench_insns = 0
