@@ -29,7 +29,7 @@ from minstret.devices.rtc import GoldfishRtc
 from minstret.devices.semihosting import Semihosting
 from minstret.devices.tree import Described, device_tree
 from minstret.devices.uart16550 import Ier, Uart16550
-from minstret.devices.usernet.network import Files
+from minstret.devices.usernet.config import Files
 from minstret.devices.virtio.input import VirtioInput, keyboard, tablet
 from minstret.devices.virtio.mmio import LEGACY, MODERN, EmptySlot, Function, VirtioMmio
 from minstret.devices.virtio.net import VirtioNet

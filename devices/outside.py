@@ -7,14 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from minstret.devices.hostinput.queue import InputQueue
 from minstret.devices.hostinput.script import InputScript, ScriptLine
-from minstret.devices.usernet.network import Files, UserNetConfig, UserNetwork
+from minstret.devices.usernet.config import Files, UserNetConfig
 from minstret.devices.virtio.net import DEFAULT_MAC
 from minstret.emu.ingress import Event
 from minstret.emu.machine import HasState
 from minstret.emu.timers import TimerList
+
+if TYPE_CHECKING:
+    from minstret.devices.usernet.network import UserNetwork
 
 NET_TARGET = "net0.rx"
 """The door's target for frames."""
@@ -60,6 +64,8 @@ class Outside:
         """Make the parts; they keep time on ``timers``, the VIRTUAL ones, and ``post`` to the door."""
         self.network: UserNetwork | None = None
         if net is not None:
+            from minstret.devices.usernet.network import UserNetwork  # its packet library takes a while
+
             self.network = UserNetwork(
                 "usernet",
                 replace(net.user, seed=seed),

@@ -6,11 +6,12 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-
-from elftools.elf.elffile import ELFFile
-from elftools.elf.sections import SymbolTableSection
+from typing import TYPE_CHECKING
 
 from minstret.emu.errors import ConfigError
+
+if TYPE_CHECKING:
+    from elftools.elf.elffile import ELFFile
 
 _ELF_MAGIC = b"\x7fELF"
 
@@ -123,6 +124,8 @@ def load_firmware(source: str | Path | ImageFile, raw_base: int) -> Firmware:
 
 
 def _load_elf(file: ImageFile) -> Firmware:
+    from elftools.elf.elffile import ELFFile  # takes a while, and raw binaries need none of it
+
     name, elf = file.name, ELFFile(BytesIO(file.data))
     if elf["e_machine"] != "EM_RISCV":
         raise ConfigError(f"{name}: not for RISC-V but for {elf.get_machine_arch()}")
@@ -158,6 +161,8 @@ def _physical_entry(elf: ELFFile) -> int:
 
 
 def _symbols(elf: ELFFile) -> SymbolTable:
+    from elftools.elf.sections import SymbolTableSection
+
     found = []
     for section in elf.iter_sections():
         if isinstance(section, SymbolTableSection):

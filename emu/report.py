@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import capstone
-
 from minstret.emu.hart.traps import CAUSE_TEXT, Cause
 from minstret.emu.loader import SymbolTable
 from minstret.emu.machine import Machine, Outcome, StopReason
@@ -97,13 +95,16 @@ def _row(machine: Machine, pc: int, symbols: SymbolTable, mark: str) -> str:
     code = machine.hart.read_virtual(pc, _size_at(machine, pc))
     if code is None:
         return f"{mark} {_place(pc, symbols)}: no memory there"
-    decoder = capstone.Cs(capstone.CS_ARCH_RISCV, _capstone_mode(machine.hart.xlen))
-    text = next((f"{name} {operands}".strip() for _, _, name, operands in decoder.disasm_lite(code, pc, 1)), "")
+    text = _assembler(code, pc, machine.hart.xlen)
     return f"{mark} {_place(pc, symbols)}: {code[::-1].hex():>8}  {text or '(not an instruction)'}"
 
 
-def _capstone_mode(xlen: int) -> int:
-    return int((capstone.CS_MODE_RISCV64 if xlen == 64 else capstone.CS_MODE_RISCV32) | capstone.CS_MODE_RISCVC)
+def _assembler(code: bytes, pc: int, xlen: int) -> str:
+    import capstone  # takes a while, and most runs end well
+
+    mode = capstone.CS_MODE_RISCV64 if xlen == 64 else capstone.CS_MODE_RISCV32
+    decoder = capstone.Cs(capstone.CS_ARCH_RISCV, mode | capstone.CS_MODE_RISCVC)
+    return next((f"{name} {operands}".strip() for _, _, name, operands in decoder.disasm_lite(code, pc, 1)), "")
 
 
 def _instruction_boundary(machine: Machine, pc: int, symbols: SymbolTable) -> int:

@@ -1,8 +1,9 @@
-"""What a user may choose about the user network."""
+"""What a user may choose about the user network, and what its files are."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from minstret.emu.errors import ConfigError
 
@@ -50,6 +51,22 @@ class UserNetConfig:
                 f"usernet: {', '.join(names)}: expected at most {_OPTIONS_BYTES_MAX} bytes together "
                 f"with two for each, as they have to fit into one DHCP message; got {total}"
             )
+
+
+class Files(Protocol):
+    """The files that a guest may read. Neither method raises.
+
+    Names are relative and printable, with ``/`` between folders, and no ``..`` or backslash; still, a link in the
+    folder may lead out of it, which only the implementation can see.
+    """
+
+    def size(self, name: str) -> int | None:
+        """Bytes in the file; None if there is no such file, or it is no plain file."""
+        ...
+
+    def read(self, name: str, offset: int, size: int) -> bytes:
+        """``size`` bytes from ``offset``; fewer only at the file's end."""
+        ...
 
 
 def _check_name(what: str, name: str | None, bytes_max: int) -> None:

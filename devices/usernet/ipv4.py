@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from minstret.devices.usernet import arp, dhcp, dns, icmp, neighbours, tcp, tftp
 from minstret.devices.usernet.addresses import BROADCAST, BROADCAST_MAC, DNS, HOST, HOST_MAC, is_guest, is_unicast
-from minstret.devices.usernet.config import UserNetConfig
+from minstret.devices.usernet.config import Files, UserNetConfig
 from minstret.devices.usernet.packets import (
     HOP_LIMIT_MAX,
     Datagram,
@@ -22,7 +22,6 @@ from minstret.devices.usernet.packets import (
     parse_ipv4,
     parse_udp,
 )
-from minstret.devices.usernet.tftp import Files
 from minstret.devices.usernet.wire import Wire, keep_armed
 
 _LOW_DELAY = 0x10

@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from minstret.devices.usernet import link
-from minstret.devices.usernet.config import UserNetConfig
+from minstret.devices.usernet.config import Files, UserNetConfig
 from minstret.devices.usernet.ipv4 import Ipv4Side
 from minstret.devices.usernet.ipv6 import Ipv6Side
 from minstret.devices.usernet.packets import EtherType, Frame, Malformed, parse_frame
 from minstret.devices.usernet.state import UserNetState
-from minstret.devices.usernet.tftp import Files
 from minstret.devices.usernet.wire import keep_armed
 from minstret.emu.timers import Timer, TimerAttribute, TimerList
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from dpkt import tftp
 
+from minstret.devices.usernet.config import Files
 from minstret.devices.usernet.packets import Malformed
 from minstret.emu.units import NS_PER_S
 
@@ -31,22 +31,6 @@ _OPTION_ACK = 6
 _OPTION_REFUSED = 8
 _ILLEGAL = "Illegal TFTP operation"
 _DENIED = "Access violation"
-
-
-class Files(Protocol):
-    """The files that a guest may read. Neither method raises.
-
-    Names are relative and printable, with ``/`` between folders, and no ``..`` or backslash; still, a link in the
-    folder may lead out of it, which only the implementation can see.
-    """
-
-    def size(self, name: str) -> int | None:
-        """Bytes in the file; None if there is no such file, or it is no plain file."""
-        ...
-
-    def read(self, name: str, offset: int, size: int) -> bytes:
-        """``size`` bytes from ``offset``; fewer only at the file's end."""
-        ...
 
 
 @dataclass(slots=True)

@@ -1,5 +1,5 @@
 """``python -m minstret.emu.cli``: the same as the command ``minstret``."""
 
-from minstret.emu.cli.main import main
+from minstret.emu.cli import main
 
 main()

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
-from minstret.emu.machine import Outcome, StopReason
+from minstret.emu.cli import INTERRUPTED
+
+if TYPE_CHECKING:
+    from minstret.emu.machine import Outcome
 
 GUEST_MAX = 119
 """The guest's own codes up to this are passed on; larger ones become this (256 must not turn into 0)."""
@@ -18,7 +22,7 @@ class Exit(IntEnum):
     MAX_INSNS = 123
     TIMEOUT = 124
     OURS = 125  # an error of usage or of our own
-    INTERRUPTED = 130
+    INTERRUPTED = INTERRUPTED
 
 
 HELP = f"""\b
@@ -34,6 +38,8 @@ Exit status:
 
 def exit_status(outcome: Outcome) -> int:
     """The process's exit status for the end of a run."""
+    from minstret.emu.machine import StopReason  # help texts need no machine
+
     if outcome.reason is StopReason.FINISHED:
         return min(outcome.exit_code or 0, GUEST_MAX)
     return {

@@ -15,7 +15,7 @@ from minstret.devices.board import DEFAULT_XLEN, ENTROPY, TIMER_MODELS, BoardCon
 from minstret.devices.hostinput.script import ScriptLine
 from minstret.devices.outside import NetConfig
 from minstret.devices.placement import PACKAGED, packaged
-from minstret.devices.usernet.network import UserNetConfig
+from minstret.devices.usernet.config import UserNetConfig
 from minstret.devices.virtio.net import DEFAULT_MAC
 from minstret.emu import units
 from minstret.emu.clock import ICOUNT_SHIFT_MAX

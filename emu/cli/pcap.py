@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import BinaryIO
-
-import dpkt
 
 from minstret.emu import units
 from minstret.emu.errors import ConfigError
@@ -22,15 +19,19 @@ class PcapFile:
         Raises:
             ConfigError: it can't be written.
         """
+        from dpkt.pcap import Writer  # takes a while, and most runs have no card
+
         try:
             self._file: BinaryIO = open(path, "wb", buffering=0)  # noqa: SIM115
-            self._writer = dpkt.pcap.Writer(self._file, snaplen=_SNAPLEN, nano=True)
+            self._writer = Writer(self._file, snaplen=_SNAPLEN, nano=True)
         except OSError as error:
             raise ConfigError(f"--pcap: can't write {path}: {error.strerror}") from None
         self._path = path
 
     def write(self, virtual_ns: int, frame: bytes) -> None:
         """Add a frame that crossed the wire at ``virtual_ns``."""
+        from fractions import Fraction
+
         try:
             self._writer.writepkt_time(frame, Fraction(virtual_ns, units.NS_PER_S))
         except OSError as error:

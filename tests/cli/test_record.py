@@ -566,9 +566,9 @@ def test_long_log_takes_no_memory(tmp_path: Path) -> None:
     writer.commit(Position(60_000, 120_000))
     writer.close()
     code = (
-        "import resource, sys; from minstret.emu.cli.main import _run\n"
+        "import resource, sys, minstret.emu.cli.inspect; from minstret.emu.cli.group import run_command\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "assert _run(['log', sys.argv[1]]) == 0\n"
+        "assert run_command(['log', sys.argv[1]]) == 0\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
     )
 

@@ -1,0 +1,116 @@
+"""The command group, and how errors become one line and an exit status."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from minstret.emu.cli import INTERRUPTED, exits
+from minstret.emu.errors import DivergenceError, MinstretError
+
+_COMMANDS = {
+    "Run firmware": {
+        "run": "Boot an ELF file or a raw binary",
+        "record": "The same, and write a trace of it",
+        "replay": "Play a trace back bit for bit",
+        "verify": "Do it several times: is it the same run each time?",
+        "demo": "The same run under load, a recording and its replay, beside QEMU",
+    },
+    "Look into a trace": {
+        "info": "What it is of, how it ended, how large it is",
+        "log": "What is in it, in order",
+        "timers": "What each timer did, and what its attributes spared",
+    },
+    "Look at the board and the installation": {
+        "dtb": "Write the device tree that the guest would get",
+        "doctor": "Say what minstret found here",
+    },
+}
+_MODULES = {"info": "inspect", "log": "inspect", "timers": "inspect"}
+"""Where a command is, if not in a module of its own name."""
+
+
+def _overview() -> str:
+    sections = []
+    for title, commands in _COMMANDS.items():
+        rows = (f"  {name:<7} {text}" for name, text in commands.items())
+        sections.append("\n".join((f"{title}:", *rows)))
+    return "\n\n".join((
+        "minstret runs RISC-V firmware deterministically: the instruction count is the only clock,\n"
+        "so two runs of the same input are the same run, instruction for instruction.",
+        *sections,
+        "Try: minstret demo          Help on one command: minstret run --help",
+    ))  # fmt: skip
+
+
+class LazyGroup(click.Group):
+    """Knows its commands by name and short text; one is imported when it is called."""
+
+    def __init__(self, **options: object) -> None:
+        super().__init__(**options)  # type: ignore[arg-type]
+        for commands in _COMMANDS.values():
+            for name, text in commands.items():
+                self.add_command(click.Command(name, short_help=text))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, load_command(name) if name is not None and command is not None else None, rest
+
+
+def load_command(name: str) -> click.Command:
+    """The command of that name, imported."""
+    command = getattr(import_module(f"minstret.emu.cli.{_MODULES.get(name, name)}"), name)
+    assert isinstance(command, click.Command)
+    return command
+
+
+@click.group(
+    cls=LazyGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=exits.HELP,
+)  # fmt: skip
+@click.option("--version", is_flag=True, help="Show versions and the counter in use.")
+@click.pass_context
+def cli(context: click.Context, version: bool) -> None:
+    """A deterministic RISC-V board."""
+    if version:
+        from minstret.emu.cli.doctor import version_text
+
+        click.echo(version_text())
+    elif context.invoked_subcommand is None:
+        click.echo(_overview())
+
+
+def run_command(arguments: list[str] | None) -> int:
+    """Run the command; its exit status. KeyboardInterrupt goes on to the caller."""
+    try:
+        result = cli.main(args=arguments, prog_name="minstret", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.UsageError as error:
+        where = f"; see {error.ctx.command_path} --help" if error.ctx is not None else ""
+        return _fail(f"{error.format_message().rstrip('.')}{where}")
+    except click.ClickException as error:
+        return _fail(error.format_message())
+    except DivergenceError as error:
+        _fail(str(error))
+        return exits.Exit.DIVERGED
+    except MinstretError as error:
+        return _fail(str(error))
+    except MemoryError:
+        return _fail("not enough memory on this host; try a smaller --memory")
+    except (BrokenPipeError, SystemExit):  # nobody reads on; click ends with the latter
+        sys.stdout = None  # don't fail again at exit
+        return exits.Exit.OURS
+    except OSError as error:
+        sys.stdout = None
+        return _fail(f"can't write standard output: {error.strerror or error}")
+    except click.Abort:  # click's word for KeyboardInterrupt
+        return INTERRUPTED
+
+
+def _fail(message: str) -> int:
+    click.echo(f"minstret: {message}", err=True)
+    return exits.Exit.OURS
