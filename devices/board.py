@@ -212,6 +212,8 @@ class Board:
             self.uart.take_received,
             lambda: self.machine.door.holds_input,
         )  # fmt: skip
+        if self.images.kernel is not None:  # OpenSBI would take it as its console, and a read stops time
+            self.hart.on_semihosting = None
         self.machine.add_part("semihosting", self.semihosting)
         self.machine.on_end_of_input = self.semihosting.end_of_input
         self.machine.input_can_wake = lambda: self._can_interrupt(*self._host_irqs())

@@ -12,7 +12,7 @@ from harts import RAM, ROM_INSNS
 from minstret.devices.board import CONSOLE_TARGET, DEFAULT_RTC_BASE_NS, Board, BoardConfig
 from minstret.devices.semihosting import Op
 from minstret.emu.ingress import Event, LiveDoor
-from minstret.emu.loader import Firmware, Segment
+from minstret.emu.loader import Firmware, ImageFile, Segment
 from minstret.emu.machine import Outcome, StopReason
 
 BEFORE, AFTER = 0x01F01013, 0x40705013
@@ -144,6 +144,19 @@ def test_ebreak_that_is_not_marked_traps(words: list[int], xlen: int) -> None:
     registers = guest.board.registers
     assert (registers["mcause"], registers["mepc"], registers["pc"]) == (3, RAM + len(start) + 4, handler)
     assert guest.a0 == Op.TICKFREQ
+
+
+def test_marked_ebreak_under_a_kernel_traps() -> None:
+    handler = RAM + 0x100
+    start = asm.code(asm.li(asm.T0, handler), asm.csrw("mtvec", asm.T0), asm.li(asm.A0, Op.TICKFREQ))
+    code = start + asm.code(MARKED)
+    firmware = Firmware("test", 64, RAM, (Segment(RAM, code, len(code)),))
+    board = Board(firmware, BoardConfig(ram_size=8 << 20), kernel=ImageFile("kernel", asm.code(asm.LOOP)))
+    board.memory.write(handler, asm.code(asm.LOOP))
+
+    board.run_until(icount=ROM_INSNS + 13)
+
+    assert (board.registers["mcause"], board.registers["mepc"]) == (3, RAM + len(start) + 4)
 
 
 def test_compressed_ebreak_between_the_marks_traps() -> None:
