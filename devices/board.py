@@ -29,6 +29,7 @@ from minstret.devices.rtc import GoldfishRtc
 from minstret.devices.semihosting import Semihosting
 from minstret.devices.tree import Described, device_tree
 from minstret.devices.uart16550 import Ier, Uart16550
+from minstret.devices.uart16550 import Reg as UartReg
 from minstret.devices.usernet.config import Files
 from minstret.devices.virtio.input import VirtioInput, keyboard, tablet
 from minstret.devices.virtio.mmio import LEGACY, MODERN, EmptySlot, Function, VirtioMmio
@@ -306,7 +307,8 @@ class Board:
                            hart_line("clint.mtip", Interrupt.MTI))  # fmt: skip
         self.plic = Plic("plic", (hart_line("plic.meip", Interrupt.MEI), hart_line("plic.seip", Interrupt.SEI)))
         self.uart = Uart16550("uart0", virtual, self._plic_line("uart0.irq", IRQ.UART0),
-                               lambda byte: self._transmit(byte), machine.room_for_input)  # fmt: skip
+                               lambda byte: self._transmit(byte), machine.room_for_input,
+                               self.hart.steady_register(Base.UART0 + UartReg.LSR))  # fmt: skip
         self.rtc = self._make_rtc(self._plic_line("rtc.irq", IRQ.RTC))
         self.finisher = Finisher("finisher", machine.request_exit, machine.request_reset)
         placed: list[tuple[int, ResettableDevice]] = [

@@ -124,14 +124,26 @@ class Uart16550:
         line: IrqLine,
         on_tx: Callable[[int], None],
         on_room: Callable[[], None] = lambda: None,
+        tell_line_status: Callable[[int | None], None] = lambda value: None,
     ) -> None:
-        """Make a UART in its reset state; ``on_room`` is called when ``receive`` can take bytes again."""
+        """Make a UART in its reset state.
+
+        Args:
+            name: Of the device and the beginning of its timer's.
+            timers: For the character timeout.
+            line: Its interrupt.
+            on_tx: Called with each byte sent.
+            on_room: Called when ``receive`` can take bytes again.
+            tell_line_status: Called with LSR where it is steady, and with None before it changes: see
+                ``Hart.steady_register``.
+        """
         self.name = name
         self.state = UartState()
         self._timers = timers
         self._line = line
         self._on_tx = on_tx
         self._on_room = on_room
+        self._tell_line_status = tell_line_status
         self._timer = Timer(f"{name}.rx_timeout", timers, self._on_rx_timeout)
 
     # ---- the outside
@@ -147,6 +159,7 @@ class Uart16550:
 
     def take_received(self) -> bytes:
         """Hand over what was received but not read: somebody else reads the console from now on."""
+        self._tell_line_status(None)
         data, self.state.rx_fifo = self.state.rx_fifo, b""
         self.state.rx_timeout_pending = False
         self._timer.cancel()
@@ -195,6 +208,7 @@ class Uart16550:
         self._update()
 
     def reset(self) -> None:
+        self._tell_line_status(None)
         self.state = UartState()
         self._timer.cancel()
         self._update()
@@ -205,6 +219,7 @@ class Uart16550:
         return FIFO_SIZE if self.state.fcr & _FCR_ENABLE else 1
 
     def _put_rx(self, data: bytes) -> None:
+        self._tell_line_status(None)
         self.state.rx_fifo += data
         self.state.rx_timeout_pending = False
         self._start_rx_timeout()
@@ -214,6 +229,7 @@ class Uart16550:
         state = self.state
         if not state.rx_fifo:
             return 0
+        self._tell_line_status(None)
         first, state.rx_fifo = state.rx_fifo[0], state.rx_fifo[1:]
         state.rx_timeout_pending = False
         self._start_rx_timeout()
@@ -250,6 +266,7 @@ class Uart16550:
         elif len(state.rx_fifo) < self._capacity():
             self._put_rx(bytes((value,)))
         else:
+            self._tell_line_status(None)
             state.overrun = True
             if not state.fcr & _FCR_ENABLE:  # without a FIFO the new byte destroys the old one
                 state.rx_fifo = bytes((value,))
@@ -262,6 +279,7 @@ class Uart16550:
     def _write_fcr(self, value: int) -> None:
         state = self.state
         if value & _FCR_CLEAR_RX or (value ^ state.fcr) & _FCR_ENABLE:
+            self._tell_line_status(None)
             state.rx_fifo = b""
             state.rx_timeout_pending = False
             self._timer.cancel()
@@ -301,6 +319,8 @@ class Uart16550:
             value |= Lsr.OVERRUN
             state.overrun = False
             self._update()
+        else:
+            self._tell_line_status(value)
         return value
 
     def _interrupt(self) -> Iir:

@@ -45,10 +45,11 @@ enum { PAGE_CODE = 1, PAGE_TABLE = 2, PAGE_SLOW = 4, PAGE_DIRTY = 8 };
 enum { PAGE_BITS = 12, PAGE_SIZE = 1 << PAGE_BITS };
 enum { SITE_BITS = 16, SITE_MASK = (1 << SITE_BITS) - 1 };
 enum { PMP_ENTRIES = 16 };
+enum { STEADY_REGISTERS = 4 };
 enum { DEMOTE_AFTER_WRITES = 256 };
 enum { BLOCK_BITS = 18, BLOCK_SLOTS = 1 << BLOCK_BITS, BLOCKS_MAX = BLOCK_SLOTS / 4 * 3 };
 enum { NO_SITE = 0xffff };
-#define NOWHERE UINT64_MAX /* `step_over` when no site is to be stepped over */
+#define NOWHERE UINT64_MAX /* no address: `step_over` where nothing is, `fault_va` where the access itself tells */
 #define NO_EXCEPTION UINT64_MAX
 #define NEVER 1 /* an odd address: no PC ever reaches it */
 
@@ -121,8 +122,12 @@ struct shared {
     /* counters: functions of icount, see counter_at */
     uint64_t shift, warp_ns, ns_per_tick, time_delta, mcycle_offset, minstret_offset;
     /* what Python does: devices, and stores that are looked at one by one */
-    PyObject *io_read, *io_write, *slow_read, *slow_write;
+    PyObject *io_read, *io_write, *slow_read, *slow_write, *time_written, *access_fault;
     PyThreadState *thread; /* while Python's lock is given up */
+    uint64_t in_flight;    /* 1 while Python works at an access: its instruction is counted, but has not retired */
+    uint64_t calls_left;   /* so many calls to Python until the run ends: the host wants a word in */
+    /* registers that read the same until their device says otherwise; address 0: none */
+    uint64_t steady_address[STEADY_REGISTERS], steady_value[STEADY_REGISTERS];
     uint64_t mtime_address; /* 0: none */
     /* guest memory */
     uint8_t *ram;
@@ -703,6 +708,12 @@ static void stop(void *uc, struct shared *s, int reason)
     s->emu_stop(uc);
 }
 
+static void end_run_after_this_instruction(struct shared *s)
+{
+    s->limit = s->icount;
+    s->fast_limit = 0;
+}
+
 static bool may_access(void *uc, struct shared *s, bool is_device)
 {
     if (s->stop_reason != STOP_NONE) /* the rest of an access that is left undone */
@@ -710,43 +721,55 @@ static bool may_access(void *uc, struct shared *s, bool is_device)
     return !must_be_alone(uc, s, is_device);
 }
 
-/* An exception is left for `run` to raise. */
-static uint64_t call_read(void *uc, struct shared *s, PyObject *function, uint64_t at, unsigned size)
+/* Call Python for the access under way: `function(at, size)` to read, or with a value to write. Where it raises
+ * AccessFault the access is refused; any other exception is left for `run` to raise. */
+static uint64_t call(void *uc, struct shared *s, PyObject *function, int type, uint64_t at, unsigned size, uint64_t value)
 {
     bool took_lock = s->thread != NULL;
     if (took_lock)
         PyEval_RestoreThread(s->thread);
-    PyObject *result = PyObject_CallFunction(function, "KI", (unsigned long long)at, size);
-    uint64_t value = result != NULL ? PyLong_AsUnsignedLongLongMask(result) : 0;
+    s->in_flight = 1;
+    if (--s->calls_left == 0)
+        end_run_after_this_instruction(s);
+    PyObject *address = PyLong_FromUnsignedLongLong(at), *bytes = PyLong_FromUnsignedLong(size);
+    PyObject *written = type == MEM_WRITE ? PyLong_FromUnsignedLongLong(value) : NULL;
+    PyObject *result = PyObject_CallFunctionObjArgs(function, address, bytes, written, NULL);
+    if (result != NULL && type == MEM_READ)
+        value = PyLong_AsUnsignedLongLongMask(result);
+    else if (result != NULL && function == s->io_write && at - s->mtime_address < 8) {
+        Py_DECREF(result);
+        result = PyObject_CallFunctionObjArgs(s->time_written, NULL);
+    }
     Py_XDECREF(result);
-    if (PyErr_Occurred())
-        stop(uc, s, STOP_ERROR);
+    Py_XDECREF(written);
+    Py_XDECREF(bytes);
+    Py_XDECREF(address);
+    if (PyErr_Occurred()) {
+        if (PyErr_ExceptionMatches(s->access_fault)) {
+            PyErr_Clear();
+            fault(s, FAULT_ACCESS, NOWHERE, type);
+            s->emu_stop(uc);
+        } else {
+            stop(uc, s, STOP_ERROR);
+        }
+    }
+    s->in_flight = 0;
     if (took_lock)
         s->thread = PyEval_SaveThread();
     return value;
 }
 
-static void call_write(void *uc, struct shared *s, PyObject *function, uint64_t at, unsigned size, uint64_t value)
-{
-    bool took_lock = s->thread != NULL;
-    if (took_lock)
-        PyEval_RestoreThread(s->thread);
-    PyObject *result = PyObject_CallFunction(function, "KIK", (unsigned long long)at, size, (unsigned long long)value);
-    Py_XDECREF(result);
-    if (PyErr_Occurred())
-        stop(uc, s, STOP_ERROR);
-    if (took_lock)
-        s->thread = PyEval_SaveThread();
-}
-
-/* mtime is answered here: software that waits by polling it reads nothing else. */
+/* mtime and steady registers are answered here: software that waits by polling reads nothing else. */
 static uint64_t on_io_read(void *uc, uint64_t address, unsigned size, struct shared *s)
 {
     uint64_t at = address - s->mtime_address;
     if (!may_access(uc, s, true))
         return 0;
+    for (int i = 0; i < STEADY_REGISTERS; i++)
+        if (s->steady_address[i] == address && size == 1)
+            return s->steady_value[i];
     if (s->mtime_address == 0 || at + size > 8)
-        return call_read(uc, s, s->io_read, address, size);
+        return call(uc, s, s->io_read, MEM_READ, address, size, 0);
     uint64_t value = counter_at(s, COUNTER_TIME, s->icount - 1) >> (8 * at);
     return size == 8 ? value : value & ((1ull << (8 * size)) - 1);
 }
@@ -754,18 +777,18 @@ static uint64_t on_io_read(void *uc, uint64_t address, unsigned size, struct sha
 static void on_io_write(void *uc, uint64_t address, unsigned size, uint64_t value, struct shared *s)
 {
     if (may_access(uc, s, true))
-        call_write(uc, s, s->io_write, address, size, value);
+        call(uc, s, s->io_write, MEM_WRITE, address, size, value);
 }
 
 static uint64_t on_slow_read(void *uc, uint64_t offset, unsigned size, struct shared *s)
 {
-    return may_access(uc, s, false) ? call_read(uc, s, s->slow_read, offset, size) : 0;
+    return may_access(uc, s, false) ? call(uc, s, s->slow_read, MEM_READ, offset, size, 0) : 0;
 }
 
 static void on_slow_write(void *uc, uint64_t offset, unsigned size, uint64_t value, struct shared *s)
 {
     if (may_access(uc, s, false))
-        call_write(uc, s, s->slow_write, offset, size, value);
+        call(uc, s, s->slow_write, MEM_WRITE, offset, size, value);
 }
 
 /* ---- traps --------------------------------------------------------------------------------------- */
@@ -898,7 +921,7 @@ static bool take_fault(void *uc, struct shared *s)
         cause = access.is_store ? CAUSE_STORE_PAGE : CAUSE_LOAD_PAGE;
     else
         cause = access.is_store ? CAUSE_STORE_ACCESS : CAUSE_LOAD_ACCESS;
-    if (is_fault && tval >> PAGE_BITS != s->fault_va >> PAGE_BITS)
+    if (is_fault && s->fault_va != NOWHERE && tval >> PAGE_BITS != s->fault_va >> PAGE_BITS)
         tval = s->fault_va; /* the access began in the page before */
     take_exception(uc, s, cause, tval);
     return true;

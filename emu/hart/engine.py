@@ -16,7 +16,7 @@ import unicorn
 from unicorn import unicorn_const as uc_const
 from unicorn.unicorn_py3.unicorn import uclib
 
-from minstret.emu.errors import HostError
+from minstret.emu.errors import AccessFault, HostError
 from minstret.emu.hart import layout
 from minstret.emu.hart.callbacks import ON_MMIO_READ, ON_MMIO_WRITE, CallbackSet, Mmu, PythonCallbacks
 from minstret.emu.hart.memory import GuestMemory
@@ -180,12 +180,16 @@ class Engine:
         else:
             slow = callbacks.on_slow_read, callbacks.on_slow_write
             io = callbacks.on_io_read, callbacks.on_io_write
-            for name in ("io_read", "io_write", "slow_read", "slow_write"):
-                function = getattr(handlers, name)
-                self._keep.append(function)
-                setattr(s, name, id(function))  # a PyObject *
+            self._lend("access_fault", AccessFault)
+            for name in ("io_read", "io_write", "slow_read", "slow_write", "time_written"):
+                self._lend(name, getattr(handlers, name))
         self._map_mmio(s.slow_window, memory.ram_size, *slow)
         self._map_mmio(0, IO_SIZE, *io)
+
+    def _lend(self, name: str, thing: object) -> None:
+        """Let C use ``thing``, a PyObject, for as long as the engine lives."""
+        self._keep.append(thing)
+        setattr(self.shared, name, id(thing))
 
     def _thunks(self, read: Callable[[int, int], int], write: Callable[[int, int, int], None]) -> tuple[int, int]:
         on_read = ON_MMIO_READ(self._guard(lambda uc, offset, size, data: read(offset, size)))
@@ -277,6 +281,10 @@ class EngineHandlers:
         raise NotImplementedError
 
     def slow_write(self, offset: int, size: int, value: int) -> None:
+        raise NotImplementedError
+
+    def time_written(self) -> None:
+        """mtime may have been stored to."""
         raise NotImplementedError
 
     def exception(self, cause: int) -> None:

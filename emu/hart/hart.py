@@ -30,13 +30,24 @@ from minstret.emu.hart.engine import IO_SIZE, Engine, EngineHandlers
 from minstret.emu.hart.layout import fflags_from_softfloat, softfloat_from_fflags
 from minstret.emu.hart.memory import GuestMemory
 from minstret.emu.hart.pmp import Pmp, PmpState
-from minstret.emu.hart.shared import NOWHERE, PAGE_BITS, PAGE_SIZE, Access, Counting, Fault, PageFlag, Prot, Stop
+from minstret.emu.hart.shared import (
+    NOWHERE,
+    PAGE_BITS,
+    PAGE_SIZE,
+    STEADY_REGISTERS,
+    Access,
+    Counting,
+    Fault,
+    PageFlag,
+    Prot,
+    Stop,
+)
 from minstret.emu.hart.traps import Cause, Interrupt, TrapRecord
 
 TRAP_LOOP_TRAPS = 1000
 """So many traps with no instruction retired between them are a loop that no time can end."""
 
-PYTHON_STEPS_MAX = 5_000
+PYTHON_CALLS_MAX = 5_000
 """A slice ends after so many traps, special instructions and device accesses: they take far more host time than
 plain instructions, and the host wants a word in."""
 
@@ -134,14 +145,13 @@ class Hart(EngineHandlers):
         self._lines = 0
         self.soft_mip = 0
         self.waiting = False
-        self._in_flight = 0
         self._exception: int | None = None
         self._access_fault = False
-        self._python_steps = 0
         self._on_slow_write: Callable[[int, int], None] | None = None
         self.on_semihosting: Callable[[int, int], int | None] | None = None
         """Called with a0 and a1 of a semihosting call; gives a0, or None to be called again later."""
         self._blocked = False
+        self._steady_registers = 0
         self.reset(memory.ram_base)
 
     @property
@@ -152,7 +162,7 @@ class Hart(EngineHandlers):
     @property
     def icount(self) -> int:
         """Instructions retired since power-on. Within an access: before the accessing instruction."""
-        return int(self._shared.icount) - self._in_flight
+        return int(self._shared.icount - self._shared.in_flight)
 
     @property
     def pc(self) -> int:
@@ -186,7 +196,8 @@ class Hart(EngineHandlers):
         s = self._shared
         return int(((self.icount << s.shift) + s.warp_ns) // s.ns_per_tick + s.time_delta)
 
-    def _publish_timebase(self) -> None:
+    def time_written(self) -> None:
+        """Ask again how time follows from icount."""
         s, base = self._shared, self._timebase()
         s.shift, s.warp_ns, s.ns_per_tick, s.time_delta = base.shift, base.warp_ns, base.ns_per_tick, base.time_delta
 
@@ -240,6 +251,7 @@ class Hart(EngineHandlers):
         self.pmp.state = PmpState(list(state.pmp.cfg), list(state.pmp.addr))
         self.pmp.publish()
         self._publish_mip()
+        self._shared.steady_address[:] = [0] * STEADY_REGISTERS
         self._engine.flush_blocks()
         self._engine.flush_tlb()
 
@@ -269,8 +281,8 @@ class Hart(EngineHandlers):
         """
         s, env = self._shared, self.env
         s.limit = limit
-        self._python_steps = 0
-        self._publish_timebase()
+        s.calls_left = PYTHON_CALLS_MAX
+        self.time_written()
         while s.icount < s.limit:
             if self.waiting:
                 if not self.mip & env.mie:
@@ -280,7 +292,7 @@ class Hart(EngineHandlers):
                 self._prepare_run()
             self._engine.run()
             self._after_run()
-            self._step_taken()
+            self._count_call()
             if self._blocked:
                 self._blocked = False
                 return HartStop.BLOCKED
@@ -297,9 +309,9 @@ class Hart(EngineHandlers):
         s.fast_limit = 0 if s.mip else s.limit
         s.stop_reason = s.resync = s.fault = 0
 
-    def _step_taken(self) -> None:
-        self._python_steps += 1
-        if self._python_steps >= PYTHON_STEPS_MAX:
+    def _count_call(self) -> None:
+        self._shared.calls_left -= 1
+        if self._shared.calls_left == 0:
             self.end_slice()
 
     def end_slice(self) -> None:
@@ -483,27 +495,29 @@ class Hart(EngineHandlers):
     # ---- accesses outside plain RAM
 
     def io_read(self, address: int, size: int) -> int:
-        self._step_taken()
-        self._in_flight = 1
         try:
-            return 0 if self._access_fault else self._bus.read(address, size)
+            return self._bus.read(address, size) if self._begin_access() else 0
         except AccessFault:
             self._refuse_access()
             return 0
         finally:
-            self._in_flight = 0
+            self._shared.in_flight = 0
 
     def io_write(self, address: int, size: int, value: int) -> None:
-        self._step_taken()
-        self._in_flight = 1
         try:
-            if not self._access_fault:
+            if self._begin_access():
                 self._bus.write(address, size, value)
-                self._publish_timebase()  # it may have been mtime
+                self.time_written()
         except AccessFault:
             self._refuse_access()
         finally:
-            self._in_flight = 0
+            self._shared.in_flight = 0
+
+    def _begin_access(self) -> bool:
+        """The Python callbacks come here; C does the same itself."""
+        self._shared.in_flight = 1
+        self._count_call()
+        return not self._access_fault
 
     def _refuse_access(self) -> None:
         """Leave the access undone: Unicorn stays on the instruction, its register unwritten."""
@@ -526,11 +540,11 @@ class Hart(EngineHandlers):
         access = self._access_under_way()
         whole = size if access is None or self._address_of(access) % access.size else access.size
         if self._on_slow_write is not None and (address + size) % whole == 0:  # the last piece of the store
-            self._in_flight = 1
+            self._shared.in_flight = 1
             try:
                 self._on_slow_write(address + size - whole, whole)
             finally:
-                self._in_flight = 0
+                self._shared.in_flight = 0
 
     def _access_under_way(self) -> MemoryAccess | None:
         return memory_access(self._mmu.fetch(self.env.pc) or 0, self.xlen)
@@ -649,6 +663,22 @@ class Hart(EngineHandlers):
         assert base >= 0 and base + size <= IO_SIZE
         for page in range(base >> PAGE_BITS, (base + size - 1 >> PAGE_BITS) + 1):
             self.memory.io_pages[page] = 1
+
+    def steady_register(self, address: int) -> Callable[[int | None], None]:
+        """What a device tells the hart about the byte-wide register at ``address``, so that reads need not ask it.
+
+        Call it with the value, once reading has no side effect and gives the same each time; with None, before that
+        ends. A reset or a restored state does the latter too. At most STEADY_REGISTERS of them.
+        """
+        s, slot = self._shared, self._steady_registers
+        assert slot < STEADY_REGISTERS
+        self._steady_registers += 1
+
+        def tell(value: int | None) -> None:
+            s.steady_value[slot] = value or 0
+            s.steady_address[slot] = 0 if value is None else address
+
+        return tell
 
     def watch_stores(self, address: int, on_store: Callable[[int, int], None]) -> None:
         """Call ``on_store(physical address, size)`` after each store to the page of RAM at ``address``.

@@ -8,6 +8,7 @@ from enum import Enum, IntEnum, IntFlag
 PAGE_BITS = 12
 PAGE_SIZE = 1 << PAGE_BITS
 PMP_ENTRIES = 16
+STEADY_REGISTERS = 4
 SITE_BITS = 16
 SITE_MASK = (1 << SITE_BITS) - 1
 DEMOTE_AFTER_WRITES = 256
@@ -97,7 +98,9 @@ class Shared(ctypes.Structure):
         ("shift", _u64), ("warp_ns", _u64), ("ns_per_tick", _u64), ("time_delta", _u64),
         ("mcycle_offset", _u64), ("minstret_offset", _u64),
         ("io_read", _pointer), ("io_write", _pointer), ("slow_read", _pointer), ("slow_write", _pointer),
-        ("thread", _pointer),
+        ("time_written", _pointer), ("access_fault", _pointer), ("thread", _pointer),
+        ("in_flight", _u64), ("calls_left", _u64),
+        ("steady_address", _u64 * STEADY_REGISTERS), ("steady_value", _u64 * STEADY_REGISTERS),
         ("mtime_address", _u64),
         ("ram", _pointer), ("ram_base", _u64), ("ram_size", _u64),
         ("rom", _pointer), ("rom_base", _u64), ("rom_size", _u64), ("rom_window", _u64),
