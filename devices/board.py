@@ -298,7 +298,7 @@ class Board:
         machine, virtual = self.machine, self.machine.timers[ClockType.VIRTUAL]
 
         def hart_line(name: str, interrupt: Interrupt) -> IrqLine:
-            return self._line(name, lambda level: self.hart.set_line(interrupt, level))
+            return self._line(name, partial(self.hart.set_line, interrupt))
 
         self.clint = Clint("clint", machine.clock, virtual, hart_line("clint.msip", Interrupt.MSI),
                            hart_line("clint.mtip", Interrupt.MTI))  # fmt: skip

@@ -26,6 +26,9 @@ class Reg(IntEnum):
     MTIME = 0xBFF8
 
 
+_MTIMECMP, _MTIMECMP_END = int(Reg.MTIMECMP), Reg.MTIMECMP + 8
+
+
 @dataclass(slots=True)
 class ClintState:
     """``mtime_delta``: what software added to mtime by writing it, ticks."""
@@ -53,22 +56,22 @@ class Clint:
         return (self._clock.now_ns() // NS_PER_TICK + self.state.mtime_delta) & _U64
 
     def read(self, offset: int, size: int) -> int:
+        if _MTIMECMP <= offset < _MTIMECMP_END:
+            return _part(self.state.mtimecmp, offset - _MTIMECMP, size)
         if offset < Reg.MSIP + 4:
             return _part(int(self.state.msip), offset, size)
-        if Reg.MTIMECMP <= offset < Reg.MTIMECMP + 8:
-            return _part(self.state.mtimecmp, offset - Reg.MTIMECMP, size)
         if Reg.MTIME <= offset < Reg.MTIME + 8:
             return _part(self.mtime(), offset - Reg.MTIME, size)
         return 0
 
     def write(self, offset: int, size: int, value: int) -> None:
         state = self.state
-        if offset == Reg.MSIP:
+        if _MTIMECMP <= offset < _MTIMECMP_END:
+            state.mtimecmp = _with_part(state.mtimecmp, offset - _MTIMECMP, size, value)
+            self._schedule()
+        elif offset == Reg.MSIP:
             state.msip = bool(value & 1)
             self._msip_line.set_level(state.msip)
-        elif Reg.MTIMECMP <= offset < Reg.MTIMECMP + 8:
-            state.mtimecmp = _with_part(state.mtimecmp, offset - Reg.MTIMECMP, size, value)
-            self._schedule()
         elif Reg.MTIME <= offset < Reg.MTIME + 8:
             mtime = self.mtime()
             written = _with_part(mtime, offset - Reg.MTIME, size, value)
@@ -82,10 +85,12 @@ class Clint:
         self._schedule()
 
     def _schedule(self) -> None:
-        is_due = self.mtime() >= self.state.mtimecmp
+        state = self.state
+        now_ticks = self._clock.now_ns() // NS_PER_TICK
+        ticks_to_go = state.mtimecmp - (now_ticks + state.mtime_delta & _U64)
+        is_due = ticks_to_go <= 0
         self._mtip_line.set_level(is_due)
-        ticks_to_go = self.state.mtimecmp - self.mtime()
-        expire_ns = (self._clock.now_ns() // NS_PER_TICK + ticks_to_go) * NS_PER_TICK
+        expire_ns = (now_ticks + ticks_to_go) * NS_PER_TICK
         if is_due or expire_ns >= _NEVER_NS:
             self._timer.cancel()
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -30,12 +31,23 @@ class Window:
     device: Device
 
 
+_MASKS = {size: (1 << 8 * size) - 1 for size in (1, 2, 4, 8)}
+_PAGE_BITS = 12
+
+_Decoded = tuple[int, int, Callable[[int, int], int], Callable[[int, int, int], None]]
+"""Where a window begins and ends, and its device's ``read`` and ``write``."""
+
+
 class DeviceBus:
-    """Decodes addresses. Windows don't overlap."""
+    """Decodes addresses. Windows don't overlap.
+
+    A page with one window on it, as nearly all are, is found at once; where there are more they are searched.
+    """
 
     def __init__(self) -> None:
         self._windows: list[Window] = []
         self._bases: list[int] = []
+        self._by_page: dict[int, _Decoded | None] = {}
 
     def attach(self, base: int, device: Device) -> None:
         """Let ``device`` answer from ``base`` on.
@@ -49,23 +61,34 @@ class DeviceBus:
                 raise ValueError(f"{device.name} at {base:#x} overlaps {window.device.name} at {window.base:#x}")
         self._windows = sorted([*self._windows, new], key=lambda window: window.base)
         self._bases = [window.base for window in self._windows]
+        decoded = _decoded(new)
+        for page in range(base >> _PAGE_BITS, (base + new.size - 1 >> _PAGE_BITS) + 1):
+            self._by_page[page] = None if page in self._by_page else decoded
 
     @property
     def windows(self) -> tuple[Window, ...]:
         return tuple(self._windows)
 
-    def _find(self, address: int, size: int) -> Window:
+    def _search(self, address: int, size: int) -> _Decoded:
         index = bisect_right(self._bases, address) - 1
         if index >= 0:
             window = self._windows[index]
             if address + size <= window.base + window.size:
-                return window
+                return _decoded(window)
         raise AccessFault(f"nothing answers at {address:#x}")
 
     def read(self, address: int, size: int) -> int:
-        window = self._find(address, size)
-        return window.device.read(address - window.base, size) & ((1 << 8 * size) - 1)
+        found = self._by_page.get(address >> _PAGE_BITS)
+        if found is None or address < found[0] or address + size > found[1]:
+            found = self._search(address, size)
+        return found[2](address - found[0], size) & _MASKS[size]
 
     def write(self, address: int, size: int, value: int) -> None:
-        window = self._find(address, size)
-        window.device.write(address - window.base, size, value & ((1 << 8 * size) - 1))
+        found = self._by_page.get(address >> _PAGE_BITS)
+        if found is None or address < found[0] or address + size > found[1]:
+            found = self._search(address, size)
+        found[3](address - found[0], size, value & _MASKS[size])
+
+
+def _decoded(window: Window) -> _Decoded:
+    return window.base, window.base + window.size, window.device.read, window.device.write

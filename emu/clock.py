@@ -74,12 +74,17 @@ class VirtualClock:
             deadline_ns: Absolute virtual time, ns. A past deadline gives 0.
         Source: QEMU docs/devel/tcg-icount.rst.
         """
-        distance_ns = deadline_ns - self.now_ns()
-        return max(0, (distance_ns + (1 << self.shift) - 1) >> self.shift)
+        return self.insns_in(deadline_ns - self.now_ns())
+
+    def insns_in(self, distance_ns: int) -> int:
+        """The same for a distance from now; 0 where that is negative."""
+        return -(-distance_ns >> self.shift) if distance_ns > 0 else 0
 
     def warp_to(self, deadline_ns: int) -> None:
         """Skip to ``deadline_ns``; the past is left alone."""
-        self.state.warp_ns += max(0, deadline_ns - self.now_ns())
+        distance_ns = deadline_ns - self.now_ns()
+        if distance_ns > 0:
+            self.state.warp_ns += distance_ns
 
 
 class HostClock:

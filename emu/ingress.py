@@ -241,6 +241,8 @@ class LiveDoor:
         if self.schedule is not None:
             self.schedule.run_due(position.icount)
         self.has_arrivals = False
+        if not self._waiting:
+            return False
         admitted = False
         held_back: list[Event] = []
         blocked: set[str] = set()

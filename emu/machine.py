@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import Any, Protocol
 
 from minstret.emu.bus import DeviceBus
@@ -124,7 +125,18 @@ class Machine:
         self.door: Door = LiveDoor() if door is None else door
         self.bus = DeviceBus()
         self.memory = GuestMemory(config.ram_base, config.ram_size, config.rom_base, config.rom_size, io_size=IO_SIZE)
-        self.clock = VirtualClock(lambda: self.hart.icount, config.icount_shift)
+        self.time_delta: Callable[[], int] = lambda: 0
+        self._timebase = Timebase(config.icount_shift, 0, NS_PER_TICK, 0)
+        self.hart = Hart(
+            config.xlen,
+            self.memory,
+            self.bus,
+            timebase=self._timebase_now,
+            mtime_address=config.mtime_address,
+            counting=config.counting,
+        )
+        self.registers_hash = self.hart.registers_hash
+        self.clock = VirtualClock(partial(getattr, self.hart, "icount"), config.icount_shift)
         self.virtual_rt = VirtualRtClock(self.clock)
         self.timers = TimerGroup(
             [
@@ -139,19 +151,11 @@ class Machine:
         )
         self.host_clock = HostClock(ClockType.HOST, lambda: self._ask_clock(host_ns))
         """Wall-clock time as a device reads it for the guest: each reading is an answer of the host's."""
-        self.time_delta: Callable[[], int] = lambda: 0
-        self.hart = Hart(
-            config.xlen,
-            self.memory,
-            self.bus,
-            timebase=lambda: Timebase(config.icount_shift, self.clock.state.warp_ns, NS_PER_TICK, self.time_delta()),
-            mtime_address=config.mtime_address,
-            counting=config.counting,
-        )
         self._slice_insns_max = config.slice_insns_max or UNLIMITED_INSNS
         if self._slice_insns_max == SLICE_INSNS_MAX and self.hart.counting is Counting.PYTHON:
             self._slice_insns_max = SLICE_INSNS_MAX_PYTHON
         self.virtual_timers = self.timers[ClockType.VIRTUAL]
+        self._host_timers = self.timers[ClockType.HOST]
         self.virtual_timers.on_earlier = self.hart.end_slice
         self._connect_timers()
         self.lines: dict[str, IrqLine] = {}
@@ -170,6 +174,13 @@ class Machine:
         self._blocked_at: Position | None = None
         self.door.connect(STOP_TARGET, self._on_stop_event)
         self.door.attach(self)
+
+    def _timebase_now(self) -> Timebase:
+        """How time follows from icount; asked very often, and nearly always the same."""
+        warp_ns, time_delta = self.clock.state.warp_ns, self.time_delta()
+        if warp_ns != self._timebase.warp_ns or time_delta != self._timebase.time_delta:
+            self._timebase = Timebase(self.config.icount_shift, warp_ns, NS_PER_TICK, time_delta)
+        return self._timebase
 
     def _connect_timers(self) -> None:
         """Recording and replaying hear of checkpoints; a replay runs no EXTERNAL timer."""
@@ -263,31 +274,27 @@ class Machine:
             if outcome is not None:
                 return outcome
 
-    def registers_hash(self, previous: int) -> int:
-        """A short hash of the hart's registers, chained to an earlier one."""
-        return self.hart.registers_hash(previous)
-
     def _turn(self, icount: int | None, virtual_ns: int | None) -> Outcome | None:
-        position = self.position
-        if self.door.is_over(position):
+        door, position = self.door, self.position
+        if door.is_over(position):
             return Outcome(StopReason.REACHED)
-        admitted = self.door.admit(position)
+        admitted = door.admit(position)
         self.timers.run_expired()
-        if self.door.has_arrivals:
+        if door.has_arrivals:
             return None
         if self._reset_requested:
             self._reset_requested = False
-            self.door.mark(RESET_MARK)
+            door.mark(RESET_MARK)
             self.on_reset()
-            if self.door.has_arrivals or self.door.holds_input:  # there is room again
+            if door.has_arrivals or door.holds_input:  # there is room again
                 return None
-        outcome = self._outcome_now(icount, virtual_ns)
+        outcome = self._outcome_now(position, icount, virtual_ns)
         if outcome is not None:
             return outcome
-        stop = self.hart.run(self._slice_limit(icount, virtual_ns))
+        stop = self.hart.run(self._slice_limit(position, icount, virtual_ns))
         if stop is HartStop.TRAP_LOOP:
             return Outcome(StopReason.TRAP_LOOP, first_trap=self.hart.first_trap)
-        if stop is HartStop.WAITING and not (admitted and self.door.holds_input) and not self._idle(virtual_ns):
+        if stop is HartStop.WAITING and not (admitted and door.holds_input) and not self._idle(virtual_ns):
             return Outcome(StopReason.WAITS_FOREVER)
         if stop is HartStop.BLOCKED:
             self._mark_blocked()
@@ -309,57 +316,56 @@ class Machine:
         else:
             self.on_end_of_input()
 
-    def _outcome_now(self, icount: int | None, virtual_ns: int | None) -> Outcome | None:
+    def _outcome_now(self, now: Position, icount: int | None, virtual_ns: int | None) -> Outcome | None:
         if self.exit_code is not None:
             return Outcome(StopReason.FINISHED, self.exit_code)
         if self._stop_requested is not None:
             reason, self._stop_requested = self._stop_requested, None
             return Outcome(reason)
-        reached_icount = icount is not None and self.hart.icount >= icount
-        reached_ns = virtual_ns is not None and self.clock.now_ns() >= virtual_ns
-        has_reached = self._reached or reached_icount or reached_ns or self.door.is_over(self.position)
+        reached_icount = icount is not None and now.icount >= icount
+        reached_ns = virtual_ns is not None and now.virtual_ns >= virtual_ns
+        has_reached = self._reached or reached_icount or reached_ns or self.door.is_over(now)
         return Outcome(StopReason.REACHED) if has_reached else None
 
-    def _slice_limit(self, icount: int | None, virtual_ns: int | None) -> int:
+    def _slice_limit(self, now: Position, icount: int | None, virtual_ns: int | None) -> int:
         """The icount before which nothing but the guest itself makes anything happen."""
-        now = self.hart.icount
-        limits = [now + self._slice_insns_max]
-        if icount is not None:
-            limits.append(icount)
-        if (next_icount := self.door.next_icount) is not None:
-            limits.append(self._limit_of_door(next_icount))
-        for expire_ns in (self.virtual_timers.expire_ns(), virtual_ns):
-            if expire_ns is not None:
-                limits.append(now + self.clock.insns_until(expire_ns))
-        return min(limits)
+        limit = _earlier(now.icount + self._slice_insns_max, icount)
+        next_icount = self.door.next_icount
+        if next_icount is not None and next_icount < limit:
+            limit = _earlier(limit, self._limit_of_door(now, next_icount))
+        deadline_ns = self.virtual_timers.expire_ns()
+        if virtual_ns is not None:
+            deadline_ns = _earlier(virtual_ns, deadline_ns)
+        if deadline_ns is not None:
+            limit = _earlier(limit, now.icount + self.clock.insns_in(deadline_ns - now.virtual_ns))
+        return limit
 
-    def _limit_of_door(self, next_icount: int) -> int:
+    def _limit_of_door(self, now: Position, next_icount: int) -> int:
         """The icount at which a turn must come by the door: that of its next item, or, where the hart waits for it
         there, one more than it waits at."""
         next_ns = self.door.next_ns
         if next_ns is not None and next_ns > (next_icount << self.clock.shift) + self.clock.state.warp_ns:
             next_icount += 1
-        return max(next_icount, self.hart.icount + 1)
+        return max(next_icount, now.icount + 1)
 
     def _idle(self, virtual_ns: int | None) -> bool:
         """The hart waits: skip to the next deadline. False when there is nothing to wait for."""
         if self.door.is_replay:
             return self._idle_in_replay(virtual_ns)
-        host_ns = self.timers[ClockType.HOST].deadline_ns()
+        host_ns = self._host_timers.deadline_ns()
         expire_ns = self.virtual_timers.expire_ns()
         if host_ns != IDLE:  # an alarm in the host's time: virtual time goes with it
             now_ns = self.clock.now_ns()
             waited_ns = self.door.wait(host_ns if expire_ns is None else min(host_ns, expire_ns - now_ns))
             self.clock.warp_to(now_ns + waited_ns if expire_ns is None else min(now_ns + waited_ns, expire_ns))
             return True
-        input_may_wake = self.door.is_open and self.input_can_wake()
-        if not input_may_wake and not self._timers_can_wake(expire_ns):
+        if not self._timers_can_wake(expire_ns) and not (self.door.is_open and self.input_can_wake()):
             return False
-        targets = [target for target in (expire_ns, virtual_ns) if target is not None]
-        if not targets:
+        target_ns = virtual_ns if expire_ns is None else expire_ns
+        if target_ns is None:
             self.door.wait(None)
             return True
-        target_ns = min(targets)
+        target_ns = _earlier(target_ns, virtual_ns)
         if self.config.sleep:
             distance_ns = target_ns - self.clock.now_ns()
             waited_ns = self.door.wait(distance_ns)
@@ -370,8 +376,8 @@ class Machine:
 
     def _idle_in_replay(self, virtual_ns: int | None) -> bool:
         """Skip to the next guest-side deadline or the trace's next item; no further than its end."""
-        targets = (self.virtual_timers.expire_ns(), self.door.next_ns, virtual_ns)
-        target_ns = min((target for target in targets if target is not None), default=0)
+        assert self.door.next_ns is not None
+        target_ns = _earlier(_earlier(self.door.next_ns, self.virtual_timers.expire_ns()), virtual_ns)
         if target_ns <= self.clock.now_ns():
             return False
         self.clock.warp_to(target_ns)
@@ -434,6 +440,10 @@ class Machine:
             sha.update(at.to_bytes(8, "little"))
             sha.update(page)
         return sha.hexdigest()
+
+
+def _earlier(one: int, other: int | None) -> int:
+    return one if other is None or one <= other else other
 
 
 def _pages_in_use(ram: memoryview) -> Iterator[tuple[int, bytes]]:

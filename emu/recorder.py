@@ -50,7 +50,9 @@ class RecordingDoor(LiveDoor):
 
     @property
     def next_icount(self) -> int | None:
-        planned = None if self.schedule is None else self.schedule.next_icount
+        if self.schedule is None:
+            return self._next_snapshot
+        planned = self.schedule.next_icount
         if planned is None or self._next_snapshot is None:
             return self._next_snapshot if planned is None else planned
         return min(planned, self._next_snapshot)
@@ -70,7 +72,7 @@ class RecordingDoor(LiveDoor):
             self._snapshot(position)
         elif self._realtime_ns() >= self._commit_at_ns:
             self._commit(position)
-        return super().admit(position)
+        return LiveDoor.admit(self, position)
 
     def _let_in(self, position: Position, target: str, data: bytes) -> int:
         registers = self._machine.registers_hash(self._registers)
@@ -93,9 +95,7 @@ class RecordingDoor(LiveDoor):
     def checkpoint(self, clock_type: ClockType, now_ns: int) -> None:
         machine = self._machine
         self._registers = machine.registers_hash(self._registers)
-        is_virtual = clock_type is ClockType.VIRTUAL
-        position = Position(machine.hart.icount, now_ns) if is_virtual else machine.position
-        self._writer.add_checkpoint(position, clock_type, now_ns, self._registers)
+        self._writer.add_checkpoint(machine.position, clock_type, now_ns, self._registers)
 
     def spared(self, clock_type: ClockType) -> int:
         return self._writer.checkpoint_size(self._machine.position, clock_type)

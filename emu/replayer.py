@@ -26,6 +26,7 @@ class ReplayDoor:
         self._reader = reader
         self._items = reader.items(first_seq)
         self._ahead: deque[Item] = deque()
+        self._next: Item | None = None
         self._registers = registers
         self._sinks: dict[str, Sink] = {}
         self._machine: Observed
@@ -49,23 +50,27 @@ class ReplayDoor:
 
     def _look_ahead(self) -> None:
         """Read up to the next item that a turn of the loop must come by: answers are asked for between two turns."""
-        stop = next((item for item in self._ahead if item.kind is not Kind.ANSWER), None)
-        while stop is None and (item := next(self._items, None)) is not None:
-            self._ahead.append(item)
+        for item in self._ahead:
             if item.kind is not Kind.ANSWER:
-                stop = item
-        self._stop = stop
-        at = self._reached if stop is None else stop.position
-        self.next_icount, self.next_ns = at.icount, at.virtual_ns
-
-    def _next(self) -> Item | None:
-        return self._ahead[0] if self._ahead else None
+                self._stop = item
+                break
+        else:
+            self._stop = None
+            for item in self._items:
+                self._ahead.append(item)
+                if item.kind is not Kind.ANSWER:
+                    self._stop = item
+                    break
+        self._next = self._ahead[0] if self._ahead else None
+        self.next_icount, self.next_ns = self._reached if self._stop is None else self._stop.position
 
     def _take(self) -> Item:
         item = self._ahead.popleft()
         self.next_seq = item.seq + 1
         if item is self._stop:
             self._look_ahead()
+        else:
+            self._next = self._ahead[0] if self._ahead else None
         return item
 
     def is_over(self, position: Position) -> bool:
@@ -75,13 +80,13 @@ class ReplayDoor:
 
     @property
     def has_arrivals(self) -> bool:
-        item = self._next()
+        item = self._next
         return item is not None and item.kind is Kind.EVENT and item.position == self._machine.position
 
     @property
     def holds_input(self) -> bool:
         """Whether it did when a call of the guest's began here that then had to wait."""
-        item = self._next()
+        item = self._next
         return item is not None and item.name == BLOCKED_MARK and item.position == self._machine.position
 
     # ---- in
@@ -90,9 +95,10 @@ class ReplayDoor:
         assert self.is_discarding, f"{event.target}: a host-side part is at work in a replay"
 
     def admit(self, position: Position) -> bool:
-        self._check_not_passed(position)
+        if self._stop is None or self._stop.position < position:
+            self._check_not_passed(position)
         admitted = False
-        while (item := self._next()) is not None and item.kind is Kind.EVENT and item.position == position:
+        while (item := self._next) is not None and item.kind is Kind.EVENT and item.position == position:
             self._check_registers(self._take())
             taken = self._deliver(item)
             if taken != len(item.data):
@@ -113,14 +119,14 @@ class ReplayDoor:
         if self._stop is None:
             if position.icount > self._reached.icount:
                 raise self._divergence("end", position, f"the end at {_text(self._reached)}", "the guest running on")
-        elif self._stop.position < position:
+        else:
             first = self._ahead[0]
             raise self._divergence(
                 first.name, first.position, str(first), f"nothing of the kind up to {_text(position)}"
             )
 
     def ask(self, name: str, live: Callable[[], bytes]) -> bytes:
-        item, position = self._next(), self._machine.position
+        item, position = self._next, self._machine.position
         wanted = f"a question for '{name}'"
         if item is None:
             raise self._divergence(name, position, "the end of the trace", wanted)
@@ -133,22 +139,21 @@ class ReplayDoor:
         self.ask(name, bytes)
 
     def may_run(self, clock_type: ClockType) -> bool:
-        item = self._next()
+        item = self._next
         if item is None or item.kind is not Kind.CHECKPOINT or item.name != clock_type.value:
             return False
         return item.position == self._machine.position
 
     def clock_ns(self, clock_type: ClockType, live: Callable[[], int]) -> int:
-        item = self._next()
+        item = self._next
         return int.from_bytes(item.data, "little") if item is not None else 0
 
     def checkpoint(self, clock_type: ClockType, now_ns: int) -> None:
-        item, position = self._next(), self._machine.position
-        got = f"a checkpoint of the {clock_type.value} clock"
-        if item is None:
-            raise self._divergence("timers", position, "the end of the trace", got)
-        if item.kind is not Kind.CHECKPOINT or item.name != clock_type.value or item.position != position:
-            raise self._divergence("timers", position, f"{item} at {_text(item.position)}", got)
+        item, position = self._next, self._machine.position
+        is_checkpoint = item is not None and item.kind is Kind.CHECKPOINT and item.position == position
+        if item is None or not is_checkpoint or item.name != clock_type.value:
+            expected = "the end of the trace" if item is None else f"{item} at {_text(item.position)}"
+            raise self._divergence("timers", position, expected, f"a checkpoint of the {clock_type.value} clock")
         self._check_registers(self._take())
 
     def spared(self, clock_type: ClockType) -> int:
@@ -174,11 +179,11 @@ class ReplayDoor:
 
     def has_more(self) -> bool:
         """Whether the recording went on behind this position."""
-        return self._next() is not None or self._machine.position < self._reached
+        return self._next is not None or self._machine.position < self._reached
 
     def check_end(self, wanted: str) -> None:
         """Complain about what the recording had, and the replay has not, by its end."""
-        item, position = self._next(), self._machine.position
+        item, position = self._next, self._machine.position
         if item is not None:
             raise self._divergence(item.name, position, f"{item} at {_text(item.position)}", wanted)
         missing = self._expected.missing()

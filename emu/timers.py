@@ -31,6 +31,7 @@ class TimerAttribute(IntFlag):
 
 ALL_ATTRIBUTES = TimerAttribute.EXTERNAL
 _EXTERNAL = int(TimerAttribute.EXTERNAL)
+_ALL = int(ALL_ATTRIBUTES)
 
 Checkpoint = Callable[[ClockType, int], None]
 """Called with a clock and its time, ns, before the first guest-side timer of a pass fires."""
@@ -89,7 +90,7 @@ class Timer:
 
     def arm(self, expire_ns: int) -> None:
         """Fire once at ``expire_ns``, behind all timers armed before for the same time. Negative means 0."""
-        self._list._arm(self, max(0, expire_ns))
+        self._list._arm(self, expire_ns if expire_ns > 0 else 0)
 
     def arm_scaled(self, expire: int) -> None:
         """``arm`` with a time in the timer's own unit."""
@@ -102,7 +103,8 @@ class Timer:
 
     def cancel(self) -> None:
         """Make idle."""
-        self._list._disarm(self)
+        if self.expire_ns != IDLE:
+            self._list._disarm(self)
 
     def expired(self, now_ns: int) -> bool:
         """Whether the timer is armed for ``now_ns`` or before."""
@@ -126,8 +128,7 @@ class TimerList:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.enabled = True
-        self.runnable = ALL_ATTRIBUTES
-        """Timers with an attribute outside this mask neither fire nor count as a deadline (replay)."""
+        self._hidden = 0  # attributes of timers that don't run; plain bits, as arithmetic of IntFlag is slow
         self.on_checkpoint: Checkpoint | None = None
         self.on_spared: Callable[[ClockType], int] | None = None
         """Called after a pass in which EXTERNAL timers alone fired; gives the bytes that its checkpoint would take."""
@@ -141,6 +142,15 @@ class TimerList:
         self._timers: dict[str, Timer] = {}
         self._next_serial = 0
 
+    @property
+    def runnable(self) -> TimerAttribute:
+        """Timers with an attribute outside this mask neither fire nor count as a deadline (replay)."""
+        return TimerAttribute(_ALL & ~self._hidden)
+
+    @runnable.setter
+    def runnable(self, mask: TimerAttribute) -> None:
+        self._hidden = _ALL & ~int(mask)
+
     def _register(self, timer: Timer) -> None:
         if timer.name in self._timers:
             raise ValueError(f"two timers named {timer.name!r} on the {self.clock.type.value} clock")
@@ -149,28 +159,29 @@ class TimerList:
             timer.attributes, timer._bits = TimerAttribute.NONE, 0
 
     def _arm(self, timer: Timer, expire_ns: int) -> None:
-        nearest_ns = self._nearest_ns(self.runnable)
-        self._disarm(timer)
+        hidden = self._hidden
+        nearest_ns = self._nearest_ns(hidden) if self._armed else None
+        if timer.expire_ns != IDLE:
+            self._disarm(timer)
         timer.expire_ns, timer.serial = expire_ns, self._next_serial
         self._next_serial += 1
         insort(self._armed, (expire_ns, timer.serial, timer))
-        is_nearer = not timer._bits & ~int(self.runnable) and (nearest_ns is None or expire_ns < nearest_ns)
+        is_nearer = not timer._bits & hidden and (nearest_ns is None or expire_ns < nearest_ns)
         if is_nearer and self.on_earlier is not None:
             self.on_earlier()
 
     def _disarm(self, timer: Timer) -> None:
-        if timer.pending:
-            self._armed.remove((timer.expire_ns, timer.serial, timer))
-            timer.expire_ns = IDLE
+        """Make idle a timer that is armed."""
+        self._armed.remove((timer.expire_ns, timer.serial, timer))
+        timer.expire_ns = IDLE
 
     def remove(self, timer: Timer) -> None:
         """Cancel ``timer`` and forget it; its name is free again."""
         timer.cancel()
         self._timers.pop(timer.name, None)
 
-    def _nearest_ns(self, mask: int) -> int | None:
-        """When the first timer with no attribute outside ``mask`` expires."""
-        hidden = ~int(mask)
+    def _nearest_ns(self, hidden: int) -> int | None:
+        """When the first timer expires that has none of the ``hidden`` attributes."""
         for expire_ns, _, timer in self._armed:
             if not timer._bits & hidden:
                 return expire_ns
@@ -194,7 +205,9 @@ class TimerList:
 
     def expire_ns(self, mask: TimerAttribute = ALL_ATTRIBUTES) -> int | None:
         """When the next timer fires that has no attribute outside ``mask``, ns; None for never."""
-        return self._nearest_ns(int(mask) & int(self.runnable)) if self.enabled else None
+        if not self._armed or not self.enabled:
+            return None
+        return self._nearest_ns(self._hidden if mask is ALL_ATTRIBUTES else self._hidden | _ALL & ~int(mask))
 
     def deadline_ns(self, mask: TimerAttribute = ALL_ATTRIBUTES) -> int:
         """Distance to the next timer with no attribute outside ``mask``.
@@ -202,7 +215,7 @@ class TimerList:
         Returns:
             ns; 0 when overdue, -1 when there is none or the clock is disabled.
         """
-        expire_ns = self.expire_ns(mask)
+        expire_ns = self.expire_ns(mask) if self._armed else None
         return IDLE if expire_ns is None else max(0, expire_ns - self.clock.now_ns())
 
     def run_expired(self) -> bool:
@@ -211,9 +224,12 @@ class TimerList:
         Reads the clock once. A callback that arms a time already past is run again in the same pass. The
         first guest-side timer is preceded by one checkpoint for the pass.
         """
-        if not self.enabled or not self.has_pending or not (self.may_run is None or self.may_run(self.clock.type)):
+        armed = self._armed
+        if not armed or not self.enabled or not (self.may_run is None or self.may_run(self.clock.type)):
             return False
         now_ns = self.clock.now_ns()
+        if armed[0][0] > now_ns:
+            return False
         first: Timer | None = None
         needs_checkpoint = self.on_checkpoint is not None and self.clock.type is not ClockType.REALTIME
         while (timer := self._next_expired(now_ns)) is not None:
@@ -224,7 +240,7 @@ class TimerList:
                 self.on_checkpoint(self.clock.type, now_ns)
                 timer.counts.checkpoints += 1
             late_ns = now_ns - timer.expire_ns
-            timer.cancel()
+            self._disarm(timer)
             timer.counts.fired += 1
             timer._callback(late_ns)
         if needs_checkpoint and first is not None:
@@ -233,7 +249,7 @@ class TimerList:
         return first is not None
 
     def _next_expired(self, now_ns: int) -> Timer | None:
-        hidden = ~int(self.runnable)
+        hidden = self._hidden
         for expire_ns, _, timer in self._armed:
             if expire_ns > now_ns:
                 return None
@@ -275,5 +291,8 @@ class TimerGroup:
 
     def run_expired(self) -> bool:
         """Fire what has expired, list by list; whether anything had."""
-        ran = [timers.run_expired() for timers in self]
-        return any(ran)
+        has_run = False
+        for timers in self._lists.values():
+            if timers._armed and timers.run_expired():
+                has_run = True
+        return has_run

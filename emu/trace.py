@@ -146,7 +146,6 @@ class Output:
 
 
 CLOCK_TYPES = tuple(ClockType)
-_CLOCK_NUMBERS = {clock: number for number, clock in enumerate(CLOCK_TYPES)}
 _DECIDED_BY_HOST = (ClockType.HOST, ClockType.VIRTUAL_RT)
 
 
@@ -247,7 +246,9 @@ class TraceWriter:
         self._shift = shift
         self._next_seq = 0
         self._reached = Position(0, 0)
-        self._passes: list[tuple[_Pass, int]] = []
+        self._passes: list[tuple[_Pass, int]] = []  # but for the last run of equal ones
+        self._pass = (0, 0, 0, 0)
+        self._pass_count = 0
         self._chunk_count = 0
         self._chunk_start = Position(0, 0)
         self._last_checkpoint = Position(0, 0)
@@ -296,25 +297,32 @@ class TraceWriter:
         """Note that a pass of ``clock``'s timers begins; ``value`` is its time where the host decides that."""
         if not self._chunk_count:
             self._chunk_start = self._last_checkpoint = position
-        last = self._last_checkpoint
-        insns = position.icount - last.icount
-        warp_ns = position.virtual_ns - last.virtual_ns - (insns << self._shift)
-        one = _Pass(_CLOCK_NUMBERS[clock], insns, warp_ns, value if clock in _DECIDED_BY_HOST else 0)
-        if self._passes and self._passes[-1][0] == one:
-            self._passes[-1] = (one, self._passes[-1][1] + 1)
+        icount, virtual_ns = position
+        last_icount, last_ns = self._last_checkpoint
+        insns = icount - last_icount
+        warp_ns = virtual_ns - last_ns - (insns << self._shift)
+        one = (CLOCK_TYPES.index(clock), insns, warp_ns, value if clock in _DECIDED_BY_HOST else 0)
+        if one == self._pass:
+            self._pass_count += 1
         else:
-            self._passes.append((one, 1))
+            self._close_pass()
+            self._pass, self._pass_count = one, 1
         self._chunk_count += 1
         self._next_seq += 1
         self._last_checkpoint, self._chunk_registers = position, registers
         if self._chunk_count >= _CHUNK_MAX:
             self._close_chunk()
 
+    def _close_pass(self) -> None:
+        if self._pass_count:
+            self._passes.append((_Pass(*self._pass), self._pass_count))
+            self._pass_count = 0
+
     def checkpoint_size(self, position: Position, clock: ClockType) -> int:
         """Bytes that a checkpoint here would take, before compression."""
         out, last = bytearray(), self._last_checkpoint
         insns = position.icount - last.icount
-        _put_varint(out, len(CLOCK_TYPES) + _CLOCK_NUMBERS[clock])
+        _put_varint(out, len(CLOCK_TYPES) + CLOCK_TYPES.index(clock))
         _put_varint(out, insns)
         _put_varint(out, max(0, position.virtual_ns - last.virtual_ns - (insns << self._shift)))
         return len(out)
@@ -326,6 +334,7 @@ class TraceWriter:
     def _close_chunk(self) -> None:
         if not self._chunk_count:
             return
+        self._close_pass()
         start = self._chunk_start
         row = (self._next_seq - self._chunk_count, self._chunk_count, start.icount, start.virtual_ns,
                pack_checkpoints(self._passes), self._chunk_registers)  # fmt: skip
