@@ -25,14 +25,11 @@ from minstret.emu.timers import TimerList
 _READ_MAX = 4096
 
 
-def realtime_ns() -> int:
-    """Monotonic host time."""
-    return time.monotonic_ns()
+realtime_ns: Callable[[], int] = time.monotonic_ns
+"""Monotonic host time."""
 
-
-def wall_ns() -> int:
-    """Wall-clock time since 1970."""
-    return time.time_ns()
+wall_ns: Callable[[], int] = time.time_ns
+"""Wall-clock time since 1970."""
 
 
 def user_ns() -> int:

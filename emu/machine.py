@@ -329,16 +329,15 @@ class Machine:
 
     def _slice_limit(self, now: Position, icount: int | None, virtual_ns: int | None) -> int:
         """The icount before which nothing but the guest itself makes anything happen."""
-        limit = now.icount + self._slice_insns_max
-        if icount is not None and icount < limit:
-            limit = icount
-        if (next_icount := self.door.next_icount) is not None:
-            limit = min(limit, self._limit_of_door(now, next_icount))
+        limit = _earlier(now.icount + self._slice_insns_max, icount)
+        next_icount = self.door.next_icount
+        if next_icount is not None and next_icount < limit:
+            limit = _earlier(limit, self._limit_of_door(now, next_icount))
         deadline_ns = self.virtual_timers.expire_ns()
-        if virtual_ns is not None and (deadline_ns is None or virtual_ns < deadline_ns):
-            deadline_ns = virtual_ns
+        if virtual_ns is not None:
+            deadline_ns = _earlier(virtual_ns, deadline_ns)
         if deadline_ns is not None:
-            limit = min(limit, now.icount + self.clock.insns_in(deadline_ns - now.virtual_ns))
+            limit = _earlier(limit, now.icount + self.clock.insns_in(deadline_ns - now.virtual_ns))
         return limit
 
     def _limit_of_door(self, now: Position, next_icount: int) -> int:
@@ -366,8 +365,7 @@ class Machine:
         if target_ns is None:
             self.door.wait(None)
             return True
-        if virtual_ns is not None and virtual_ns < target_ns:
-            target_ns = virtual_ns
+        target_ns = _earlier(target_ns, virtual_ns)
         if self.config.sleep:
             distance_ns = target_ns - self.clock.now_ns()
             waited_ns = self.door.wait(distance_ns)
@@ -378,8 +376,8 @@ class Machine:
 
     def _idle_in_replay(self, virtual_ns: int | None) -> bool:
         """Skip to the next guest-side deadline or the trace's next item; no further than its end."""
-        targets = (self.virtual_timers.expire_ns(), self.door.next_ns, virtual_ns)
-        target_ns = min((target for target in targets if target is not None), default=0)
+        assert self.door.next_ns is not None
+        target_ns = _earlier(_earlier(self.door.next_ns, self.virtual_timers.expire_ns()), virtual_ns)
         if target_ns <= self.clock.now_ns():
             return False
         self.clock.warp_to(target_ns)
@@ -442,6 +440,10 @@ class Machine:
             sha.update(at.to_bytes(8, "little"))
             sha.update(page)
         return sha.hexdigest()
+
+
+def _earlier(one: int, other: int | None) -> int:
+    return one if other is None or one <= other else other
 
 
 def _pages_in_use(ram: memoryview) -> Iterator[tuple[int, bytes]]:

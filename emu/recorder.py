@@ -72,7 +72,7 @@ class RecordingDoor(LiveDoor):
             self._snapshot(position)
         elif self._realtime_ns() >= self._commit_at_ns:
             self._commit(position)
-        return super().admit(position)
+        return LiveDoor.admit(self, position)
 
     def _let_in(self, position: Position, target: str, data: bytes) -> int:
         registers = self._machine.registers_hash(self._registers)
