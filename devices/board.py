@@ -303,12 +303,13 @@ class Board:
         def hart_line(name: str, interrupt: Interrupt) -> IrqLine:
             return self._line(name, partial(self.hart.set_line, interrupt))
 
+        mtimecmp = [self.hart.steady_register(Base.CLINT + ClintReg.MTIMECMP + at, 4) for at in (0, 4)]
         self.clint = Clint("clint", machine.clock, virtual, hart_line("clint.msip", Interrupt.MSI),
-                           hart_line("clint.mtip", Interrupt.MTI))  # fmt: skip
+                           hart_line("clint.mtip", Interrupt.MTI), mtimecmp)  # fmt: skip
         self.plic = Plic("plic", (hart_line("plic.meip", Interrupt.MEI), hart_line("plic.seip", Interrupt.SEI)))
         self.uart = Uart16550("uart0", virtual, self._plic_line("uart0.irq", IRQ.UART0),
                                lambda byte: self._transmit(byte), machine.room_for_input,
-                               self.hart.steady_register(Base.UART0 + UartReg.LSR))  # fmt: skip
+                               self.hart.steady_register(Base.UART0 + UartReg.LSR, 1))  # fmt: skip
         self.rtc = self._make_rtc(self._plic_line("rtc.irq", IRQ.RTC))
         self.finisher = Finisher("finisher", machine.request_exit, machine.request_reset)
         placed: list[tuple[int, ResettableDevice]] = [

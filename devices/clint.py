@@ -6,6 +6,7 @@ Source: SiFive FU540-C000 Manual, "CLINT"; QEMU hw/intc/riscv_aclint.c for 8-byt
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -43,8 +44,18 @@ class Clint:
 
     size_bytes = 0x10000
 
-    def __init__(self, name: str, clock: Clock, timers: TimerList, msip_line: IrqLine, mtip_line: IrqLine) -> None:
+    def __init__(
+        self,
+        name: str,
+        clock: Clock,
+        timers: TimerList,
+        msip_line: IrqLine,
+        mtip_line: IrqLine,
+        tell_mtimecmp: Sequence[Callable[[int | None], None]] = (),
+    ) -> None:
+        """Make a CLINT in its reset state; ``tell_mtimecmp``: ``Hart.steady_register`` for its words, low one first."""
         self.name = name
+        self._tell_mtimecmp = tell_mtimecmp
         self.state = ClintState()
         self._clock = clock
         self._msip_line = msip_line
@@ -68,6 +79,8 @@ class Clint:
         state = self.state
         if _MTIMECMP <= offset < _MTIMECMP_END:
             state.mtimecmp = _with_part(state.mtimecmp, offset - _MTIMECMP, size, value)
+            for at, tell in enumerate(self._tell_mtimecmp):
+                tell(_part(state.mtimecmp, 4 * at, 4))
             self._schedule()
         elif offset == Reg.MSIP:
             state.msip = bool(value & 1)
@@ -81,6 +94,8 @@ class Clint:
     def reset(self) -> None:
         """Back to power-on; mtime goes on."""
         self.state = ClintState(mtime_delta=self.state.mtime_delta)
+        for tell in self._tell_mtimecmp:
+            tell(None)
         self._msip_line.set_level(False)
         self._schedule()
 

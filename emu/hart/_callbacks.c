@@ -31,7 +31,8 @@ enum {
     STOP_ALONE, /* the access under way has to be an instruction of its own */
     STOP_FULL,  /* no room for another block */
     STOP_TRAP_LOOP,
-    STOP_ERROR  /* Python raised an exception */
+    STOP_ERROR, /* Python raised an exception */
+    STOP_WAITING
 };
 enum {
     CAUSE_ILLEGAL = 2, CAUSE_LOAD_MISALIGNED = 4, CAUSE_LOAD_ACCESS = 5, CAUSE_STORE_MISALIGNED = 6, CAUSE_STORE_ACCESS = 7,
@@ -70,6 +71,7 @@ enum { PTE_V = 1, PTE_R = 2, PTE_W = 4, PTE_X = 8, PTE_U = 16, PTE_A = 64, PTE_D
 
 #define INSN_ECALL 0x00000073u
 #define INSN_SRET 0x10200073u
+#define INSN_WFI 0x10500073u
 #define CSR_MSTATUS 0x300u
 #define CSR_SEPC 0x141u
 #define CSR_MEPC 0x341u
@@ -119,6 +121,7 @@ struct shared {
     /* the last exception at another instruction than the one before it, and how many came at one in a row */
     uint64_t has_trapped, trap_cause, trap_epc, trap_tval, trap_priv, trap_icount, traps_in_place, traps_icount;
     uint64_t exception; /* Unicorn's, when a run ended with one */
+    uint64_t is_waiting; /* since a WFI */
     /* counters: functions of icount, see counter_at */
     uint64_t shift, warp_ns, ns_per_tick, time_delta, mcycle_offset, minstret_offset;
     /* what Python does: devices, and stores that are looked at one by one */
@@ -127,7 +130,7 @@ struct shared {
     uint64_t in_flight;    /* 1 while Python works at an access: its instruction is counted, but has not retired */
     uint64_t calls_left;   /* so many calls to Python until the run ends: the host wants a word in */
     /* registers that read the same until their device says otherwise; address 0: none */
-    uint64_t steady_address[STEADY_REGISTERS], steady_value[STEADY_REGISTERS];
+    uint64_t steady_address[STEADY_REGISTERS], steady_value[STEADY_REGISTERS], steady_size[STEADY_REGISTERS];
     uint64_t mtime_address; /* 0: none */
     /* guest memory */
     uint8_t *ram;
@@ -766,7 +769,7 @@ static uint64_t on_io_read(void *uc, uint64_t address, unsigned size, struct sha
     if (!may_access(uc, s, true))
         return 0;
     for (int i = 0; i < STEADY_REGISTERS; i++)
-        if (s->steady_address[i] == address && size == 1)
+        if (s->steady_address[i] == address && s->steady_size[i] == size)
             return s->steady_value[i];
     if (s->mtime_address == 0 || at + size > 8)
         return call(uc, s, s->io_read, MEM_READ, address, size, 0);
@@ -994,6 +997,18 @@ static void execute_special(void *uc, struct shared *s, uint64_t pc)
         set_env_word(s, s->off_pc, pc);
         take_exception(uc, s, CAUSE_ECALL_FROM_U + env_word(s, s->off_priv), 0);
         s->step_over = NOWHERE;
+        go_to_pc(uc, s);
+        return;
+    }
+    uint64_t priv = env_word(s, s->off_priv);
+    if (insn == INSN_WFI && (priv == PRIV_M || (priv == PRIV_S && !(env_word(s, s->off_mstatus) & MSTATUS_TW)))
+        && !in_mixed_page(uc, s, pc)) {
+        set_env_word(s, s->off_pc, pc + 4);
+        s->icount++;
+        s->step_over = NOWHERE;
+        s->is_waiting = !(s->mip & env_word(s, s->off_mie));
+        if (s->is_waiting)
+            s->stop_reason = STOP_WAITING;
         go_to_pc(uc, s);
         return;
     }

@@ -16,6 +16,7 @@ import unicorn
 from unicorn import unicorn_const as uc_const
 from unicorn.unicorn_py3.unicorn import uclib
 
+from minstret.emu.bus import Bus
 from minstret.emu.errors import AccessFault, HostError
 from minstret.emu.hart import layout
 from minstret.emu.hart.callbacks import ON_MMIO_READ, ON_MMIO_WRITE, CallbackSet, Mmu, PythonCallbacks
@@ -181,7 +182,9 @@ class Engine:
             slow = callbacks.on_slow_read, callbacks.on_slow_write
             io = callbacks.on_io_read, callbacks.on_io_write
             self._lend("access_fault", AccessFault)
-            for name in ("io_read", "io_write", "slow_read", "slow_write", "time_written"):
+            self._lend("io_read", handlers.bus.read)
+            self._lend("io_write", handlers.bus.write)
+            for name in ("slow_read", "slow_write", "time_written"):
                 self._lend(name, getattr(handlers, name))
         self._map_mmio(s.slow_window, memory.ram_size, *slow)
         self._map_mmio(0, IO_SIZE, *io)
@@ -270,6 +273,8 @@ class Engine:
 
 class EngineHandlers:
     """What the engine calls back for, beside the fast callbacks. The hart implements it."""
+
+    bus: Bus
 
     def io_read(self, address: int, size: int) -> int:
         raise NotImplementedError

@@ -134,7 +134,7 @@ class Hart(EngineHandlers):
         self.xlen_mask = (1 << xlen) - 1
         self.memory = memory
         self._timebase = timebase
-        self._bus = bus
+        self.bus = bus
         self._engine = Engine(xlen, memory, self, counting=counting)
         self._shared = self._engine.shared
         self._mmu = self._engine.mmu
@@ -144,7 +144,6 @@ class Hart(EngineHandlers):
         self.pmp = Pmp(xlen, self._shared)
         self._lines = 0
         self.soft_mip = 0
-        self.waiting = False
         self._exception: int | None = None
         self._access_fault = False
         self._on_slow_write: Callable[[int, int], None] | None = None
@@ -167,6 +166,15 @@ class Hart(EngineHandlers):
     @property
     def pc(self) -> int:
         return int(self.env.pc)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a WFI has retired and nothing has woken the hart yet."""
+        return bool(self._shared.is_waiting)
+
+    @waiting.setter
+    def waiting(self, waiting: bool) -> None:
+        self._shared.is_waiting = waiting
 
     @property
     def mcycle_offset(self) -> int:
@@ -284,10 +292,10 @@ class Hart(EngineHandlers):
         s.calls_left = PYTHON_CALLS_MAX
         self.time_written()
         while s.icount < s.limit:
-            if self.waiting:
-                if not self.mip & env.mie:
+            if s.is_waiting:
+                if not s.mip & env.mie:
                     return HartStop.WAITING
-                self.waiting = False
+                s.is_waiting = 0
             if self._in_python:
                 self._prepare_run()
             self._engine.run()
@@ -496,7 +504,7 @@ class Hart(EngineHandlers):
 
     def io_read(self, address: int, size: int) -> int:
         try:
-            return self._bus.read(address, size) if self._begin_access() else 0
+            return self.bus.read(address, size) if self._begin_access() else 0
         except AccessFault:
             self._refuse_access()
             return 0
@@ -506,7 +514,7 @@ class Hart(EngineHandlers):
     def io_write(self, address: int, size: int, value: int) -> None:
         try:
             if self._begin_access():
-                self._bus.write(address, size, value)
+                self.bus.write(address, size, value)
                 self.time_written()
         except AccessFault:
             self._refuse_access()
@@ -664,8 +672,8 @@ class Hart(EngineHandlers):
         for page in range(base >> PAGE_BITS, (base + size - 1 >> PAGE_BITS) + 1):
             self.memory.io_pages[page] = 1
 
-    def steady_register(self, address: int) -> Callable[[int | None], None]:
-        """What a device tells the hart about the byte-wide register at ``address``, so that reads need not ask it.
+    def steady_register(self, address: int, size: int) -> Callable[[int | None], None]:
+        """What a device tells the hart about its register of ``size`` bytes, so that reads of it need not ask it.
 
         Call it with the value, once reading has no side effect and gives the same each time; with None, before that
         ends. A reset or a restored state does the latter too. At most STEADY_REGISTERS of them.
@@ -673,6 +681,7 @@ class Hart(EngineHandlers):
         s, slot = self._shared, self._steady_registers
         assert slot < STEADY_REGISTERS
         self._steady_registers += 1
+        s.steady_size[slot] = size
 
         def tell(value: int | None) -> None:
             s.steady_value[slot] = value or 0

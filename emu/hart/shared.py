@@ -63,6 +63,7 @@ class Stop(IntEnum):
     FULL = 8  # no room for another block: the same
     TRAP_LOOP = 9
     ERROR = 10  # Python raised an exception
+    WAITING = 11
 
 
 class PageFlag(IntFlag):
@@ -95,12 +96,14 @@ class Shared(ctypes.Structure):
         ("off_mcause", _u64), ("off_scause", _u64), ("off_mtval", _u64), ("off_stval", _u64), ("off_load_res", _u64),
         ("has_trapped", _u64), ("trap_cause", _u64), ("trap_epc", _u64), ("trap_tval", _u64), ("trap_priv", _u64),
         ("trap_icount", _u64), ("traps_in_place", _u64), ("traps_icount", _u64), ("exception", _u64),
+        ("is_waiting", _u64),
         ("shift", _u64), ("warp_ns", _u64), ("ns_per_tick", _u64), ("time_delta", _u64),
         ("mcycle_offset", _u64), ("minstret_offset", _u64),
         ("io_read", _pointer), ("io_write", _pointer), ("slow_read", _pointer), ("slow_write", _pointer),
         ("time_written", _pointer), ("access_fault", _pointer), ("thread", _pointer),
         ("in_flight", _u64), ("calls_left", _u64),
         ("steady_address", _u64 * STEADY_REGISTERS), ("steady_value", _u64 * STEADY_REGISTERS),
+        ("steady_size", _u64 * STEADY_REGISTERS),
         ("mtime_address", _u64),
         ("ram", _pointer), ("ram_base", _u64), ("ram_size", _u64),
         ("rom", _pointer), ("rom_base", _u64), ("rom_size", _u64), ("rom_window", _u64),
