@@ -69,40 +69,44 @@ class Plic:
         self._update()
 
     def read(self, offset: int, size: int) -> int:
-        state, index = self.state, offset % _ENABLE_STRIDE // 4
         if offset % 4 or size != 4:
             return 0
+        state = self.state
+        if offset >= Base.CONTEXT:
+            context, register = divmod(offset - Base.CONTEXT, _CONTEXT_STRIDE)
+            if context >= CONTEXTS:
+                return 0
+            if register == _CLAIM_COMPLETE:
+                return self._claim(context)
+            return state.threshold[context] if register == _THRESHOLD else 0
+        index = offset % _ENABLE_STRIDE // 4
         if offset <= Base.PRIORITY + 4 * SOURCES:
             return state.priority[offset // 4]
         if Base.PENDING <= offset < Base.PENDING + 4 * _WORDS:
             return state.pending >> 32 * index
         if Base.ENABLE <= offset < Base.ENABLE + CONTEXTS * _ENABLE_STRIDE:
             return state.enable[(offset - Base.ENABLE) // _ENABLE_STRIDE] >> 32 * index
-        if Base.CONTEXT <= offset < Base.CONTEXT + CONTEXTS * _CONTEXT_STRIDE:
-            context, register = divmod(offset - Base.CONTEXT, _CONTEXT_STRIDE)
-            if register == _THRESHOLD:
-                return state.threshold[context]
-            if register == _CLAIM_COMPLETE:
-                return self._claim(context)
         return 0
 
     def write(self, offset: int, size: int, value: int) -> None:
         state = self.state
         if offset % 4 or size != 4:
             return
-        if Base.PRIORITY < offset <= Base.PRIORITY + 4 * SOURCES:
+        if offset >= Base.CONTEXT:
+            context, register = divmod(offset - Base.CONTEXT, _CONTEXT_STRIDE)
+            if context >= CONTEXTS:
+                return
+            if register == _CLAIM_COMPLETE:
+                self._complete(context, value)
+            elif register == _THRESHOLD:
+                state.threshold[context] = value & PRIORITY_MAX
+        elif Base.PRIORITY < offset <= Base.PRIORITY + 4 * SOURCES:
             state.priority[offset // 4] = value & PRIORITY_MAX
         elif Base.ENABLE <= offset < Base.ENABLE + CONTEXTS * _ENABLE_STRIDE:
             context, register = divmod(offset - Base.ENABLE, _ENABLE_STRIDE)
             shift = 32 * (register // 4)
             enable = state.enable[context] & ~(0xFFFFFFFF << shift) | value << shift
             state.enable[context] = enable & _ALL_SOURCES
-        elif Base.CONTEXT <= offset < Base.CONTEXT + CONTEXTS * _CONTEXT_STRIDE:
-            context, register = divmod(offset - Base.CONTEXT, _CONTEXT_STRIDE)
-            if register == _THRESHOLD:
-                state.threshold[context] = value & PRIORITY_MAX
-            elif register == _CLAIM_COMPLETE:
-                self._complete(context, value)
         self._update()
 
     def reset(self) -> None:
@@ -115,11 +119,11 @@ class Plic:
         state = self.state
         candidates = state.pending & state.enable[context]
         best, best_priority = 0, above
-        source = 1
-        while candidates >> source:
-            if candidates >> source & 1 and state.priority[source] > best_priority:
+        while candidates:
+            source = (candidates & -candidates).bit_length() - 1
+            if state.priority[source] > best_priority:
                 best, best_priority = source, state.priority[source]
-            source += 1
+            candidates &= candidates - 1
         return best
 
     def _claim(self, context: int) -> int:
@@ -137,5 +141,7 @@ class Plic:
             state.pending |= bit & state.levels
 
     def _update(self) -> None:
+        state = self.state
         for context, line in enumerate(self._context_lines):
-            line.set_level(self._best(context, above=self.state.threshold[context]) != 0)
+            has_any = state.pending & state.enable[context]
+            line.set_level(has_any != 0 and self._best(context, above=state.threshold[context]) != 0)

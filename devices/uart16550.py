@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import IntEnum, IntFlag
+from enum import IntEnum
 
 from minstret.emu.irq import IrqLine
 from minstret.emu.timers import Timer, TimerList
@@ -34,8 +34,8 @@ class Reg(IntEnum):
     SCR = 7
 
 
-class Ier(IntFlag):
-    """Interrupt enables."""
+class Ier(IntEnum):
+    """Interrupt enables, bits."""
 
     RX_DATA = 0x01
     THR_EMPTY = 0x02
@@ -54,8 +54,8 @@ class Iir(IntEnum):
     NONE = 0x01
 
 
-class Lsr(IntFlag):
-    """Line status."""
+class Lsr(IntEnum):
+    """Line status, bits."""
 
     DATA_READY = 0x01
     OVERRUN = 0x02
@@ -63,8 +63,8 @@ class Lsr(IntFlag):
     TRANSMITTER_EMPTY = 0x40
 
 
-class Mcr(IntFlag):
-    """Modem control."""
+class Mcr(IntEnum):
+    """Modem control, bits."""
 
     DTR = 0x01
     RTS = 0x02
@@ -73,8 +73,8 @@ class Mcr(IntFlag):
     LOOPBACK = 0x10
 
 
-class Msr(IntFlag):
-    """Modem status; the low half notes changes since it was last read."""
+class Msr(IntEnum):
+    """Modem status, bits; the low half notes changes since it was last read."""
 
     DELTA_CTS = 0x01
     DELTA_DSR = 0x02
@@ -86,6 +86,7 @@ class Msr(IntFlag):
     DCD = 0x80
 
 
+_LSR_EMPTY = Lsr.THR_EMPTY | Lsr.TRANSMITTER_EMPTY
 _LCR_DLAB = 0x80
 _FCR_ENABLE, _FCR_CLEAR_RX = 0x01, 0x02
 _IIR_FIFO_ENABLED = 0xC0
@@ -170,6 +171,8 @@ class Uart16550:
 
     def read(self, offset: int, size: int) -> int:
         state = self.state
+        if offset == Reg.LSR:
+            return self._read_lsr()
         dlab = bool(state.lcr & _LCR_DLAB)
         if offset == Reg.RBR_THR:
             return state.divisor & 0xFF if dlab else self._pop_rx()
@@ -177,8 +180,6 @@ class Uart16550:
             return state.divisor >> 8 if dlab else state.ier
         if offset == Reg.IIR_FCR:
             return self._read_iir()
-        if offset == Reg.LSR:
-            return self._read_lsr()
         if offset == Reg.MSR:
             return self._read_msr()
         registers: dict[int, int] = {Reg.LCR: state.lcr, Reg.MCR: state.mcr, Reg.SCR: state.scr}
@@ -312,7 +313,7 @@ class Uart16550:
 
     def _read_lsr(self) -> int:
         state = self.state
-        value = Lsr.THR_EMPTY | Lsr.TRANSMITTER_EMPTY
+        value = _LSR_EMPTY
         if state.rx_fifo:
             value |= Lsr.DATA_READY
         if state.overrun:
@@ -345,4 +346,4 @@ class Uart16550:
         return interrupt | (_IIR_FIFO_ENABLED if self.state.fcr & _FCR_ENABLE else 0)
 
     def _update(self) -> None:
-        self._line.set_level(self._interrupt() is not Iir.NONE)
+        self._line.set_level(self.state.ier != 0 and self._interrupt() is not Iir.NONE)

@@ -161,8 +161,7 @@ class VirtioMmio:
         try:
             yield
         except VirtioError:
-            self.state.status |= Status.NEEDS_RESET
-            self._interrupt(Interrupt.CONFIG_CHANGE)
+            self._ask_for_reset()
 
     # ---- registers
 
@@ -170,7 +169,11 @@ class VirtioMmio:
         if offset >= Reg.CONFIG:
             config = self._function.read_config()
             return int.from_bytes(config[offset - Reg.CONFIG : offset - Reg.CONFIG + size], "little")
-        return self._registers().get(offset, 0) if size == 4 else 0
+        if size != 4:
+            return 0
+        if offset == Reg.INTERRUPT_STATUS:  # read with each interrupt
+            return self.state.interrupt_status
+        return self._registers().get(offset, 0)
 
     def _registers(self) -> dict[int, int]:
         state = self.state
@@ -181,7 +184,6 @@ class VirtioMmio:
             Reg.VENDOR_ID: VENDOR_ID,
             Reg.DEVICE_FEATURES: _word(self.features, state.device_features_sel),
             Reg.QUEUE_NUM_MAX: self._queue_num_max(),
-            Reg.INTERRUPT_STATUS: state.interrupt_status,
             Reg.STATUS: state.status,
         }
         queue = self._selected()
@@ -323,8 +325,14 @@ class VirtioMmio:
     def _notify(self, index: int) -> None:
         queues = self.state.queues
         if self.is_running and index < len(queues) and queues[index].is_ready:
-            with self.guarded():
+            try:
                 self._function.on_notify(index)
+            except VirtioError:
+                self._ask_for_reset()
+
+    def _ask_for_reset(self) -> None:
+        self.state.status |= Status.NEEDS_RESET
+        self._interrupt(Interrupt.CONFIG_CHANGE)
 
     def _interrupt(self, reason: Interrupt) -> None:
         self.state.interrupt_status |= reason
