@@ -1,7 +1,7 @@
 """Where boot images go in RAM: as QEMU's ``virt`` board places them, and never one over another.
 
     bios     at the start of RAM (an ELF: where it says)
-    kernel   an ELF: where it says; anything else: the next 2 MiB (rv32: 4 MiB) behind the bios
+    kernel   unpacked; an ELF: where it says; anything else: the next 2 MiB (rv32: 4 MiB) behind the bios
     initrd   half the RAM, at most 128 MiB, behind the kernel's start
     tree     the last 2 MiB boundary at which it fits (small RAM: the last page boundary)
 
@@ -18,7 +18,7 @@ from minstret.devices.map import Base
 from minstret.emu import units
 from minstret.emu.errors import ConfigError
 from minstret.emu.hart.shared import PAGE_SIZE
-from minstret.emu.loader import Firmware, ImageFile, Segment, load_firmware
+from minstret.emu.loader import Firmware, ImageFile, Segment, load_firmware, unpack_kernel
 
 _KERNEL_ALIGN = {64: 2 * units.MIB, 32: 4 * units.MIB}
 _INITRD_DISTANCE_MAX = 128 * units.MIB
@@ -72,7 +72,7 @@ def place(images: BootImages, xlen: int, ram_size: int,
     kernel = None
     if images.kernel is not None:
         bios_end = max(piece.end for piece in pieces)
-        kernel = load_firmware(images.kernel, raw_base=_align_up(bios_end, _KERNEL_ALIGN[xlen]))
+        kernel = load_firmware(unpack_kernel(images.kernel), raw_base=_align_up(bios_end, _KERNEL_ALIGN[xlen]))
         if kernel.xlen not in (None, xlen):
             raise ConfigError(f"{kernel.name}: an rv{kernel.xlen} executable on an rv{xlen} board")
         pieces += [_Piece(kernel.name, segment) for segment in kernel.segments]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import zlib
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -9,11 +11,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minstret.emu.errors import ConfigError
+from minstret.emu.units import GIB
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 if TYPE_CHECKING:
     from elftools.elf.elffile import ELFFile
 
 _ELF_MAGIC = b"\x7fELF"
+_GZIP_MAGIC = b"\x1f\x8b\x08"
+_PACKED_MAGICS = {b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2", b"\x02\x21\x4c\x18": "lz4"}
+_UNPACKED_SIZE_MAX = GIB
+_LINUX_MAGIC_AT, _LINUX_MAGIC = 0x38, b"RSC\x05"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +48,53 @@ def read_image(path: str | Path) -> ImageFile:
         raise ConfigError(f"{path}: is a folder; give a file") from None
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror or error}") from None
+
+
+def unpack_kernel(file: ImageFile) -> ImageFile:
+    """A kernel as it runs: unpacked, if it is an Image.gz or an EFI one that unpacks itself (zboot).
+
+    Raises:
+        ConfigError: it is damaged, or compressed in a way that is not known here.
+    Source: Linux arch/riscv/boot, drivers/firmware/efi/libstub/zboot-header.S.
+    """
+    data = file.data
+    if data[:2] == b"MZ" and data[4:8] == b"zimg":
+        start, size = (int.from_bytes(data[at : at + 4], "little") for at in (8, 12))
+        kind = data[24:32].split(b"\0")[0].decode("ascii", "replace")
+        data = data[start : start + size]
+        if kind not in ("gzip", "zstd"):
+            raise ConfigError(f"{file.name}: an EFI kernel compressed by {kind!r}; unpack it first, to an Image")
+    elif data.startswith(_GZIP_MAGIC):
+        kind = "gzip"
+    else:
+        for magic, name in _PACKED_MAGICS.items():
+            if data.startswith(magic):
+                raise ConfigError(f"{file.name}: a kernel compressed by {name}; unpack it first, to an Image")
+        return file
+    return ImageFile(file.name, _unpack(file.name, kind, data))
+
+
+def _unpack(name: str, kind: str, data: bytes) -> bytes:
+    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16) if kind == "gzip" else zstd.ZstdDecompressor()
+    try:
+        unpacked = bytes(unpacker.decompress(data, _UNPACKED_SIZE_MAX + 1))
+    except (zlib.error, zstd.ZstdError) as error:
+        raise ConfigError(f"{name}: a damaged compressed kernel: {error}") from None
+    if len(unpacked) > _UNPACKED_SIZE_MAX:
+        raise ConfigError(f"{name}: a compressed kernel of more than 1 GiB")
+    if not unpacker.eof:
+        raise ConfigError(f"{name}: a damaged compressed kernel: it is cut short")
+    return unpacked
+
+
+def _size_in_memory(data: bytes) -> int:
+    """What a raw image takes: the header of a Linux Image says how much, its zeros included.
+
+    Source: Linux Documentation/arch/riscv/boot-image-header.rst.
+    """
+    if data[_LINUX_MAGIC_AT : _LINUX_MAGIC_AT + 4] != _LINUX_MAGIC:
+        return len(data)
+    return max(len(data), int.from_bytes(data[0x10:0x18], "little"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +173,8 @@ def load_firmware(source: str | Path | ImageFile, raw_base: int) -> Firmware:
     if not file.data:
         raise ConfigError(f"{file.name}: the file is empty")
     if not file.data.startswith(_ELF_MAGIC):
-        return Firmware(file.name, None, raw_base, (Segment(raw_base, file.data, len(file.data)),), file=file)
+        size = _size_in_memory(file.data)
+        return Firmware(file.name, None, raw_base, (Segment(raw_base, file.data, size),), file=file)
     try:
         return _load_elf(file)
     except ConfigError:

@@ -24,7 +24,7 @@ KERNEL, INITRD = GUESTS / "Image", GUESTS / "rootfs.cpio"
 WHAT = "Debian's Linux (tools/get-guests)"
 PROMPT = "guest:~# "
 KEYBOARD_EVENTS = "/dev/input/event1"
-RAM_SIZE = 512 << 20
+RAM_SIZE = 256 << 20
 WAIT_NS = 60 * NS_PER_S
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import struct
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +19,12 @@ from minstret.devices.placement import BootImages, Placement, place
 from minstret.emu import units
 from minstret.emu.cli import main
 from minstret.emu.errors import ConfigError
-from minstret.emu.loader import ImageFile, load_firmware, read_image
+from minstret.emu.loader import ImageFile, Segment, load_firmware, read_image
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 MIB = units.MIB
 TREE = b"\xd0\x0d\xfe\xed" + bytes(4000)
@@ -76,6 +84,53 @@ def test_raw_kernel_goes_to_the_next_boundary_behind_the_bios(
 
     assert result.next_entry == RAM + steps * alignment
     assert addresses(result) == [RAM, RAM + steps * alignment, result.tree]
+
+
+def zboot(packed: bytes, kind: bytes) -> bytes:
+    """An EFI kernel that unpacks itself."""
+    return struct.pack("<4s4sII8x8s24x", b"MZ", b"zimg", 56, len(packed), kind) + packed + b"the rest"
+
+
+PACKED_KERNELS = {
+    "gzip": gzip.compress(LOOPS),
+    "zboot-gzip": zboot(gzip.compress(LOOPS), b"gzip"),
+    "zboot-zstd": zboot(zstd.compress(LOOPS), b"zstd"),
+}
+
+
+@pytest.mark.parametrize("data", PACKED_KERNELS.values(), ids=PACKED_KERNELS.keys())
+def test_compressed_kernel_is_placed_unpacked(file: File, data: bytes) -> None:
+    result = placed(file("bios"), file("kernel", data))
+
+    assert result.segments[1] == Segment(RAM + 2 * MIB, LOOPS, len(LOOPS))
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"\xfd7zXZ\0...", "compressed by xz; unpack it first"),
+        (zboot(b"packed", b"lzma"), "compressed by 'lzma'; unpack it first"),
+        (gzip.compress(LOOPS)[:-1], "it is cut short"),
+        (zboot(zstd.compress(LOOPS)[:-1], b"zstd"), "it is cut short"),
+        (b"\x1f\x8b\x08" + bytes(40), "a damaged compressed kernel"),
+        (zboot(b"packed", b"zstd"), "a damaged compressed kernel"),
+    ],
+)
+def test_kernel_that_cannot_be_unpacked_is_refused_with_the_reason(file: File, data: bytes, reason: str) -> None:
+    kernel = file("kernel", data)
+
+    with pytest.raises(ConfigError, match=reason) as caught:
+        placed(file("bios"), kernel)
+
+    assert str(caught.value).startswith(f"{kernel}: ")
+
+
+def test_linux_image_takes_what_its_header_says_with_its_zeros(file: File) -> None:
+    header = struct.pack("<8xQQ32xI", 0x20_0000, 100 * MIB, int.from_bytes(b"RSC\x05", "little"))
+
+    assert placed(file("bios"), file("kernel", header)).segments[1].size == 100 * MIB
+    with pytest.raises(ConfigError, match=r"overlaps .*initrd"):
+        placed(file("bios"), file("kernel", header), file("initrd"))
 
 
 @each_xlen
