@@ -156,7 +156,7 @@ class Machine:
             self._slice_insns_max = SLICE_INSNS_MAX_PYTHON
         self.virtual_timers = self.timers[ClockType.VIRTUAL]
         self._host_timers = self.timers[ClockType.HOST]
-        self.virtual_timers.on_earlier = self.hart.end_slice
+        self.virtual_timers.on_earlier = self._stop_at_deadline
         self._connect_timers()
         self.lines: dict[str, IrqLine] = {}
         self._parts: dict[str, HasState] = {}
@@ -181,6 +181,12 @@ class Machine:
         if warp_ns != self._timebase.warp_ns or time_delta != self._timebase.time_delta:
             self._timebase = Timebase(self.config.icount_shift, warp_ns, NS_PER_TICK, time_delta)
         return self._timebase
+
+    def _stop_at_deadline(self) -> None:
+        """A timer was armed for before the others, perhaps while the hart runs."""
+        deadline_ns = self.virtual_timers.expire_ns()
+        if deadline_ns is not None:
+            self.hart.stop_by(self.hart.icount + self.clock.insns_until(deadline_ns))
 
     def _connect_timers(self) -> None:
         """Recording and replaying hear of checkpoints; a replay runs no EXTERNAL timer."""

@@ -134,6 +134,7 @@ class Hart(EngineHandlers):
         self.xlen_mask = (1 << xlen) - 1
         self.memory = memory
         self._timebase = timebase
+        self._published_timebase: Timebase | None = None
         self.bus = bus
         self._engine = Engine(xlen, memory, self, counting=counting)
         self._shared = self._engine.shared
@@ -206,8 +207,12 @@ class Hart(EngineHandlers):
 
     def time_written(self) -> None:
         """Ask again how time follows from icount."""
-        s, base = self._shared, self._timebase()
-        s.shift, s.warp_ns, s.ns_per_tick, s.time_delta = base.shift, base.warp_ns, base.ns_per_tick, base.time_delta
+        base = self._timebase()
+        if base is not self._published_timebase:
+            s = self._shared
+            s.shift, s.warp_ns, s.ns_per_tick = base.shift, base.warp_ns, base.ns_per_tick
+            s.time_delta = base.time_delta
+            self._published_timebase = base
 
     @property
     def mip(self) -> int:
@@ -321,6 +326,13 @@ class Hart(EngineHandlers):
         self._shared.calls_left -= 1
         if self._shared.calls_left == 0:
             self.end_slice()
+
+    def stop_by(self, icount: int) -> None:
+        """Make ``run`` come back before the instruction at ``icount``, or before the next one if that is later."""
+        s = self._shared
+        if icount < s.limit:
+            s.limit = max(icount, s.icount)
+            s.fast_limit = min(s.fast_limit, s.limit)
 
     def end_slice(self) -> None:
         """Make ``run`` come back before the next instruction: something it must know has changed."""
