@@ -24,7 +24,7 @@ import sqlite3
 import stat
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from enum import IntEnum
@@ -634,29 +634,31 @@ class TraceReader:
         """All items from ``first_seq`` on, in order, without a gap."""
         reached = self.reached()
         seq, order = max(first_seq, self._first_seq), _Order(self.shift, reached.position)
-        for item in self._merged(seq):
-            if item.seq != seq:
-                raise self._damaged(f"item {item.seq} where {seq} should be")
-            if seq >= reached.seq:
-                raise self._damaged(f"item {seq} behind its end")
-            if not order.accepts(item.position):
-                raise self._damaged(f"item {seq} is out of order")
-            yield item
-            seq += 1
+        for items in self._merged(seq):
+            for item in items:
+                if item.seq != seq:
+                    raise self._damaged(f"item {item.seq} where {seq} should be")
+                if seq >= reached.seq:
+                    raise self._damaged(f"item {seq} behind its end")
+                if not order.accepts(item.position):
+                    raise self._damaged(f"item {seq} is out of order")
+                yield item
+                seq += 1
         if seq < reached.seq:
             raise self._damaged(f"item {seq} is missing, of {reached.seq}")
 
-    def _merged(self, first_seq: int) -> Iterator[Item]:
+    def _merged(self, first_seq: int) -> Iterator[Sequence[Item]]:
+        """Events one by one, checkpoints a row at a time."""
         events = self._events(first_seq)
         event = next(events, None)
-        for checkpoint in self._checkpoints(first_seq):
-            while event is not None and event.seq < checkpoint.seq:
-                yield event
+        for checkpoints in self._checkpoints(first_seq):
+            while event is not None and event.seq < checkpoints[0].seq:
+                yield (event,)
                 event = next(events, None)
-            yield checkpoint
-        if event is not None:
-            yield event
-            yield from events
+            yield checkpoints
+        while event is not None:
+            yield (event,)
+            event = next(events, None)
 
     def _events(self, first_seq: int) -> Iterator[Item]:
         sql = "SELECT seq, kind, icount, virtual_ns, name, data, registers FROM events WHERE seq >= ? ORDER BY seq"
@@ -666,36 +668,41 @@ class TraceReader:
             position = self._position(icount, virtual_ns)
             yield Item(seq, Kind(kind), position, self._name(name), self._data(data), self._number(registers))
 
-    def _checkpoints(self, first_seq: int) -> Iterator[Item]:
+    def _checkpoints(self, first_seq: int) -> Iterator[list[Item]]:
         sql = ("SELECT first_seq, count, icount, virtual_ns, data, registers FROM checkpoints"
                " WHERE first_seq + count > ? ORDER BY first_seq")  # fmt: skip
         for start, count, icount, virtual_ns, data, registers in self._rows(sql, first_seq):
             at = self._position(icount, virtual_ns)
             count, data, registers = self._number(count), self._data(data), self._number(registers)
             try:
-                yield from self._chunk(start, count, at, data, registers, first_seq)
+                chunk = self._chunk(self._number(start), count, at, data, registers, first_seq)
             except (ValueError, zstd.ZstdError) as error:
                 raise self._damaged(f"checkpoints from {start}: {error}") from None
+            yield chunk
 
     def _chunk(self, start: int, count: int, at: Position, data: bytes, registers: int,
-               first_seq: int) -> Iterator[Item]:  # fmt: skip
+               first_seq: int) -> list[Item]:  # fmt: skip
         if not 0 < count <= _CHUNK_MAX:
             raise ValueError(f"{count} of them")
         icount, virtual_ns, seq, end = at.icount, at.virtual_ns, start, start + count
+        items, shift = [], self.shift
         for one, repeats in _unpack_checkpoints(data):
             if not 0 < repeats <= end - seq:
                 raise ValueError("a run of an impossible length")
             clock = CLOCK_TYPES[one.clock].value
             value = one.value.to_bytes(8, "little") if one.value else b""
+            insns, step_ns = one.insns, (one.insns << shift) + one.warp_ns
             for _ in range(repeats):
-                icount += one.insns
-                virtual_ns += (one.insns << self.shift) + one.warp_ns
+                icount += insns
+                virtual_ns += step_ns
                 if seq >= first_seq:
                     position = Position(icount, virtual_ns)
-                    yield Item(seq, Kind.CHECKPOINT, position, clock, value, registers if seq == end - 1 else None)
+                    items.append(Item(seq, Kind.CHECKPOINT, position, clock, value, None))
                 seq += 1
         if seq != end:
             raise ValueError(f"{seq - start} where {count} are announced")
+        items[-1] = items[-1]._replace(registers=registers)
+        return items
 
     def outputs(self, from_icount: int = 0) -> Iterator[Output]:
         """What the guest sent from ``from_icount`` on, in order."""
