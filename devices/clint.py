@@ -79,8 +79,11 @@ class Clint:
         state = self.state
         if _MTIMECMP <= offset < _MTIMECMP_END:
             state.mtimecmp = _with_part(state.mtimecmp, offset - _MTIMECMP, size, value)
-            for at, tell in enumerate(self._tell_mtimecmp):
-                tell(_part(state.mtimecmp, 4 * at, 4))
+            if self._tell_mtimecmp and size == 4 and offset % 4 == 0:  # half of it, as most stores are
+                self._tell_mtimecmp[offset - _MTIMECMP >> 2](value)
+            else:
+                for at, tell in enumerate(self._tell_mtimecmp):
+                    tell(_part(state.mtimecmp, 4 * at, 4))
             self._schedule()
         elif offset == Reg.MSIP:
             state.msip = bool(value & 1)

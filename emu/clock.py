@@ -74,11 +74,11 @@ class VirtualClock:
             deadline_ns: Absolute virtual time, ns. A past deadline gives 0.
         Source: QEMU docs/devel/tcg-icount.rst.
         """
-        return self.insns_in(deadline_ns - self.now_ns())
+        return max(0, self.icount_at(deadline_ns) - self._icount())
 
-    def insns_in(self, distance_ns: int) -> int:
-        """The same for a distance from now; 0 where that is negative."""
-        return -(-distance_ns >> self.shift) if distance_ns > 0 else 0
+    def icount_at(self, deadline_ns: int) -> int:
+        """The first icount at which ``now_ns() >= deadline_ns`` if nothing is skipped until then; maybe a past one."""
+        return -(self.state.warp_ns - deadline_ns >> self.shift)
 
     def warp_to(self, deadline_ns: int) -> None:
         """Skip to ``deadline_ns``; the past is left alone."""

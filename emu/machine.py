@@ -186,7 +186,7 @@ class Machine:
         """A timer was armed for before the others, perhaps while the hart runs."""
         deadline_ns = self.virtual_timers.expire_ns()
         if deadline_ns is not None:
-            self.hart.stop_by(self.hart.icount + self.clock.insns_until(deadline_ns))
+            self.hart.stop_by(self.clock.icount_at(deadline_ns))
 
     def _connect_timers(self) -> None:
         """Recording and replaying hear of checkpoints; a replay runs no EXTERNAL timer."""
@@ -343,8 +343,8 @@ class Machine:
         if virtual_ns is not None:
             deadline_ns = _earlier(virtual_ns, deadline_ns)
         if deadline_ns is not None:
-            limit = _earlier(limit, now.icount + self.clock.insns_in(deadline_ns - now.virtual_ns))
-        return limit
+            limit = _earlier(limit, self.clock.icount_at(deadline_ns))
+        return max(limit, now.icount)
 
     def _limit_of_door(self, now: Position, next_icount: int) -> int:
         """The icount at which a turn must come by the door: that of its next item, or, where the hart waits for it

@@ -127,3 +127,14 @@ def test_virtual_rt_is_virtual_plus_the_time_waited() -> None:
     virtual.warp_to(5000)
     assert clock.now_ns() == 5300
     assert virtual.now_ns() == 5000
+
+
+@given(shift=st.integers(0, 10), warp_ns=st.integers(0, 10**12), deadline_ns=st.integers(0, 10**12))
+def test_icount_at_is_the_first_at_which_the_deadline_is_there(shift: int, warp_ns: int, deadline_ns: int) -> None:
+    clock = VirtualClock(lambda: 0, shift)
+    clock.state.warp_ns = warp_ns
+
+    icount = clock.icount_at(deadline_ns)
+
+    assert (icount << shift) + warp_ns >= deadline_ns
+    assert (icount - 1 << shift) + warp_ns < deadline_ns
