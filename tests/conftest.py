@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from needs import Need
 
 from minstret.emu.hart.engine import c_callbacks
 from minstret.emu.hart.shared import Counting
+
+ANNOUNCED = "announced"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -15,6 +19,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if _has_costly_fixture(item):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
     if config.getoption("--slow"):
         return
     for item in items:
@@ -22,10 +29,34 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
 
 
+def _has_costly_fixture(item: pytest.Item) -> bool:
+    """Whether it shares a whole recorded session with others of its file: these stay in one process."""
+    return bool({"session", "uboot"} & set(getattr(item, "fixturenames", ())))
+
+
 def _is_crawling(item: pytest.Item) -> bool:
     """Whether a whole guest runs on the Python twins in the smallest slices."""
     params = getattr(getattr(item, "callspec", None), "params", {})
     return params.get("counting") == "python" and params.get("slice_insns") in (1, 7) and "guests" in item.path.parts
+
+
+@pytest.fixture
+def announce(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Say something at the end of the whole run, such as how many cases were tried."""
+
+    def say(text: str) -> None:
+        request.node.user_properties.append((ANNOUNCED, text))
+
+    return say
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    said = [text for report in reports for name, text in getattr(report, "user_properties", ()) if name == ANNOUNCED]
+    if said:
+        terminalreporter.section("what tests have to say")
+        for text in dict.fromkeys(said):
+            terminalreporter.write_line(text)
 
 
 @pytest.fixture(scope="session")

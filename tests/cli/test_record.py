@@ -675,7 +675,7 @@ def test_usage_error_is_one_line_and_125(run: Command, echoes: Path, arguments: 
     "code", [says(b"ready\n") + SPINS, says(b"ready\n") + elf_files.CHATTERS], ids=["busy", "chatty"]
 )
 def test_ctrl_c_is_recorded_and_ends_the_replay_the_same_way(
-    code: bytes, guest: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    code: bytes, guest: Any, tmp_path: Path, announce: Callable[[str], None]
 ) -> None:
     path = tmp_path / "run.mst"
     with started(
@@ -693,8 +693,7 @@ def test_ctrl_c_is_recorded_and_ends_the_replay_the_same_way(
     assert process.returncode == 130
     assert first == b"minstret: stopped by Ctrl-C"
     assert f"minstret: recorded {path}, ".encode() in errors
-    with capsys.disabled():
-        print(f"\nCtrl-C while recording: reported after {seen_s * 1e3:.0f} ms")
+    announce(f"Ctrl-C while recording: reported after {seen_s * 1e3:.0f} ms")
     assert seen_s < SEEN_S_MAX
 
     done = minstret("replay", "--json", tmp_path / "two.json", path)

@@ -23,17 +23,6 @@ from minstret.emu.state import canonical_bytes, from_plain, to_plain
 Announce = Callable[[str], None]
 
 
-@pytest.fixture
-def announce(capsys: pytest.CaptureFixture[str]) -> Announce:
-    """Say something even where output is captured."""
-
-    def say(text: str) -> None:
-        with capsys.disabled():
-            print(f"\n{text}")
-
-    return say
-
-
 def examples(count: int) -> settings:
     """So many cases; a failing one is printed so that it can be run again."""
     return settings(max_examples=count, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck))

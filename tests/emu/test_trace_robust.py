@@ -127,7 +127,7 @@ def assert_is_refused_or_good(path: Path, case: str) -> str:
     return type(refused).__name__
 
 
-def run_cases(kind: str, count: int, traces: dict[str, Path], copy: Path, say: Callable[[str], None]) -> None:
+def run_cases(kind: str, count: int, traces: dict[str, Path], copy: Path, announce: Callable[[str], None]) -> None:
     ends: Counter[str] = Counter()
     for number in range(count):
         pick = random.Random(f"{SEED}/{kind}/{number}")
@@ -139,19 +139,8 @@ def run_cases(kind: str, count: int, traces: dict[str, Path], copy: Path, say: C
         else:
             what = spoil_copy(traces[name], copy, lambda db, pick=pick: SPOILERS[kind](db, pick))  # type: ignore[misc]
         ends[assert_is_refused_or_good(copy, f"seed {SEED}, case {number}: {name}: {what}")] += 1
-    say(f"{kind}: {count} cases, seed {SEED}: " + ", ".join(f"{n} {what}" for what, n in sorted(ends.items())))
+    announce(f"{kind}: {count} cases, seed {SEED}: " + ", ".join(f"{n} {what}" for what, n in sorted(ends.items())))
     assert ends["TraceError"] > count / 4
-
-
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    """Print, although output is captured."""
-
-    def print_now(text: str) -> None:
-        with capsys.disabled():
-            print(f"\n{text}")
-
-    return print_now
 
 
 CASES = {"bytes": 200, "table": 120, "meta": 60, "state": 60}
@@ -159,17 +148,17 @@ CASES = {"bytes": 200, "table": 120, "meta": 60, "state": 60}
 
 @pytest.mark.parametrize("kind", CASES)
 def test_spoilt_trace_is_refused_in_one_line_or_good(
-    kind: str, traces: dict[str, Path], tmp_path: Path, say: Callable[[str], None]
+    kind: str, traces: dict[str, Path], tmp_path: Path, announce: Callable[[str], None]
 ) -> None:
-    run_cases(kind, CASES[kind], traces, tmp_path / "spoilt.mst", say)
+    run_cases(kind, CASES[kind], traces, tmp_path / "spoilt.mst", announce)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", CASES)
 def test_thousands_of_spoilt_traces_are_refused_or_good(
-    kind: str, traces: dict[str, Path], tmp_path: Path, say: Callable[[str], None]
+    kind: str, traces: dict[str, Path], tmp_path: Path, announce: Callable[[str], None]
 ) -> None:
-    run_cases(kind, 2000, traces, tmp_path / "spoilt.mst", say)
+    run_cases(kind, 2000, traces, tmp_path / "spoilt.mst", announce)
 
 
 # ---- not a trace at all
@@ -459,7 +448,7 @@ def test_few_bytes_do_not_become_endless_checkpoints(trace: Path) -> None:
         ("UPDATE outputs SET icount = 1 << 62 WHERE id = 3", "output 3 is out of order"),
         ("UPDATE outputs SET id = -1 WHERE id = 3", "output -1 is out of order"),
         ("UPDATE outputs SET data = 5 WHERE id = 3", "5 where bytes should be"),
-        ("DELETE FROM reached", "it does not say how far it goes"),
+        ("DELETE FROM reached", "it does not announce how far it goes"),
     ],
 )
 def test_impossible_items_are_told(trace: Path, sql: str, reason: str) -> None:
@@ -860,7 +849,7 @@ def assert_plays_to_its_last_commit(path: Path) -> Position:
 
 @pytest.mark.parametrize(("number", "ring"), [(0, 0), (1, 0), (2, 2)])
 def test_recording_killed_at_any_moment_plays_to_its_last_commit(
-    number: int, ring: int, tmp_path: Path, say: Callable[[str], None]
+    number: int, ring: int, tmp_path: Path, announce: Callable[[str], None]
 ) -> None:
     path, pick = tmp_path / "killed.mst", random.Random()
     delay_s = pick.uniform(0.0, 0.4) if number else 0.0
@@ -873,7 +862,9 @@ def test_recording_killed_at_any_moment_plays_to_its_last_commit(
 
         reached = assert_plays_to_its_last_commit(path)
 
-    say(f"killed after {delay_s:.3f} s, at icount {reached.icount:,}, {'with' if has_journal else 'without'} a journal")
+    announce(
+        f"killed after {delay_s:.3f} s, at icount {reached.icount:,}, {'with' if has_journal else 'without'} a journal"
+    )
     assert reached.icount > 0 or delay_s < 0.1
 
 
@@ -891,7 +882,7 @@ def test_recording_killed_at_fifty_moments_plays_to_its_last_commit(tmp_path: Pa
 
 @pytest.mark.parametrize("size_kib", [100, 250])
 def test_full_disk_ends_the_recording_in_one_line_and_leaves_it_good(
-    size_kib: int, tmp_path: Path, say: Callable[[str], None]
+    size_kib: int, tmp_path: Path, announce: Callable[[str], None]
 ) -> None:
     path = tmp_path / "full.mst"
 
@@ -903,7 +894,7 @@ def test_full_disk_ends_the_recording_in_one_line_and_leaves_it_good(
 
     reached = assert_plays_to_its_last_commit(path)
     last = errors.decode().splitlines()[-1]
-    say(f"full at {size_kib} KiB: {last.rpartition(': ')[2]}")
+    announce(f"full at {size_kib} KiB: {last.rpartition(': ')[2]}")
     assert last.endswith(f"; the recording is good up to icount {reached.icount:,}")
     assert f"TraceError: {path}: can't write it: " in last
     assert path.stat().st_size <= size_kib << 10

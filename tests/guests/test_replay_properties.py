@@ -191,10 +191,10 @@ def check(case: tuple[Session, Way]) -> None:
             assert_replays(recorded, snapshot=recorded.snapshots()[-1], slice_insns_max=way.slice_insns)
 
 
-def run_cases(subject: str, number: int, base: int) -> None:
-    """Print what is needed to repeat it, then run so many sessions."""
+def run_cases(subject: str, number: int, base: int, announce: Callable[[str], None]) -> None:
+    """Say what is needed to repeat it, and run so many sessions."""
     what = f"{number} sessions with {subject}, seed {base}"
-    print(what)
+    announce(what)
 
     @seed(base)
     @settings(
@@ -213,11 +213,11 @@ def run_cases(subject: str, number: int, base: int) -> None:
 
 
 @pytest.mark.parametrize("subject", SUBJECTS)
-def test_random_sessions_replay_the_same(subject: str) -> None:
-    run_cases(subject, CASES_FAST, SEED_FAST)
+def test_random_sessions_replay_the_same(subject: str, announce: Callable[[str], None]) -> None:
+    run_cases(subject, CASES_FAST, SEED_FAST, announce)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("subject", SUBJECTS)
-def test_thousands_of_random_sessions_replay_the_same(subject: str) -> None:
-    run_cases(subject, CASES_SLOW, SEED_SLOW)
+def test_thousands_of_random_sessions_replay_the_same(subject: str, announce: Callable[[str], None]) -> None:
+    run_cases(subject, CASES_SLOW, SEED_SLOW, announce)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from collections.abc import Callable
 
 import pytest
 from hypothesis import event, given, note
@@ -212,7 +213,7 @@ def test_what_was_written_is_what_is_typed(typed: list[tuple[str, Chord]]) -> No
     assert parse_keys(text, "--keys") == [chord for _, chord in typed]
 
 
-def test_any_text_is_typed_or_refused_in_one_line() -> None:
+def test_any_text_is_typed_or_refused_in_one_line(announce: Callable[[str], None]) -> None:
     cases = {"typed": 0, "refused": 0}
 
     @given(st.text(alphabet=st.sampled_from(PRINTABLE + "<>--\n\xe9\x00"), max_size=40))
@@ -227,5 +228,5 @@ def test_any_text_is_typed_or_refused_in_one_line() -> None:
 
     check()
 
-    print(f"{sum(cases.values())} cases: {cases}")
+    announce(f"{sum(cases.values())} cases: {cases}")
     assert cases["typed"] and cases["refused"]

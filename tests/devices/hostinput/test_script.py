@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -314,7 +316,7 @@ PIECES = [
 ]  # fmt: skip
 
 
-def test_any_text_is_a_script_or_refused_in_one_line() -> None:
+def test_any_text_is_a_script_or_refused_in_one_line(announce: Callable[[str], None]) -> None:
     cases = {"script": 0, "refused": 0}
 
     @given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join) | st.text(max_size=30))
@@ -329,7 +331,7 @@ def test_any_text_is_a_script_or_refused_in_one_line() -> None:
 
     check()
 
-    print(f"{sum(cases.values())} cases: {cases}")
+    announce(f"{sum(cases.values())} cases: {cases}")
     assert cases["script"] and cases["refused"]
 
 

@@ -32,17 +32,6 @@ Mutation = tuple[int, int, int]
 """Position, what to do there, value."""
 
 
-@pytest.fixture
-def announce(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    """Say something even where output is captured."""
-
-    def say(text: str) -> None:
-        with capsys.disabled():
-            print(f"\n{text}")
-
-    return say
-
-
 def mutate(frame: bytes, mutations: list[Mutation], is_repaired: bool) -> bytes:
     """``frame`` with some bytes changed, put in or taken out, and perhaps its checksums made right again."""
     data = bytearray(frame)
