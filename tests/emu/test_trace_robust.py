@@ -448,7 +448,7 @@ def test_few_bytes_do_not_become_endless_checkpoints(trace: Path) -> None:
         ("UPDATE outputs SET icount = 1 << 62 WHERE id = 3", "output 3 is out of order"),
         ("UPDATE outputs SET id = -1 WHERE id = 3", "output -1 is out of order"),
         ("UPDATE outputs SET data = 5 WHERE id = 3", "5 where bytes should be"),
-        ("DELETE FROM reached", "it does not announce how far it goes"),
+        ("DELETE FROM reached", "it does not say how far it goes"),
     ],
 )
 def test_impossible_items_are_told(trace: Path, sql: str, reason: str) -> None:
