@@ -13,11 +13,6 @@ from typing import TYPE_CHECKING
 from minstret.emu.errors import ConfigError
 from minstret.emu.units import GIB
 
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
-
 if TYPE_CHECKING:
     from elftools.elf.elffile import ELFFile
 
@@ -75,6 +70,11 @@ def unpack_kernel(file: ImageFile) -> ImageFile:
 
 
 def _unpack(name: str, kind: str, data: bytes) -> bytes:
+    if sys.version_info >= (3, 14):  # takes a while, and few kernels are compressed
+        from compression import zstd
+    else:
+        from backports import zstd
+
     unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16) if kind == "gzip" else zstd.ZstdDecompressor()
     try:
         unpacked = bytes(unpacker.decompress(data, _UNPACKED_SIZE_MAX + 1))

@@ -224,12 +224,9 @@ class TimerList:
         Reads the clock once. A callback that arms a time already past is run again in the same pass. The
         first guest-side timer is preceded by one checkpoint for the pass.
         """
-        armed = self._armed
-        if not armed or not self.enabled or not (self.may_run is None or self.may_run(self.clock.type)):
+        if not self._armed or not self.enabled or not (self.may_run is None or self.may_run(self.clock.type)):
             return False
         now_ns = self.clock.now_ns()
-        if armed[0][0] > now_ns:
-            return False
         first: Timer | None = None
         needs_checkpoint = self.on_checkpoint is not None and self.clock.type is not ClockType.REALTIME
         while (timer := self._next_expired(now_ns)) is not None:
@@ -240,7 +237,7 @@ class TimerList:
                 self.on_checkpoint(self.clock.type, now_ns)
                 timer.counts.checkpoints += 1
             late_ns = now_ns - timer.expire_ns
-            self._disarm(timer)
+            timer.cancel()
             timer.counts.fired += 1
             timer._callback(late_ns)
         if needs_checkpoint and first is not None:
