@@ -40,7 +40,7 @@ uint32_t work_memory(uint32_t rounds)
     uint32_t checksum = 1;
     while (rounds-- > 0) {
         copy(halves + half, halves, half);
-        checksum = hop(words, count, count / 4, checksum);
+        checksum = hop(words, count, count / 16, checksum);
     }
     return checksum;
 }
