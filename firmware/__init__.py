@@ -22,6 +22,7 @@ _DESCRIPTION_BY_NAME = {
     "paging": "checks translation in depth: walks, A and D, superpages, fences, page edges, aliases, satp, MPRV, PMP",
     "paging-s": "the checks of paging that S-mode can make; runs at 0x80200000 under SBI firmware such as OpenSBI",
     "bench": "sorts, hashes and multiplies: about 1 G instructions of integer work",
+    "mix": "works a little on memory, floating-point numbers, output and device interrupts; made to be patched",
     "dhcp": "gets an address by DHCP four times and pings the gateway, polling a virtio network card in a busy loop",
     "dhcp-wfi": "the same as dhcp, but asleep in WFI while it waits for the network card",
     "tftp": "gets an address by DHCP, fetches the boot file by TFTP and prints its size and CRC-32",

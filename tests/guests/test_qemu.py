@@ -35,7 +35,7 @@ def qemu_console(image: str, xlen: int, need: Need) -> tuple[int, bytes]:
 
 
 @pytest.mark.parametrize("xlen", [64, 32])
-@pytest.mark.parametrize("image", ["hello", "ticks", "traps", "clocks", "rtc", "paging", "rtos"])
+@pytest.mark.parametrize("image", ["hello", "ticks", "traps", "clocks", "rtc", "paging", "rtos", "mix"])
 def test_console_is_that_of_qemu(image: str, xlen: int, need: Need) -> None:
     status, console = qemu_console(image, xlen, need)
     board = Board(image_path(image, xlen), BoardConfig(ram_size=1 << 21))

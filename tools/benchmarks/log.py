@@ -1,24 +1,21 @@
-#!/usr/bin/env python3
-"""Measure what a trace takes: bytes per event, per checkpoint, per million instructions, beside QEMU's log.
-
-Run it with the environment that tools/demo or tools/test makes: .venv/bin/python tools/bench/log.py
-"""
+"""Measure what a trace takes: bytes per event, per checkpoint, per million instructions, beside QEMU's log."""
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
-from common import MINSTRET, QEMU, Ticker, machine_text, run_to_end, ticker_program
 
+from benchmarks.processes import MINSTRET, machine_text, qemu_executable, run_to_end
+from benchmarks.programs import Ticker, ticker_program
 from minstret.emu.cli.inspect import trace_facts
 from minstret.emu.trace import TraceReader
 from minstret.firmware import image_path
 
+QEMU = "qemu-system-riscv64"
 QEMU_S = 60
 _QEMU_RECORD = ("-M", "virt", "-rtc", "clock=vm", "-display", "none", "-monitor", "none", "-serial", "stdio", "-icount",
                 "shift=1,rr=record,rrfile={log}")  # fmt: skip
@@ -115,25 +112,31 @@ def show(rows: list[Row]) -> None:
         click.echo(f"{row.guest.name:<{width}}" + "".join(f"{cell(row):>15}" for _, cell in COLUMNS))
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    "log",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""\b
+Examples:
+  tools/bench log
+  tools/bench log --ticks 100 --no-qemu
+""",
+)
 @click.option("--ticks", type=click.IntRange(10, 100_000), default=1000, show_default=True, help=(
     "Ticks of each guest at 1 kHz; ten times as many at 100 kHz."))  # fmt: skip
 @click.option("--no-qemu", is_flag=True, help="Leave QEMU out even where it is installed.")
 def main(ticks: int, no_qemu: bool) -> None:
-    """Record guests, and print what their traces take beside QEMU's logs (-icount shift=1,rr=record).
+    """What a trace takes, beside QEMU's log.
+
+    Records guests and prints what their traces take beside QEMU's logs (-icount shift=1,rr=record).
 
     Events are what came from outside, with their data. Checkpoints are passes of guest-side timers; their bytes are
     those in the file, packed. The file has more than that: images, what the guest sent, SQLite's pages. QEMU's log has
     no images and no outputs. It is recorded with sleep=on, as QEMU's recordings have to be, and with filter-replay
     where there is a card. A dash: the guest failed there, or came to no end within a minute.
     """
-    with_qemu = not no_qemu and shutil.which(QEMU) is not None
+    with_qemu = not no_qemu and qemu_executable() is not None
     with tempfile.TemporaryDirectory(prefix="minstret-bench-") as name:
         folder = Path(name)
         rows = [measure(guest, folder, with_qemu) for guest in make_guests(folder, ticks)]
     show(rows)
     click.echo(f"\n{machine_text()}")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,4 @@
-#!/usr/bin/env python3
 """Measure what minstret costs, as ratios, against its Python twins and QEMU's icount mode.
-
-Run it with the environment that tools/demo or tools/test makes: .venv/bin/python tools/bench/bench.py
 
 One unit is the user time of one instruction of the image `bench` with the C callbacks. All other figures are
 multiples of it, measured in the same run: machines differ, and so does one machine from hour to hour.
@@ -11,33 +8,35 @@ from __future__ import annotations
 
 import gc
 import json
-import os
-import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 import click
-from elftools.elf.elffile import ELFFile
 
+from benchmarks.processes import qemu_executable, run_to_end
+from benchmarks.programs import (
+    ECALL,
+    LINE_STATUS,
+    MSIP,
+    MTIME,
+    NOTHING,
+    RDINSTRET,
+    RDTIME,
+    Operation,
+    loop_program,
+    patched,
+)
 from minstret.devices.board import Board, BoardConfig
 from minstret.emu.hart.engine import c_callbacks
 from minstret.emu.hart.shared import Counting
 from minstret.emu.host import user_ns
-from minstret.emu.loader import load_firmware
 from minstret.emu.machine import StopReason
-from minstret.firmware import image_path
-
-BENCH_ROUNDS = 16
-"""What the image does when nobody patches it."""
 
 RAM_SIZE = 8 << 20
-RAM_BASE = 0x8000_0000
 WARM_UP_INSNS = 100_000
 TWIN_INSNS = 500_000
 """Instructions of `bench` that the Python twins run; they are too slow for all of it."""
@@ -45,42 +44,7 @@ TWIN_INSNS = 500_000
 QEMU_SHIFT = 1
 _QEMU_OPTIONS = ("-display", "none", "-monitor", "none", "-serial", "stdio", "-m", "128M")
 
-# The micro programs, in machine code that rv32 and rv64 share. s0 counts down, s1 points at a device.
-_NOP = 0x00000013
-_LOOP_TAIL = (0xFFF40413, 0xFE041CE3)  # addi s0, s0, -1; bnez s0, .-8: a body is one instruction
-_FINISH = (0x001002B7, 0x00005337, 0x55530313, 0x0062A023, 0x0000006F)  # store "pass" at the finisher; j .
-_HANDLER = (0x34102E73, 0x004E0E13, 0x341E1073, 0x30200073)  # mepc += 4; mret
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One instruction to repeat. ``device`` is what s1 holds, a multiple of 4096."""
-
-    name: str
-    body: int
-    device: int = 0
-
-
-NOTHING = Operation("loop", _NOP)
-OPERATIONS = (
-    Operation("trap: ecall, handler of 4 instructions", 0x00000073),
-    Operation("device read: UART line status", 0x0054C383, 0x1000_0000),  # lbu t2, 5(s1)
-    Operation("device write: CLINT msip", 0x0004A023, 0x0200_0000),  # sw zero, 0(s1)
-    Operation("device read: CLINT mtime", 0xFF84A383, 0x0200_C000),  # lw t2, -8(s1)
-    Operation("counter read: rdtime", 0xC01023F3),
-    Operation("counter read: rdinstret", 0xC02023F3),
-)
-
-
-def program(operation: Operation, repeats: int) -> bytes:
-    """A raw binary that carries out ``operation`` ``repeats`` times and ends the run."""
-    high, low = repeats + 0x800 >> 12, repeats & 0xFFF
-    load_count = (high << 12 | 0x437, low << 20 | 0x40413)  # lui s0; addi s0, s0
-    load_device = operation.device | 0x4B7  # lui s1
-    before_handler = 3 + 3 + 1 + len(_LOOP_TAIL) + len(_FINISH)
-    set_vector = (0x00000317, before_handler * 4 << 20 | 0x30313, 0x30531073)  # auipc t1; addi t1, t1; csrw mtvec
-    words = (*set_vector, *load_count, load_device, operation.body, *_LOOP_TAIL, *_FINISH, *_HANDLER)
-    return b"".join(word.to_bytes(4, "little") for word in words)
+OPERATIONS = (ECALL, LINE_STATUS, MSIP, MTIME, RDTIME, RDINSTRET)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,34 +113,12 @@ class Qemu:
         return self._whole_ns(path) - self._start_ns
 
     def _whole_ns(self, path: Path) -> float:
-        child = subprocess.Popen([*self._command, "-bios", str(path)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
-        assert child.stdout is not None
-        child.stdout.read()
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode:
-            raise click.ClickException(f"{self._command[0]} ended with {child.returncode}")
-        return usage.ru_utime * 1e9
-
-
-def patched_bench(xlen: int, rounds: int, folder: Path) -> Path:
-    """A copy of the image `bench` that does ``rounds`` rounds instead of ``BENCH_ROUNDS``."""
-    image = image_path("bench", xlen)
-    symbol = load_firmware(image, RAM_BASE).symbols.find("bench_rounds")
-    assert symbol is not None
-    data = image.read_bytes()
-    segments = ELFFile(BytesIO(data)).iter_segments("PT_LOAD")
-    headers = [h for h in segments if 0 <= symbol.address - h["p_vaddr"] < h["p_filesz"]]
-    at = headers[0]["p_offset"] + symbol.address - headers[0]["p_vaddr"]
-    assert data[at : at + 4] == BENCH_ROUNDS.to_bytes(4, "little")
-    copy = folder / "bench.elf"
-    copy.write_bytes(data[:at] + rounds.to_bytes(4, "little") + data[at + 4 :])
-    return copy
+        return run_to_end([*self._command, "-bios", str(path)]).user_s * 1e9
 
 
 def make_runners(xlen: int, rounds: int, folder: Path, qemu: str | None) -> list[Runner]:
     """All ways to run a guest that there are here; the first is the yardstick."""
-    bench = patched_bench(xlen, rounds, folder)
+    bench = patched("bench", xlen, folder, {"bench_rounds": rounds})
     runners = []
     fast = Minstret(xlen, bench, None, python=False)
     if c_callbacks is not None:
@@ -185,7 +127,7 @@ def make_runners(xlen: int, rounds: int, folder: Path, qemu: str | None) -> list
     runners.append(Runner("Python twins", twins.instruction_ns, twins.program_ns, 10_000))
     if qemu is not None and c_callbacks is not None:
         start = folder / "start.bin"
-        start.write_bytes(program(NOTHING, 1))
+        start.write_bytes(loop_program(NOTHING, 1))
         machine = Qemu(qemu, bench, start, lambda: fast.bench_insns)
         runners.append(Runner("QEMU icount", machine.instruction_ns, machine.program_ns, 200_000))
     return runners
@@ -197,7 +139,7 @@ def measure_once(runner: Runner, folder: Path) -> list[float]:
     path = folder / "program.bin"
 
     def loop_ns(operation: Operation) -> float:
-        path.write_bytes(program(operation, runner.repeats))
+        path.write_bytes(loop_program(operation, runner.repeats))
         return runner.program_ns(path)
 
     empty_ns = loop_ns(NOTHING)
@@ -221,14 +163,16 @@ def show(names: list[str], columns: list[list[float]], as_ns: bool) -> None:
     click.echo(f"\nUnit: {unit}.")
 
 
-@click.command(epilog="""\b
+@click.command(
+    "operations",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""\b
 Examples:
-  .venv/bin/python tools/bench/bench.py
-  .venv/bin/python tools/bench/bench.py --repeat 9 --json bench.json
-  .venv/bin/python tools/bench/bench.py --cpu rv32 --no-qemu
-
-Run it on a quiet machine. Compare tables of one machine only, and figures of one table rather than of two.
-""")  # fmt: skip
+  tools/bench operations
+  tools/bench operations --repeat 9 --json operations.json
+  tools/bench operations --cpu rv32 --no-qemu
+""",
+)
 @click.option("--cpu", type=click.Choice(["rv64", "rv32"]), default="rv64", show_default=True, help="Register width.")
 @click.option("--repeat", type=click.IntRange(1), default=5, show_default=True, help="Medians of so many rounds.")
 @click.option(
@@ -247,9 +191,8 @@ Run it on a quiet machine. Compare tables of one machine only, and figures of on
     metavar="FILE",
     help=("Write all medians, in ns of user time."),
 )
-@click.help_option("-h", "--help")
 def main(cpu: str, repeat: int, bench_rounds: int, no_qemu: bool, as_ns: bool, json_path: str | None) -> None:
-    """Measure what instructions, traps, device accesses and counter reads cost, and print ratios.
+    """What an instruction, a trap, a device access and a counter read cost.
 
     Columns are ways to run the same guests: minstret with its C callbacks, minstret with their Python twins,
     and QEMU with -icount shift=1,sleep=off where it is installed. Rows are user time, medians, in units of
@@ -257,7 +200,7 @@ def main(cpu: str, repeat: int, bench_rounds: int, no_qemu: bool, as_ns: bool, j
     """
     xlen = 64 if cpu == "rv64" else 32
     is_watched = sys.stderr.isatty()
-    qemu = None if no_qemu else shutil.which(f"qemu-system-riscv{xlen}")
+    qemu = None if no_qemu else qemu_executable(xlen)
     with tempfile.TemporaryDirectory(prefix="minstret-bench-") as name:
         folder = Path(name)
         runners = make_runners(xlen, bench_rounds, folder, qemu)
@@ -277,7 +220,3 @@ def main(cpu: str, repeat: int, bench_rounds: int, no_qemu: bool, as_ns: bool, j
         rows = ["bench instruction", *(operation.name for operation in OPERATIONS)]
         result = {column: dict(zip(rows, values, strict=True)) for column, values in zip(names, columns, strict=True)}
         Path(json_path).write_text(json.dumps(result, indent=2) + "\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,25 +1,77 @@
-"""What log.py and replay.py share: guests that do nothing but tick, processes and what they took, the machine."""
+"""Guests made on the spot: images with other numbers in them, loops of one instruction, timer ticks.
+
+The machine code is the same for rv32 and rv64.
+"""
 
 from __future__ import annotations
 
-import os
-import platform
-import re
-import shutil
-import subprocess
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from io import BytesIO
 from pathlib import Path
 
-import click
+from elftools.elf.elffile import ELFFile
 
-QEMU = "qemu-system-riscv64"
-MINSTRET = (sys.executable, "-m", "minstret.emu.cli")
+from minstret.emu.loader import load_firmware
+from minstret.firmware import image_path
+
 TICKS_MAX = 0x7FFF_F000
 
+_RAM_BASE = 0x8000_0000
 _TIMEBASE_HZ = 10_000_000
+
+# ---- images
+
+
+def patched(name: str, xlen: int, folder: Path, values: dict[str, int]) -> Path:
+    """A copy of an image with other values of its 32-bit symbols."""
+    image = image_path(name, xlen)
+    symbols = load_firmware(image, _RAM_BASE).symbols
+    data = bytearray(image.read_bytes())
+    headers = list(ELFFile(BytesIO(data)).iter_segments("PT_LOAD"))
+    for key, value in values.items():
+        symbol = symbols.find(key)
+        assert symbol is not None
+        (header,) = (h for h in headers if 0 <= symbol.address - h["p_vaddr"] < h["p_filesz"])
+        at = header["p_offset"] + symbol.address - header["p_vaddr"]
+        data[at : at + 4] = value.to_bytes(4, "little")
+    copy = folder / f"{name}-rv{xlen}.elf"
+    copy.write_bytes(data)
+    return copy
+
+
+# ---- one instruction, again and again
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One instruction to repeat. ``device`` is what s1 holds, a multiple of 4096."""
+
+    name: str
+    body: int
+    device: int = 0
+
+
+NOTHING = Operation("loop", 0x00000013)
+ECALL = Operation("trap: ecall, handler of 4 instructions", 0x00000073)
+ILLEGAL = Operation("trap: read of a CSR that is not there", 0x7C0023F3)
+LINE_STATUS = Operation("device read: UART line status", 0x0054C383, 0x1000_0000)  # lbu t2, 5(s1)
+MSIP = Operation("device write: CLINT msip", 0x0004A023, 0x0200_0000)  # sw zero, 0(s1)
+CLAIM = Operation("device read: PLIC claim", 0x0044A383, 0x0C20_0000)  # lw t2, 4(s1)
+MTIME = Operation("device read: CLINT mtime", 0xFF84A383, 0x0200_C000)  # lw t2, -8(s1)
+RDTIME = Operation("counter read: rdtime", 0xC01023F3)
+RDINSTRET = Operation("counter read: rdinstret", 0xC02023F3)
+
+
+def loop_program(operation: Operation, repeats: int) -> bytes:
+    """A raw binary that carries out ``operation`` ``repeats`` times and ends the run."""
+    begin = (*_load(_S0, repeats), *_load(_S1, operation.device))
+    loop = (operation.body, _addi(_S0, _S0, -1), _BNEZ_S0_MINUS_8)
+    at_handler = 4 * (3 + len(begin) + len(loop) + len(_FINISH))
+    vector = (_AUIPC_T1, _addi(_T1, _T1, at_handler), _CSRW_MTVEC_T1)
+    return _binary(*vector, *begin, *loop, *_FINISH, *_SKIP_AND_RETURN)
+
+
+# ---- timer ticks
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +95,7 @@ class Ticker:
 
 
 def ticker_program(ticker: Ticker, ticks: int) -> bytes:
-    """A raw binary for rv64 and rv32 that ends after so many ticks."""
+    """A raw binary that ends after so many ticks."""
     assert 0 < ticks < TICKS_MAX
     interval = _TIMEBASE_HZ // ticker.hz
     begin = (
@@ -63,16 +115,22 @@ def ticker_program(ticker: Ticker, ticks: int) -> bytes:
         _addi(_S3, _S3, -1), _bnez(_S3, 4 * (len(_FINISH) + 1)), *_FINISH, _MRET,
     )  # fmt: skip
     at_handler = 4 * (3 + len(begin) + len(loop))
-    words = (_AUIPC_T1, _addi(_T1, _T1, at_handler), _CSRW_MTVEC_T1, *begin, *loop, *handler)
-    return b"".join(word.to_bytes(4, "little") for word in words)
+    return _binary(_AUIPC_T1, _addi(_T1, _T1, at_handler), _CSRW_MTVEC_T1, *begin, *loop, *handler)
 
 
 # ---- machine code
 
+_S0 = 8
 _T0, _T1, _S1, _S2, _S3, _S4, _S5, _S6, _S7 = 5, 6, 9, 18, 19, 20, 21, 22, 23
 _AUIPC_T1, _CSRW_MTVEC_T1, _CSRW_MIE_T0, _CSRSI_MSTATUS_MIE = 0x00000317, 0x30531073, 0x30429073, 0x30046073
 _WFI, _MRET = 0x10500073, 0x30200073
+_BNEZ_S0_MINUS_8 = 0xFE041CE3
+_SKIP_AND_RETURN = (0x34102E73, 0x004E0E13, 0x341E1073, _MRET)  # mepc += 4
 _FINISH = (0x001002B7, 0x00005337, 0x55530313, 0x0062A023, 0x0000006F)  # store "pass" at the finisher; j .
+
+
+def _binary(*words: int) -> bytes:
+    return b"".join(word.to_bytes(4, "little") for word in words)
 
 
 def _lui(rd: int, value: int) -> int:
@@ -119,51 +177,3 @@ def _bnez(rs1: int, offset: int) -> int:
 def _jump(offset: int) -> int:
     assert -2048 < offset < 0
     return 1 << 31 | (offset >> 1 & 0x3FF) << 21 | 1 << 20 | 0xFF << 12 | 0x6F
-
-
-# ---- processes
-
-
-@dataclass(frozen=True, slots=True)
-class Took:
-    """What a process took, s, and its exit status."""
-
-    user_s: float
-    system_s: float
-    status: int
-
-
-def run_to_end(command: Sequence[str], *, timeout_s: int | None = None, may_fail: bool = False) -> Took:
-    """Run a process without input; an error where it fails."""
-    limited = command if timeout_s is None else ("timeout", str(timeout_s), *command)
-    null = subprocess.DEVNULL
-    with subprocess.Popen(limited, stdin=null, stdout=null, stderr=subprocess.PIPE) as child:
-        assert child.stderr is not None
-        said = child.stderr.read()
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode and not may_fail:
-        raise click.ClickException(f"{' '.join(command)}: status {child.returncode}: {said.decode(errors='replace')}")
-    return Took(usage.ru_utime, usage.ru_stime, child.returncode)
-
-
-def machine_text() -> str:
-    """What it was measured on."""
-    cpu = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
-    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    parts = [
-        f"{cpu[1] if cpu else platform.machine()}, {len(os.sched_getaffinity(0))} cores",
-        f"Linux {platform.release().split('-')[0]}", f"Python {platform.python_version()}",
-        f"unicorn {version('unicorn')}", qemu_text(), f"load average {load}",
-    ]  # fmt: skip
-    return "Measured on: " + "; ".join(parts) + "."
-
-
-def qemu_text() -> str:
-    """QEMU's version, or that there is none."""
-    executable = shutil.which(QEMU)
-    if executable is None:
-        return "QEMU not installed"
-    said = subprocess.run([executable, "--version"], capture_output=True, text=True, check=True).stdout
-    found = re.search(r"version ([0-9.]+)", said)
-    return f"QEMU {found[1]}" if found else "QEMU"

@@ -1,8 +1,4 @@
-#!/usr/bin/env python3
-"""Measure what recording and replaying cost, as ratios to a plain run, by user time.
-
-Run it with the environment that tools/demo or tools/test makes: .venv/bin/python tools/bench/replay.py
-"""
+"""Measure what recording and replaying cost, as ratios to a plain run, by user time."""
 
 from __future__ import annotations
 
@@ -14,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
-from bench import patched_bench
-from common import MINSTRET, Ticker, machine_text, run_to_end, ticker_program
+
+from benchmarks.processes import MINSTRET, machine_text, run_to_end
+from benchmarks.programs import Ticker, patched, ticker_program
 
 WAYS = ("plain", "record", "replay")
 _PROBE = {"bench": 1, "ticks": 500, "fast": 20_000, "idle": 20_000}
@@ -32,7 +29,7 @@ class Guest:
 
     def image(self, folder: Path, work: int) -> Path:
         if self.ticker is None:
-            return patched_bench(64, work, folder)
+            return patched("bench", 64, folder, {"bench_rounds": work})
         path = folder / f"{self.key}.bin"
         path.write_bytes(ticker_program(self.ticker, work))
         return path
@@ -100,13 +97,21 @@ def row_text(times: dict[str, list[float]], insns: int) -> str:
     return f"{insns / 1e6:>11,.0f}{plain_s:>10.1f}{insns / 1e6 / plain_s:>8.0f}" + "".join(f"{r:>22}" for r in ratios)
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    "replay",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""\b
+Examples:
+  tools/bench replay
+  tools/bench replay --guest fast --seconds 2 --repeat 3
+""",
+)
 @click.option("--repeat", type=click.IntRange(1), default=5, show_default=True, help="Medians of so many rounds.")
 @click.option("--seconds", type=click.FloatRange(0.5), default=10.0, show_default=True, help="Of one plain run.")
 @click.option("--guest", "keys", type=click.Choice([guest.key for guest in GUESTS]), multiple=True,
               help="Only this one; may be repeated.")  # fmt: skip
 def main(repeat: int, seconds: float, keys: tuple[str, ...]) -> None:
-    """Run guests plain, recorded and replayed, and print what the latter two cost, as ratios of user time.
+    """What recording and replaying cost, as ratios to a plain run by user time.
 
     Each run is a process, from start to end, with default options, so that snapshots are in it. In brackets are the
     smallest and the largest ratio of one round: where they are far apart, the machine was busy.
@@ -119,7 +124,3 @@ def main(repeat: int, seconds: float, keys: tuple[str, ...]) -> None:
             times = measure(guest, Path(name), seconds, repeat)
             click.echo(f"{guest.name:<{width}}" + row_text(times, insns_of(Path(name))))
     click.echo(f"\nMedians of {repeat}. {machine_text()}")
-
-
-if __name__ == "__main__":
-    main()

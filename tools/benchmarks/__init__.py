@@ -1,0 +1,1 @@
+"""What `tools/bench` measures. A workload to compare with QEMU is an entry of `workloads.WORKLOADS`."""

@@ -1,0 +1,34 @@
+"""The command line of `tools/bench`."""
+
+from __future__ import annotations
+
+import click
+
+from benchmarks import compare, log, operations, replay
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""\b
+Examples:
+  tools/bench smoke
+  tools/bench all --rounds 5 --json all.json
+  tools/bench all --only ticks-1k-busy --only uboot
+  tools/bench operations --ns
+
+Run it on a quiet machine. Compare figures of one table only: machines differ, and so does one machine from hour to
+hour.
+""",
+)
+def main() -> None:
+    """Measure how fast minstret is, mostly as ratios to QEMU on the same guests."""
+
+
+main.add_command(compare.run_all)
+main.add_command(compare.smoke)
+main.add_command(operations.main)
+main.add_command(replay.main)
+main.add_command(log.main)
+
+if __name__ == "__main__":
+    main(prog_name="tools/bench")

@@ -1,0 +1,161 @@
+"""Run every workload here and on QEMU (-icount shift=1,sleep=off), in turn, and compare what the processes took."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchmarks.processes import MINSTRET, Took, machine_facts, qemu_executable, run_to_end
+from benchmarks.report import Measured, Report
+from benchmarks.workloads import INSTRUCTIONS, START, WORKLOADS, Job, Place, Workload
+
+_QEMU = ("-M", "virt", "-icount", "shift=1,sleep=off", "-display", "none", "-monitor", "none", "-serial", "stdio")
+START_RUNS = 3
+"""The start is taken off all others, so it is measured more often."""
+
+
+def run_here(job: Job, facts: Path) -> Took:
+    """Run it on minstret; ``facts`` gets what `--json` writes."""
+    console = () if job.dialogue else ("--no-input",)
+    return run_to_end([*MINSTRET, "run", "-q", "--json", str(facts), *console, *job.minstret], job.dialogue)
+
+
+def run_on_qemu(qemu: str, job: Job) -> Took:
+    """Run it on QEMU."""
+    return run_to_end([qemu, *_QEMU, *job.qemu], job.dialogue)
+
+
+def measure(measured: Measured, place: Place, qemu: str | None, is_qemu_first: bool) -> None:
+    """Run a workload once on each machine, and note what that took."""
+    job = measured.workload.make(place, measured.work)
+    facts = place.folder / "facts.json"
+    if qemu is not None and is_qemu_first:
+        measured.qemu.append(run_on_qemu(qemu, job))
+    measured.minstret.append(run_here(job, facts))
+    if qemu is not None and not is_qemu_first:
+        measured.qemu.append(run_on_qemu(qemu, job))
+    measured.insns = int(json.loads(facts.read_text())["icount"])
+    if measured.workload.unit == INSTRUCTIONS:
+        measured.count = measured.insns
+
+
+def compare(chosen: list[tuple[Workload, int]], xlen: int, rounds: int, qemu: str | None) -> Report:
+    """Measure workloads with that much work each, in rounds, so that a slow spell of the machine hits all."""
+    report = Report(machine_facts(), xlen, rounds, [Measured(workload, work) for workload, work in chosen])
+    with tempfile.TemporaryDirectory(prefix="minstret-bench-") as folder:
+        place = Place(Path(folder), xlen)
+        for round_ in range(rounds):
+            for measured in report.rows:
+                if measured.failure:
+                    continue
+                show_progress(f"round {round_ + 1} of {rounds}: {measured.workload.title} ...")
+                try:
+                    for _ in range(START_RUNS if measured.workload is START else 1):
+                        measure(measured, place, qemu, is_qemu_first=round_ % 2 == 1)
+                except click.ClickException as error:
+                    measured.failure = error.message
+    show_progress("")
+    return report
+
+
+def show_progress(text: str) -> None:
+    """On the last line of a terminal, and nowhere else."""
+    if sys.stderr.isatty():
+        click.echo(f"\r{text}\033[K", err=True, nl=False)
+
+
+def chosen_workloads(names: tuple[str, ...], xlen: int, *, is_smoke: bool) -> list[tuple[Workload, int]]:
+    """Workloads and how much work each has; the start is always among them."""
+    chosen = []
+    for workload in WORKLOADS:
+        work = workload.smoke_work if is_smoke else workload.work
+        is_wanted = workload.name in names or workload is START if names else work > 0
+        if not is_wanted or (workload.is_rv64_only and xlen != 64):
+            continue
+        if workload.needs is not None and not workload.needs.exists():
+            click.echo(f"{workload.name} is left out: {workload.needs} is absent", err=True)
+            continue
+        chosen.append((workload, work or workload.work))
+    return chosen
+
+
+def run(names: tuple[str, ...], cpu: str, rounds: int, no_qemu: bool, json_file: str | None, markdown_file: str | None,
+        *, is_smoke: bool) -> None:  # fmt: skip
+    """Measure, print the table, write files; exit status 1 where a workload failed."""
+    xlen = 64 if cpu == "rv64" else 32
+    qemu = None if no_qemu else qemu_executable(xlen)
+    report = compare(chosen_workloads(names, xlen, is_smoke=is_smoke), xlen, rounds, qemu)
+    report.show()
+    if json_file is not None:
+        Path(json_file).write_text(json.dumps(report.to_json(), indent=2) + "\n")
+    if markdown_file is not None:
+        report.write_markdown(Path(markdown_file))
+    if any(measured.failure for measured in report.rows):
+        sys.exit(1)
+
+
+def options(rounds: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """What `all` and `smoke` take."""
+    listed: list[Any] = [
+        click.option("--rounds", type=click.IntRange(1), default=rounds, show_default=True, help="Medians of so many."),
+        click.option("--only", "names", type=click.Choice([workload.name for workload in WORKLOADS]), multiple=True,
+                     metavar="NAME", help="Only this workload, and the start; may be repeated."),
+        click.option("--cpu", type=click.Choice(["rv64", "rv32"]), default="rv64", show_default=True,
+                     help="Register width."),
+        click.option("--no-qemu", is_flag=True, help="Leave QEMU out even where it is installed."),
+        click.option("--json", "json_file", type=click.Path(dir_okay=False), metavar="FILE",
+                     help="Write every single measurement."),
+        click.option("--markdown", "markdown_file", type=click.Path(dir_okay=False), metavar="FILE",
+                     help="Write the table as Markdown; into its place, if FILE has one, as docs/performance.md has."),
+    ]  # fmt: skip
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        for option in reversed(listed):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+WORKLOAD_LIST = "\n".join(f"  {workload.name:<16} {workload.title}" for workload in WORKLOADS)
+
+
+@click.command("all", context_settings={"help_option_names": ["-h", "--help"]}, epilog=f"""\b
+Workloads:
+{WORKLOAD_LIST}
+
+\b
+Examples:
+  tools/bench all
+  tools/bench all --rounds 5 --json all.json --markdown docs/performance.md
+  tools/bench all --only integer --only uboot
+  tools/bench all --cpu rv32 --no-qemu
+
+docs/performance.md says what the rows and columns mean.
+""")  # fmt: skip
+@options(rounds=3)
+def run_all(names: tuple[str, ...], cpu: str, rounds: int, no_qemu: bool, json_file: str | None,
+            markdown_file: str | None) -> None:  # fmt: skip
+    """Every workload here and on QEMU, some minutes a round.
+
+    Each run is a process of its own. User time counts; ratios are minstret's to QEMU's (-icount shift=1,sleep=off).
+    """
+    run(names, cpu, rounds, no_qemu, json_file, markdown_file, is_smoke=False)
+
+
+@click.command("smoke", context_settings={"help_option_names": ["-h", "--help"]}, epilog="""\b
+Examples:
+  tools/bench smoke
+  tools/bench smoke --json smoke.json
+""")  # fmt: skip
+@options(rounds=1)
+def smoke(names: tuple[str, ...], cpu: str, rounds: int, no_qemu: bool, json_file: str | None,
+          markdown_file: str | None) -> None:  # fmt: skip
+    """The same with little work, in less than a minute: rough ratios, and a check that all of it works."""
+    run(names, cpu, rounds, no_qemu, json_file, markdown_file, is_smoke=True)

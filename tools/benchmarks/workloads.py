@@ -1,0 +1,175 @@
+"""What is run side by side with QEMU: a table of guests that end by themselves.
+
+To add one, write a function that makes a `Job` and put it into `WORKLOADS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.processes import Dialogue
+from benchmarks.programs import (
+    CLAIM,
+    ECALL,
+    ILLEGAL,
+    LINE_STATUS,
+    MTIME,
+    RDTIME,
+    Operation,
+    Ticker,
+    loop_program,
+    patched,
+    ticker_program,
+)
+from minstret.devices.placement import PACKAGED
+from minstret.firmware import image_path
+
+INSTRUCTIONS = "instructions"
+"""The unit of workloads that compute: what counts then is what minstret counted."""
+
+MIB = 1 << 20
+_UBOOT = Path(PACKAGED["u-boot"][64])
+_NET = (("--net", "user,restrict=on"),
+        ("-netdev", "user,id=net0,restrict=on", "-device", "virtio-net-device,netdev=net0"))  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One guest on both machines: the options of `minstret run`, and of QEMU beside those it always gets."""
+
+    minstret: tuple[str, ...]
+    qemu: tuple[str, ...]
+    dialogue: Dialogue = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a job's files go, and the register width it is for."""
+
+    folder: Path
+    xlen: int
+
+    def image(self, name: str) -> Path:
+        return image_path(name, self.xlen)
+
+    def binary(self, data: bytes) -> Path:
+        path = self.folder / "guest.bin"
+        path.write_bytes(data)
+        return path
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Something to measure.
+
+    Attributes:
+        name: On the command line and in JSON.
+        make: Makes the job, given how much work it shall do.
+        unit: What work is counted in; empty for a session, which is measured with its start.
+        work: For `all`: such that QEMU takes a second or more, and minstret not too long.
+        smoke_work: For `smoke`; 0 to leave it out there.
+        is_rv64_only: There is no such guest for rv32.
+        needs: A file without which it can't be run.
+    """
+
+    name: str
+    title: str
+    make: Callable[[Place, int], Job]
+    unit: str = ""
+    work: int = 1
+    smoke_work: int = 1
+    is_rv64_only: bool = False
+    needs: Path | None = None
+
+    @property
+    def is_session(self) -> bool:
+        return not self.unit
+
+
+# ---- how jobs are made
+
+
+def firmware(path: Path, minstret: tuple[str, ...] = (), qemu: tuple[str, ...] = (), dialogue: Dialogue = ()) -> Job:
+    """Boot ``path`` in M-mode, with further options on either side."""
+    return Job((*minstret, str(path)), ("-bios", str(path), *qemu), dialogue)
+
+
+def image(name: str) -> Callable[[Place, int], Job]:
+    return lambda place, _: firmware(place.image(name))
+
+
+def networked(name: str) -> Callable[[Place, int], Job]:
+    return lambda place, _: firmware(place.image(name), *_NET)
+
+
+def bench(place: Place, rounds: int) -> Job:
+    return firmware(patched("bench", place.xlen, place.folder, {"bench_rounds": rounds}))
+
+
+def mix(place: Place, values: dict[str, int]) -> Path:
+    """The image `mix` with nothing to do but what ``values`` say."""
+    parts = ("memory_rounds", "float_rounds", "line_rounds", "interrupt_rounds")
+    return patched("mix", place.xlen, place.folder, dict.fromkeys(parts, 0) | values)
+
+
+def mix_of(part: str, **values: int) -> Callable[[Place, int], Job]:
+    """One part of `mix`, as many rounds as there is work."""
+    return lambda place, rounds: firmware(mix(place, {part: rounds, **values}))
+
+
+def large(place: Place, _: int) -> Job:
+    path = mix(place, {"memory_rounds": 1, "memory_bytes": 100 * MIB})
+    return firmware(path, ("--memory", "1G"), ("-m", "1G"))
+
+
+def raw(place: Place, program: bytes) -> Job:
+    return firmware(place.binary(program), ("--cpu", f"rv{place.xlen}"))
+
+
+def ticks(hz: int, *, waits: bool = False) -> Callable[[Place, int], Job]:
+    return lambda place, count: raw(place, ticker_program(Ticker(hz, waits), count))
+
+
+def loop(operation: Operation) -> Callable[[Place, int], Job]:
+    return lambda place, repeats: raw(place, loop_program(operation, repeats))
+
+
+def uboot(_: Place, __: int) -> Job:
+    return firmware(_UBOOT, *_NET, dialogue=(
+        (b"Hit any key", b"\n"),
+        (b"=> ", b"setenv autoload no; dhcp; poweroff\n"),
+        (b"bound to address", b""),
+    ))  # fmt: skip
+
+
+# ---- the table
+
+START = Workload("start", "Start-up: image hello", image("hello"))
+"""Its time is taken off that of all workloads that are no sessions."""
+
+WORKLOADS = (
+    START,
+    Workload("integer", "Integer: sort, hash, matrix", bench, INSTRUCTIONS, 12, 1),
+    Workload("memory", "Memory: copy and hop in 16 MiB", mix_of("memory_rounds", memory_bytes=16 * MIB), INSTRUCTIONS,
+             20, 2),
+    Workload("float", "Floating point: five bodies", mix_of("float_rounds"), INSTRUCTIONS, 300_000, 20_000),
+    Workload("ticks-1k-busy", "Ticks at 1 kHz, busy", ticks(1000), "ticks", 2000, 200),
+    Workload("ticks-100k-busy", "Ticks at 100 kHz, busy", ticks(100_000), "ticks", 100_000, 10_000),
+    Workload("ticks-1k-idle", "Ticks at 1 kHz, in WFI", ticks(1000, waits=True), "ticks", 100_000, 10_000),
+    Workload("ticks-10k-idle", "Ticks at 10 kHz, in WFI", ticks(10_000, waits=True), "ticks", 100_000, 0),
+    Workload("ticks-100k-idle", "Ticks at 100 kHz, in WFI", ticks(100_000, waits=True), "ticks", 100_000, 10_000),
+    Workload("line-status", "Reads of the UART's line status", loop(LINE_STATUS), "reads", 2_000_000, 200_000),
+    Workload("mtime", "Reads of mtime", loop(MTIME), "reads", 2_000_000, 200_000),
+    Workload("plic", "Reads of the PLIC's claim register", loop(CLAIM), "reads", 2_000_000, 200_000),
+    Workload("interrupts", "UART interrupts through the PLIC", mix_of("interrupt_rounds"), "interrupts", 100_000, 10_000),
+    Workload("uart", "Lines of 64 printed, polling", mix_of("line_rounds"), "lines", 20_000, 1_000),
+    Workload("ecall", "Traps: ecall", loop(ECALL), "traps", 1_000_000, 50_000),
+    Workload("illegal", "Traps: illegal instruction", loop(ILLEGAL), "traps", 1_000_000, 50_000),
+    Workload("rdtime", "Reads of time (rdtime)", loop(RDTIME), "reads", 10_000_000, 1_000_000),
+    Workload("dhcp", "DHCP: image dhcp, polling", networked("dhcp")),
+    Workload("dhcp-wfi", "DHCP: image dhcp-wfi, asleep", networked("dhcp-wfi")),
+    Workload("uboot", "U-Boot: prompt, dhcp, poweroff", uboot, is_rv64_only=True, needs=_UBOOT),
+    Workload("large", "1 GiB of RAM, 100 MiB written", large),
+)  # fmt: skip
