@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
 
 import pytest
 from needs import Need
@@ -38,6 +39,13 @@ def _is_crawling(item: pytest.Item) -> bool:
     """Whether a whole guest runs on the Python twins in the smallest slices."""
     params = getattr(getattr(item, "callspec", None), "params", {})
     return params.get("counting") == "python" and params.get("slice_insns") in (1, 7) and "guests" in item.path.parts
+
+
+@pytest.fixture(scope="module", autouse=True)
+def free_boards() -> Iterator[None]:
+    """Each board maps a gigabyte for translated code, and is part of a cycle: free them now and then."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture
