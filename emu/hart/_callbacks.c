@@ -48,6 +48,7 @@ enum { SITE_BITS = 16, SITE_MASK = (1 << SITE_BITS) - 1 };
 enum { PMP_ENTRIES = 16 };
 enum { STEADY_REGISTERS = 4 };
 enum { DEMOTE_AFTER_WRITES = 256 };
+enum { GROWTH_FILLS = 8192 };
 enum { BLOCK_BITS = 18, BLOCK_SLOTS = 1 << BLOCK_BITS, BLOCKS_MAX = BLOCK_SLOTS / 4 * 3 };
 enum { NO_SITE = 0xffff };
 #define NOWHERE UINT64_MAX /* no address: `step_over` where nothing is, `fault_va` where the access itself tells */
@@ -146,6 +147,7 @@ struct shared {
     uint64_t pmp_count, pmp_low[PMP_ENTRIES], pmp_high[PMP_ENTRIES], pmp_cfg[PMP_ENTRIES];
     /* statistics */
     uint64_t fills, flushes, edges, watched_writes, invalidations;
+    uint64_t next_growth; /* so many fills after the last flush */
     /* counting by blocks */
     uint64_t block_count, is_device_access;
     uint64_t cut_pc, cut_size, cut_insns; /* the shortened block that was asked for; cut_insns 0: none */
@@ -185,6 +187,7 @@ static void flush_tlb(void *uc, struct shared *s)
     s->ctl(uc, CTL_TLB_FLUSH);
     s->generation++;
     s->flushes++;
+    s->next_growth = s->fills + GROWTH_FILLS;
 }
 
 /* Drop the translated blocks of guest RAM [offset, offset + size). Unicorn wants virtual addresses here, so
@@ -351,7 +354,8 @@ static bool on_tlb_fill(void *uc, uint64_t va, int type, uc_tlb_entry *entry, st
     }
     if (s->stop_reason != STOP_NONE) /* Unicorn tidying up after a run: none of the guest's business */
         return false;
-    s->fills++;
+    if (++s->fills >= s->next_growth) /* Unicorn's TLB may be too small, and grows when it is flushed */
+        flush_tlb(uc, s);
     uint64_t mstatus = env_word(s, s->off_mstatus);
     int mode = (int)env_word(s, s->off_priv);
     if (mode == PRIV_M && type != MEM_FETCH && mstatus & MSTATUS_MPRV)

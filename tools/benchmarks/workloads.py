@@ -163,7 +163,7 @@ WORKLOADS = (
     Workload("line-status", "Reads of the UART's line status", loop(LINE_STATUS), "reads", 2_000_000, 200_000),
     Workload("mtime", "Reads of mtime", loop(MTIME), "reads", 2_000_000, 200_000),
     Workload("plic", "Reads of the PLIC's claim register", loop(CLAIM), "reads", 2_000_000, 200_000),
-    Workload("interrupts", "UART interrupts through the PLIC", mix_of("interrupt_rounds"), "interrupts", 100_000, 10_000),
+    Workload("interrupts", "UART interrupts by the PLIC", mix_of("interrupt_rounds"), "interrupts", 100_000, 10_000),
     Workload("uart", "Lines of 64 printed, polling", mix_of("line_rounds"), "lines", 20_000, 1_000),
     Workload("ecall", "Traps: ecall", loop(ECALL), "traps", 1_000_000, 50_000),
     Workload("illegal", "Traps: illegal instruction", loop(ILLEGAL), "traps", 1_000_000, 50_000),
