@@ -985,6 +985,10 @@ static bool must_not_begin(void *uc, struct shared *s)
     if (reason == STOP_INTERRUPT) {
         take_interrupt(uc, s);
         go_to_pc(uc, s);
+    } else if (reason == STOP_RESYNC && s->blocks != NULL) { /* find the block anew */
+        s->resync = false;
+        s->fast_limit = s->mip ? 0 : s->limit;
+        go_to_pc(uc, s);
     } else {
         stop(uc, s, reason);
     }
