@@ -16,7 +16,7 @@ from benchmarks.report import Measured, Report
 from benchmarks.workloads import INSTRUCTIONS, START, WORKLOADS, Job, Place, Workload
 
 _QEMU = ("-M", "virt", "-icount", "shift=1,sleep=off", "-display", "none", "-monitor", "none", "-serial", "stdio")
-START_RUNS = 3
+START_RUNS = 2
 """The start is taken off all others, so it is measured more often."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import resource
 import statistics
 import sys
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from benchmarks.processes import Took, machine_text
 from benchmarks.workloads import START, Workload
 
 WIDTH = 120
-LEAST_S = 0.05
+LEAST_S = 0.03
 """Less than this is too little to make a ratio of."""
 
 TABLE_PLACE = re.compile(r"(<!-- table: .*? -->\n).*?(<!-- end of table -->)", re.DOTALL)
@@ -81,7 +82,8 @@ class Report:
         if row.failure or not (row.minstret and row.qemu):
             return None
         here_s, there_s = self.net_s(row, row.minstret, time), self.net_s(row, row.qemu, time)
-        return here_s / there_s if here_s >= LEAST_S and there_s >= LEAST_S else None
+        least_s = 0 if row.workload.is_session else LEAST_S
+        return here_s / there_s if here_s > least_s and there_s > least_s else None
 
     def ratio_range(self, row: Measured) -> tuple[float, float] | None:
         """Smallest and largest ratio of one round."""
@@ -113,7 +115,7 @@ class Report:
             ratio_text(self.ratio(row)) + (f" ({ratio_text(spread[0])}..{ratio_text(spread[1])})" if spread else ""),
             ratio_text(self.ratio(row, cpu_s)),
             *(rate_text(self.rate(row, runs)) for runs in sides),
-            *(f"{max(took.rss_bytes for took in runs) / (1 << 20):.0f}" if runs else "-" for runs in sides),
+            *(rss_text(runs) for runs in sides),
         ]
 
     def show(self) -> None:
@@ -174,6 +176,13 @@ class Report:
 
 HEADINGS = ["workload", "minstret\nuser s", "QEMU\nuser s", "ratio", "with\nsystem", "minstret\na second",
             "QEMU\na second", "minstret\nMiB", "QEMU\nMiB"]  # fmt: skip
+
+
+def rss_text(runs: list[Took]) -> str:
+    """MiB, where it is more than what every child of this process has at its start."""
+    most = max((took.rss_bytes for took in runs), default=0)
+    least = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return f"{most / (1 << 20):.0f}" if most > least + (2 << 20) else "-"
 
 
 def ratio_text(ratio: float | None) -> str:
