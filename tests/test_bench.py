@@ -112,8 +112,7 @@ def test_process_is_typed_to_and_measured() -> None:
     taken = run_to_end(["sh", "-c", script], ((b"name? ", b"Ada\n"), (b"hello Ada", b"\n")))
 
     assert taken.status == 0
-    assert taken.wall_s >= taken.user_s
-    assert taken.rss_bytes > 0
+    assert taken.wall_s > 0
 
 
 @pytest.mark.parametrize(
@@ -217,6 +216,7 @@ def test_smoke_measures_a_workload_beside_qemu(need: Need, tmp_path: Path) -> No
     assert list(found) == ["start", "mtime"]
     assert found["mtime"]["insns"] > 3 * found["mtime"]["count"]
     assert len(found["mtime"]["minstret"]) == len(found["mtime"]["qemu"]) == 1
+    assert found["mtime"]["minstret"][0]["rss_bytes"] > 1 << 20
     assert "Reads of mtime" in done.output
 
 

@@ -60,6 +60,7 @@ def compare(chosen: list[tuple[Workload, int]], xlen: int, rounds: int, qemu: st
                         measure(measured, place, qemu, is_qemu_first=round_ % 2 == 1)
                 except click.ClickException as error:
                     measured.failure = error.message
+    report.machine["load_after"] = machine_facts()["load"]
     show_progress("")
     return report
 

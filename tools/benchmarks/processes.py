@@ -20,6 +20,7 @@ import click
 
 MINSTRET = (sys.executable, "-m", "minstret.emu.cli")
 TIMEOUT_S = 300
+SAMPLE_S = 0.02
 
 Dialogue = tuple[tuple[bytes, bytes], ...]
 """What is typed to a guest, each as soon as it has printed something: (awaited, typed)."""
@@ -31,7 +32,7 @@ class Took:
 
     Attributes:
         user_s: User time of all its threads; ``system_s`` likewise.
-        rss_bytes: The most memory it had. Never less than what this process has, which it begins as a copy of.
+        rss_bytes: The most memory it had, as seen every `SAMPLE_S`: rusage has at least what its parent had.
     """
 
     user_s: float
@@ -53,13 +54,12 @@ def run_to_end(
     start_s = time.monotonic()
     with subprocess.Popen(command, stdin=guest, stdout=guest, stderr=subprocess.PIPE) as child:
         assert child.stderr is not None
-        killer = threading.Timer(timeout_s, os.kill, (child.pid, signal.SIGKILL))
-        killer.start()
+        watcher = _Watcher(child.pid, timeout_s)
+        watcher.start()
         missed = _converse(child, dialogue)
         said = child.stderr.read()
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-        killer.cancel()
-        killer.join()
+        watcher.end()
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
     if missed is not None:
@@ -68,7 +68,31 @@ def run_to_end(
         what = f"took more than {timeout_s:.0f} s" if child.returncode == -signal.SIGKILL else f"{child.returncode}"
         raise click.ClickException(f"{' '.join(command)}: status {what}: {said.decode(errors='replace')}")
     wall_s = time.monotonic() - start_s
-    return Took(usage.ru_utime, usage.ru_stime, wall_s, usage.ru_maxrss * 1024, child.returncode)
+    return Took(usage.ru_utime, usage.ru_stime, wall_s, watcher.rss_bytes, child.returncode)
+
+
+class _Watcher(threading.Thread):
+    """Notes how much memory a process has, and kills it when it takes too long."""
+
+    def __init__(self, pid: int, timeout_s: float) -> None:
+        super().__init__(daemon=True)
+        self.rss_bytes = 0
+        self._pid = pid
+        self._deadline_s = time.monotonic() + timeout_s
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        while not self._ended.wait(SAMPLE_S):
+            if time.monotonic() > self._deadline_s:
+                os.kill(self._pid, signal.SIGKILL)
+            peak = re.search(r"VmHWM:\s*(\d+) kB", Path(f"/proc/{self._pid}/status").read_text())
+            if peak is not None:  # a process that has just ended has no memory
+                self.rss_bytes = int(peak[1]) * 1024
+
+    def end(self) -> None:
+        """Stop; the process has ended, but its id is still its own."""
+        self._ended.set()
+        self.join()
 
 
 def _converse(child: subprocess.Popen[bytes], dialogue: Dialogue) -> bytes | None:
@@ -124,7 +148,8 @@ def machine_text(facts: dict[str, str | int | float] | None = None) -> str:
     """``facts``, those of now by default, as a sentence."""
     facts = facts or machine_facts()
     qemu = f"QEMU {facts['qemu']}" if facts["qemu"] else "QEMU not installed"
+    load = f"{facts['load']} .. {facts['load_after']}" if "load_after" in facts else f"{facts['load']}"
     return (
         f"Measured on: {facts['cpu']}, {facts['cores']} cores; {facts['system']}; Python {facts['python']}; "
-        f"unicorn {facts['unicorn']}; {qemu}; load average {facts['load']}."
+        f"unicorn {facts['unicorn']}; {qemu}; load average {load}."
     )

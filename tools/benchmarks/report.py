@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import resource
 import statistics
-import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,7 +16,7 @@ from rich.text import Text
 from benchmarks.processes import Took, machine_text
 from benchmarks.workloads import START, Workload
 
-WIDTH = 120
+WIDTH = 132
 LEAST_S = 0.03
 """Less than this is too little to make a ratio of."""
 
@@ -90,9 +88,9 @@ class Report:
         if row.failure or not row.qemu:
             return None
         here_s, there_s = (self._start_s(row, runs, user_s) for runs in (row.minstret, row.qemu))
-        pairs = zip(row.minstret, row.qemu, strict=True)
-        ratios = [(here.user_s - here_s) / max(there.user_s - there_s, LEAST_S) for here, there in pairs]
-        return min(ratios), max(ratios)
+        pairs = [(a.user_s - here_s, b.user_s - there_s) for a, b in zip(row.minstret, row.qemu, strict=True)]
+        ratios = [here / there for here, there in pairs if there > 0]
+        return (min(ratios), max(ratios)) if ratios else None
 
     def rate(self, row: Measured, runs: list[Took]) -> float | None:
         """Units a second of processor time, user and system."""
@@ -120,7 +118,7 @@ class Report:
 
     def show(self) -> None:
         """Print the table, what it was measured on, and what failed."""
-        console = Console(width=None if sys.stdout.isatty() else WIDTH)
+        console = Console(width=max(WIDTH, Console().width))
         table = Table(title=f"rv{self.xlen}, {self.rounds_text()}", title_justify="left")
         for number, heading in enumerate(HEADINGS):
             table.add_column(heading, justify="right" if number else "left", no_wrap=True)
@@ -179,10 +177,9 @@ HEADINGS = ["workload", "minstret\nuser s", "QEMU\nuser s", "ratio", "with\nsyst
 
 
 def rss_text(runs: list[Took]) -> str:
-    """MiB, where it is more than what every child of this process has at its start."""
+    """MiB; a run may be too short to tell."""
     most = max((took.rss_bytes for took in runs), default=0)
-    least = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return f"{most / (1 << 20):.0f}" if most > least + (2 << 20) else "-"
+    return f"{most / (1 << 20):.0f}" if most else "-"
 
 
 def ratio_text(ratio: float | None) -> str:
