@@ -150,7 +150,9 @@ struct shared {
     uint64_t next_growth; /* so many fills after the last flush */
     /* counting by blocks */
     uint64_t block_count, is_device_access;
-    uint64_t cut_pc, cut_size, cut_insns; /* the shortened block that was asked for; cut_insns 0: none */
+    /* the shortened block that was asked for, cut_insns 0: none; and whether that was to end it before a page that
+     * is not there, so that special instructions may be in it */
+    uint64_t cut_pc, cut_size, cut_insns, cut_is_crossing;
     uint32_t *next_cflags; /* Unicorn's: how many instructions the next block may have */
     int (*emu_start)(void *, uint64_t, uint64_t, uint64_t, size_t);
     uint64_t alone, cuts, ambiguous; /* statistics */
@@ -621,6 +623,12 @@ static struct block *find_block(const struct shared *s, uint64_t pc, uint64_t si
     return b;
 }
 
+/* Whether this is the shortened block that was asked for. It is in no table: other code may be as long as that. */
+static bool is_cut(const struct shared *s, uint64_t pc, uint64_t size)
+{
+    return s->cut_insns != 0 && pc == s->cut_pc && size == s->cut_size;
+}
+
 /* Note what the block holds, or that another of its address and size held something else. */
 static void note_block(struct shared *s, uint64_t pc, uint64_t size, uint64_t insns, uint64_t special)
 {
@@ -663,7 +671,7 @@ static void on_new_block(void *uc, const uc_tb *block, const uc_tb *previous, st
         va += size;
         at += size;
     }
-    if (s->blocks != NULL && s->cut_insns == 0 && block->size != 0)
+    if (s->blocks != NULL && block->size != 0 && !is_cut(s, block->pc, block->size))
         note_block(s, block->pc, block->size, block->icount, special);
 }
 
@@ -1090,13 +1098,22 @@ static uint64_t insns_between(void *uc, struct shared *s, uint64_t pc, uint64_t 
     return insns;
 }
 
+/* on_block would look the short block up by its size, and may find another one: so it must not look. */
 static void ask_for_short_block(void *uc, struct shared *s, uint64_t pc, uint64_t insns)
 {
     s->cut_pc = pc;
     s->cut_size = bytes_of(uc, s, pc, insns);
     s->cut_insns = insns;
+    s->cut_is_crossing = false;
     *s->next_cflags = (uint32_t)insns;
+    s->fast_limit = 0;
     s->cuts++;
+}
+
+static void ask_for_no_short_block(struct shared *s)
+{
+    s->cut_insns = 0;
+    *s->next_cflags = UINT32_MAX;
 }
 
 static void start_block(struct shared *s, uint64_t pc, uint64_t insns)
@@ -1107,17 +1124,10 @@ static void start_block(struct shared *s, uint64_t pc, uint64_t insns)
     s->step_over = NOWHERE;
 }
 
-/* Ask Unicorn for the block, and look at what it holds: right in every case, but slower than the table.
- * Done where a block was not announced, or where its like held something else in another address space. */
-static struct block ask_for_block(void *uc, struct shared *s, uint64_t pc, uint64_t size)
+/* What a block of so many instructions holds. */
+static struct block block_of(void *uc, struct shared *s, uint64_t pc, uint64_t size, uint64_t insns)
 {
-    uc_tb tb = {0, 0, 0};
-    struct block b = {key_of(pc, size) ^ SLOW_KEY, 2, NO_SITE, NO_SITE, true};
-    s->ctl(uc, CTL_TB_REQUEST_CACHE, pc, &tb);
-    if (tb.size == size)
-        b.insns = tb.icount;
-    else
-        b.special = 1; /* one by one */
+    struct block b = {key_of(pc, size) ^ SLOW_KEY, (uint16_t)insns, NO_SITE, NO_SITE, true};
     bool mixed = in_mixed_page(uc, s, pc);
     const uint8_t *at = ram_at(uc, s, pc);
     for (uint64_t va = pc, index = 0; va < pc + size && at != NULL && index < b.special; index++) {
@@ -1127,6 +1137,18 @@ static struct block ask_for_block(void *uc, struct shared *s, uint64_t pc, uint6
         va += size_of(insn);
         at += size_of(insn);
     }
+    return b;
+}
+
+/* Ask Unicorn for the block, and look at what it holds: right in every case, but slower than the table.
+ * Done where a block was not announced, or where its like held something else in another address space. */
+static struct block ask_for_block(void *uc, struct shared *s, uint64_t pc, uint64_t size)
+{
+    uc_tb tb = {0, 0, 0};
+    s->ctl(uc, CTL_TB_REQUEST_CACHE, pc, &tb);
+    struct block b = block_of(uc, s, pc, size, tb.size == size ? tb.icount : 2);
+    if (tb.size != size && b.special != 0)
+        b.special = 1; /* one by one */
     return b;
 }
 
@@ -1142,21 +1164,26 @@ static bool ends_in_plain_sret(void *uc, struct shared *s, uint64_t pc, const st
 
 COLD static void look_at_block(void *uc, uint64_t pc, uint64_t size, struct shared *s)
 {
-    bool is_cut = s->cut_insns != 0 && pc == s->cut_pc && size == s->cut_size;
-    uint64_t cut_insns = s->cut_insns;
-    s->cut_insns = 0;
+    uint64_t cut_insns = is_cut(s, pc, size) ? s->cut_insns : 0;
+    if (s->cut_insns != 0) {
+        s->cut_insns = 0;
+        s->fast_limit = s->mip || s->resync ? 0 : s->limit;
+    }
     if (must_not_begin(uc, s))
         return;
     if (s->block_count >= BLOCKS_MAX) {
         stop(uc, s, STOP_FULL);
         return;
     }
-    if (is_cut || size == 0) {
-        start_block(s, pc, is_cut ? cut_insns : 1);
+    if (size == 0 || (cut_insns != 0 && !s->cut_is_crossing)) {
+        start_block(s, pc, size == 0 ? 1 : cut_insns);
         return;
     }
     struct block *known = find_block(s, pc, size), asked;
-    if (known->key == 0 || known->is_ambiguous) {
+    if (cut_insns != 0) {
+        asked = block_of(uc, s, pc, size, cut_insns);
+        known = &asked;
+    } else if (known->key == 0 || known->is_ambiguous) {
         asked = ask_for_block(uc, s, pc, size);
         if (known->key == 0)
             note_block(s, pc, size, asked.insns, asked.special);
@@ -1234,8 +1261,7 @@ static void forget_blocks(void *uc, struct shared *s)
 static bool settle_and_go_on(void *uc, struct shared *s)
 {
     bool by_blocks = s->blocks != NULL;
-    *s->next_cflags = UINT32_MAX;
-    s->cut_insns = 0;
+    ask_for_no_short_block(s);
     if (s->has_bogus_entry) {
         s->has_bogus_entry = false;
         flush_tlb(uc, s);
@@ -1252,7 +1278,13 @@ static bool settle_and_go_on(void *uc, struct shared *s)
     case STOP_FAULT:
         if (s->fault == FAULT_CROSSING) {
             uint64_t pc = env_word(s, s->off_pc), crossing_pc = (pc | (PAGE_SIZE - 1)) - 1;
-            *s->next_cflags = (uint32_t)insns_between(uc, s, pc, crossing_pc);
+            uint64_t insns = insns_between(uc, s, pc, crossing_pc);
+            if (by_blocks) {
+                ask_for_short_block(uc, s, pc, insns);
+                s->cut_is_crossing = true;
+            } else {
+                *s->next_cflags = (uint32_t)insns;
+            }
             return true;
         }
         if (s->fault_type != MEM_FETCH) {
@@ -1278,13 +1310,16 @@ static bool settle_and_go_on(void *uc, struct shared *s)
 /* Run translated code from PC until something wants Python's attention; Unicorn's error code. */
 static int run_hart(void *uc, struct shared *s)
 {
+    ask_for_no_short_block(s);
     for (;;) {
         s->exception = NO_EXCEPTION;
         s->stop_reason = s->fault = STOP_NONE;
         s->resync = 0;
-        s->fast_limit = s->mip ? 0 : s->limit;
-        if (s->mip != 0 && interrupt_is_takeable(s))
+        s->fast_limit = s->mip || s->cut_insns ? 0 : s->limit;
+        if (s->mip != 0 && interrupt_is_takeable(s)) {
+            ask_for_no_short_block(s);
             take_interrupt(uc, s);
+        }
         int code = s->emu_start(uc, env_word(s, s->off_pc), NEVER, 0, 0);
         if (!settle_and_go_on(uc, s) || s->icount >= s->limit || s->stop_reason == STOP_TRAP_LOOP)
             return code;
