@@ -49,7 +49,7 @@ enum { PMP_ENTRIES = 16 };
 enum { STEADY_REGISTERS = 4 };
 enum { DEMOTE_AFTER_WRITES = 256 };
 enum { GROWTH_FILLS = 8192 };
-enum { BLOCK_BITS = 18, BLOCK_SLOTS = 1 << BLOCK_BITS, BLOCKS_MAX = BLOCK_SLOTS / 4 * 3 };
+enum { BLOCK_BITS = 18, BLOCK_SLOTS = 1 << BLOCK_BITS };
 enum { NO_SITE = 0xffff };
 #define NOWHERE UINT64_MAX /* no address: `step_over` where nothing is, `fault_va` where the access itself tells */
 #define NO_EXCEPTION UINT64_MAX
@@ -149,7 +149,7 @@ struct shared {
     uint64_t fills, flushes, edges, watched_writes, invalidations;
     uint64_t next_growth; /* so many fills after the last flush */
     /* counting by blocks */
-    uint64_t block_count, is_device_access;
+    uint64_t block_count, blocks_max, is_device_access; /* blocks_max: so many, and all are dropped */
     /* the shortened block that was asked for, cut_insns 0: none; and whether that was to end it before a page that
      * is not there, so that special instructions may be in it */
     uint64_t cut_pc, cut_size, cut_insns, cut_is_crossing;
@@ -636,7 +636,7 @@ static void note_block(struct shared *s, uint64_t pc, uint64_t size, uint64_t in
     uint64_t key = key_of(pc, size);
     if (b->key == 0) {
         *b = (struct block){special != NO_SITE ? key ^ SLOW_KEY : key, (uint16_t)insns, (uint16_t)special, NO_SITE, false};
-        if (++s->block_count >= BLOCKS_MAX)
+        if (++s->block_count >= s->blocks_max)
             s->fast_limit = 0;
     } else if (b->insns != insns || b->special != special) {
         s->ambiguous += !b->is_ambiguous;
@@ -1171,7 +1171,7 @@ COLD static void look_at_block(void *uc, uint64_t pc, uint64_t size, struct shar
     }
     if (must_not_begin(uc, s))
         return;
-    if (s->block_count >= BLOCKS_MAX) {
+    if (s->block_count >= s->blocks_max) {
         stop(uc, s, STOP_FULL);
         return;
     }
@@ -1383,6 +1383,7 @@ PyMODINIT_FUNC PyInit__callbacks(void)
         || add_address(module, "on_block", (const void *)on_block) < 0
         || add_address(module, "on_exception", (const void *)on_exception) < 0
         || PyModule_AddIntConstant(module, "BLOCK_TABLE_BYTES", (long)(BLOCK_SLOTS * sizeof(struct block))) < 0
+        || PyModule_AddIntConstant(module, "BLOCKS_MAX", BLOCK_SLOTS / 4 * 3) < 0
         || PyModule_AddIntConstant(module, "SHARED_SIZE_BYTES", (long)sizeof(struct shared)) < 0) {
         Py_DECREF(module);
         return NULL;
