@@ -346,6 +346,18 @@ static uint32_t prot_of(int type)
     return type == MEM_FETCH ? PROT_X : type == MEM_WRITE ? PROT_W : PROT_R;
 }
 
+/* Whether instructions can be fetched from the page `va`, as things are. */
+static bool is_fetchable(void *uc, struct shared *s, uint64_t va, int mode)
+{
+    struct translation t = translate(uc, s, va, MEM_FETCH, mode, true);
+    if (t.fault != FAULT_NONE)
+        return false;
+    uint32_t allowed = pmp_allows(s, t.pa, PAGE_SIZE, mode);
+    if (t.pa >= s->ram_base && t.pa - s->ram_base < s->ram_size)
+        return allowed & (PROT_X | PROT_MIXED);
+    return t.pa >= s->rom_base && t.pa - s->rom_base < s->rom_size && allowed & PROT_X;
+}
+
 /* UC_HOOK_TLB_FILL: say where the page `va` is and what may be done there, or fault. */
 static bool on_tlb_fill(void *uc, uint64_t va, int type, uc_tlb_entry *entry, struct shared *s)
 {
@@ -377,7 +389,7 @@ static bool on_tlb_fill(void *uc, uint64_t va, int type, uc_tlb_entry *entry, st
             return true;
         }
         if (va >> PAGE_BITS != pc >> PAGE_BITS && (pc & (PAGE_SIZE - 1)) != PAGE_SIZE - 2
-            && translate(uc, s, va, type, mode, true).fault != FAULT_NONE)
+            && !is_fetchable(uc, s, va, mode))
             return fault(s, FAULT_CROSSING, va, type);
     }
     struct translation t = translate(uc, s, va, type, mode, false);

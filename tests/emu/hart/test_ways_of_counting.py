@@ -28,6 +28,7 @@ from asm import (
     T1,
     T2,
     T3,
+    WFI,
     ZERO,
     add,
     addi,
@@ -324,12 +325,31 @@ def test_blocks_of_one_address_and_size_are_told_apart(
 @pytest.mark.parametrize("xlen", [64, 32])
 def test_special_instruction_before_one_that_ends_outside_ram_is_ours(counting: str, xlen: int) -> None:
     place = RAM_SIZE - 10
-    tail = code(NOP, csrr(A0, "instret"), NOP)[:10]
+    tail = code(NOP, WFI, NOP)[:10]  # WFI does not end its block
     board = board_of((0, code(LOOP)), (place, tail), xlen=xlen, counting=counting, ram_size=RAM_SIZE)
     board.run_until(icount=ROM_INSNS)
-    board.registers["pc"], board.hart.env.mtvec = RAM + place, RAM
+    board.registers["pc"], board.hart.env.mtvec, board.hart.env.mie = RAM + place, RAM, 2
+    board.hart.set_soft_mip(2)  # so there is nothing to wait for
     board.run_until(icount=ROM_INSNS + 3)
-    assert board.registers["a0"] == ROM_INSNS + 1
+    assert trap_of(board) == (1, RAM + place + 8, RAM + place + 10)
+
+
+@pytest.mark.parametrize("slice_insns", [1, 2, None])
+def test_instruction_that_crosses_into_a_forbidden_page_faults_in_its_turn(
+    counting: str, slice_insns: int | None
+) -> None:
+    # translation finds the page; PMP forbids it, for all but M-mode
+    place = 3 * PAGE - 10
+    body = code(addi(A0, A0, 1), addi(A0, A0, 1), NOP)
+    board = board_of((0, code(LOOP)), (8, code(LOOP)), (place, body), counting=counting, slice_insns=slice_insns)
+    begin_as_supervisor(board)
+    board.hart.pmp.write_addr(0, (RAM + 3 * PAGE >> 2) | (PAGE // 8 - 1))
+    board.hart.pmp.write_addr(1, (1 << 54) - 1)
+    board.hart.pmp.write_cfg(0, 0x1F18)
+    board.hart.pmp_changed()
+    board.registers["pc"] = RAM + place
+    board.run_until(icount=ROM_INSNS + 3)
+    assert board.registers["a0"] == 2
     assert trap_of(board) == (1, RAM + place + 8, RAM + place + 10)
 
 
