@@ -31,6 +31,10 @@ _ROLES = ("bios", "kernel", "initrd")
 _MAC_SIZE = 6
 
 
+_NEVER_VISIBLE = {name: to_plain(getattr(BoardConfig(), name)) for name in ("slice_insns_max", "counting")}
+"""These a trace leaves out: each replay may choose them."""
+
+
 def trace_meta(setup: Setup) -> tuple[dict[str, Any], dict[bytes, bytes]]:
     """What a trace says about a board, and the files it boots, by SHA-256."""
     blobs: dict[bytes, bytes] = {}
@@ -44,10 +48,15 @@ def trace_meta(setup: Setup) -> tuple[dict[str, Any], dict[bytes, bytes]]:
     meta = {
         "minstret": version("minstret"),
         "unicorn": version("unicorn"),
-        "config": to_plain(setup.config),
+        "config": _plain_config(setup.config),
         "images": images,
     }
     return meta, blobs
+
+
+def _plain_config(config: BoardConfig) -> dict[str, Any]:
+    """What makes the run; how it is cut and counted does not."""
+    return {name: value for name, value in to_plain(config).items() if name not in _NEVER_VISIBLE}
 
 
 def setup_of(reader: TraceReader) -> Setup:
@@ -63,7 +72,7 @@ def setup_of(reader: TraceReader) -> Setup:
         )
     images = reader.meta["images"]
     try:
-        config = from_plain(BoardConfig, reader.meta["config"])
+        config = from_plain(BoardConfig, _NEVER_VISIBLE | reader.meta["config"])
         if config.xlen not in (None, 32, 64) or (config.net is not None and len(config.net.mac) != _MAC_SIZE):
             raise ValueError("no such board")
         files = {role: ImageFile(str(images[role]["name"]), reader.blob(images[role]["sha256"]))
@@ -123,7 +132,7 @@ class Recording:
             self._writer.close()
             Path(self.path).unlink(missing_ok=True)
             raise
-        self._writer.put_meta("config", to_plain(self.board.config))  # with what the images have decided
+        self._writer.put_meta("config", _plain_config(self.board.config))  # with what the images have decided
         self._writer.commit(Position(0, 0))
         return self.board
 

@@ -40,7 +40,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 SUFFIX = ".mst"
 APPLICATION_ID = int.from_bytes(b"MSTR", "big")
 

@@ -39,12 +39,32 @@ def slli(rd: int, rs1: int, shamt: int) -> int:
     return _i(0x13, 1, rd, rs1, shamt)
 
 
+def srli(rd: int, rs1: int, shamt: int) -> int:
+    return _i(0x13, 5, rd, rs1, shamt)
+
+
+def andi(rd: int, rs1: int, imm: int) -> int:
+    return _i(0x13, 7, rd, rs1, imm)
+
+
 def add(rd: int, rs1: int, rs2: int) -> int:
     return _r(0x33, 0, 0, rd, rs1, rs2)
 
 
 def sub(rd: int, rs1: int, rs2: int) -> int:
     return _r(0x33, 0, 0x20, rd, rs1, rs2)
+
+
+def sll(rd: int, rs1: int, rs2: int) -> int:
+    return _r(0x33, 1, 0, rd, rs1, rs2)
+
+
+def xor(rd: int, rs1: int, rs2: int) -> int:
+    return _r(0x33, 4, 0, rd, rs1, rs2)
+
+
+def and_(rd: int, rs1: int, rs2: int) -> int:
+    return _r(0x33, 7, 0, rd, rs1, rs2)
 
 
 def lui(rd: int, imm: int) -> int:
@@ -57,6 +77,10 @@ def auipc(rd: int, imm: int) -> int:
 
 def lb(rd: int, rs1: int, imm: int) -> int:
     return _i(0x03, 0, rd, rs1, imm)
+
+
+def lhu(rd: int, rs1: int, imm: int) -> int:
+    return _i(0x03, 5, rd, rs1, imm)
 
 
 def lw(rd: int, rs1: int, imm: int) -> int:

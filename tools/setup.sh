@@ -14,6 +14,7 @@ setup_environment() {
     make_venv || return 1
     echo "Installing minstret$extras into .venv ..." >&2
     install_into_venv "$extras" || return 1
+    "$python" -m compileall -q emu devices firmware  # a start need not compile, even where nothing may be written later
     link_sources
     echo "$wanted" >> "$stamp"
 }

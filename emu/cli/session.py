@@ -39,7 +39,8 @@ def session_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options about the host's side of a run to a command."""
     options = (
         click.option("--keys", metavar="TEXT", help=(
-            "Type this on the keyboard as soon as the guest listens: 'hello<ret>', '<ctrl-c>'.")),
+            "Type this on the keyboard after 100 ms of virtual time: 'hello<ret>', '<ctrl-c>'. "
+            "A guest that listens later needs --input-script.")),
         click.option("--input-script", metavar="FILE", help=(
             "Lines such as 'AT 1.5s: press a' or 'AT icount 1000000: move 100 200', played to keyboard and tablet.")),
         click.option("--pcap", metavar="FILE", help="Write the card's frames there, stamped with virtual time."),

@@ -181,18 +181,11 @@ class Engine:
         else:
             slow = callbacks.on_slow_read, callbacks.on_slow_write
             io = callbacks.on_io_read, callbacks.on_io_write
-            self._lend("access_fault", AccessFault)
-            self._lend("io_read", handlers.bus.read)
-            self._lend("io_write", handlers.bus.write)
-            for name in ("slow_read", "slow_write", "time_written"):
-                self._lend(name, getattr(handlers, name))
+            s.access_fault, s.time_written = AccessFault, handlers.time_written
+            s.io_read, s.io_write = handlers.bus.read, handlers.bus.write
+            s.slow_read, s.slow_write = handlers.slow_read, handlers.slow_write
         self._map_mmio(s.slow_window, memory.ram_size, *slow)
         self._map_mmio(0, IO_SIZE, *io)
-
-    def _lend(self, name: str, thing: object) -> None:
-        """Let C use ``thing``, a PyObject, for as long as the engine lives."""
-        self._keep.append(thing)
-        setattr(self.shared, name, id(thing))
 
     def _thunks(self, read: Callable[[int, int], int], write: Callable[[int, int, int], None]) -> tuple[int, int]:
         on_read = ON_MMIO_READ(self._guard(lambda uc, offset, size, data: read(offset, size)))

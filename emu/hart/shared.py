@@ -77,6 +77,7 @@ class PageFlag(IntFlag):
 
 _u64 = ctypes.c_uint64
 _pointer = ctypes.c_void_p
+_object = ctypes.py_object  # a reference that the structure keeps
 
 
 class Shared(ctypes.Structure):
@@ -99,8 +100,8 @@ class Shared(ctypes.Structure):
         ("is_waiting", _u64),
         ("shift", _u64), ("warp_ns", _u64), ("ns_per_tick", _u64), ("time_delta", _u64),
         ("mcycle_offset", _u64), ("minstret_offset", _u64),
-        ("io_read", _pointer), ("io_write", _pointer), ("slow_read", _pointer), ("slow_write", _pointer),
-        ("time_written", _pointer), ("access_fault", _pointer), ("thread", _pointer),
+        ("io_read", _object), ("io_write", _object), ("slow_read", _object), ("slow_write", _object),
+        ("time_written", _object), ("access_fault", _object), ("thread", _pointer),
         ("in_flight", _u64), ("calls_left", _u64),
         ("steady_address", _u64 * STEADY_REGISTERS), ("steady_value", _u64 * STEADY_REGISTERS),
         ("steady_size", _u64 * STEADY_REGISTERS),

@@ -33,7 +33,7 @@ from minstret.emu.clock import ClockType
 from minstret.emu.ingress import Position
 from minstret.emu.loader import ImageFile, read_image
 from minstret.emu.machine import StopReason
-from minstret.emu.trace import TraceReader, TraceWriter
+from minstret.emu.trace import FORMAT_VERSION, TraceReader, TraceWriter
 from minstret.firmware import image_path
 
 COMMAND = [sys.executable, "-m", "minstret.emu.cli"]
@@ -434,7 +434,7 @@ def test_info_tells_what_the_trace_is_of(echoes: Path, run: Command) -> None:
     done = run("info", echoes)
 
     assert done.stdout.decode() == (
-        f"{echoes}: format 1, recorded by minstret {meta['minstret']}, unicorn {meta['unicorn']}\n"
+        f"{echoes}: format {FORMAT_VERSION}, recorded by minstret {meta['minstret']}, unicorn {meta['unicorn']}\n"
         f"  bios       echo.elf  sha256 {meta['images']['bios']['sha256'][:16]}\n"
         "  board      rv64, 4 MiB, shift 1, sleep off, seed 0\n"
         f"  end        finished with 0, digest {end['digest'][:16]}\n"

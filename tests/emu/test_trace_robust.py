@@ -214,7 +214,8 @@ def test_newer_format_is_refused_by_name(trace: Path) -> None:
         TraceReader(str(trace))
 
     assert str(caught.value) == (
-        f"{trace}: a trace of format 2; this minstret reads format 1: use the one that recorded it"
+        f"{trace}: a trace of format {FORMAT_VERSION + 1}; this minstret reads format {FORMAT_VERSION}: "
+        "use the one that recorded it"
     )
 
 

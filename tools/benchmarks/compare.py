@@ -13,7 +13,7 @@ import click
 
 from benchmarks.processes import MINSTRET, Took, machine_facts, qemu_executable, run_to_end
 from benchmarks.report import Measured, Report
-from benchmarks.workloads import INSTRUCTIONS, START, WORKLOADS, Job, Place, Workload
+from benchmarks.workloads import GUESTS, INSTRUCTIONS, START, WORKLOADS, Job, Place, Workload
 
 _QEMU = ("-M", "virt", "-icount", "shift=1,sleep=off", "-display", "none", "-monitor", "none", "-serial", "stdio")
 START_RUNS = 2
@@ -163,3 +163,17 @@ def smoke(names: tuple[str, ...], cpu: str, rounds: int, no_qemu: bool, json_fil
     Rough ratios, and a check that all of it works.
     """
     run(names, cpu, rounds, no_qemu, json_file, markdown_file, is_smoke=True)
+
+
+@click.command("linux", context_settings={"help_option_names": ["-h", "--help"]}, epilog="""\b
+Examples:
+  tools/get-guests && tools/bench linux
+  tools/bench linux --rounds 5
+""")  # fmt: skip
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Medians of so many.")
+def linux(rounds: int) -> None:
+    """Debian's Linux from reset to power off, here and on QEMU: the workload `linux` of `all` alone."""
+    if not (GUESTS / "Image").exists():
+        click.echo(f"{GUESTS / 'Image'} is absent: run tools/get-guests first", err=True)
+        sys.exit(1)
+    run(("linux",), "rv64", rounds, False, None, None, is_smoke=False)

@@ -5,6 +5,7 @@ To add one, write a function that makes a `Job` and put it into `WORKLOADS`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,10 @@ INSTRUCTIONS = "instructions"
 """The unit of workloads that compute: what counts then is what minstret counted."""
 
 MIB = 1 << 20
+GUESTS = Path(os.environ.get("MINSTRET_GUESTS") or Path(__file__).parents[2] / ".cache" / "guests")
+"""Where tools/get-guests puts Linux."""
+
+LINUX_COMMAND_LINE = "console=ttyS0 minstret.script=poweroff"
 _UBOOT = Path(PACKAGED["u-boot"][64])
 _NET = (("--net", "user,restrict=on"),
         ("-netdev", "user,id=net0,restrict=on", "-device", "virtio-net-device,netdev=net0"))  # fmt: skip
@@ -144,6 +149,14 @@ def uboot(_: Place, __: int) -> Job:
     ))  # fmt: skip
 
 
+def linux(_: Place, __: int) -> Job:
+    boot = {"bios": GUESTS / "opensbi.bin", "kernel": GUESTS / "Image", "initrd": GUESTS / "rootfs.cpio",
+            "append": LINUX_COMMAND_LINE}  # fmt: skip
+    here = [word for name, value in boot.items() for word in (f"--{name}", str(value))]
+    there = [word for name, value in boot.items() for word in (f"-{name}", str(value))]
+    return Job(("-m", "512M", *_NET[0], *here), ("-m", "512M", *_NET[1], *there))
+
+
 # ---- the table
 
 START = Workload("start", "Start-up: image hello", image("hello"))
@@ -173,4 +186,6 @@ WORKLOADS = (
     Workload("dhcp-wfi", "DHCP: image dhcp-wfi, asleep", networked("dhcp-wfi"), smoke_work=0),
     Workload("uboot", "U-Boot: prompt, dhcp, poweroff", uboot, is_rv64_only=True, needs=_UBOOT),
     Workload("large", "1 GiB of RAM, 100 MiB written", large, smoke_work=0),
+    Workload("linux", "Linux: boot, DHCP, ping, poweroff", linux, smoke_work=0, is_rv64_only=True,
+             needs=GUESTS / "Image"),
 )  # fmt: skip
