@@ -223,10 +223,10 @@ class _Maker:
     def _choose_units(self) -> list[Callable[[], None]]:
         kinds = (
             self.straight, self.straight, self.loops, self.branches, self.overlap, self.across_a_page, self.patch,
-            self.device, self.device, self.pointers, self.reservation, self.atomics, self.trap, self.trap, self.service,
-            self.service, self.counters, self.control, self.control, self.floating, self.sleep, self.table_edit,
-            self.many_writes, self.elsewhere, self.switched, self.switched, self.timer, self.timer, self.software_interrupt,
-            self.protection, self.long_block,
+            self.device, self.device, self.pointers, self.reservation, self.atomics, self.trap, self.trap,
+            self.service, self.service, self.counters, self.control, self.control, self.floating, self.sleep,
+            self.table_edit, self.many_writes, self.elsewhere, self.switched, self.switched, self.timer, self.timer,
+            self.software_interrupt, self.protection, self.long_block,
         )  # fmt: skip
         favourites = self.pick.sample(kinds, self.pick.randint(3, 9))
         return [
@@ -289,8 +289,8 @@ class _Maker:
         text.emit(csrrw(T6, f"{mode}scratch", T6))
         for at, register in enumerate((T5, T4)):
             text.store(register, T6, at * self.word)
-        text.emit(csrr(T5, f"{mode}cause"), slli(T4, LOG, 1), add(LOG, T4, T5), csrr(T4, f"{mode}epc"), sub(LOG, LOG, T4),
-                  csrr(T4, f"{mode}tval"), add(LOG, LOG, T4))  # fmt: skip
+        text.emit(csrr(T5, f"{mode}cause"), slli(T4, LOG, 1), add(LOG, T4, T5), csrr(T4, f"{mode}epc"),
+                  sub(LOG, LOG, T4), csrr(T4, f"{mode}tval"), add(LOG, LOG, T4))  # fmt: skip
         text.branch(LT, T5, ZERO, "interrupt")
         for cause in (1, 12):
             text.emit(addi(T4, T5, -cause))
@@ -306,7 +306,8 @@ class _Maker:
         bits, status = (0xE0, "mstatus") if mode == "m" else (0xC0, "sstatus")
         text.label("skip")
         text.emit(csrr(T4, f"{mode}epc"), lui(T5, bits), csrrs(ZERO, status, T5), lhu(T4, T4, 0),
-                  csrrc(ZERO, status, T5), andi(T4, T4, 3), addi(T4, T4, -3), csrr(T5, f"{mode}epc"), addi(T5, T5, 2))  # fmt: skip
+                  csrrc(ZERO, status, T5), andi(T4, T4, 3), addi(T4, T4, -3), csrr(T5, f"{mode}epc"),
+                  addi(T5, T5, 2))  # fmt: skip
         text.branch(NE, T4, ZERO, "short")
         text.emit(addi(T5, T5, 2))
         text.label("short")
@@ -632,8 +633,8 @@ class _Maker:
     def device(self) -> None:
         text, pick = self.text, self.pick
         for _ in range(pick.randint(1, 4)):
-            address = pick.choice((UART_LSR, UART_LSR, UART_SCRATCH, UART, UART_IER, MSIP, MTIMECMP, MTIMECMP + 4, MTIME,
-                                   PLIC_PRIORITY, PLIC_ENABLE, PLIC_CLAIM, NOTHING, 0, 0x1000))  # fmt: skip
+            address = pick.choice((UART_LSR, UART_LSR, UART_SCRATCH, UART, UART_IER, MSIP, MTIMECMP, MTIMECMP + 4,
+                                   MTIME, PLIC_PRIORITY, PLIC_ENABLE, PLIC_CLAIM, NOTHING, 0, 0x1000))  # fmt: skip
             text.io(T3, address + (pick.choice((1, 2, 3)) if pick.random() < 0.1 else 0))
             self.filler(pick.randint(0, 9))
             value = pick.choice((ZERO, T0, 18, COUNT))
@@ -761,9 +762,9 @@ class _Maker:
         for _ in range(pick.randint(1, 4)):
             name, bits = pick.choice((
                 ("mstatus", 8), ("mstatus", 2), ("mstatus", 0x6000), ("mstatus", 1 << 18), ("mstatus", 1 << 19),
-                ("mstatus", 1 << 21), ("mstatus", 1 << 22), ("mstatus", 1 << 20), ("mstatus", 0xA), ("mip", 2), ("mip", 0x20),
-                ("mip", 0x222), ("sip", 2), ("mie", 0xAAA), ("mie", 0x88), ("sie", 0x222), ("sstatus", 2), ("mepc", 1),
-                ("sepc", 3), ("sepc", 0x100), ("mideleg", 0x222), ("stval", 0xFFF),
+                ("mstatus", 1 << 21), ("mstatus", 1 << 22), ("mstatus", 1 << 20), ("mstatus", 0xA), ("mip", 2),
+                ("mip", 0x20), ("mip", 0x222), ("sip", 2), ("mie", 0xAAA), ("mie", 0x88), ("sie", 0x222),
+                ("sstatus", 2), ("mepc", 1), ("sepc", 3), ("sepc", 0x100), ("mideleg", 0x222), ("stval", 0xFFF),
             ))  # fmt: skip
             text.constant(T0, bits)
             make = pick.choice((csrrs, csrrs, csrrc, csrrw if name in ("mip", "sepc", "mepc") else csrrs))
@@ -783,7 +784,8 @@ class _Maker:
             f = [pick.randrange(8, 16) for _ in range(3)]
             text.emit(pick.choice((
                 f[2] << 20 | f[1] << 15 | 7 << 12 | f[0] << 7 | 0x53, 0x02007053 | f[2] << 20 | f[1] << 15 | f[0] << 7,
-                0xD0007053 | T1 << 15 | f[0] << 7, 0xE0000053 | f[1] << 15 | T1 << 7, S0 << 15 | 3 << 12 | f[0] << 7 | 0x07,
+                0xD0007053 | T1 << 15 | f[0] << 7, 0xE0000053 | f[1] << 15 | T1 << 7,
+                S0 << 15 | 3 << 12 | f[0] << 7 | 0x07,
                 f[1] << 20 | S0 << 15 | 2 << 12 | 0x27, 0x2000 | f[0] - 8 << 2, csrr(T1, "fcsr"),
             )))  # fmt: skip
             self.filler(pick.randint(0, 2))

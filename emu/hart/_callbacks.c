@@ -49,7 +49,7 @@ enum { PMP_ENTRIES = 16 };
 enum { STEADY_REGISTERS = 4 };
 enum { DEMOTE_AFTER_WRITES = 256 };
 enum { GROWTH_FILLS = 8192 };
-enum { BLOCK_BITS = 18, BLOCK_SLOTS = 1 << BLOCK_BITS, BLOCKS_MAX = BLOCK_SLOTS / 4 * 3 };
+enum { BLOCK_BITS = 18, BLOCK_SLOTS = 1 << BLOCK_BITS };
 enum { NO_SITE = 0xffff };
 #define NOWHERE UINT64_MAX /* no address: `step_over` where nothing is, `fault_va` where the access itself tells */
 #define NO_EXCEPTION UINT64_MAX
@@ -149,8 +149,10 @@ struct shared {
     uint64_t fills, flushes, edges, watched_writes, invalidations;
     uint64_t next_growth; /* so many fills after the last flush */
     /* counting by blocks */
-    uint64_t block_count, is_device_access;
-    uint64_t cut_pc, cut_size, cut_insns; /* the shortened block that was asked for; cut_insns 0: none */
+    uint64_t block_count, blocks_max, is_device_access; /* blocks_max: so many, and all are dropped */
+    /* the shortened block that was asked for, cut_insns 0: none; and whether that was to end it before a page that
+     * is not there, so that special instructions may be in it */
+    uint64_t cut_pc, cut_size, cut_insns, cut_is_crossing;
     uint32_t *next_cflags; /* Unicorn's: how many instructions the next block may have */
     int (*emu_start)(void *, uint64_t, uint64_t, uint64_t, size_t);
     uint64_t alone, cuts, ambiguous; /* statistics */
@@ -344,6 +346,18 @@ static uint32_t prot_of(int type)
     return type == MEM_FETCH ? PROT_X : type == MEM_WRITE ? PROT_W : PROT_R;
 }
 
+/* Whether instructions can be fetched from the page `va`, as things are. */
+static bool is_fetchable(void *uc, struct shared *s, uint64_t va, int mode)
+{
+    struct translation t = translate(uc, s, va, MEM_FETCH, mode, true);
+    if (t.fault != FAULT_NONE)
+        return false;
+    uint32_t allowed = pmp_allows(s, t.pa, PAGE_SIZE, mode);
+    if (t.pa >= s->ram_base && t.pa - s->ram_base < s->ram_size)
+        return allowed & (PROT_X | PROT_MIXED);
+    return t.pa >= s->rom_base && t.pa - s->rom_base < s->rom_size && allowed & PROT_X;
+}
+
 /* UC_HOOK_TLB_FILL: say where the page `va` is and what may be done there, or fault. */
 static bool on_tlb_fill(void *uc, uint64_t va, int type, uc_tlb_entry *entry, struct shared *s)
 {
@@ -375,7 +389,7 @@ static bool on_tlb_fill(void *uc, uint64_t va, int type, uc_tlb_entry *entry, st
             return true;
         }
         if (va >> PAGE_BITS != pc >> PAGE_BITS && (pc & (PAGE_SIZE - 1)) != PAGE_SIZE - 2
-            && translate(uc, s, va, type, mode, true).fault != FAULT_NONE)
+            && !is_fetchable(uc, s, va, mode))
             return fault(s, FAULT_CROSSING, va, type);
     }
     struct translation t = translate(uc, s, va, type, mode, false);
@@ -621,6 +635,12 @@ static struct block *find_block(const struct shared *s, uint64_t pc, uint64_t si
     return b;
 }
 
+/* Whether this is the shortened block that was asked for. It is in no table: other code may be as long as that. */
+static bool is_cut(const struct shared *s, uint64_t pc, uint64_t size)
+{
+    return s->cut_insns != 0 && pc == s->cut_pc && size == s->cut_size;
+}
+
 /* Note what the block holds, or that another of its address and size held something else. */
 static void note_block(struct shared *s, uint64_t pc, uint64_t size, uint64_t insns, uint64_t special)
 {
@@ -628,7 +648,7 @@ static void note_block(struct shared *s, uint64_t pc, uint64_t size, uint64_t in
     uint64_t key = key_of(pc, size);
     if (b->key == 0) {
         *b = (struct block){special != NO_SITE ? key ^ SLOW_KEY : key, (uint16_t)insns, (uint16_t)special, NO_SITE, false};
-        if (++s->block_count >= BLOCKS_MAX)
+        if (++s->block_count >= s->blocks_max)
             s->fast_limit = 0;
     } else if (b->insns != insns || b->special != special) {
         s->ambiguous += !b->is_ambiguous;
@@ -663,7 +683,7 @@ static void on_new_block(void *uc, const uc_tb *block, const uc_tb *previous, st
         va += size;
         at += size;
     }
-    if (s->blocks != NULL && s->cut_insns == 0 && block->size != 0)
+    if (s->blocks != NULL && block->size != 0 && !is_cut(s, block->pc, block->size))
         note_block(s, block->pc, block->size, block->icount, special);
 }
 
@@ -1090,13 +1110,22 @@ static uint64_t insns_between(void *uc, struct shared *s, uint64_t pc, uint64_t 
     return insns;
 }
 
+/* on_block would look the short block up by its size, and may find another one: so it must not look. */
 static void ask_for_short_block(void *uc, struct shared *s, uint64_t pc, uint64_t insns)
 {
     s->cut_pc = pc;
     s->cut_size = bytes_of(uc, s, pc, insns);
     s->cut_insns = insns;
+    s->cut_is_crossing = false;
     *s->next_cflags = (uint32_t)insns;
+    s->fast_limit = 0;
     s->cuts++;
+}
+
+static void ask_for_no_short_block(struct shared *s)
+{
+    s->cut_insns = 0;
+    *s->next_cflags = UINT32_MAX;
 }
 
 static void start_block(struct shared *s, uint64_t pc, uint64_t insns)
@@ -1107,17 +1136,10 @@ static void start_block(struct shared *s, uint64_t pc, uint64_t insns)
     s->step_over = NOWHERE;
 }
 
-/* Ask Unicorn for the block, and look at what it holds: right in every case, but slower than the table.
- * Done where a block was not announced, or where its like held something else in another address space. */
-static struct block ask_for_block(void *uc, struct shared *s, uint64_t pc, uint64_t size)
+/* What a block of so many instructions holds. */
+static struct block block_of(void *uc, struct shared *s, uint64_t pc, uint64_t size, uint64_t insns)
 {
-    uc_tb tb = {0, 0, 0};
-    struct block b = {key_of(pc, size) ^ SLOW_KEY, 2, NO_SITE, NO_SITE, true};
-    s->ctl(uc, CTL_TB_REQUEST_CACHE, pc, &tb);
-    if (tb.size == size)
-        b.insns = tb.icount;
-    else
-        b.special = 1; /* one by one */
+    struct block b = {key_of(pc, size) ^ SLOW_KEY, (uint16_t)insns, NO_SITE, NO_SITE, true};
     bool mixed = in_mixed_page(uc, s, pc);
     const uint8_t *at = ram_at(uc, s, pc);
     for (uint64_t va = pc, index = 0; va < pc + size && at != NULL && index < b.special; index++) {
@@ -1127,6 +1149,18 @@ static struct block ask_for_block(void *uc, struct shared *s, uint64_t pc, uint6
         va += size_of(insn);
         at += size_of(insn);
     }
+    return b;
+}
+
+/* Ask Unicorn for the block, and look at what it holds: right in every case, but slower than the table.
+ * Done where a block was not announced, or where its like held something else in another address space. */
+static struct block ask_for_block(void *uc, struct shared *s, uint64_t pc, uint64_t size)
+{
+    uc_tb tb = {0, 0, 0};
+    s->ctl(uc, CTL_TB_REQUEST_CACHE, pc, &tb);
+    struct block b = block_of(uc, s, pc, size, tb.size == size ? tb.icount : 2);
+    if (tb.size != size && b.special != 0)
+        b.special = 1; /* one by one */
     return b;
 }
 
@@ -1142,21 +1176,26 @@ static bool ends_in_plain_sret(void *uc, struct shared *s, uint64_t pc, const st
 
 COLD static void look_at_block(void *uc, uint64_t pc, uint64_t size, struct shared *s)
 {
-    bool is_cut = s->cut_insns != 0 && pc == s->cut_pc && size == s->cut_size;
-    uint64_t cut_insns = s->cut_insns;
-    s->cut_insns = 0;
+    uint64_t cut_insns = is_cut(s, pc, size) ? s->cut_insns : 0;
+    if (s->cut_insns != 0) {
+        s->cut_insns = 0;
+        s->fast_limit = s->mip || s->resync ? 0 : s->limit;
+    }
     if (must_not_begin(uc, s))
         return;
-    if (s->block_count >= BLOCKS_MAX) {
+    if (s->block_count >= s->blocks_max) {
         stop(uc, s, STOP_FULL);
         return;
     }
-    if (is_cut || size == 0) {
-        start_block(s, pc, is_cut ? cut_insns : 1);
+    if (size == 0 || (cut_insns != 0 && !s->cut_is_crossing)) {
+        start_block(s, pc, size == 0 ? 1 : cut_insns);
         return;
     }
     struct block *known = find_block(s, pc, size), asked;
-    if (known->key == 0 || known->is_ambiguous) {
+    if (cut_insns != 0) {
+        asked = block_of(uc, s, pc, size, cut_insns);
+        known = &asked;
+    } else if (known->key == 0 || known->is_ambiguous) {
         asked = ask_for_block(uc, s, pc, size);
         if (known->key == 0)
             note_block(s, pc, size, asked.insns, asked.special);
@@ -1234,8 +1273,7 @@ static void forget_blocks(void *uc, struct shared *s)
 static bool settle_and_go_on(void *uc, struct shared *s)
 {
     bool by_blocks = s->blocks != NULL;
-    *s->next_cflags = UINT32_MAX;
-    s->cut_insns = 0;
+    ask_for_no_short_block(s);
     if (s->has_bogus_entry) {
         s->has_bogus_entry = false;
         flush_tlb(uc, s);
@@ -1252,7 +1290,13 @@ static bool settle_and_go_on(void *uc, struct shared *s)
     case STOP_FAULT:
         if (s->fault == FAULT_CROSSING) {
             uint64_t pc = env_word(s, s->off_pc), crossing_pc = (pc | (PAGE_SIZE - 1)) - 1;
-            *s->next_cflags = (uint32_t)insns_between(uc, s, pc, crossing_pc);
+            uint64_t insns = insns_between(uc, s, pc, crossing_pc);
+            if (by_blocks) {
+                ask_for_short_block(uc, s, pc, insns);
+                s->cut_is_crossing = true;
+            } else {
+                *s->next_cflags = (uint32_t)insns;
+            }
             return true;
         }
         if (s->fault_type != MEM_FETCH) {
@@ -1278,13 +1322,16 @@ static bool settle_and_go_on(void *uc, struct shared *s)
 /* Run translated code from PC until something wants Python's attention; Unicorn's error code. */
 static int run_hart(void *uc, struct shared *s)
 {
+    ask_for_no_short_block(s);
     for (;;) {
         s->exception = NO_EXCEPTION;
         s->stop_reason = s->fault = STOP_NONE;
         s->resync = 0;
-        s->fast_limit = s->mip ? 0 : s->limit;
-        if (s->mip != 0 && interrupt_is_takeable(s))
+        s->fast_limit = s->mip || s->cut_insns ? 0 : s->limit;
+        if (s->mip != 0 && interrupt_is_takeable(s)) {
+            ask_for_no_short_block(s);
             take_interrupt(uc, s);
+        }
         int code = s->emu_start(uc, env_word(s, s->off_pc), NEVER, 0, 0);
         if (!settle_and_go_on(uc, s) || s->icount >= s->limit || s->stop_reason == STOP_TRAP_LOOP)
             return code;
@@ -1348,6 +1395,7 @@ PyMODINIT_FUNC PyInit__callbacks(void)
         || add_address(module, "on_block", (const void *)on_block) < 0
         || add_address(module, "on_exception", (const void *)on_exception) < 0
         || PyModule_AddIntConstant(module, "BLOCK_TABLE_BYTES", (long)(BLOCK_SLOTS * sizeof(struct block))) < 0
+        || PyModule_AddIntConstant(module, "BLOCKS_MAX", BLOCK_SLOTS / 4 * 3) < 0
         || PyModule_AddIntConstant(module, "SHARED_SIZE_BYTES", (long)sizeof(struct shared)) < 0) {
         Py_DECREF(module);
         return NULL;

@@ -361,7 +361,7 @@ class PythonCallbacks:
             if (
                 va >> PAGE_BITS != pc >> PAGE_BITS
                 and pc & (PAGE_SIZE - 1) != PAGE_SIZE - 2
-                and mmu.translate(va, access, mode, quiet=True).fault != Fault.NONE
+                and not self._is_fetchable(va, mode)
             ):
                 return self._fault(Fault.CROSSING, va, access)
         t = mmu.translate(va, access, mode, quiet=False)
@@ -386,6 +386,15 @@ class PythonCallbacks:
             return self._fault(Fault.ACCESS, va, access)
         result.perms = perms
         return True
+
+    def _is_fetchable(self, va: int, mode: int) -> bool:
+        s, t = self._s, self._mmu.translate(va, Access.FETCH, mode, quiet=True)
+        if t.fault != Fault.NONE:
+            return False
+        allowed = self._mmu.pmp_allows(t.pa, PAGE_SIZE, mode)
+        if 0 <= t.pa - s.ram_base < s.ram_size:
+            return bool(allowed & (_X | _MIXED))
+        return 0 <= t.pa - s.rom_base < s.rom_size and bool(allowed & _X)
 
     def _fill_ram(
         self, va: int, t: Translation, access: int, allowed: int, wanted: int, offset: int, result: Any

@@ -155,6 +155,7 @@ class Engine:
 
     def _make_block_table(self) -> None:
         self.shared.blocks = self.memory.address(self.memory.area(c_callbacks.BLOCK_TABLE_BYTES))
+        self.shared.blocks_max = c_callbacks.BLOCKS_MAX
 
     def _guard(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Keep an exception for ``run`` to raise: Unicorn would drop it."""

@@ -115,8 +115,8 @@ class Shared(ctypes.Structure):
         ("pmp_high", _u64 * PMP_ENTRIES), ("pmp_cfg", _u64 * PMP_ENTRIES),
         ("fills", _u64), ("flushes", _u64), ("edges", _u64), ("watched_writes", _u64),
         ("invalidations", _u64), ("next_growth", _u64),
-        ("block_count", _u64), ("is_device_access", _u64),
-        ("cut_pc", _u64), ("cut_size", _u64), ("cut_insns", _u64),
+        ("block_count", _u64), ("blocks_max", _u64), ("is_device_access", _u64),
+        ("cut_pc", _u64), ("cut_size", _u64), ("cut_insns", _u64), ("cut_is_crossing", _u64),
         ("next_cflags", _pointer), ("emu_start", _pointer),
         ("alone", _u64), ("cuts", _u64), ("ambiguous", _u64),
     )  # fmt: skip

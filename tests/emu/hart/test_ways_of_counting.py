@@ -1,0 +1,433 @@
+"""Counting by blocks, by instructions and in Python are one run: generated programs, cut and restored anywhere.
+
+A case is one program run one way; each is compared with the run counted by instructions, without a cut.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import repeat
+
+import pytest
+import unicorn
+from asm import (
+    A0,
+    A1,
+    A2,
+    A3,
+    C_NOP,
+    LOOP,
+    MRET,
+    NOP,
+    RA,
+    S0,
+    T0,
+    T1,
+    T2,
+    T3,
+    WFI,
+    ZERO,
+    add,
+    addi,
+    auipc,
+    bne,
+    code,
+    csrr,
+    csrrsi,
+    csrw,
+    jal,
+    jalr,
+    lui,
+    lw,
+    srli,
+    sw,
+)  # fmt: skip
+from generated_code import RAM, RAM_SIZE, WATCHED, Program, generate
+from harts import ROM_INSNS, board_of
+from needs import Need
+
+from minstret.devices.board import Board
+from minstret.emu.hart.engine import c_callbacks
+from minstret.emu.machine import StopReason
+
+C_JR_RA = 0x8082
+BLOCKS, INSTRUCTIONS, PYTHON = "blocks", "instructions", "python"
+
+
+@pytest.fixture(autouse=True)
+def _needs_c(need: Need) -> None:
+    need("the C extension (a C compiler at install time)", c_callbacks)
+
+
+# ---- generated programs
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How to run a program: ``slices`` gives the instructions until the next stop; ``hops`` are icounts at which the
+    state goes to another board that counts another way, and takes some steps of one instruction there."""
+
+    counting: str = BLOCKS
+    slices: str = "none"
+    hops: int = 0
+    blocks_max: int | None = None
+
+    def lengths(self, seed: str) -> Iterator[int]:
+        pick = random.Random(f"{seed}/{self}")
+        while True:
+            if self.slices == "none":
+                yield 1 << 40
+            elif self.slices == "random":
+                yield pick.choice((1, 1, 2, 3, 5, 8, 20, 100, 400))
+            else:
+                yield int(self.slices)
+
+
+REFERENCE = Way(INSTRUCTIONS)
+SLICED = tuple(Way(BLOCKS, slices) for slices in ("1", "2", "3", "7", "random"))
+HOPS, FULL, TWINS = Way(hops=6), Way(blocks_max=12), Way(PYTHON)
+Summary = tuple[object, ...]
+
+
+class Bench:
+    """Boards that are used again and again: making one takes as long as several cases."""
+
+    def __init__(self) -> None:
+        self._boards: dict[tuple[object, ...], tuple[Board, object]] = {}
+        self.statistics: Counter[str] = Counter()
+        self.ends: Counter[str] = Counter()
+        self.cases = 0
+
+    def board(self, program: Program, counting: str, blocks_max: int | None = None) -> Board:
+        """A board with ``program`` in it. Stores to a page are watched, and told to the console."""
+        key = program.xlen, program.icount_shift, counting, blocks_max
+        if key not in self._boards:
+            board = board_of(
+                b"", xlen=program.xlen, counting=counting, ram_size=RAM_SIZE, icount_shift=program.icount_shift
+            )
+
+            def on_store(address: int, size: int, board: Board = board) -> None:
+                board.console += f"{board.position.icount} {address:#x} {size}\n".encode()
+
+            board.hart.watch_stores(RAM + WATCHED, on_store)
+            if blocks_max is not None:
+                board.hart._shared.blocks_max = blocks_max
+            self._boards[key] = board, board.machine.save_state()
+        board, state = self._boards[key]
+        move_in(board, state, program.image())
+        return board
+
+    def run(self, program: Program, way: Way, whole: int, end: int | None = None) -> Summary:
+        """The run of ``whole`` instructions, or its start: how it ended, where, with what digest and console."""
+        end = whole if end is None else end
+        board, console = self.board(program, way.counting, way.blocks_max), b""
+        before = board.hart.statistics
+        pick = random.Random(f"{program.seed}/{way}")
+        hops = sorted(pick.sample(range(10, whole), way.hops)) if way.hops else []
+        lengths = way.lengths(program.seed)
+        for hop in hops:
+            if run_on(board, min(hop, end), lengths) is not StopReason.REACHED or hop >= end:
+                break
+            console += bytes(board.console)
+            state, ram = board.machine.save_state(), bytes(board.machine.memory.ram)
+            board = self.board(program, INSTRUCTIONS if board.hart.counting.value == BLOCKS else BLOCKS)
+            move_in(board, state, ram)
+            if pick.random() < 0.5:
+                run_on(board, min(hop + pick.randint(1, 100), end), repeat(1))
+        reason = run_on(board, end, lengths)
+        if not hops:
+            self.statistics.update({name: n - before[name] for name, n in board.hart.statistics.items()})
+        return reason, board.position, board.digest(), console + bytes(board.console)
+
+    def compare(self, seed: str, xlen: int, ways: tuple[Way, ...], end: int) -> None:
+        """Fail, and tell where the runs part, if one of ``ways`` is another run."""
+        program = generate(seed, xlen)
+        expected = self.run(program, REFERENCE, end)
+        self.ends[str(expected[0])] += 1
+        for way in ways:
+            self.cases += 1
+            try:
+                found = self.run(program, way, end)
+            except Exception as error:
+                raise AssertionError(f"seed {seed!r}, rv{xlen}, {way}: {error!r}") from error
+            assert found == expected, self.tell_where(program, way, end)
+
+    def tell_where(self, program: Program, way: Way, end: int) -> str:
+        good, bad = ROM_INSNS, end
+        while bad - good > 1:
+            middle = (good + bad) // 2
+            same = self.run(program, way, end, middle) == self.run(program, REFERENCE, end, middle)
+            good, bad = (middle, bad) if same else (good, middle)
+        board = self.board(program, INSTRUCTIONS)
+        run_on(board, good, repeat(1 << 40))
+        pc = board.hart.pc
+        insn = (board.hart.read_virtual(pc, 4) or b"").hex()
+        return f"seed {program.seed!r}, rv{program.xlen}, {way}: the runs part at icount {good}, pc {pc:#x}: {insn}"
+
+    def say(self, capsys: pytest.CaptureFixture[str], what: str) -> None:
+        with capsys.disabled():
+            ends = ", ".join(f"{count} {end}" for end, count in sorted(self.ends.items()))
+            print(f"\n{what}: {self.cases} cases; programs: {ends}; {dict(self.statistics)}")
+
+
+def move_in(board: Board, state: object, ram: bytes) -> None:
+    board.hart.write_physical(RAM, ram)
+    board.machine.load_state(state)  # type: ignore[arg-type]
+    board.console.clear()
+
+
+def run_on(board: Board, end: int, lengths: Iterator[int]) -> StopReason:
+    """Run to ``end`` in slices of these lengths."""
+    while True:
+        reason = board.run_until(icount=min(end, board.position.icount + next(lengths))).reason
+        if reason is not StopReason.REACHED or board.position.icount >= end:
+            return reason
+
+
+@pytest.fixture(scope="module")
+def bench() -> Bench:
+    return Bench()
+
+
+def check(
+    bench: Bench, capsys: pytest.CaptureFixture[str], name: str, programs: int, end: int,
+    ways: Callable[[int], tuple[Way, ...]],
+) -> None:  # fmt: skip
+    """Compare so many programs of each width; each runs the ways that its number has."""
+    bench.cases = 0
+    bench.ends.clear()
+    bench.statistics.clear()
+    for number in range(programs):
+        for xlen in (64, 32):
+            bench.compare(f"{name}/{number}", xlen, ways(number), end)
+    bench.say(capsys, name)
+    for event in ("cuts", "alone", "invalidations", "watched_writes"):
+        assert bench.statistics[event], f"no {event}: these programs show nothing"
+
+
+def test_generated_programs_are_one_run(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    check(bench, capsys, "whole", 25, 2000, lambda number: (Way(), SLICED[number % 5], HOPS))
+    assert bench.statistics["ambiguous"]
+
+
+def test_generated_programs_are_one_run_with_hardly_room_for_blocks(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check(bench, capsys, "full", 5, 2000, lambda number: (FULL,))
+
+
+def test_generated_programs_are_one_run_in_python(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    check(bench, capsys, "python", 5, 1500, lambda number: (TWINS, Way()))
+
+
+@pytest.mark.slow
+def test_thousands_of_generated_programs_are_one_run(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    check(bench, capsys, "many", 200, 4000, lambda number: (Way(), Way(BLOCKS, "random"), HOPS, SLICED[number % 4]))
+    check(bench, capsys, "many full", 60, 4000, lambda number: (FULL,))
+    check(bench, capsys, "many in Python", 40, 2000, lambda number: (TWINS, Way()))
+
+
+# ---- single rules
+
+
+PAGE, ROOT, LEAVES = 4096, 0x10000, 0x12000
+
+
+def begin_as_supervisor(board: Board) -> None:
+    """Let the program begin in S-mode, under Sv39 tables that map the first pages of RAM where they are."""
+    board.memory.write(RAM + ROOT + 16, (RAM + ROOT + PAGE >> 2 | 1).to_bytes(8, "little"))
+    board.memory.write(RAM + ROOT + PAGE, (RAM + LEAVES >> 2 | 1).to_bytes(8, "little"))
+    for page in range(32):
+        board.memory.write(RAM + LEAVES + 8 * page, (RAM + page * PAGE >> 2 | 0xCF).to_bytes(8, "little"))
+    board.run_until(icount=ROM_INSNS)
+    hart = board.hart
+    hart.env.satp, hart.env.priv, hart.env.mtvec = 8 << 60 | RAM + ROOT >> 12, 1, RAM + 8
+    hart.pmp.write_addr(0, (1 << 54) - 1)
+    hart.pmp.write_cfg(0, 0x1F)
+    hart.pmp_changed()
+
+
+def trap_of(board: Board) -> tuple[int, int, int]:
+    env = board.hart.env
+    return int(env.mcause), int(env.mepc), int(env.mtval)
+
+
+@pytest.mark.parametrize("xlen", [64, 32])
+@pytest.mark.parametrize("insns", range(1, 8))
+def test_short_block_as_long_as_another_one_is_not_taken_for_it(counting: str, xlen: int, insns: int) -> None:
+    # the block of 8 bytes at `place` has 2 instructions; then other code is there, of which 8 bytes are 4
+    place = 0x1000
+    first, then = code(addi(A0, A0, 1), jalr(ZERO, RA, 0)), code([C_NOP] * 6, C_JR_RA)
+    board = board_of(code(auipc(T0, 1), jalr(RA, T0, 0), LOOP), (place, first), xlen=xlen, counting=counting)
+    board.run_until(icount=ROM_INSNS + 5)
+    board.memory.write(RAM + place, then)
+    board.registers["pc"] = RAM
+    board.run_until(icount=ROM_INSNS + 5 + 2 + insns)
+    assert board.registers["pc"] == (RAM + 8 if insns == 7 else RAM + place + 2 * insns)
+    assert board.position.icount == ROM_INSNS + 5 + 2 + insns
+
+
+@pytest.mark.parametrize("insns", range(1, 6))
+def test_short_block_before_a_missing_page_is_not_taken_for_another_one(counting: str, insns: int) -> None:
+    # as above, but first the short block ends at a limit, then before an instruction of which the end is not there
+    place = 3 * PAGE - 10
+    first, then = code(addi(A0, A0, 1), jalr(ZERO, RA, 0)), code([C_NOP] * 4, addi(A0, A0, 16), C_JR_RA)
+    board = board_of(code(auipc(T0, 3), jalr(RA, T0, -10), LOOP), (place, first), counting=counting)
+    begin_as_supervisor(board)
+    board.run_until(icount=ROM_INSNS + 4)
+    board.memory.write(RAM + place, then)
+    board.registers["pc"] = RAM
+    board.run_until(icount=ROM_INSNS + 4 + 2 + 4)
+    assert board.registers["pc"] == RAM + place + 8
+    board.memory.write(RAM + LEAVES + 8 * 3, bytes(8))
+    board.registers["pc"] = RAM
+    board.run_until(icount=ROM_INSNS + 10 + 2 + insns)
+    if insns < 5:
+        assert board.registers["pc"] == RAM + place + 2 * insns
+    else:
+        assert trap_of(board) == (12, RAM + place + 8, RAM + place + 10)
+    assert board.position.icount == ROM_INSNS + 10 + 2 + insns
+
+
+@pytest.mark.parametrize("xlen", [64, 32])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ([NOP, NOP, C_JR_RA], [C_NOP, C_NOP, NOP, C_JR_RA]),  # more instructions
+        (
+            [NOP, jalr(ZERO, RA, 0)],
+            [NOP, csrr(A0, "instret"), C_JR_RA],
+        ),  # one of them special, and the end of its block
+    ],
+)
+def test_blocks_of_one_address_and_size_are_told_apart(
+    counting: str, xlen: int, one: list[int], other: list[int]
+) -> None:
+    place = 0x1000
+    board = board_of(code(auipc(T0, 1), jalr(RA, T0, 0), jal(ZERO, -4)), xlen=xlen, counting=counting)
+    icount = ROM_INSNS + 1
+    board.run_until(icount=icount)
+    for piece in [one, other] * 4:
+        board.memory.write(RAM + place, code(piece))
+        end = icount + 2 + len(piece)
+        board.run_until(icount=end)
+        assert board.registers["pc"] == RAM + 4
+        if csrr(A0, "instret") in piece:
+            assert board.registers["a0"] == icount + 1 + piece.index(csrr(A0, "instret"))
+        icount = end
+    if counting == BLOCKS:
+        assert board.hart.statistics["ambiguous"] == 1
+
+
+@pytest.mark.parametrize("xlen", [64, 32])
+def test_special_instruction_before_one_that_ends_outside_ram_is_ours(counting: str, xlen: int) -> None:
+    place = RAM_SIZE - 10
+    tail = code(NOP, WFI, NOP)[:10]  # WFI does not end its block
+    board = board_of((0, code(LOOP)), (place, tail), xlen=xlen, counting=counting, ram_size=RAM_SIZE)
+    board.run_until(icount=ROM_INSNS)
+    board.registers["pc"], board.hart.env.mtvec, board.hart.env.mie = RAM + place, RAM, 2
+    board.hart.set_soft_mip(2)  # so there is nothing to wait for
+    board.run_until(icount=ROM_INSNS + 3)
+    assert trap_of(board) == (1, RAM + place + 8, RAM + place + 10)
+
+
+@pytest.mark.parametrize("slice_insns", [1, 2, None])
+def test_instruction_that_crosses_into_a_forbidden_page_faults_in_its_turn(
+    counting: str, slice_insns: int | None
+) -> None:
+    # translation finds the page; PMP forbids it, for all but M-mode
+    place = 3 * PAGE - 10
+    body = code(addi(A0, A0, 1), addi(A0, A0, 1), NOP)
+    board = board_of((0, code(LOOP)), (8, code(LOOP)), (place, body), counting=counting, slice_insns=slice_insns)
+    begin_as_supervisor(board)
+    board.hart.pmp.write_addr(0, (RAM + 3 * PAGE >> 2) | (PAGE // 8 - 1))
+    board.hart.pmp.write_addr(1, (1 << 54) - 1)
+    board.hart.pmp.write_cfg(0, 0x1F18)
+    board.hart.pmp_changed()
+    board.registers["pc"] = RAM + place
+    board.run_until(icount=ROM_INSNS + 3)
+    assert board.registers["a0"] == 2
+    assert trap_of(board) == (1, RAM + place + 8, RAM + place + 10)
+
+
+def test_code_that_unmaps_itself_runs_no_further(counting: str) -> None:
+    # the next instruction was in the same block; loads and stores around it are not concerned
+    program = code(auipc(T0, 0x12), sw(ZERO, T0, 8), addi(A0, A0, 1), addi(A0, A0, 1), LOOP)
+    board = board_of((PAGE, program), (8, code(LOOP)), counting=counting)
+    begin_as_supervisor(board)
+    board.registers["pc"] = RAM + PAGE
+    board.memory.write(RAM + PAGE, code(auipc(T0, LEAVES - PAGE >> 12)))
+    board.run_until(icount=ROM_INSNS + 3)
+    assert board.registers["a0"] == 0
+    assert trap_of(board) == (12, RAM + PAGE + 8, RAM + PAGE + 8)
+
+
+def unicorn_with_small_cache(arch: int, mode: int, make: Callable[[int, int], unicorn.Uc] = unicorn.Uc) -> unicorn.Uc:
+    """Unicorn with room for few translated blocks: when it is full it drops them all."""
+    uc = make(arch, mode)
+    uc.ctl_set_tcg_buffer_size(1 << 20)
+    return uc
+
+
+@pytest.mark.parametrize("xlen", [64, 32])
+def test_full_translation_cache_is_not_seen(xlen: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unicorn, "Uc", unicorn_with_small_cache)
+    pick = random.Random(xlen)
+    blocks = [[pick.choice((addi(A0, A0, 1), 0x0505, C_NOP))] * pick.choice((1, 30, 100, 250)) for _ in range(1500)]
+    program = code(*[word for block in blocks for word in (*block, jal(ZERO, 4))], LOOP)
+    stops = sorted(pick.sample(range(ROM_INSNS, sum(len(block) + 1 for block in blocks)), 1000))
+    found = []
+    for counting in COUNTINGS:
+        board, pcs = board_of(program, xlen=xlen, counting=counting), []
+        for stop in stops:
+            board.run_until(icount=stop)
+            pcs.append(board.registers["pc"])
+        found.append((pcs, board.position, board.digest()))
+        assert board.hart.statistics["edges"] > 1.1 * len(blocks)
+    assert found[0] == found[1]
+
+
+COUNTINGS = (BLOCKS, INSTRUCTIONS)
+
+
+@pytest.mark.parametrize("counting", COUNTINGS)
+@pytest.mark.parametrize("xlen", [64, 32])
+@pytest.mark.parametrize("body", ["wide", "mixed", "device"])
+def test_timer_interrupts_at_every_offset_of_a_block(counting: str, xlen: int, body: str) -> None:
+    # an instruction lasts longer than a tick: each deadline is at another instruction. The handler notes mepc.
+    handler, start, rounds = 0x400, 0x800, 800
+    pick = random.Random(body)
+    straight = {
+        "wide": [addi(A1, A1, 1)] * 90,
+        "mixed": [pick.choice((C_NOP, addi(A1, A1, 1), 0x0585)) for _ in range(120)],
+        "device": [pick.choice((C_NOP, addi(A1, A1, 1), lw(T1, T3, 0))) for _ in range(90)],
+    }[body]
+    note = [csrr(T1, "mepc"), sw(T1, S0, 0), addi(S0, S0, 4), csrw("mie", ZERO), MRET]
+    main = [
+        auipc(T0, 0), addi(T0, T0, handler), csrw("mtvec", T0), auipc(S0, 0x10), addi(S0, S0, -12), lui(T2, 0x2004),
+        lui(T3, 0x200C), addi(T3, T3, -8), csrrsi(ZERO, "mstatus", 8),
+    ]  # fmt: skip
+    arm = [lw(T1, T3, 0), srli(A2, A0, 2), add(T1, T1, A2), sw(ZERO, T2, 4), sw(T1, T2, 0), addi(T1, ZERO, 0x80),
+           csrw("mie", T1)]  # fmt: skip
+    after = [addi(A0, A0, 1), addi(A3, ZERO, rounds)]
+    loop = code(arm, straight, after)
+    board = board_of(
+        code(main, jal(ZERO, start - 4 * len(main))), (start, loop + code(bne(A0, A3, -len(loop)), LOOP)),
+        (handler, code(note)), xlen=xlen, counting=counting, icount_shift=7, ram_size=RAM_SIZE,
+    )  # fmt: skip
+    board.run_until(icount=rounds * 150)
+    assert board.registers["a0"] == rounds
+    noted = board.memory[RAM + 0x10000 : RAM + 0x10000 + 4 * rounds]
+    expected, at = set(), RAM + start + 4 * len(arm)
+    for word in straight:
+        expected.add(at)
+        at += len(code(word))
+    assert expected <= {int.from_bytes(noted[at : at + 4], "little") for at in range(0, len(noted), 4)}
+    assert noted == _noted.setdefault((xlen, body), noted)
+
+
+_noted: dict[tuple[int, str], bytes] = {}
+"""What the handler noted when they were counted the other way."""
