@@ -158,7 +158,10 @@ Examples:
 @options(rounds=1)
 def smoke(names: tuple[str, ...], cpu: str, rounds: int, no_qemu: bool, json_file: str | None,
           markdown_file: str | None) -> None:  # fmt: skip
-    """The same with little work, in less than a minute: rough ratios, and a check that all of it works."""
+    """The same with little work, in a minute.
+
+    Rough ratios, and a check that all of it works.
+    """
     run(names, cpu, rounds, no_qemu, json_file, markdown_file, is_smoke=True)
 
 

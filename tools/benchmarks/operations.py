@@ -192,7 +192,7 @@ Examples:
     help=("Write all medians, in ns of user time."),
 )
 def main(cpu: str, repeat: int, bench_rounds: int, no_qemu: bool, as_ns: bool, json_path: str | None) -> None:
-    """What an instruction, a trap, a device access and a counter read cost.
+    """What one instruction, trap or device access costs.
 
     Columns are ways to run the same guests: minstret with its C callbacks, minstret with their Python twins,
     and QEMU with -icount shift=1,sleep=off where it is installed. Rows are user time, medians, in units of

@@ -111,7 +111,9 @@ Examples:
 @click.option("--guest", "keys", type=click.Choice([guest.key for guest in GUESTS]), multiple=True,
               help="Only this one; may be repeated.")  # fmt: skip
 def main(repeat: int, seconds: float, keys: tuple[str, ...]) -> None:
-    """What recording and replaying cost, as ratios to a plain run by user time.
+    """What recording and replaying cost.
+
+    Prints ratios to a plain run, by user time.
 
     Each run is a process, from start to end, with default options, so that snapshots are in it. In brackets are the
     smallest and the largest ratio of one round: where they are far apart, the machine was busy.

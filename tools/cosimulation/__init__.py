@@ -1,0 +1,1 @@
+"""minstret beside Spike, instruction by instruction."""

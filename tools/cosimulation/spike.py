@@ -1,0 +1,214 @@
+"""Spike: where it comes from, how it is run, and its log of what each instruction did."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import struct
+import subprocess
+import sys
+import tempfile
+import venv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PACKAGE = "spike==0.0.5.dev20"
+"""Spike's program as a package for PyPI builds it: 209 MB, so it gets an environment of its own."""
+
+FOLDER = Path(__file__).parents[2] / ".cache" / "spike"
+RAM_BASE, RAM_SIZE = 0x8000_0000, 0x100_0000
+
+# As here: misaligned loads and stores work (zicclsm), hardware sets A and D bits (svadu). The latter has to be
+# switched on in menvcfg, which does not exist here: a few instructions before the guest's first do that.
+_EXTENSIONS = "gc_zicsr_zifencei_zicntr_svadu_zicclsm"
+_STUB_BASE = RAM_BASE + RAM_SIZE - 0x1000
+_STUB = {
+    64: (0x00100293, 0x03D29293, 0x30A29073, 0x00000297, 0x00C2B283, 0x00028067),  # li t0, 1 << 61; csrw menvcfg, t0
+    32: (0x200002B7, 0x00000013, 0x31A29073, 0x00000297, 0x00C2A283, 0x00028067),  # lui t0, 1 << 17; csrw menvcfgh, t0
+}  # and for both: auipc t0, 0; l[dw] t0, 12(t0); jr t0
+
+
+TRAPS_MAX = 64
+
+
+class CosimError(Exception):
+    """What keeps the comparison from being made, in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trap:
+    """An exception as Spike took it; ``interrupt`` where it came from outside."""
+
+    name: str
+    epc: int
+    tval: int | None = None
+
+    @property
+    def is_interrupt(self) -> bool:
+        return self.name.startswith("interrupt")
+
+
+@dataclass(slots=True)
+class Step:
+    """A retired instruction: what it wrote, and the traps taken before it since the one before."""
+
+    priv: int
+    pc: int
+    insn: int
+    x: dict[int, int] = field(default_factory=dict)
+    f: dict[int, int] = field(default_factory=dict)
+    csrs: dict[str, int] = field(default_factory=dict)
+    loads: list[int] = field(default_factory=list)  # addresses
+    stores: list[tuple[int, int, int]] = field(default_factory=list)  # address, size in bytes, value
+    traps: list[Trap] = field(default_factory=list)
+    boot_x: dict[int, int] = field(default_factory=dict)  # of the first: registers that the boot ROM wrote
+
+
+_COMMIT = re.compile(r"core +0: (\d) 0x([0-9a-f]+) \(0x([0-9a-f]+)\) ?(.*)")
+_EXCEPTION = re.compile(r"core +0: exception ([\w #]+), epc 0x([0-9a-f]+)")
+_TVAL = re.compile(r"core +0: +tval 0x([0-9a-f]+)")
+
+
+def executable() -> Path:
+    """Spike's program, installed at the first use.
+
+    Raises:
+        CosimError: it can't be had here.
+    """
+    folder = FOLDER / PACKAGE
+    found = list(folder.glob("lib/python*/site-packages/riscv/data/bin/spike"))
+    if not found:
+        print(f"Installing {PACKAGE} into {folder} ...", file=sys.stderr)
+        if not (folder / "bin" / "python").exists():
+            venv.create(folder, with_pip=True)
+        command: list[str | Path] = [
+            folder / "bin" / "python",
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "--no-deps",
+            "--pre",
+            PACKAGE,
+        ]
+        if subprocess.run(command, check=False).returncode != 0:
+            raise CosimError(f"{PACKAGE} can't be installed: PyPI has it for Linux on x86-64, Python 3.11 to 3.13")
+        found = list(folder.glob("lib/python*/site-packages/riscv/data/bin/spike"))
+    if not found:
+        raise CosimError(f"{folder}: {PACKAGE} has no program spike; remove that folder and try again")
+    found[0].chmod(0o755)
+    return found[0]
+
+
+@contextmanager
+def running(image: Path, xlen: int) -> Iterator[Iterator[str]]:
+    """Run ``image`` for as long as the context lasts; its log, line by line, as it comes.
+
+    Raises:
+        CosimError: Spike does not run it.
+    """
+    with tempfile.TemporaryDirectory(prefix="minstret-cosim-") as folder:
+        log = Path(folder) / "log"
+        os.mkfifo(log)
+        command: list[str | Path] = [
+            executable(), "-l", "--log-commits", f"--log={log}", f"--isa=rv{xlen}{_EXTENSIONS}", "--priv=msu",
+            f"-m{RAM_BASE:#x}:{RAM_SIZE:#x}", f"--pc={_STUB_BASE:#x}", str(_with_stub(image, xlen, Path(folder))),
+        ]  # fmt: skip
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        try:
+            # Opened for reading and writing, so that nobody waits for a Spike that never opens it.
+            with open(os.open(log, os.O_RDWR | os.O_NONBLOCK), "rb", buffering=0) as pipe:
+                yield _lines(process, pipe.fileno(), image)
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def _with_stub(image: Path, xlen: int, folder: Path) -> Path:
+    """A copy of ``image`` with one more segment: the stub, which goes on at the image's entry."""
+    data = bytearray(image.read_bytes())
+    if data[:4] != b"\x7fELF" or data[4] != xlen // 32:
+        raise CosimError(f"{image}: no ELF file for rv{xlen}")
+    is_64 = xlen == 64
+    entry, phoff = struct.unpack_from("<QQ" if is_64 else "<II", data, 24)
+    phentsize, phnum = struct.unpack_from("<HH", data, 54 if is_64 else 42)
+    stub = b"".join(insn.to_bytes(4, "little") for insn in _STUB[xlen]) + entry.to_bytes(8, "little")
+    headers = bytes(data[phoff : phoff + phentsize * phnum])
+    data += bytes(-len(data) % 0x1000)
+    offset, size = len(data), len(stub)
+    if is_64:
+        headers += struct.pack("<IIQQQQQQ", 1, 7, offset, _STUB_BASE, _STUB_BASE, size, size, 0x1000)
+    else:
+        headers += struct.pack("<IIIIIIII", 1, offset, _STUB_BASE, _STUB_BASE, size, size, 7, 0x1000)
+    data += stub.ljust(0x100, b"\0")
+    struct.pack_into("<Q" if is_64 else "<I", data, 32 if is_64 else 28, len(data))
+    struct.pack_into("<H", data, 56 if is_64 else 44, phnum + 1)
+    copy = folder / "image.elf"
+    copy.write_bytes(data + headers)
+    return copy
+
+
+def _lines(process: subprocess.Popen[bytes], pipe: int, image: Path) -> Iterator[str]:
+    rest, has_lines = b"", False
+    while True:
+        ready, _, _ = select.select([pipe], [], [], 0.1)
+        if ready:
+            *lines, rest = (rest + os.read(pipe, 1 << 16)).split(b"\n")
+            has_lines = has_lines or bool(lines)
+            for line in lines:
+                yield line.decode(errors="replace")
+        elif process.poll() is not None:
+            break
+    if not has_lines:
+        assert process.stderr is not None
+        text = process.stderr.read().decode(errors="replace").strip().splitlines()
+        raise CosimError(f"{image}: Spike does not run it: {text[-1] if text else f'status {process.returncode}'}")
+
+
+def steps(lines: Iterator[str], entry: int) -> Iterator[Step]:
+    """What the log tells, from the guest's first instruction on."""
+    traps: list[Trap] = []
+    boot_x: dict[int, int] = {}
+    has_begun = False
+    for line in lines:
+        if (commit := _COMMIT.match(line)) is not None:
+            pc = int(commit[2], 16)
+            has_begun = has_begun or pc == entry
+            step = _step(int(commit[1]), pc, int(commit[3], 16), commit[4], traps)
+            if has_begun:
+                step.boot_x, boot_x = boot_x, {}
+                yield step
+            else:
+                boot_x |= step.x
+            traps = []
+        elif (exception := _EXCEPTION.match(line)) is not None:
+            traps.append(Trap(exception[1], int(exception[2], 16)))
+            if len(traps) == TRAPS_MAX:  # nothing will ever retire
+                yield Step(0, 0, 0, traps=traps)
+                return
+        elif traps and (tval := _TVAL.match(line)) is not None:
+            traps[-1] = Trap(traps[-1].name, traps[-1].epc, int(tval[1], 16))
+
+
+def _step(priv: int, pc: int, insn: int, effects: str, traps: list[Trap]) -> Step:
+    step = Step(priv, pc, insn, traps=traps)
+    words = effects.split()
+    while words:
+        what = words.pop(0)
+        if what == "mem":
+            address = int(words.pop(0), 16)
+            if words and words[0].startswith("0x"):
+                value = words.pop(0)
+                step.stores.append((address, (len(value) - 2) // 2, int(value, 16)))
+            else:
+                step.loads.append(address)
+        elif what[0] == "x" and what[1:].isdigit():
+            step.x[int(what[1:])] = int(words.pop(0), 16)
+        elif what[0] == "f" and what[1:].isdigit():
+            step.f[int(what[1:])] = int(words.pop(0), 16)
+        elif what[0] == "c" and "_" in what:
+            step.csrs[what.partition("_")[2]] = int(words.pop(0), 16)
+    return step
