@@ -756,13 +756,13 @@ def test_recorded_timeout_costs_the_replay_no_time(run: Command, guest: Any) -> 
         asm.li(asm.T0, elf_files.CLINT + 0x4000), asm.addi(asm.T1, 0, 1000), asm.sw(0, asm.T0, 0),
         asm.sw(asm.T1, asm.T0, 4), asm.addi(asm.T1, 0, 128), asm.csrw("mie", asm.T1), asm.WFI, asm.LOOP,
     )  # fmt: skip
-    recorded = run("record", "-m", "4M", "--icount", "sleep=on", "--timeout", "0.5", guest(waits))
+    recorded = run("record", "-m", "4M", "--icount", "sleep=on", "--timeout", "4", guest(waits))
 
     started_at = time.monotonic()
     replayed = run("replay", "guest.mst")
 
     assert (recorded.returncode, replayed.returncode) == (124, 124)
-    assert time.monotonic() - started_at < 0.5
+    assert time.monotonic() - started_at < 4
     assert b"minstret: stopped by --timeout\n" in replayed.stderr
 
 
