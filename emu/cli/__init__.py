@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 INTERRUPTED = 130
@@ -16,4 +17,5 @@ def main(arguments: list[str] | None = None) -> None:
         status = run_command(arguments)
     except KeyboardInterrupt:
         status = INTERRUPTED
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # what there is to end has ended
     sys.exit(status)
