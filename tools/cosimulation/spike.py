@@ -111,11 +111,12 @@ def running(image: Path, xlen: int) -> Iterator[Iterator[str]]:
         CosimError: Spike does not run it.
     """
     with tempfile.TemporaryDirectory(prefix="minstret-cosim-") as folder:
+        copy = _with_stub(image, xlen, Path(folder))  # before anything is installed for what is no image
         log = Path(folder) / "log"
         os.mkfifo(log)
         command: list[str | Path] = [
             executable(), "-l", "--log-commits", f"--log={log}", f"--isa=rv{xlen}{_EXTENSIONS}", "--priv=msu",
-            f"-m{RAM_BASE:#x}:{RAM_SIZE:#x}", f"--pc={_STUB_BASE:#x}", str(_with_stub(image, xlen, Path(folder))),
+            f"-m{RAM_BASE:#x}:{RAM_SIZE:#x}", f"--pc={_STUB_BASE:#x}", str(copy),
         ]  # fmt: skip
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         try:
