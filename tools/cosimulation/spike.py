@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import select
@@ -73,34 +74,42 @@ _TVAL = re.compile(r"core +0: +tval 0x([0-9a-f]+)")
 
 
 def executable() -> Path:
-    """Spike's program, installed at the first use.
+    """Spike's program, installed at the first use; others who come meanwhile wait for that.
 
     Raises:
         CosimError: it can't be had here.
     """
     folder = FOLDER / PACKAGE
-    found = list(folder.glob("lib/python*/site-packages/riscv/data/bin/spike"))
-    if not found:
-        print(f"Installing {PACKAGE} into {folder} ...", file=sys.stderr)
-        if not (folder / "bin" / "python").exists():
-            venv.create(folder, with_pip=True)
-        command: list[str | Path] = [
-            folder / "bin" / "python",
-            "-m",
-            "pip",
-            "install",
-            "-q",
-            "--no-deps",
-            "--pre",
-            PACKAGE,
-        ]
-        if subprocess.run(command, check=False).returncode != 0:
-            raise CosimError(f"{PACKAGE} can't be installed: PyPI has it for Linux on x86-64, Python 3.11 to 3.13")
-        found = list(folder.glob("lib/python*/site-packages/riscv/data/bin/spike"))
+    whole = folder / "installed"
+    if not whole.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(folder / "lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not whole.exists():
+                _install(folder)
+                whole.touch()
+    found = _programs(folder)
     if not found:
         raise CosimError(f"{folder}: {PACKAGE} has no program spike; remove that folder and try again")
-    found[0].chmod(0o755)
     return found[0]
+
+
+def _programs(folder: Path) -> list[Path]:
+    return list(folder.glob("lib/python*/site-packages/riscv/data/bin/spike"))
+
+
+def _install(folder: Path) -> None:
+    print(f"Installing {PACKAGE} into {folder} ...", file=sys.stderr)
+    python = folder / "bin" / "python"
+    try:
+        venv.create(folder, with_pip=True)
+        done = subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", "--pre", PACKAGE], check=False)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise CosimError(f"{folder}: no virtual environment can be made there: {error}") from None
+    if done.returncode != 0:
+        raise CosimError(f"{PACKAGE} can't be installed: PyPI has it for Linux on x86-64, Python 3.11 to 3.13")
+    for program in _programs(folder):
+        program.chmod(0o755)
 
 
 @contextmanager
