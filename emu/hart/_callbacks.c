@@ -380,9 +380,12 @@ static bool on_tlb_fill(void *uc, uint64_t va, int type, uc_tlb_entry *entry, st
         /* Translation of a block reads ahead into the next page. That must leave no trace, so unless the
          * page is plainly there the run stops before the instruction that crosses into it. */
         uint64_t pc = env_word(s, s->off_pc);
-        if (va >> PAGE_BITS == (pc >> PAGE_BITS) - 1) {
+        uint64_t page_before = (pc & ~(uint64_t)(PAGE_SIZE - 1)) - PAGE_SIZE;
+        if (s->xlen_bytes == 4)
+            page_before &= 0xffffffffu;
+        if ((va & ~(uint64_t)(PAGE_SIZE - 1)) == page_before) {
             /* Unicorn takes a block of size 0 (an illegal instruction at the start of a page) to end on the page
-             * before, and asks for that: none of the guest's business. */
+             * before (at address 0 that is the last one), and asks for that: none of the guest's business. */
             s->has_bogus_entry = 1;
             entry->paddr = s->ram_base;
             entry->perms = PROT_X;

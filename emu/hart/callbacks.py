@@ -352,9 +352,9 @@ class PythonCallbacks:
             va &= 0xFFFFFFFF
         if access == Access.FETCH:
             pc = self._env.pc
-            if va >> PAGE_BITS == (pc >> PAGE_BITS) - 1:
+            if va >> PAGE_BITS == (pc - PAGE_SIZE & (1 << 8 * s.xlen_bytes) - 1) >> PAGE_BITS:
                 # Unicorn takes a block of size 0 (an illegal instruction at the start of a page) to end on the
-                # page before, and asks for that: none of the guest's business.
+                # page before (at address 0 that is the last one), and asks for that: none of the guest's business.
                 s.has_bogus_entry = 1
                 result.paddr, result.perms = s.ram_base, _X
                 return True

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from itertools import islice
 from pathlib import Path
 
 import click
 
 from cosimulation import spike
-from cosimulation.compare import ALLOWED, Comparison, Result
-from minstret.devices.board import Board, BoardConfig
+from cosimulation.compare import Comparison, Result
+from cosimulation.follow import ALLOWED, Follower
 from minstret.emu.errors import MinstretError
 from minstret.emu.hart.shared import Counting
 from minstret.emu.units import parse_count
@@ -65,23 +64,28 @@ def main(firmware: str, cpu: str, max_insns: str, counting: str, json_file: str 
 
 def cosimulate(image: Path, xlen: int, insns_max: int, counting: Counting) -> tuple[Result, Comparison]:
     """Compare a run of ``image``."""
-    board = Board(str(image), BoardConfig(xlen=xlen, ram_size=spike.RAM_SIZE, counting=counting))
-    comparison = Comparison(board)
+    follower = Follower(image, xlen, counting)
+    comparison = Comparison(follower)
     with spike.running(image, xlen) as lines:
-        return comparison.run(islice(spike.steps(lines, board.firmware.entry), insns_max)), comparison
+        return comparison.run(spike.steps(lines, follower.entry), insns_max), comparison
 
 
 def show(result: Result, comparison: Comparison, name: str) -> None:
     """Print the result."""
     difference = result.difference
-    click.echo(f"{name}: {result.insns:,} instructions and {result.traps:,} traps compared; end: {result.end}")
+    for csr, count in sorted(result.not_compared.items()):
+        click.echo(f"  not compared, {count:,} times: {csr}, which there is in Spike alone")
+    click.echo(
+        f"{name}: {result.insns:,} instructions, {result.exceptions:,} exceptions, {result.interrupts:,} interrupts"
+        f" compared; end: {result.end}"
+    )
     for kind, count in sorted(result.allowed.items()):
         click.echo(f"  allowed, {count:,} times: {ALLOWED[kind]}")
     if difference is not None:
         click.echo(f"instruction {difference.number:,}: {difference.what} is {difference.spike} in Spike,"
                    f" {difference.here} here")  # fmt: skip
-        for line in result.recent:
-            click.echo(f"     {line}")
+        for pc, insn in result.recent:
+            click.echo(f"     {comparison.describe(pc, insn)}")
         click.echo(f"  => {comparison.describe(difference.pc, difference.insn)}")
 
 
@@ -89,7 +93,9 @@ def facts(result: Result) -> dict[str, object]:
     """The same for programs."""
     found = result.difference
     return {
-        "insns": result.insns, "traps": result.traps, "end": result.end, "allowed": dict(result.allowed),
+        "insns": result.insns,
+        "exceptions": result.exceptions, "interrupts": result.interrupts,
+        "end": result.end, "allowed": dict(result.allowed),
         "difference": None if found is None else {
             "number": found.number, "pc": found.pc, "insn": found.insn, "what": found.what, "spike": found.spike,
             "here": found.here,

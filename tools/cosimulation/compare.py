@@ -8,46 +8,42 @@ from dataclasses import dataclass, field
 
 from capstone import CS_ARCH_RISCV, CS_MODE_RISCV32, CS_MODE_RISCV64, CS_MODE_RISCVC, Cs
 
-from cosimulation.spike import RAM_BASE, RAM_SIZE, TRAPS_MAX, Step
-from minstret.devices.board import Board
+from cosimulation.follow import Differs, Ends, Follower
+from cosimulation.spike import Step, Trap
+from minstret.emu.hart import csr
+from minstret.emu.hart.layout import fflags_from_softfloat
 from minstret.emu.report import ABI_NAMES
 
 RECENT = 8
 
-ALLOWED = {
-    "device": "a load from a device or the boot ROM: the boards differ; Spike's value is taken over",
-    "counter": "cycle, time, instret: Spike has its own clock; its value is taken over",
-    "boot": "the registers that the boot ROM hands over: taken over",
-    "mstatus": "fields of mstatus for what only one of them has (UXL and SXL, VS, XS); SD follows them",
-    "identity": "misa, mvendorid, marchid, mimpid: each model names itself",
-    "mip": "mip: pending bits follow each board's timer",
-    "tval": "mtval and stval of ebreak: PC here, 0 or PC as the specification allows",
-    "nan box": "a single-precision register's upper half, which no instruction shows but FSD",
-    "misaligned": "a misaligned LR, SC or AMO may fault as misaligned or as an access: Spike's cause is taken over",
-    "failing sc": "a failing SC need not fault",
-}
-"""Differences that the specifications allow, or that come from the boards around the hart: why each is no finding."""
-
-_CAUSES = {
+_EXCEPTIONS = {
     "trap_instruction_address_misaligned": 0, "trap_instruction_access_fault": 1, "trap_illegal_instruction": 2,
     "trap_breakpoint": 3, "trap_load_address_misaligned": 4, "trap_load_access_fault": 5,
     "trap_store_address_misaligned": 6, "trap_store_access_fault": 7, "trap_user_ecall": 8, "trap_supervisor_ecall": 9,
     "trap_machine_ecall": 11, "trap_instruction_page_fault": 12, "trap_load_page_fault": 13,
     "trap_store_page_fault": 15,
 }  # fmt: skip
-_CSRS = ("mie", "mideleg", "satp", "stval", "mtval", "medeleg", "stvec", "sepc", "scause", "mtvec", "mepc", "mcause",
-         "sscratch", "mscratch")  # fmt: skip
-_MSTATUS_COMMON = 0x007E_79AA
-_READ_AS_SPIKE = {
-    "counter": {0xC00, 0xC01, 0xC02, 0xC80, 0xC81, 0xC82, 0xB00, 0xB02, 0xB80, 0xB82},
-    "identity": {0x301, 0xF11, 0xF12, 0xF13},
-    "mip": {0x344, 0x144},
-    "mstatus": {0x300, 0x100},
-}
-_WFI = 0x10500073
-_EBREAK, _PRIV_M = 3, 3
-_ACCESS_FAULTS = ("trap_load_access_fault", "trap_store_access_fault")
+_BREAKPOINT = 3
 _MISALIGNED = {(4, 5), (6, 7)}
+
+_CSRS = ("mie", "mideleg", "satp", "stval", "mtval", "medeleg", "stvec", "sepc", "scause", "mtvec", "mepc", "mcause",
+         "sscratch", "mscratch", "mcounteren", "scounteren", "frm")  # fmt: skip
+_PMP_CSRS = {f"pmpcfg{i}": 0x3A0 + i for i in range(4)} | {f"pmpaddr{i}": 0x3B0 + i for i in range(16)}
+_MSTATUS_COMMON, _MPRV = 0x007E_79AA, 1 << 17
+_MIP_WRITABLE = 0x222
+_SV48, _SV57 = 9, 10
+_READ_AS_SPIKE = {
+    number: kind
+    for kind, numbers in {
+        "counter": (0xC00, 0xC01, 0xC02, 0xC80, 0xC81, 0xC82, 0xB00, 0xB02, 0xB80, 0xB82),
+        "identity": (0x301, 0xF11, 0xF12, 0xF13),
+        "mip": (0x344, 0x144),
+        "mstatus": (0x300, 0x100),
+        "satp": (0x180,),
+    }.items()
+    for number in numbers
+}
+_MRET, _SRET = 0x30200073, 0x10200073
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,63 +63,49 @@ class Result:
     """How far both were the same, and why it ended."""
 
     insns: int = 0
-    traps: int = 0
-    end: str = "as many as were asked for"
+    exceptions: int = 0
+    interrupts: int = 0
+    end: str = ""
     difference: Difference | None = None
     allowed: Counter[str] = field(default_factory=Counter)
-    recent: deque[str] = field(default_factory=lambda: deque(maxlen=RECENT))
-
-
-class _Ends(Exception):
-    """Both can't be compared any further."""
-
-
-class _Differs(Exception):
-    def __init__(self, what: str, spike: object, here: object) -> None:
-        self.what, self.spike, self.here = what, spike, here
+    not_compared: Counter[str] = field(default_factory=Counter)  # CSRs of Spike's
+    recent: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=RECENT))  # pc, instruction
 
 
 class Comparison:
-    """A board that follows Spike's log."""
+    """Spike's log beside a hart that follows it."""
 
-    def __init__(self, board: Board) -> None:
-        self._board = board
-        self._hart = board.hart
-        self._xlen = board.hart.xlen
-        self._mask = board.hart.xlen_mask
-        mode = CS_MODE_RISCV64 if self._xlen == 64 else CS_MODE_RISCV32
+    def __init__(self, follower: Follower) -> None:
+        self._follower = follower
+        self._hart = follower.hart
+        self._mask = self._hart.xlen_mask
+        self._soft_mip = 0
+        mode = CS_MODE_RISCV64 if self._hart.xlen == 64 else CS_MODE_RISCV32
         self._disassembler = Cs(CS_ARCH_RISCV, mode | CS_MODE_RISCVC)
-        self.result = Result()
-        while self._hart.pc != board.firmware.entry:  # through the boot ROM
-            self._step()
+        self.result = Result(allowed=follower.allowed)
 
-    def run(self, steps: Iterator[Step]) -> Result:
-        """Compare until the log ends, something from outside comes in, or the first difference."""
+    def run(self, steps: Iterator[Step], insns_max: int) -> Result:
+        """Compare so many instructions, or until the log ends, or up to the first difference."""
         result = self.result
-        for step in steps:
-            if any(trap.is_interrupt for trap in step.traps):
-                result.end = "the first interrupt, which comes when a board's clock says"
-                return result
-            if step.insn == _WFI:
-                result.end = "WFI: what wakes the hart is a board's matter"
-                return result
-            result.insns += 1
+        result.end = "as many as were asked for"
+        for _ in range(insns_max):
+            step = next(steps, None)
+            if step is None:
+                result.end = "Spike's run is over, or waits for an interrupt that never comes"
+                break
             try:
                 self._compare(step)
-            except _Ends as end:
-                result.insns -= 1
+            except Ends as end:
                 result.end = str(end)
-                return result
-            except _Differs as found:
+                break
+            except Differs as found:
                 result.difference = Difference(
-                    result.insns, step.pc, step.insn, found.what, _text(found.spike), _text(found.here)
+                    result.insns + 1, step.pc, step.insn, found.what, _text(found.spike), _text(found.here)
                 )
                 result.end = "a difference"
-                return result
-            result.recent.append(self.describe(step.pc, step.insn))
-            if self._board.machine.exit_code is not None:
-                result.end = f"the guest finished with {self._board.machine.exit_code}"
-                return result
+                break
+            result.insns += 1
+            result.recent.append((step.pc, step.insn))
         return result
 
     def describe(self, pc: int, insn: int) -> str:
@@ -132,124 +114,121 @@ class Comparison:
         text = next((f"{i.mnemonic} {i.op_str}".strip() for i in self._disassembler.disasm(data, pc)), "?")
         return f"{pc:#x}: {insn:0{len(data) * 2}x}  {text}"
 
-    def _step(self) -> None:
-        self._board.run_until(icount=self._board.position.icount + 1)
-
     def _compare(self, step: Step) -> None:
-        hart, env, result = self._hart, self._hart.env, self.result
-        if result.insns == 1:
-            self._allow("boot")
-            env.x[:] = [step.boot_x.get(number, 0) for number in range(32)]
-        first = step.traps[0] if step.traps else None
-        expected_pc = first.epc if first is not None else step.pc
-        self._same("pc", expected_pc, hart.pc)
-        if first is None:
+        follower, env = self._follower, self._hart.env
+        follower.begin(step)
+        self._same("pc", step.traps[0].epc if step.traps else step.pc, self._hart.pc)
+        if not step.traps:
             self._same("privilege", step.priv, int(env.priv))
-        traps_before, trapping = self._trap_facts(), self._insn_at(hart.pc)
-        self._step()
+        follower.step(step)
         if step.traps:
-            result.traps += len(step.traps)
-            if trapping is not None:
-                result.recent.append(f"{self.describe(step.traps[0].epc, trapping)}    traps")
-            self._compare_trap(step, self._trap_facts() != traps_before)
-        elif self._trap_facts() != traps_before:
-            trap = hart.first_trap
-            assert trap is not None
-            raise _Differs("a trap", "none", f"cause {trap.cause}, tval {trap.tval:#x}")
+            self._compare_last_trap(step)
+            self.result.interrupts += step.traps[0].interrupt is not None
+            self.result.exceptions += len(step.traps) - (step.traps[0].interrupt is not None)
         self._take_over(step)
         for number, value in step.x.items():
-            self._same(ABI_NAMES[number], value & self._mask, int(env.x[number]))
+            here, value = int(env.x[number]), value & self._mask
+            if here != value:
+                if not follower.is_unfenced(step, value, here):
+                    raise Differs(ABI_NAMES[number], value, here)
+                env.x[number] = value
         for number, value in step.f.items():
             self._compare_float(number, value)
-        self._compare_csrs(step)
+        for name, value in step.csrs.items():
+            self._compare_csr(name, value, step.insn)
         for address, size, value in step.stores:
             self._compare_store(address, size, value)
+        follower.end(step)
 
-    def _insn_at(self, pc: int) -> int | None:
-        data = self._hart.read_virtual(pc, 4) or self._hart.read_virtual(pc, 2)
-        insn = None if data is None else int.from_bytes(data, "little")
-        return insn if insn is None or insn & 3 == 3 else insn & 0xFFFF
+    def _compare_last_trap(self, step: Step) -> None:
+        """By the CSRs of the mode that it led to, unless the instruction after it has changed them already."""
+        env, last = self._hart.env, step.traps[-1]
+        if step.insn in (_MRET, _SRET):
+            return
+        self._same("privilege", step.priv, int(env.priv))
+        mode = "m" if step.priv == 3 else "s"
+        if not step.csrs.keys().isdisjoint((f"{mode}cause", f"{mode}epc", f"{mode}tval")):
+            return
+        here, cause = int(getattr(env, f"{mode}cause")), self._cause(last)
+        if (here, cause) in _MISALIGNED:
+            self._follower.allow("misaligned")
+            setattr(env, f"{mode}cause", cause)
+        elif here != cause:
+            raise Differs("cause", last.name, here)
+        self._same("epc", last.epc & self._mask, int(getattr(env, f"{mode}epc")))
+        tval = int(getattr(env, f"{mode}tval"))
+        if last.tval is not None and last.tval & self._mask != tval:
+            if cause != _BREAKPOINT:
+                raise Differs("tval", last.tval & self._mask, tval)
+            self._follower.allow("tval")
 
-    def _trap_facts(self) -> tuple[object, int]:
-        return self._hart.first_trap, int(self._hart._shared.traps_in_place)
-
-    def _compare_trap(self, step: Step, has_trapped: bool) -> None:
-        last, ours = step.traps[-1], self._hart.first_trap
-        if not has_trapped and step.traps[0].name in _ACCESS_FAULTS:
-            raise _Ends("an access to a device that Spike's board lacks")
-        if len(step.traps) == TRAPS_MAX:
-            raise _Ends("traps without end")
-        if ours is None or not has_trapped:
-            raise _Differs("a trap", last.name, "none")
-        cause, env = _CAUSES.get(last.name, -1), self._hart.env
-        self._same("epc", last.epc, ours.epc)
-        if (ours.cause, cause) in _MISALIGNED:
-            self._allow("misaligned")
-            if env.priv == _PRIV_M:
-                env.mcause = cause
-            else:
-                env.scause = cause
-        elif cause != ours.cause:
-            raise _Differs("cause", last.name, ours.cause)
-        if last.tval is not None and last.tval & self._mask != ours.tval:
-            if ours.cause != _EBREAK:
-                raise _Differs("tval", last.tval & self._mask, ours.tval)
-            self._allow("tval")
+    def _cause(self, trap: Trap) -> int:
+        if trap.interrupt is not None:
+            return trap.interrupt | 1 << self._hart.xlen - 1
+        return _EXCEPTIONS.get(trap.name, -1)
 
     def _take_over(self, step: Step) -> None:
-        """Where Spike's board gave another value than ours could, go on with Spike's."""
-        env, kind = self._hart.env, None
-        if any(not self._is_ram(address) for address in step.loads):
-            kind = "device"
-        elif step.insn & 0x7F == 0x73 and step.insn >> 12 & 3:
-            csr = step.insn >> 20
-            kind = next((kind for kind, csrs in _READ_AS_SPIKE.items() if csr in csrs), None)
+        """Where a CSR that both may have differently was read, go on with Spike's value."""
+        if step.insn & 0x7F != 0x73 or not step.insn >> 12 & 3:
+            return
+        kind, env = _READ_AS_SPIKE.get(step.insn >> 20), self._hart.env
         if kind is None:
             return
         for number, value in step.x.items():
-            here = int(env.x[number])
-            if here == value & self._mask or (kind == "mstatus" and (here ^ value) & _MSTATUS_COMMON):
+            here, value = int(env.x[number]), value & self._mask
+            if (
+                here == value
+                or (kind == "mstatus" and (here ^ value) & _MSTATUS_COMMON)
+                or (kind == "mip" and here & ~value)  # what software has set must show
+                or (kind == "satp" and value >> 60 not in (_SV48, _SV57))
+            ):
                 continue
-            self._allow(kind)
-            env.x[number] = value & self._mask
-
-    def _is_ram(self, va: int) -> bool:
-        pa = self._hart.translate(va)
-        return pa is not None and RAM_BASE <= pa < RAM_BASE + RAM_SIZE
+            self._follower.allow(kind)
+            env.x[number] = value
 
     def _compare_float(self, number: int, value: int) -> None:
         here = int(self._hart.env.f[number])
         value &= (1 << 64) - 1
         if here != value:
             if here & 0xFFFFFFFF != value & 0xFFFFFFFF or value >> 32 != 0xFFFFFFFF:
-                raise _Differs(f"f{number}", value, here)
-            self._allow("nan box")
+                raise Differs(f"f{number}", value, here)
+            self._follower.allow("nan box")
 
-    def _compare_csrs(self, step: Step) -> None:
-        env = self._hart.env
-        for name, value in step.csrs.items():
-            if name == "mstatus":
-                self._same(name, value & _MSTATUS_COMMON, int(env.mstatus) & _MSTATUS_COMMON)
-                if value & self._mask != env.mstatus:
-                    self._allow("mstatus")
-            elif name in _CSRS:
-                self._same(name, value & self._mask, int(getattr(env, name)))
+    def _compare_csr(self, name: str, value: int, insn: int) -> None:
+        hart, env = self._hart, self._hart.env
+        value &= self._mask
+        if name == "mstatus":
+            if insn in (_MRET, _SRET) and (value ^ env.mstatus) & _MSTATUS_COMMON == _MPRV:
+                self._follower.allow("mprv")
+                env.mstatus &= ~_MPRV
+                hart.flush_tlb()
+            self._same(name, value & _MSTATUS_COMMON, int(env.mstatus) & _MSTATUS_COMMON)
+            if value != env.mstatus:
+                self._follower.allow("mstatus")
+        elif name == "satp" and hart.xlen == 64 and value >> 60 in (_SV48, _SV57):
+            self._follower.allow("satp")
+        elif name in _CSRS:
+            self._same(name, value, int(getattr(env, name)))
+        elif name == "fflags":
+            self._same(name, value, fflags_from_softfloat(env.softfloat_flags))
+        elif name in _PMP_CSRS:
+            self._same(name, value, csr.read(hart, _PMP_CSRS[name]))
+        elif name == "mip":
+            self._same(name, value & _MIP_WRITABLE, hart.soft_mip & _MIP_WRITABLE)
+        else:
+            self.result.not_compared[name] += 1
 
     def _compare_store(self, address: int, size: int, value: int) -> None:
-        if not self._is_ram(address):
+        if self._follower.ram_address(address) is None:
             return
         data = self._hart.read_virtual(address, size)
         here = None if data is None else int.from_bytes(data, "little")
         if here != value & ((1 << 8 * size) - 1):
-            raise _Differs(f"{size} bytes at {address:#x}", value, "nothing" if here is None else here)
+            raise Differs(f"{size} bytes at {address:#x}", value, "nothing" if here is None else here)
 
     def _same(self, what: str, spike: object, here: object) -> None:
         if spike != here:
-            raise _Differs(what, spike, here)
-
-    def _allow(self, kind: str) -> None:
-        assert kind in ALLOWED
-        self.result.allowed[kind] += 1
+            raise Differs(what, spike, here)
 
 
 def _text(value: object) -> str:

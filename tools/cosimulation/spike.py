@@ -23,16 +23,23 @@ FOLDER = Path(__file__).parents[2] / ".cache" / "spike"
 RAM_BASE, RAM_SIZE = 0x8000_0000, 0x100_0000
 
 # As here: misaligned loads and stores work (zicclsm), hardware sets A and D bits (svadu). The latter has to be
-# switched on in menvcfg, which does not exist here: a few instructions before the guest's first do that.
+# switched on in menvcfg, which does not exist here, and Spike begins with a PMP entry that allows everything: a few
+# instructions before the guest's first see to that.
 _EXTENSIONS = "gc_zicsr_zifencei_zicntr_svadu_zicclsm"
 _STUB_BASE = RAM_BASE + RAM_SIZE - 0x1000
+_NO_PMP = (0x3A001073, 0x3B001073)  # csrw pmpcfg0, zero; csrw pmpaddr0, zero
 _STUB = {
-    64: (0x00100293, 0x03D29293, 0x30A29073, 0x00000297, 0x00C2B283, 0x00028067),  # li t0, 1 << 61; csrw menvcfg, t0
-    32: (0x200002B7, 0x00000013, 0x31A29073, 0x00000297, 0x00C2A283, 0x00028067),  # lui t0, 1 << 17; csrw menvcfgh, t0
-}  # and for both: auipc t0, 0; l[dw] t0, 12(t0); jr t0
-
+    64: (*_NO_PMP, 0x00100293, 0x03D29293, 0x30A29073,  # li t0, 1 << 61; csrw menvcfg, t0
+         0x00000297, 0x00C2B283, 0x00028067),  # auipc t0, 0; ld t0, 12(t0); jr t0
+    32: (*_NO_PMP, 0x200002B7, 0x00000013, 0x31A29073,  # lui t0, 1 << 17; nop; csrw menvcfgh, t0
+         0x00000297, 0x00C2A283, 0x00028067),  # auipc t0, 0; lw t0, 12(t0); jr t0
+}  # fmt: skip
 
 TRAPS_MAX = 64
+"""So many traps with no instruction retired between them won't end."""
+
+_WFI, _QUIET = b"(0x10500073)", 10
+"""A WFI after which no line has come for so many tenths of a second waits for good."""
 
 
 class CosimError(Exception):
@@ -41,15 +48,16 @@ class CosimError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Trap:
-    """An exception as Spike took it; ``interrupt`` where it came from outside."""
+    """An exception or interrupt as Spike took it."""
 
     name: str
     epc: int
     tval: int | None = None
 
     @property
-    def is_interrupt(self) -> bool:
-        return self.name.startswith("interrupt")
+    def interrupt(self) -> int | None:
+        """Its number, where it is one."""
+        return int(self.name.partition("#")[2]) if self.name.startswith("interrupt") else None
 
 
 @dataclass(slots=True)
@@ -162,17 +170,19 @@ def _with_stub(image: Path, xlen: int, folder: Path) -> Path:
 
 
 def _lines(process: subprocess.Popen[bytes], pipe: int, image: Path) -> Iterator[str]:
-    rest, has_lines = b"", False
-    while True:
+    rest, last, quiet = b"", b"", 0
+    while not (quiet >= _QUIET and last.endswith(_WFI)):
         ready, _, _ = select.select([pipe], [], [], 0.1)
         if ready:
             *lines, rest = (rest + os.read(pipe, 1 << 16)).split(b"\n")
-            has_lines = has_lines or bool(lines)
+            last, quiet = lines[-1] if lines else last, 0
             for line in lines:
                 yield line.decode(errors="replace")
         elif process.poll() is not None:
             break
-    if not has_lines:
+        else:
+            quiet += 1
+    if not last:
         assert process.stderr is not None
         text = process.stderr.read().decode(errors="replace").strip().splitlines()
         raise CosimError(f"{image}: Spike does not run it: {text[-1] if text else f'status {process.returncode}'}")

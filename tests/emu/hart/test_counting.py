@@ -16,6 +16,7 @@ from asm import (
     T1,
     T2,
     ZERO,
+    add,
     addi,
     auipc,
     bne,
@@ -24,8 +25,13 @@ from asm import (
     csrw,
     jal,
     jalr,
+    li,
+    slli,
+    sw,
 )  # fmt: skip
 from harts import RAM, ROM_INSNS, board_of, run_insns
+
+from minstret.emu.machine import StopReason
 
 
 def test_straight_line_counts_every_instruction(counting: str) -> None:
@@ -55,6 +61,25 @@ def test_compressed_code_counts_instructions_not_bytes(counting: str) -> None:
     board = board_of(code([C_NOP, NOP] * 50, LOOP), counting=counting)
     run_insns(board, 51)
     assert board.registers["pc"] == RAM + 50 // 2 * 6 + 2
+
+
+@pytest.mark.parametrize("xlen", [64, 32])
+def test_illegal_instruction_at_virtual_address_0_traps(counting: str, xlen: int) -> None:
+    """What Unicorn takes for the page before is the last one of the address space."""
+    leaf, table = (RAM >> 2) | 0xCF, 0x1000  # virtual 0 is the start of RAM
+    entry_mode = 8 << 60 if xlen == 64 else 1 << 31
+    program = code(
+        auipc(T2, 0), sw(ZERO, T2, 0), li(T0, 0x1F), csrw("pmpcfg0", T0), addi(T0, ZERO, -1), csrw("pmpaddr0", T0),
+        addi(T1, ZERO, entry_mode >> xlen - 4), slli(T1, T1, xlen - 4), li(T0, RAM + table >> 12), add(T1, T1, T0),
+        csrw("satp", T1), li(T0, 0x800), csrw("mstatus", T0), csrw("mepc", ZERO),
+        csrw("stvec", ZERO), addi(T0, ZERO, 1 << 2), csrw("medeleg", T0), MRET,
+    )  # fmt: skip
+    board = board_of(program, (table, leaf.to_bytes(4, "little")), xlen=xlen, counting=counting)
+    outcome = board.run_until(icount=ROM_INSNS + 50)
+    trap = board.hart.first_trap
+    assert trap is not None
+    assert (trap.cause, trap.epc, trap.priv) == (2, 0, 1)
+    assert outcome.reason is StopReason.TRAP_LOOP
 
 
 def test_trapping_instructions_do_not_retire(counting: str) -> None:

@@ -1,0 +1,291 @@
+"""A hart that follows Spike: the same program, and around it whatever Spike's board answered and did."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+from cosimulation.spike import RAM_BASE, RAM_SIZE, TRAPS_MAX, CosimError, Step, Trap
+from minstret.devices.map import Base
+from minstret.emu.errors import AccessFault
+from minstret.emu.hart.decode import memory_access
+from minstret.emu.hart.engine import IO_SIZE
+from minstret.emu.hart.hart import Hart, HartState, Timebase
+from minstret.emu.hart.memory import GuestMemory
+from minstret.emu.hart.shared import PAGE_BITS, PAGE_SIZE, Counting, PageFlag
+from minstret.emu.hart.traps import Interrupt
+from minstret.emu.loader import load_firmware
+
+ALLOWED = {
+    "boot": "the registers that the boot ROM hands over: taken over",
+    "device": "stores to devices stay without effect here: loads from them give what they gave Spike",
+    "interrupt": "an interrupt comes when Spike takes it",
+    "wfi": "WFI ends when Spike's does",
+    "counter": "cycle, time, instret: Spike has its own clock; its value is taken over",
+    "mip": "mip: pending bits follow each board's timer",
+    "identity": "misa, mvendorid, marchid, mimpid: each model names itself",
+    "mstatus": "fields of mstatus for what only one of them has (UXL and SXL, VS, XS); SD follows them",
+    "satp": "satp takes Bare and Sv39 here, Sv48 and Sv57 too in Spike",
+    "mprv": "MRET and SRET to a lower privilege clear MPRV since version 1.12 of the privileged specification, here is"
+    " 1.10: cleared as in Spike",
+    "tval": "mtval and stval of ebreak: PC here, 0 or PC as the specification allows",
+    "nan box": "a single-precision register's upper half, which no instruction shows but FSD",
+    "misaligned": "a misaligned LR, SC or AMO may fault as misaligned or as an access: Spike's cause is taken over",
+    "partial": "a misaligned store that faults may have stored its first bytes: Spike's has",
+    "accessed": "the A bit of a page that an SC or AMO faults on may be set or left: Spike's is taken over",
+    "unfenced table": "between a store to a page table and SFENCE.VMA the translation of before may be used: what Spike"
+    " does with it, and the A and D bits it sets or leaves, are taken over",
+    "unfenced code": "between a store to code and FENCE.I the instruction of before may be executed: Spike's result is"
+    " taken over",
+}
+"""Differences that the specifications allow, or that come from the boards around the hart: why each is no finding."""
+
+DATA_ACCESS_FAULTS = ("trap_load_access_fault", "trap_store_access_fault")
+_STORE_FAULTS = ("trap_store_page_fault", "trap_store_access_fault")
+_PAGE_FAULTS = (12, 13, 15)
+_PTE_V, _PTE_R, _PTE_X, _PTE_A, _PTE_D = 1, 2, 8, 64, 128
+_FENCE_I, _SFENCE_VMA, _SFENCE_VMA_MASK = 0x100F, 0x12000073, 0xFE007FFF
+_OURS_ALONE = {"finisher": (Base.FINISHER, 0x1000), "RTC": (Base.RTC, 0x1000), "virtio": (Base.VIRTIO0, 0x8000)}
+
+
+class Ends(Exception):
+    """Both can't be compared any further."""
+
+
+class Differs(Exception):
+    """What both have differently."""
+
+    def __init__(self, what: str, spike: object, here: object) -> None:
+        self.what, self.spike, self.here = what, spike, here
+
+
+class SpikeDevices:
+    """A bus on which everything answers as it answered Spike in the step under way."""
+
+    def __init__(self) -> None:
+        self.hart: Hart | None = None
+        self.step: Step | None = None
+        self.has_stored = False
+        self.missing: str | None = None
+
+    def read(self, address: int, size: int) -> int:
+        step = self._unless_it_faults(address)
+        value = next(iter((*step.x.values(), *step.f.values())), 0)
+        if step.loads:  # a load of 8 bytes comes as two
+            value >>= 8 * (address - step.loads[0] & 7)
+        return value & ((1 << 8 * size) - 1)
+
+    def write(self, address: int, size: int, value: int) -> None:
+        self._unless_it_faults(address)
+        self.has_stored = True
+
+    def _unless_it_faults(self, address: int) -> Step:
+        assert self.hart is not None
+        if self.step is None or any(
+            trap.epc == self.hart.pc and trap.name in DATA_ACCESS_FAULTS for trap in self.step.traps
+        ):
+            self.missing = next(
+                (name for name, (base, size) in _OURS_ALONE.items() if base <= address < base + size), None
+            )
+            raise AccessFault(f"nothing answers at {address:#x} in Spike")
+        return self.step
+
+
+class Follower:
+    """A hart with RAM alone. All else is as Spike says, and so is what the specifications leave open."""
+
+    def __init__(self, image: Path, xlen: int, counting: Counting = Counting.BLOCKS) -> None:
+        """Make a hart with ``image`` in its RAM.
+
+        Raises:
+            CosimError: it is for another register width, or not for RAM.
+            ConfigError: it is no executable.
+        """
+        firmware = load_firmware(image, RAM_BASE)
+        if firmware.xlen != xlen:
+            raise CosimError(f"{image}: no ELF file for rv{xlen}")
+        self.entry = firmware.entry
+        self.allowed: Counter[str] = Counter()
+        self._devices = SpikeDevices()
+        memory, timebase = GuestMemory(RAM_BASE, RAM_SIZE, 0, PAGE_SIZE, io_size=IO_SIZE), Timebase()
+        self.hart = Hart(xlen, memory, self._devices, timebase=lambda: timebase, counting=counting)
+        self._devices.hart = self.hart
+        self.hart.map_io(0, IO_SIZE)
+        for segment in firmware.segments:
+            try:
+                self.hart.write_physical(segment.address, segment.data.ljust(segment.size, b"\0"))
+            except AccessFault:
+                raise CosimError(
+                    f"{image}: the segment at {segment.address:#x} is outside RAM ({RAM_BASE:#x}, {RAM_SIZE:#x} bytes)"
+                ) from None
+        self.hart.reset(firmware.entry)
+        self._has_begun = False
+        self._unfenced_code: set[int] = set()  # pages stored to since the last FENCE.I
+        self._unfenced_tables: set[int] = set()  # page tables stored to since the last SFENCE.VMA
+
+    def allow(self, kind: str) -> None:
+        """Count a difference that is none."""
+        assert kind in ALLOWED
+        self.allowed[kind] += 1
+
+    def begin(self, step: Step) -> None:
+        """What comes before the instruction."""
+        hart = self.hart
+        if not self._has_begun:
+            self._has_begun = True
+            self.allow("boot")
+            hart.env.x[:] = [step.boot_x.get(number, 0) for number in range(32)]
+        if hart.waiting:
+            self.allow("wfi")
+            hart.waiting = False
+
+    def step(self, step: Step) -> None:
+        """Take the traps that Spike took, and execute the instruction after them.
+
+        Raises:
+            Differs: another number of traps.
+            Ends: that can't be done.
+        """
+        hart, line, pte = self.hart, self._line(step.traps), None
+        exceptions = [trap for trap in step.traps if trap.interrupt is None]
+        first = exceptions[0] if exceptions else None
+        before = self._trap_facts()
+        saved = hart.save_state() if self._unfenced_tables and not step.traps else None
+        if first is not None and first.tval is not None and first.name in _STORE_FAULTS:
+            self._store_in_part(first.tval)
+            pte = self._leaf(first.tval)
+        if line is not None:
+            hart.set_line(line, True)
+        self._devices.step = step
+        hart.run(hart.icount + 1)
+        if line is not None:
+            hart.set_line(line, False)
+        if pte is not None:
+            self._take_back_a(*pte)
+        self._look_at_devices()
+        if first is not None and len(step.traps) == TRAPS_MAX:
+            raise Ends(f"traps without end, the first {first.name} at {first.epc:#x}")
+        has_trapped = self._trap_facts() != before
+        if has_trapped and first is None:
+            trap = hart.first_trap
+            assert trap is not None
+            if saved is None or trap.cause not in _PAGE_FAULTS:
+                raise Differs("a trap", "none", f"cause {trap.cause}, tval {trap.tval:#x}")
+            self._go_on_unfenced(step, saved)
+        elif first is not None and not has_trapped:
+            raise Differs("a trap", first.name, "none")
+
+    def _line(self, traps: list[Trap]) -> Interrupt | None:
+        interrupts = [(at, trap.interrupt) for at, trap in enumerate(traps) if trap.interrupt is not None]
+        if not interrupts:
+            return None
+        if len(interrupts) > 1 or interrupts[0][0] > 0:
+            raise Ends("an interrupt between an exception and its handler")
+        self.allow("interrupt")
+        return Interrupt(interrupts[0][1])
+
+    def _look_at_devices(self) -> None:
+        devices = self._devices
+        if devices.has_stored:
+            devices.has_stored = False
+            self.allow("device")
+        if devices.missing is not None:
+            raise Ends(f"the guest uses the {devices.missing}, which Spike's board lacks")
+
+    def _trap_facts(self) -> tuple[int, int]:
+        shared = self.hart._shared
+        return shared.trap_icount if shared.has_trapped else -1, shared.traps_in_place
+
+    # ---- what specifications leave open about memory
+
+    def end(self, step: Step) -> None:
+        """Keep in mind what is stored without a fence."""
+        for address, _, _ in step.stores:
+            pa = self.ram_address(address)
+            if pa is not None:
+                self._unfenced_code.add(pa // PAGE_SIZE)
+                if self.hart.memory.page_flags[pa - RAM_BASE >> PAGE_BITS] & PageFlag.TABLE:
+                    self._unfenced_tables.add(pa // PAGE_SIZE)
+        if step.insn == _FENCE_I:
+            self._unfenced_code.clear()
+        elif step.insn & _SFENCE_VMA_MASK == _SFENCE_VMA:
+            self._unfenced_tables.clear()
+
+    def ram_address(self, va: int) -> int | None:
+        """The physical address of ``va`` where that is RAM."""
+        pa = self.hart.translate(va)
+        return pa if pa is not None and RAM_BASE <= pa < RAM_BASE + RAM_SIZE else None
+
+    def is_unfenced(self, step: Step, spike: int, here: int) -> bool:
+        """Whether a difference may come from a store whose fence is still to come. Memory becomes as in Spike."""
+        hart, size = self.hart, self.hart.xlen // 8
+        pc, load = self.ram_address(step.pc), self.ram_address(step.loads[0]) if step.loads else None
+        if load is not None and load // PAGE_SIZE in self._unfenced_tables and not (spike ^ here) & ~(_PTE_A | _PTE_D):
+            self.allow("unfenced table")
+            hart.write_physical(load & -size, spike.to_bytes(size, "little"))
+            return True
+        if pc is not None and pc // PAGE_SIZE in self._unfenced_code:
+            data = hart.memory.peek(pc, 4 if step.insn & 3 == 3 else 2)
+            if data is not None and int.from_bytes(data, "little") != step.insn:
+                self.allow("unfenced code")
+                return True
+        return False
+
+    def _go_on_unfenced(self, step: Step, saved: HartState) -> None:
+        """Take back a page fault, and do what Spike did with the translation of before.
+
+        The first instruction of the handler has been executed: it must not store, as those of our images don't.
+        """
+        hart = self.hart
+        self.allow("unfenced table")
+        hart.load_state(replace(saved, icount=saved.icount + 1))
+        hart.env.x[:] = [step.x.get(number, value) & hart.xlen_mask for number, value in enumerate(saved.x)]
+        hart.env.pc = step.pc + (4 if step.insn & 3 == 3 else 2)
+
+    def _store_in_part(self, tval: int) -> None:
+        """Store the bytes before ``tval`` of the misaligned store that is about to fault there."""
+        hart = self.hart
+        insn = hart._mmu.fetch(hart.pc) or 0
+        access = memory_access(insn, hart.xlen)
+        if access is None or not access.is_store or access.is_atomic:
+            return
+        address = int(hart.env.x[access.rs1]) + access.imm & hart.xlen_mask
+        if not address < tval < address + access.size:
+            return
+        if insn & 3 == 3:
+            rs2, is_float = insn >> 20 & 31, insn & 0x7F == 0x27
+        else:
+            rs2 = insn >> 2 & 31 if insn & 3 == 2 else 8 + (insn >> 2 & 7)
+            is_float = insn >> 13 == 5 or (insn >> 13 == 7 and hart.xlen == 32)
+        value = int((hart.env.f if is_float else hart.env.x)[rs2]).to_bytes(8, "little")
+        self.allow("partial")
+        hart.write_virtual(address, value[: tval - address])
+
+    def _leaf(self, va: int) -> tuple[int, int] | None:
+        """The address and value of the page table entry for ``va``."""
+        hart, size = self.hart, self.hart.xlen // 8
+        levels, index_bits, ppn_mask = (3, 9, (1 << 44) - 1) if size == 8 else (2, 10, (1 << 22) - 1)
+        satp, at = int(hart.env.satp), 12 + index_bits * levels
+        if not satp >> (60 if size == 8 else 31):
+            return None
+        table = (satp & ppn_mask) << 12
+        for _ in range(levels):
+            at -= index_bits
+            address = table + (va >> at & (1 << index_bits) - 1) * size
+            data = hart.memory.peek(address, size)
+            pte = 0 if data is None else int.from_bytes(data, "little")
+            if pte & (_PTE_R | _PTE_X):
+                return address, pte
+            if not pte & _PTE_V:
+                return None
+            table = (pte >> 10 & ppn_mask) << 12
+        return None
+
+    def _take_back_a(self, address: int, before: int) -> None:
+        """Make the page table entry what it was, if A is all that changed."""
+        size = self.hart.xlen // 8
+        now = int.from_bytes(self.hart.read_physical(address, size), "little")
+        if now != before and now == before | _PTE_A:
+            self.allow("accessed")
+            self.hart.write_physical(address, before.to_bytes(size, "little"))
