@@ -183,18 +183,22 @@ class Program:
         return bytes(ram)
 
 
-def generate(seed: str, xlen: int) -> Program:
-    """The program of that seed."""
+def generate(seed: str, xlen: int, *, is_portable: bool = False) -> Program:
+    """The program of that seed.
+
+    A portable one takes no interrupts, and fences what it stores to code and page tables: another implementation of
+    the specifications does the same.
+    """
     pick = random.Random(f"{seed}/{xlen}")
     program = Program(seed, xlen, icount_shift=pick.choice((0, 1, 7)))
-    maker = _Maker(program, pick)
+    maker = _Maker(program, pick, is_portable)
     maker.make()
     return program
 
 
 class _Maker:
-    def __init__(self, program: Program, pick: random.Random) -> None:
-        self.program, self.pick, self.xlen = program, pick, program.xlen
+    def __init__(self, program: Program, pick: random.Random, is_portable: bool) -> None:
+        self.program, self.pick, self.xlen, self.is_portable = program, pick, program.xlen, is_portable
         self.word = self.xlen // 8
         self.text = Text(UNITS, self.xlen)
         self.labels = 0
@@ -228,6 +232,8 @@ class _Maker:
             self.table_edit, self.many_writes, self.elsewhere, self.switched, self.switched, self.timer, self.timer,
             self.software_interrupt, self.protection, self.long_block,
         )  # fmt: skip
+        if self.is_portable:
+            kinds = tuple(kind for kind in kinds if kind not in (self.sleep, self.timer, self.software_interrupt))
         favourites = self.pick.sample(kinds, self.pick.randint(3, 9))
         return [
             self.pick.choice(favourites if self.pick.random() < 0.7 else kinds) for _ in range(self.pick.randint(4, 24))
@@ -268,12 +274,15 @@ class _Maker:
         text.emit(csrw("medeleg", T0))
         text.constant(T0, pick.choice((0, 0x222, 0x002, 0x020)))
         text.emit(csrw("mideleg", T0))
-        text.constant(T0, pick.choice((0, 0xAAA, 0x088, 0x0AA)))
+        text.constant(T0, 0 if self.is_portable else pick.choice((0, 0xAAA, 0x088, 0x0AA)))
         text.emit(csrw("mie", T0))
         text.constant(T0, 7)
         text.emit(csrw("mcounteren", T0), csrw("scounteren", T0))
         text.constant(T0, 0x6000 | pick.choice((0, 8)))
         text.emit(csrrs(ZERO, "mstatus", T0))
+        if self.is_portable:
+            text.ram(T1, DATA)
+            text.emit(*[8 * f << 20 | T1 << 15 | 3 << 12 | f << 7 | 0x07 for f in range(32)])  # fld
         text.constant(SEED, pick.getrandbits(24))
         for register in RANDOM:
             text.constant(register, pick.getrandbits(32))
@@ -341,7 +350,7 @@ class _Maker:
         text.emit(andi(T4, SERVICE, OTHER_SPACE), slli(T4, T4, 2), add(T4, T4, T6))
         text.load(T4, T4, 64)
         text.emit(csrw("satp", T4))
-        if self.pick.random() < 0.5:
+        if self.is_portable or self.pick.random() < 0.5:
             text.emit(SFENCE_VMA)
         text.emit(lui(T4, 2), addi(T4, T4, -0x800), csrrc(ZERO, "mstatus", T4), andi(T4, SERVICE, 3), slli(T5, T4, 11),
                   csrrs(ZERO, "mstatus", T5), addi(T5, ZERO, 1), slli(T5, T5, 31), addi(IO_DELTA, ZERO, 0))  # fmt: skip
@@ -621,7 +630,7 @@ class _Maker:
         text.constant(T1, bits)
         self.filler(pick.randint(0, 4))
         text.emit(sw(T1, T3, 0) if wide else sh(T1, T3, pick.choice((0, 2))))
-        if pick.random() < 0.4:
+        if self.is_portable or pick.random() < 0.4:
             text.emit(FENCE_I)
         self.filler(pick.choice((0, 0, 1, 2, 10, 40)))
         text.label(target)
@@ -766,6 +775,8 @@ class _Maker:
                 ("mip", 0x20), ("mip", 0x222), ("sip", 2), ("mie", 0xAAA), ("mie", 0x88), ("sie", 0x222),
                 ("sstatus", 2), ("mepc", 1), ("sepc", 3), ("sepc", 0x100), ("mideleg", 0x222), ("stval", 0xFFF),
             ))  # fmt: skip
+            if self.is_portable and (name in ("mie", "sie") or bits == 1 << 20):  # TVM forbids fences
+                continue
             text.constant(T0, bits)
             make = pick.choice((csrrs, csrrs, csrrc, csrrw if name in ("mip", "sepc", "mepc") else csrrs))
             self.filler(pick.randint(0, 3))
@@ -782,9 +793,11 @@ class _Maker:
             text.emit(csrrc(ZERO, pick.choice(("mstatus", "sstatus")), T0))
         for _ in range(pick.randint(1, 8)):
             f = [pick.randrange(8, 16) for _ in range(3)]
+            double = 1 << 25 if self.is_portable else 0  # Unicorn knows no NaN boxing
             text.emit(pick.choice((
-                f[2] << 20 | f[1] << 15 | 7 << 12 | f[0] << 7 | 0x53, 0x02007053 | f[2] << 20 | f[1] << 15 | f[0] << 7,
-                0xD0007053 | T1 << 15 | f[0] << 7, 0xE0000053 | f[1] << 15 | T1 << 7,
+                double | f[2] << 20 | f[1] << 15 | 7 << 12 | f[0] << 7 | 0x53,
+                0x02007053 | f[2] << 20 | f[1] << 15 | f[0] << 7,
+                double | 0xD0007053 | T1 << 15 | f[0] << 7, 0xE0000053 | f[1] << 15 | T1 << 7,
                 S0 << 15 | 3 << 12 | f[0] << 7 | 0x07,
                 f[1] << 20 | S0 << 15 | 2 << 12 | 0x27, 0x2000 | f[0] - 8 << 2, csrr(T1, "fcsr"),
             )))  # fmt: skip
@@ -840,12 +853,16 @@ class _Maker:
         self.filler_keeping(pick.randint(0, 3))
         text.emit(xor(T0, T0, T1))
         text.store(T0, T3, 0)
+        if self.is_portable:
+            text.emit(SFENCE_VMA)
         self.filler_keeping(pick.randint(0, 3))
         text.emit(lw(A0, S0, 0), sw(A0, S0, 4))
         if pick.random() < 0.8:
             text.load(T0, T3, 0)
             text.emit(xor(T0, T0, T1))
             text.store(T0, T3, 0)
+            if self.is_portable:
+                text.emit(SFENCE_VMA)
             text.emit(lw(A0, S0, 0), sw(A0, S0, 8))
 
     def filler_keeping(self, insns: int) -> None:

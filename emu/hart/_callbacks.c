@@ -63,6 +63,7 @@ enum { PTE_V = 1, PTE_R = 2, PTE_W = 4, PTE_X = 8, PTE_U = 16, PTE_A = 64, PTE_D
 #define MSTATUS_MPIE 0x80u
 #define MSTATUS_SPP 0x100u
 #define MSTATUS_MPP_SHIFT 11
+#define MSTATUS_FS (3u << 13)
 #define MSTATUS_MPRV (1u << 17)
 #define MSTATUS_SUM (1u << 18)
 #define MSTATUS_MXR (1u << 19)
@@ -70,12 +71,23 @@ enum { PTE_V = 1, PTE_R = 2, PTE_W = 4, PTE_X = 8, PTE_U = 16, PTE_A = 64, PTE_D
 #define MSTATUS_TSR (1u << 22)
 #define MSTATUS_BOGUS (3u << 29) /* where Unicorn believes TW and TSR to be */
 
+#define INSN_C_EBREAK 0x9002u
 #define INSN_ECALL 0x00000073u
 #define INSN_SRET 0x10200073u
 #define INSN_WFI 0x10500073u
 #define CSR_MSTATUS 0x300u
+#define CSR_MSCOUNTEREN 0x321u /* of an old version of the specification, but Unicorn has it */
 #define CSR_SEPC 0x141u
 #define CSR_MEPC 0x341u
+#define CSR_SIE 0x104u
+#define CSR_MIE 0x304u
+#define CSR_MEDELEG 0x302u
+#define CSR_MIDELEG 0x303u
+#define CSR_SCOUNTEREN 0x106u
+#define CSR_MCOUNTEREN 0x306u
+#define S_INTERRUPTS 0x222u
+#define VS_INTERRUPTS 0x444u
+#define DELEGABLE 0xb3ffu /* exceptions 0 to 9, 12, 13, 15 */
 
 /* uc_ctl: command | argument count << 26 | direction << 30 */
 #define CTL_TB_REMOVE_CACHE ((int)(9u | 2u << 26 | 1u << 30))
@@ -515,38 +527,77 @@ static uint64_t on_watched_read(void *uc, uint64_t offset, unsigned size, struct
 
 /* ---- special instructions ----------------------------------------------------------------------- */
 
-/* Instructions that the hart executes itself: environment calls, breakpoints, WFI, and accesses to the CSRs
- * that csr.py owns (counters, mip and sip, satp, PMP). SRET, mstatus, mepc and sepc are among them only
- * sometimes: see `is_ours_now`. */
-static bool is_special(uint32_t insn)
+/* Compressed instructions that Unicorn skips where they have to trap: reserved ones, and loads and stores of
+ * floating-point registers while FS is off. */
+static bool is_skipped(const struct shared *s, uint32_t insn)
+{
+    bool rv64 = s->xlen_bytes == 8, bit12 = insn >> 12 & 1;
+    uint32_t quadrant = insn & 3, funct3 = insn >> 13 & 7, funct2 = insn >> 10 & 3;
+    if (quadrant == 1) /* shifts by 32 and more on rv32; what is beside C.SUBW and C.ADDW, which rv32 lacks */
+        return funct3 == 4 && bit12 && (funct2 == 3 ? !rv64 || (insn >> 6 & 1) : !rv64 && funct2 <= 1);
+    if (funct3 == 4)
+        return quadrant == 0;
+    if (funct3 == 0)
+        return quadrant == 2 && bit12 && !rv64;
+    bool is_float = (funct3 & 3) == 1 || ((funct3 & 3) == 3 && !rv64);
+    return is_float && !(env_word(s, s->off_mstatus) & MSTATUS_FS);
+}
+
+/* Instructions that the hart executes itself: environment calls, breakpoints, WFI, accesses to the CSRs that csr.py
+ * owns, and compressed ones that trap. SRET and some of the CSRs are among them only sometimes: see `is_ours_now`. */
+static bool is_special(const struct shared *s, uint32_t insn)
 {
     if ((insn & 3) != 3)
-        return (insn & 0xffff) == 0x9002; /* c.ebreak */
+        return (insn & 0xffff) == INSN_C_EBREAK || is_skipped(s, insn);
     if ((insn & 0x7f) != 0x73)
         return false;
-    if ((insn >> 12 & 7) == 0)
-        return insn == 0x00000073 || insn == 0x00100073 || insn == 0x10500073 || insn == INSN_SRET;
+    if ((insn >> 12 & 3) == 0)
+        return insn == INSN_ECALL || insn == 0x00100073 || insn == INSN_WFI || insn == INSN_SRET;
     uint32_t csr = insn >> 20;
-    return csr == CSR_MSTATUS || csr == CSR_SEPC || csr == CSR_MEPC || csr == 0x344 || csr == 0x144 || csr == 0x180 || (csr >= 0x3a0 && csr <= 0x3a3) || (csr & ~0xfu) == 0x3b0
+    return csr == CSR_MSTATUS || csr == CSR_SEPC || csr == CSR_MEPC || csr == CSR_MIE || csr == CSR_SIE
+           || csr == CSR_MIDELEG || csr == CSR_MEDELEG || csr == CSR_MCOUNTEREN || csr == CSR_SCOUNTEREN
+           || csr == 0x344 || csr == 0x144 || csr == 0x180 || csr == CSR_MSCOUNTEREN || (csr >= 0x3a0 && csr <= 0x3a3) || (csr & ~0xfu) == 0x3b0
            || (csr & ~0x9fu) == 0xb00 || (csr & ~0x9fu) == 0xc00;
 }
 
-/* Unicorn has TW and TSR at the wrong bits of mstatus, and lets bit 0 of mepc and sepc be set. So of the special
- * instructions, SRET is ours only while TSR is set, a write to mstatus only if one of these bits would change or
- * a bogus one become set, and one to mepc or sepc only if it is odd. */
+/* What Unicorn does wrong about a special instruction is ours, and only that. It has TW and TSR at other bits of
+ * mstatus, and lets all this be written: a bogus pair of bits and a privilege that does not exist in mstatus, bit 0 of
+ * mepc and sepc, interrupts and exceptions of a hypervisor, interrupts that are not delegated in sie, the upper half of
+ * the counter-enable registers. */
 static bool is_ours_now(const struct shared *s, uint32_t insn)
 {
-    uint64_t mstatus = env_word(s, s->off_mstatus);
+    uint64_t mstatus = env_word(s, s->off_mstatus), mie = env_word(s, s->off_mie), mideleg = env_word(s, s->off_mideleg);
     if (insn == INSN_SRET)
         return mstatus & MSTATUS_TSR;
     uint32_t csr = insn >> 20, operation = insn >> 12 & 3;
-    if ((csr != CSR_MSTATUS && csr != CSR_SEPC && csr != CSR_MEPC) || (insn & 0x7f) != 0x73 || operation == 0)
+    if ((insn & 0x7f) != 0x73 || operation == 0)
         return true;
-    uint64_t rs1 = insn >> 15 & 31, operand = insn >> 14 & 1 ? rs1 : env_word(s, rs1 * s->xlen_bytes);
-    if (csr != CSR_MSTATUS)
-        return operation != 3 && operand & 1;
-    uint64_t written = operation == 1 ? operand : operation == 2 ? mstatus | operand : mstatus & ~operand;
-    return (written ^ mstatus) & (MSTATUS_TW | MSTATUS_TSR) || written & MSTATUS_BOGUS;
+    uint64_t rs1 = insn >> 15 & 31, operand = insn >> 14 & 1 ? rs1 : env_word(s, rs1 * s->xlen_bytes), old;
+    switch (csr) {
+    case CSR_MSTATUS: old = mstatus; break;
+    case CSR_MEPC: old = env_word(s, s->off_mepc); break;
+    case CSR_SEPC: old = env_word(s, s->off_sepc); break;
+    case CSR_MIE: old = mie; break;
+    case CSR_SIE: old = mie & mideleg; break;
+    case CSR_MIDELEG: old = mideleg; break;
+    case CSR_MEDELEG: old = env_word(s, s->off_medeleg); break;
+    case CSR_MCOUNTEREN: old = env_word(s, s->off_mcounteren); break;
+    case CSR_SCOUNTEREN: old = env_word(s, s->off_scounteren); break;
+    default: return true;
+    }
+    uint64_t written = operation == 1 ? operand : operation == 2 ? old | operand : old & ~operand;
+    switch (csr) {
+    case CSR_MSTATUS:
+        return (written ^ mstatus) & (MSTATUS_TW | MSTATUS_TSR) || written & MSTATUS_BOGUS
+               || (written >> MSTATUS_MPP_SHIFT & 3) == 2;
+    case CSR_MEPC:
+    case CSR_SEPC: return written & 1;
+    case CSR_MIE:
+    case CSR_MIDELEG: return written & VS_INTERRUPTS;
+    case CSR_SIE: return (written | mie) & ~mideleg & S_INTERRUPTS;
+    case CSR_MEDELEG: return written & ~(uint64_t)DELEGABLE;
+    default: return written >> 32;
+    }
 }
 
 static const uint8_t *ram_at(void *uc, struct shared *s, uint64_t va)
@@ -677,7 +728,7 @@ static void on_new_block(void *uc, const uc_tb *block, const uc_tb *previous, st
             if (size == 4 && high >= s->ram && high < s->ram + s->ram_size)
                 code_bits_range(s, (uint64_t)(high - s->ram), 2, true);
         }
-        if (mixed || is_special(insn)) {
+        if (mixed || is_special(s, insn)) {
             if (s->blocks == NULL)
                 mark(s, va);
             if (special == NO_SITE)
@@ -1031,6 +1082,13 @@ static void execute_special(void *uc, struct shared *s, uint64_t pc)
         go_to_pc(uc, s);
         return;
     }
+    if ((insn & 3) != 3 && insn != INSN_C_EBREAK && insn != 0 && !in_mixed_page(uc, s, pc)) {
+        set_env_word(s, s->off_pc, pc);
+        take_exception(uc, s, CAUSE_ILLEGAL, insn);
+        s->step_over = NOWHERE;
+        go_to_pc(uc, s);
+        return;
+    }
     uint64_t priv = env_word(s, s->off_priv);
     if (insn == INSN_WFI && (priv == PRIV_M || (priv == PRIV_S && !(env_word(s, s->off_mstatus) & MSTATUS_TW)))
         && !in_mixed_page(uc, s, pc)) {
@@ -1052,7 +1110,7 @@ static bool is_site(void *uc, struct shared *s, uint64_t pc)
     uint32_t insn = 0;
     if (pc == s->step_over)
         return false;
-    if (fetch(uc, s, pc, &insn) && !(is_special(insn) && is_ours_now(s, insn)) && !in_mixed_page(uc, s, pc))
+    if (fetch(uc, s, pc, &insn) && !(is_special(s, insn) && is_ours_now(s, insn)) && !in_mixed_page(uc, s, pc))
         return false;
     s->site_insn = insn;
     return true;
@@ -1147,7 +1205,7 @@ static struct block block_of(void *uc, struct shared *s, uint64_t pc, uint64_t s
     const uint8_t *at = ram_at(uc, s, pc);
     for (uint64_t va = pc, index = 0; va < pc + size && at != NULL && index < b.special; index++) {
         uint32_t insn = fetch_at(uc, s, at, va);
-        if (mixed || is_special(insn))
+        if (mixed || is_special(s, insn))
             b.special = (uint16_t)index;
         va += size_of(insn);
         at += size_of(insn);

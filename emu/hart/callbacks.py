@@ -31,11 +31,20 @@ PRIV_U, PRIV_S, PRIV_M = 0, 1, 3
 
 MSTATUS_SIE, MSTATUS_MIE = 1 << 1, 1 << 3
 MSTATUS_MPP_SHIFT = 11
+MSTATUS_FS = 3 << 13
 MSTATUS_MPRV, MSTATUS_SUM, MSTATUS_MXR = 1 << 17, 1 << 18, 1 << 19
 MSTATUS_TVM, MSTATUS_TW, MSTATUS_TSR = 1 << 20, 1 << 21, 1 << 22
 _MSTATUS_BOGUS = 3 << 29  # where Unicorn believes TW and TSR to be
 INSN_SRET = 0x10200073
-CSR_MSTATUS, CSR_SEPC, CSR_MEPC = 0x300, 0x141, 0x341
+CSR_MSTATUS, CSR_SEPC, CSR_MEPC, CSR_SIE, CSR_MIE = 0x300, 0x141, 0x341, 0x104, 0x304
+CSR_MEDELEG, CSR_MIDELEG, CSR_SCOUNTEREN, CSR_MCOUNTEREN = 0x302, 0x303, 0x106, 0x306
+_SOMETIMES_OURS = {
+    CSR_MSTATUS: "mstatus", CSR_SEPC: "sepc", CSR_MEPC: "mepc", CSR_SIE: "mie", CSR_MIE: "mie", CSR_MEDELEG: "medeleg",
+    CSR_MIDELEG: "mideleg", CSR_SCOUNTEREN: "scounteren", CSR_MCOUNTEREN: "mcounteren",
+}  # fmt: skip
+S_INTERRUPTS, _VS_INTERRUPTS, M_INTERRUPTS = 0x222, 0x444, 0x888
+DELEGABLE = 0xB3FF  # exceptions 0 to 9, 12, 13, 15
+CSR_MSCOUNTEREN = 0x321  # of an old version of the specification, but Unicorn has it
 
 PTE_V, PTE_R, PTE_W, PTE_X, PTE_U, PTE_A, PTE_D = 1, 2, 4, 8, 16, 64, 128
 
@@ -95,20 +104,39 @@ _PAGE_FAULT = Translation(0, 0, Fault.PAGE)
 _ACCESS_FAULT = Translation(0, 0, Fault.ACCESS)
 
 
-def is_special(insn: int) -> bool:
-    """Whether the hart executes ``insn`` itself: ECALL, EBREAK, WFI, and the CSRs that csr.py owns.
+def is_skipped(env: Any, xlen: int, insn: int) -> bool:
+    """Whether Unicorn skips a compressed instruction that has to trap: reserved ones, and loads and stores of
+    floating-point registers while FS is off.
+    """
+    quadrant, funct3, funct2, bit12 = insn & 3, insn >> 13 & 7, insn >> 10 & 3, insn >> 12 & 1
+    if quadrant == 1:  # shifts by 32 and more on rv32; what is beside C.SUBW and C.ADDW, which rv32 lacks
+        if funct3 != 4 or not bit12:
+            return False
+        return xlen == 32 or bool(insn >> 6 & 1) if funct2 == 3 else xlen == 32 and funct2 <= 1
+    if funct3 == 4:
+        return quadrant == 0
+    if funct3 == 0:
+        return quadrant == 2 and bool(bit12) and xlen == 32
+    is_float = funct3 & 3 == 1 or (funct3 & 3 == 3 and xlen == 32)
+    return is_float and not env.mstatus & MSTATUS_FS
 
-    SRET, mstatus, mepc and sepc are among them only sometimes: see ``is_ours_now``.
+
+def is_special(env: Any, xlen: int, insn: int) -> bool:
+    """Whether the hart executes ``insn`` itself: ECALL, EBREAK, WFI, the CSRs that csr.py owns, and compressed
+    instructions that trap.
+
+    SRET and some of the CSRs are among them only sometimes: see ``is_ours_now``.
     """
     if insn & 3 != 3:
-        return insn & 0xFFFF == 0x9002
+        return insn & 0xFFFF == 0x9002 or is_skipped(env, xlen, insn)
     if insn & 0x7F != 0x73:
         return False
-    if insn >> 12 & 7 == 0:
+    if insn >> 12 & 3 == 0:
         return insn in (0x00000073, 0x00100073, 0x10500073, INSN_SRET)
     csr = insn >> 20
     return (
-        csr in (CSR_MSTATUS, CSR_SEPC, CSR_MEPC, 0x344, 0x144, 0x180)
+        csr in _SOMETIMES_OURS
+        or csr in (0x344, 0x144, 0x180, CSR_MSCOUNTEREN)
         or 0x3A0 <= csr <= 0x3A3
         or csr & ~0xF == 0x3B0
         or csr & ~0x9F in (0xB00, 0xC00)
@@ -118,22 +146,34 @@ def is_special(insn: int) -> bool:
 def is_ours_now(env: Any, insn: int) -> bool:
     """Whether a special instruction is ours in the state the hart is in.
 
-    Unicorn has TW and TSR at the wrong bits of mstatus, and lets bit 0 of mepc and sepc be set. So SRET is ours
-    only while TSR is set, a write to mstatus only if one of these bits would change or a bogus one become set,
-    and one to mepc or sepc only if it is odd.
+    What Unicorn does wrong is ours, and only that. It has TW and TSR at other bits of mstatus, and lets all this be
+    written: a bogus pair of bits and a privilege that does not exist in mstatus, bit 0 of mepc and sepc, interrupts
+    and exceptions of a hypervisor, interrupts that are not delegated in sie, the upper half of the counter-enable
+    registers.
     """
     mstatus = env.mstatus
     if insn == INSN_SRET:
         return bool(mstatus & MSTATUS_TSR)
-    csr, operation = insn >> 20, insn >> 12 & 3
-    if csr not in (CSR_MSTATUS, CSR_SEPC, CSR_MEPC) or insn & 0x7F != 0x73 or operation == 0:
+    number, operation = insn >> 20, insn >> 12 & 3
+    name = _SOMETIMES_OURS.get(number)
+    if name is None or insn & 0x7F != 0x73 or operation == 0:
         return True
+    old = env.mie & env.mideleg if number == CSR_SIE else getattr(env, name)
     rs1 = insn >> 15 & 31
     operand = rs1 if insn >> 14 & 1 else env.x[rs1]
-    if csr != CSR_MSTATUS:
-        return operation != 3 and bool(operand & 1)
-    written = operand if operation == 1 else mstatus | operand if operation == 2 else mstatus & ~operand
-    return bool((written ^ mstatus) & (MSTATUS_TW | MSTATUS_TSR) or written & _MSTATUS_BOGUS)
+    written = operand if operation == 1 else old | operand if operation == 2 else old & ~operand
+    if number == CSR_MSTATUS:
+        wrong = (written ^ mstatus) & (MSTATUS_TW | MSTATUS_TSR) or written & _MSTATUS_BOGUS
+        return bool(wrong) or written >> MSTATUS_MPP_SHIFT & 3 == 2
+    if number in (CSR_MEPC, CSR_SEPC):
+        return bool(written & 1)
+    if number == CSR_SIE:
+        return bool((written | env.mie) & ~env.mideleg & S_INTERRUPTS)
+    if number == CSR_MEDELEG:
+        return bool(written & ~DELEGABLE)
+    if number in (CSR_MIE, CSR_MIDELEG):
+        return bool(written & _VS_INTERRUPTS)
+    return bool(written >> 32)
 
 
 class Mmu:
@@ -328,10 +368,13 @@ class PythonCallbacks:
             return Stop.INTERRUPT
         if self._memory.sites[(pc >> 1 & SITE_MASK) >> 3] >> (pc >> 1 & 7) & 1 and pc != s.step_over:
             insn = self._mmu.fetch(pc)
-            if insn is None or (is_special(insn) and is_ours_now(self._env, insn)) or self._mmu.in_mixed_page(pc):
+            if insn is None or self._is_ours(insn) or self._mmu.in_mixed_page(pc):
                 s.site_insn = insn or 0
                 return Stop.SITE
         return Stop.NONE
+
+    def _is_ours(self, insn: int) -> bool:
+        return is_special(self._env, 8 * self._s.xlen_bytes, insn) and is_ours_now(self._env, insn)
 
     def _fault(self, kind: Fault, va: int, access: int) -> bool:
         s = self._s
@@ -486,7 +529,7 @@ class PythonCallbacks:
                 offset = mmu.parcel_offset(va + half)
                 if offset is not None:
                     memory.mark_code(offset, 2, True)
-            if mixed or is_special(insn):
+            if mixed or is_special(self._env, 8 * self._s.xlen_bytes, insn):
                 memory.sites[(va >> 1 & SITE_MASK) >> 3] |= 1 << (va >> 1 & 7)
             va += size
 

@@ -1,5 +1,4 @@
-"""The CSRs that are ours: counters, mip and sip, satp, PMP, and mstatus, mepc and sepc where Unicorn
-is wrong about them.
+"""The CSRs that are ours: counters, mip and sip, satp, PMP, and those that Unicorn lets be written wrongly.
 
 Counters are functions of icount and virtual time alone; Unicorn would show the host's clock instead.
 """
@@ -9,7 +8,18 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from minstret.emu.hart.callbacks import MSTATUS_TVM, PRIV_M, PRIV_S, PRIV_U
+from minstret.emu.hart.callbacks import (
+    CSR_MSCOUNTEREN,
+    DELEGABLE,
+    M_INTERRUPTS,
+    MSTATUS_FS,
+    MSTATUS_MPP_SHIFT,
+    MSTATUS_TVM,
+    PRIV_M,
+    PRIV_S,
+    PRIV_U,
+    S_INTERRUPTS,
+)
 
 if TYPE_CHECKING:
     from minstret.emu.hart.hart import Hart
@@ -18,10 +28,16 @@ if TYPE_CHECKING:
 class Csr(IntEnum):
     """CSR numbers, named as in the specification."""
 
+    SIE = 0x104
+    SCOUNTEREN = 0x106
     SEPC = 0x141
     SIP = 0x144
     SATP = 0x180
     MSTATUS = 0x300
+    MEDELEG = 0x302
+    MIDELEG = 0x303
+    MIE = 0x304
+    MCOUNTEREN = 0x306
     MEPC = 0x341
     MIP = 0x344
     PMPCFG0 = 0x3A0
@@ -45,9 +61,19 @@ class IllegalInstruction(Exception):
 _SSIP, _STIP, _SEIP = 1 << 1, 1 << 5, 1 << 9
 _MIP_WRITABLE = _SSIP | _STIP | _SEIP
 _U64 = (1 << 64) - 1
+_MASKED: dict[int, tuple[str, int]] = {
+    Csr.MEPC: ("mepc", ~1),
+    Csr.SEPC: ("sepc", ~1),
+    Csr.MIE: ("mie", M_INTERRUPTS | S_INTERRUPTS),
+    Csr.MIDELEG: ("mideleg", S_INTERRUPTS),
+    Csr.MEDELEG: ("medeleg", DELEGABLE),
+    Csr.MCOUNTEREN: ("mcounteren", 0xFFFF_FFFF),
+    Csr.SCOUNTEREN: ("scounteren", 0xFFFF_FFFF),
+}
+"""Where a CSR is in Unicorn's CPU state, and which of its bits can be written."""
+
 # SIE MIE SPIE MPIE SPP MPP FS MPRV SUM MXR TVM TW TSR
 _MSTATUS_WRITABLE = 0x0000_79AA | 0x007E_0000
-_MSTATUS_FS = 0x6000
 _CSRRW, _CSRRS = 1, 2
 
 
@@ -60,7 +86,7 @@ def execute(hart: Hart, insn: int) -> None:
     number, operation, rd, rs1 = insn >> 20, insn >> 12 & 3, insn >> 7 & 31, insn >> 15 & 31
     operand = rs1 if insn >> 14 & 1 else hart.env.x[rs1]
     writes = operation == _CSRRW or rs1 != 0
-    if hart.env.priv < number >> 8 & 3 or (writes and number >> 10 == 3):
+    if hart.env.priv < number >> 8 & 3 or (writes and number >> 10 == 3) or number == CSR_MSCOUNTEREN:
         raise IllegalInstruction
     old = read(hart, number)
     if writes:
@@ -78,8 +104,10 @@ def read(hart: Hart, number: int) -> int:
     env, is_rv32 = hart.env, hart.xlen == 32
     if number == Csr.MSTATUS:
         return int(env.mstatus)
-    if number in (Csr.MEPC, Csr.SEPC):
-        return int(env.mepc if number == Csr.MEPC else env.sepc)
+    if number in _MASKED:
+        return int(getattr(env, _MASKED[number][0]))
+    if number == Csr.SIE:
+        return int(env.mie & env.mideleg)
     if number == Csr.MIP:
         return hart.mip
     if number == Csr.SIP:
@@ -133,10 +161,11 @@ def write(hart: Hart, number: int, value: int) -> None:
     """Write one of our CSRs; the access was checked by reading it."""
     if number == Csr.MSTATUS:
         _write_mstatus(hart, value)
-    elif number == Csr.MEPC:
-        hart.env.mepc = value & ~1
-    elif number == Csr.SEPC:
-        hart.env.sepc = value & ~1
+    elif number in _MASKED:
+        name, mask = _MASKED[number]
+        setattr(hart.env, name, value & mask)
+    elif number == Csr.SIE:
+        hart.env.mie = hart.env.mie & ~hart.env.mideleg | value & hart.env.mideleg
     elif number == Csr.MIP:
         hart.set_soft_mip(value & _MIP_WRITABLE)
     elif number == Csr.SIP:
@@ -156,8 +185,10 @@ def write(hart: Hart, number: int, value: int) -> None:
 
 def _write_mstatus(hart: Hart, value: int) -> None:
     mstatus = hart.env.mstatus & ~_MSTATUS_WRITABLE | value & _MSTATUS_WRITABLE
+    if mstatus >> MSTATUS_MPP_SHIFT & 3 == 2:  # there is no such privilege: WARL
+        mstatus &= ~(3 << MSTATUS_MPP_SHIFT)
     sd = 1 << (hart.xlen - 1)
-    hart.env.mstatus = mstatus | sd if mstatus & _MSTATUS_FS == _MSTATUS_FS else mstatus & ~sd
+    hart.env.mstatus = mstatus | sd if mstatus & MSTATUS_FS == MSTATUS_FS else mstatus & ~sd
     hart.flush_tlb()
 
 

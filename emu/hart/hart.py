@@ -458,7 +458,7 @@ class Hart(EngineHandlers):
         insn = int(s.site_insn)  # 0 where it can't be fetched
         if insn == 0 or not self._may_execute(2 if insn & 3 != 3 else 4):
             self._take(Cause.FETCH_ACCESS, env.pc)
-        elif not is_special(insn) or not is_ours_now(env, insn):
+        elif not is_special(env, self.xlen, insn) or not is_ours_now(env, insn):
             s.step_over = env.pc
         elif insn == INSN_SRET:  # ours while TSR is set
             if env.priv == PRIV_S:
@@ -471,6 +471,8 @@ class Hart(EngineHandlers):
             self._call_semihosting()
         elif insn in (_EBREAK, _C_EBREAK):
             self._take(Cause.BREAKPOINT, env.pc)
+        elif insn & 3 != 3:
+            self._take(Cause.ILLEGAL_INSTRUCTION, insn)
         elif insn == _WFI:
             if env.priv == PRIV_U or (env.priv == PRIV_S and env.mstatus & MSTATUS_TW):
                 self._take(Cause.ILLEGAL_INSTRUCTION, insn)

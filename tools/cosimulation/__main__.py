@@ -84,8 +84,8 @@ def show(result: Result, comparison: Comparison, name: str) -> None:
     if difference is not None:
         click.echo(f"instruction {difference.number:,}: {difference.what} is {difference.spike} in Spike,"
                    f" {difference.here} here")  # fmt: skip
-        for pc, insn in result.recent:
-            click.echo(f"     {comparison.describe(pc, insn)}")
+        for recent in result.recent:
+            click.echo(f"     {comparison.describe(*recent)}")
         click.echo(f"  => {comparison.describe(difference.pc, difference.insn)}")
 
 

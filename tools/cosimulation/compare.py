@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from capstone import CS_ARCH_RISCV, CS_MODE_RISCV32, CS_MODE_RISCV64, CS_MODE_RISCVC, Cs
 
-from cosimulation.follow import Differs, Ends, Follower
+from cosimulation.follow import EXCEPTIONS, Differs, Ends, Follower
 from cosimulation.spike import Step, Trap
 from minstret.emu.hart import csr
 from minstret.emu.hart.layout import fflags_from_softfloat
@@ -16,21 +16,16 @@ from minstret.emu.report import ABI_NAMES
 
 RECENT = 8
 
-_EXCEPTIONS = {
-    "trap_instruction_address_misaligned": 0, "trap_instruction_access_fault": 1, "trap_illegal_instruction": 2,
-    "trap_breakpoint": 3, "trap_load_address_misaligned": 4, "trap_load_access_fault": 5,
-    "trap_store_address_misaligned": 6, "trap_store_access_fault": 7, "trap_user_ecall": 8, "trap_supervisor_ecall": 9,
-    "trap_machine_ecall": 11, "trap_instruction_page_fault": 12, "trap_load_page_fault": 13,
-    "trap_store_page_fault": 15,
-}  # fmt: skip
 _BREAKPOINT = 3
-_MISALIGNED = {(4, 5), (6, 7)}
 
-_CSRS = ("mie", "mideleg", "satp", "stval", "mtval", "medeleg", "stvec", "sepc", "scause", "mtvec", "mepc", "mcause",
-         "sscratch", "mscratch", "mcounteren", "scounteren", "frm")  # fmt: skip
+_CSRS = ("mie", "mideleg", "satp", "stval", "mtval", "stvec", "sepc", "scause", "mtvec", "mepc", "mcause",
+         "sscratch", "mscratch", "frm")  # fmt: skip
 _PMP_CSRS = {f"pmpcfg{i}": 0x3A0 + i for i in range(4)} | {f"pmpaddr{i}": 0x3B0 + i for i in range(16)}
 _MSTATUS_COMMON, _MPRV = 0x007E_79AA, 1 << 17
 _MIP_WRITABLE = 0x222
+_COMMON = {"mstatus": _MSTATUS_COMMON, "medeleg": 0xB3FE, "counteren": 7}
+"""Bits that both have."""
+_IN_PART = {"medeleg": "medeleg", "mcounteren": "counteren", "scounteren": "counteren"}
 _SV48, _SV57 = 9, 10
 _READ_AS_SPIKE = {
     number: kind
@@ -39,6 +34,8 @@ _READ_AS_SPIKE = {
         "identity": (0x301, 0xF11, 0xF12, 0xF13),
         "mip": (0x344, 0x144),
         "mstatus": (0x300, 0x100),
+        "medeleg": (0x302,),
+        "counteren": (0x106, 0x306),
         "satp": (0x180,),
     }.items()
     for number in numbers
@@ -69,7 +66,8 @@ class Result:
     difference: Difference | None = None
     allowed: Counter[str] = field(default_factory=Counter)
     not_compared: Counter[str] = field(default_factory=Counter)  # CSRs of Spike's
-    recent: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=RECENT))  # pc, instruction
+    recent: deque[tuple[int, int, str]] = field(default_factory=lambda: deque(maxlen=RECENT))
+    """The last instructions: PC, bits, and what befell those that did not retire."""
 
 
 class Comparison:
@@ -105,14 +103,15 @@ class Comparison:
                 result.end = "a difference"
                 break
             result.insns += 1
-            result.recent.append((step.pc, step.insn))
+            result.recent.append((step.pc, step.insn, ""))
         return result
 
-    def describe(self, pc: int, insn: int) -> str:
+    def describe(self, pc: int, insn: int, what: str = "") -> str:
         """The instruction, disassembled."""
+        insn &= 0xFFFFFFFF if insn & 3 == 3 else 0xFFFF
         data = insn.to_bytes(4 if insn & 3 == 3 else 2, "little")
         text = next((f"{i.mnemonic} {i.op_str}".strip() for i in self._disassembler.disasm(data, pc)), "?")
-        return f"{pc:#x}: {insn:0{len(data) * 2}x}  {text}"
+        return f"{pc:#x}: {insn:0{len(data) * 2}x}  {text}" + (f"    {what}" if what else "")
 
     def _compare(self, step: Step) -> None:
         follower, env = self._follower, self._hart.env
@@ -120,6 +119,9 @@ class Comparison:
         self._same("pc", step.traps[0].epc if step.traps else step.pc, self._hart.pc)
         if not step.traps:
             self._same("privilege", step.priv, int(env.priv))
+        for trap in step.traps[:RECENT]:
+            tval = "" if trap.tval is None else f", tval {trap.tval:#x}"
+            self.result.recent.append((trap.epc, self._hart._mmu.fetch(trap.epc) or 0, f"{trap.name}{tval}"))
         follower.step(step)
         if step.traps:
             self._compare_last_trap(step)
@@ -150,10 +152,7 @@ class Comparison:
         if not step.csrs.keys().isdisjoint((f"{mode}cause", f"{mode}epc", f"{mode}tval")):
             return
         here, cause = int(getattr(env, f"{mode}cause")), self._cause(last)
-        if (here, cause) in _MISALIGNED:
-            self._follower.allow("misaligned")
-            setattr(env, f"{mode}cause", cause)
-        elif here != cause:
+        if here != cause:
             raise Differs("cause", last.name, here)
         self._same("epc", last.epc & self._mask, int(getattr(env, f"{mode}epc")))
         tval = int(getattr(env, f"{mode}tval"))
@@ -165,7 +164,7 @@ class Comparison:
     def _cause(self, trap: Trap) -> int:
         if trap.interrupt is not None:
             return trap.interrupt | 1 << self._hart.xlen - 1
-        return _EXCEPTIONS.get(trap.name, -1)
+        return EXCEPTIONS.get(trap.name, -1)
 
     def _take_over(self, step: Step) -> None:
         """Where a CSR that both may have differently was read, go on with Spike's value."""
@@ -178,7 +177,7 @@ class Comparison:
             here, value = int(env.x[number]), value & self._mask
             if (
                 here == value
-                or (kind == "mstatus" and (here ^ value) & _MSTATUS_COMMON)
+                or (kind in _COMMON and (here ^ value) & _COMMON[kind])
                 or (kind == "mip" and here & ~value)  # what software has set must show
                 or (kind == "satp" and value >> 60 not in (_SV48, _SV57))
             ):
@@ -207,12 +206,19 @@ class Comparison:
                 self._follower.allow("mstatus")
         elif name == "satp" and hart.xlen == 64 and value >> 60 in (_SV48, _SV57):
             self._follower.allow("satp")
+        elif name in _IN_PART:
+            kind, here = _IN_PART[name], int(getattr(env, name))
+            self._same(name, value & _COMMON[kind], here & _COMMON[kind])
+            if value != here:
+                self._follower.allow(kind)
         elif name in _CSRS:
             self._same(name, value, int(getattr(env, name)))
         elif name == "fflags":
             self._same(name, value, fflags_from_softfloat(env.softfloat_flags))
         elif name in _PMP_CSRS:
             self._same(name, value, csr.read(hart, _PMP_CSRS[name]))
+        elif name == "sie":
+            self._same(name, value & env.mideleg, int(env.mie & env.mideleg))
         elif name == "mip":
             self._same(name, value & _MIP_WRITABLE, hart.soft_mip & _MIP_WRITABLE)
         else:
@@ -223,7 +229,10 @@ class Comparison:
             return
         data = self._hart.read_virtual(address, size)
         here = None if data is None else int.from_bytes(data, "little")
-        if here != value & ((1 << 8 * size) - 1):
+        value &= (1 << 8 * size) - 1
+        if here is not None and self._follower.is_accessed_ahead(address, value, here):
+            return
+        if here != value:
             raise Differs(f"{size} bytes at {address:#x}", value, "nothing" if here is None else here)
 
     def _same(self, what: str, spike: object, here: object) -> None:

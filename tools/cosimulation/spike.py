@@ -38,8 +38,8 @@ _STUB = {
 TRAPS_MAX = 64
 """So many traps with no instruction retired between them won't end."""
 
-_WFI, _QUIET = b"(0x10500073)", 10
-"""A WFI after which no line has come for so many tenths of a second waits for good."""
+_SILENT_S = 2.0
+"""Spike that has worked for so many seconds of processor time without a line is in a WFI that nothing ends."""
 
 
 class CosimError(Exception):
@@ -170,22 +170,30 @@ def _with_stub(image: Path, xlen: int, folder: Path) -> Path:
 
 
 def _lines(process: subprocess.Popen[bytes], pipe: int, image: Path) -> Iterator[str]:
-    rest, last, quiet = b"", b"", 0
-    while not (quiet >= _QUIET and last.endswith(_WFI)):
-        ready, _, _ = select.select([pipe], [], [], 0.1)
+    rest, has_lines, worked = b"", False, 0.0
+    while True:
+        ready, _, _ = select.select([pipe], [], [], 0.2)
         if ready:
             *lines, rest = (rest + os.read(pipe, 1 << 16)).split(b"\n")
-            last, quiet = lines[-1] if lines else last, 0
+            has_lines, worked = has_lines or bool(lines), 0.0
             for line in lines:
                 yield line.decode(errors="replace")
         elif process.poll() is not None:
             break
         else:
-            quiet += 1
-    if not last:
+            worked = worked or _processor_s(process.pid)
+            if has_lines and _processor_s(process.pid) - worked > _SILENT_S:
+                return
+    if not has_lines:
         assert process.stderr is not None
         text = process.stderr.read().decode(errors="replace").strip().splitlines()
         raise CosimError(f"{image}: Spike does not run it: {text[-1] if text else f'status {process.returncode}'}")
+
+
+def _processor_s(pid: int) -> float:
+    """The processor time that a process has used, seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def steps(lines: Iterator[str], entry: int) -> Iterator[Step]:
