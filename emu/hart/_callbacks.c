@@ -74,6 +74,7 @@ enum { PTE_V = 1, PTE_R = 2, PTE_W = 4, PTE_X = 8, PTE_U = 16, PTE_A = 64, PTE_D
 #define INSN_C_EBREAK 0x9002u
 #define INSN_ECALL 0x00000073u
 #define INSN_SRET 0x10200073u
+#define INSN_MRET 0x30200073u
 #define INSN_WFI 0x10500073u
 #define CSR_MSTATUS 0x300u
 #define CSR_MSCOUNTEREN 0x321u /* of an old version of the specification, but Unicorn has it */
@@ -370,16 +371,9 @@ static bool is_fetchable(void *uc, struct shared *s, uint64_t va, int mode)
     return t.pa >= s->rom_base && t.pa - s->rom_base < s->rom_size && allowed & PROT_X;
 }
 
-/* UC_HOOK_TLB_FILL: say where the page `va` is and what may be done there, or fault. */
-static bool on_tlb_fill(void *uc, uint64_t va, int type, uc_tlb_entry *entry, struct shared *s)
+/* Say where the page `va` is and what may be done there, or fault. */
+static bool fill_tlb(void *uc, uint64_t va, int type, uc_tlb_entry *entry, struct shared *s)
 {
-    if (s->in_system_view) {
-        entry->paddr = va;
-        entry->perms = PROT_R | PROT_X;
-        return true;
-    }
-    if (s->stop_reason != STOP_NONE) /* Unicorn tidying up after a run: none of the guest's business */
-        return false;
     if (++s->fills >= s->next_growth) /* Unicorn's TLB may be too small, and grows when it is flushed */
         flush_tlb(uc, s);
     uint64_t mstatus = env_word(s, s->off_mstatus);
@@ -474,6 +468,23 @@ static bool on_tlb_fill(void *uc, uint64_t va, int type, uc_tlb_entry *entry, st
     return true;
 }
 
+/* UC_HOOK_TLB_FILL */
+static bool on_tlb_fill(void *uc, uint64_t va, int type, uc_tlb_entry *entry, struct shared *s)
+{
+    if (s->in_system_view) {
+        entry->paddr = va;
+        entry->perms = PROT_R | PROT_X;
+        return true;
+    }
+    if (s->stop_reason != STOP_NONE) /* Unicorn tidying up after a run: none of the guest's business */
+        return false;
+    if (!fill_tlb(uc, va, type, entry, s))
+        return false;
+    if (env_word(s, s->off_mstatus) & MSTATUS_MPRV) /* a fetch and a load may mean different things by one address */
+        entry->perms &= type == MEM_FETCH ? PROT_X : PROT_R | PROT_W;
+    return true;
+}
+
 /* ---- writes to pages that hold code or page tables ---------------------------------------------- */
 
 /* The access under way must be alone in its block: what it causes must come before the next instruction, or its
@@ -544,7 +555,7 @@ static bool is_skipped(const struct shared *s, uint32_t insn)
 }
 
 /* Instructions that the hart executes itself: environment calls, breakpoints, WFI, accesses to the CSRs that csr.py
- * owns, and compressed ones that trap. SRET and some of the CSRs are among them only sometimes: see `is_ours_now`. */
+ * owns, and compressed ones that trap. MRET, SRET and some of the CSRs are among them only sometimes: see `is_ours_now`. */
 static bool is_special(const struct shared *s, uint32_t insn)
 {
     if ((insn & 3) != 3)
@@ -552,7 +563,7 @@ static bool is_special(const struct shared *s, uint32_t insn)
     if ((insn & 0x7f) != 0x73)
         return false;
     if ((insn >> 12 & 3) == 0)
-        return insn == INSN_ECALL || insn == 0x00100073 || insn == INSN_WFI || insn == INSN_SRET;
+        return insn == INSN_ECALL || insn == 0x00100073 || insn == INSN_WFI || insn == INSN_SRET || insn == INSN_MRET;
     uint32_t csr = insn >> 20;
     return csr == CSR_MSTATUS || csr == CSR_SEPC || csr == CSR_MEPC || csr == CSR_MIE || csr == CSR_SIE
            || csr == CSR_MIDELEG || csr == CSR_MEDELEG || csr == CSR_MCOUNTEREN || csr == CSR_SCOUNTEREN
@@ -561,14 +572,14 @@ static bool is_special(const struct shared *s, uint32_t insn)
 }
 
 /* What Unicorn does wrong about a special instruction is ours, and only that. It has TW and TSR at other bits of
- * mstatus, and lets all this be written: a bogus pair of bits and a privilege that does not exist in mstatus, bit 0 of
+ * mstatus, keeps MPRV, and what it allowed, when a trap handler returns, and lets all this be written: a bogus pair of bits and a privilege that does not exist in mstatus, bit 0 of
  * mepc and sepc, interrupts and exceptions of a hypervisor, interrupts that are not delegated in sie, the upper half of
  * the counter-enable registers. */
 static bool is_ours_now(const struct shared *s, uint32_t insn)
 {
     uint64_t mstatus = env_word(s, s->off_mstatus), mie = env_word(s, s->off_mie), mideleg = env_word(s, s->off_mideleg);
-    if (insn == INSN_SRET)
-        return mstatus & MSTATUS_TSR;
+    if (insn == INSN_SRET || insn == INSN_MRET)
+        return mstatus & MSTATUS_MPRV || (insn == INSN_SRET && mstatus & MSTATUS_TSR);
     uint32_t csr = insn >> 20, operation = insn >> 12 & 3;
     if ((insn & 0x7f) != 0x73 || operation == 0)
         return true;
@@ -1225,14 +1236,15 @@ static struct block ask_for_block(void *uc, struct shared *s, uint64_t pc, uint6
     return b;
 }
 
-/* SRET ends its block, and whether it is ours can't change within one. */
-static bool ends_in_plain_sret(void *uc, struct shared *s, uint64_t pc, const struct block *b)
+/* MRET and SRET end their block, and whether they are ours can't change within one. */
+static bool ends_in_plain_return(void *uc, struct shared *s, uint64_t pc, const struct block *b)
 {
     const uint8_t *at;
     if (b->special + 1u != b->insns || (at = ram_at(uc, s, pc)) == NULL)
         return false;
     uint64_t before = bytes_of(uc, s, pc, b->special);
-    return fetch_at(uc, s, at + before, pc + before) == INSN_SRET && !is_ours_now(s, INSN_SRET);
+    uint32_t insn = fetch_at(uc, s, at + before, pc + before);
+    return (insn == INSN_SRET || insn == INSN_MRET) && !is_ours_now(s, insn);
 }
 
 COLD static void look_at_block(void *uc, uint64_t pc, uint64_t size, struct shared *s)
@@ -1270,7 +1282,7 @@ COLD static void look_at_block(void *uc, uint64_t pc, uint64_t size, struct shar
         }
         insns = 1;
     } else {
-        if (known->special < insns && !ends_in_plain_sret(uc, s, pc, known))
+        if (known->special < insns && !ends_in_plain_return(uc, s, pc, known))
             insns = known->special;
         if (known->io < insns)
             insns = known->io;

@@ -35,7 +35,7 @@ MSTATUS_FS = 3 << 13
 MSTATUS_MPRV, MSTATUS_SUM, MSTATUS_MXR = 1 << 17, 1 << 18, 1 << 19
 MSTATUS_TVM, MSTATUS_TW, MSTATUS_TSR = 1 << 20, 1 << 21, 1 << 22
 _MSTATUS_BOGUS = 3 << 29  # where Unicorn believes TW and TSR to be
-INSN_SRET = 0x10200073
+INSN_SRET, INSN_MRET = 0x10200073, 0x30200073
 CSR_MSTATUS, CSR_SEPC, CSR_MEPC, CSR_SIE, CSR_MIE = 0x300, 0x141, 0x341, 0x104, 0x304
 CSR_MEDELEG, CSR_MIDELEG, CSR_SCOUNTEREN, CSR_MCOUNTEREN = 0x302, 0x303, 0x106, 0x306
 _SOMETIMES_OURS = {
@@ -125,14 +125,14 @@ def is_special(env: Any, xlen: int, insn: int) -> bool:
     """Whether the hart executes ``insn`` itself: ECALL, EBREAK, WFI, the CSRs that csr.py owns, and compressed
     instructions that trap.
 
-    SRET and some of the CSRs are among them only sometimes: see ``is_ours_now``.
+    MRET, SRET and some of the CSRs are among them only sometimes: see ``is_ours_now``.
     """
     if insn & 3 != 3:
         return insn & 0xFFFF == 0x9002 or is_skipped(env, xlen, insn)
     if insn & 0x7F != 0x73:
         return False
     if insn >> 12 & 3 == 0:
-        return insn in (0x00000073, 0x00100073, 0x10500073, INSN_SRET)
+        return insn in (0x00000073, 0x00100073, 0x10500073, INSN_SRET, INSN_MRET)
     csr = insn >> 20
     return (
         csr in _SOMETIMES_OURS
@@ -146,14 +146,14 @@ def is_special(env: Any, xlen: int, insn: int) -> bool:
 def is_ours_now(env: Any, insn: int) -> bool:
     """Whether a special instruction is ours in the state the hart is in.
 
-    What Unicorn does wrong is ours, and only that. It has TW and TSR at other bits of mstatus, and lets all this be
-    written: a bogus pair of bits and a privilege that does not exist in mstatus, bit 0 of mepc and sepc, interrupts
-    and exceptions of a hypervisor, interrupts that are not delegated in sie, the upper half of the counter-enable
-    registers.
+    What Unicorn does wrong is ours, and only that. It has TW and TSR at other bits of mstatus, keeps MPRV, and what it
+    allowed, when a trap handler returns, and lets all this be written: a bogus pair of bits and a privilege that does
+    not exist in mstatus, bit 0 of mepc and sepc, interrupts and exceptions of a hypervisor, interrupts that are not
+    delegated in sie, the upper half of the counter-enable registers.
     """
     mstatus = env.mstatus
-    if insn == INSN_SRET:
-        return bool(mstatus & MSTATUS_TSR)
+    if insn in (INSN_SRET, INSN_MRET):
+        return bool(mstatus & MSTATUS_MPRV or (insn == INSN_SRET and mstatus & MSTATUS_TSR))
     number, operation = insn >> 20, insn >> 12 & 3
     name = _SOMETIMES_OURS.get(number)
     if name is None or insn & 0x7F != 0x73 or operation == 0:
@@ -382,13 +382,20 @@ class PythonCallbacks:
         return False
 
     def _on_tlb_fill(self, uc: int, va: int, access: int, entry: Any, data: int) -> bool:
-        s, mmu, memory = self._s, self._mmu, self._memory
-        result = entry.contents
+        s, result = self._s, entry.contents
         if s.in_system_view:
             result.paddr, result.perms = va, _R | _X
             return True
         if s.stop_reason != Stop.NONE:  # Unicorn tidying up after a run: none of the guest's business
             return False
+        if not self._fill_tlb(va, access, result):
+            return False
+        if self._env.mstatus & MSTATUS_MPRV:  # a fetch and a load may mean different things by one address
+            result.perms &= _X if access == Access.FETCH else _R | _W
+        return True
+
+    def _fill_tlb(self, va: int, access: int, result: Any) -> bool:
+        s, mmu, memory = self._s, self._mmu, self._memory
         s.fills += 1
         mode = int(self._env.priv) if access == Access.FETCH else mmu.data_mode()
         if s.xlen_bytes == 4:

@@ -16,9 +16,12 @@ from minstret.emu.bus import Bus
 from minstret.emu.errors import AccessFault
 from minstret.emu.hart import csr, traps
 from minstret.emu.hart.callbacks import (
+    INSN_MRET,
     INSN_SRET,
     MSTATUS_MPRV,
+    MSTATUS_TSR,
     MSTATUS_TW,
+    PRIV_M,
     PRIV_S,
     PRIV_U,
     interrupt_is_takeable,
@@ -460,11 +463,8 @@ class Hart(EngineHandlers):
             self._take(Cause.FETCH_ACCESS, env.pc)
         elif not is_special(env, self.xlen, insn) or not is_ours_now(env, insn):
             s.step_over = env.pc
-        elif insn == INSN_SRET:  # ours while TSR is set
-            if env.priv == PRIV_S:
-                self._take(Cause.ILLEGAL_INSTRUCTION, insn)
-            else:
-                s.step_over = env.pc
+        elif insn in (INSN_SRET, INSN_MRET):
+            self._return_from_trap(insn)
         elif insn == _ECALL:
             self._take(Cause.ECALL_FROM_U + env.priv, 0)
         elif insn == _EBREAK and self.on_semihosting is not None and self._is_semihosting_call():
@@ -486,6 +486,18 @@ class Hart(EngineHandlers):
                 self._take(Cause.ILLEGAL_INSTRUCTION, insn)
             else:
                 self._retire_special()
+
+    def _return_from_trap(self, insn: int) -> None:
+        env, is_mret = self.env, insn == INSN_MRET
+        if env.priv < (PRIV_M if is_mret else PRIV_S) or (
+            not is_mret and env.priv == PRIV_S and env.mstatus & MSTATUS_TSR
+        ):
+            self._take(Cause.ILLEGAL_INSTRUCTION, insn)
+            return
+        traps.leave_trap(env, self.xlen, is_mret=is_mret)
+        self._engine.flush_tlb()
+        self._shared.icount += 1
+        self._shared.step_over = NOWHERE
 
     def _is_semihosting_call(self) -> bool:
         pc = int(self.env.pc)

@@ -1,4 +1,4 @@
-"""Trap entry: causes, delegation, vectors; and which of several interrupts comes first.
+"""Trap entry and return: causes, delegation, vectors; and which of several interrupts comes first.
 
 Source: The RISC-V Instruction Set Manual, Volume II, "Machine-Level ISA" and "Supervisor-Level ISA".
 """
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from minstret.emu.hart.callbacks import PRIV_M, PRIV_S, PRIV_U
+from minstret.emu.hart.callbacks import MSTATUS_MPRV, PRIV_M, PRIV_S, PRIV_U
 
 
 class Cause(IntEnum):
@@ -109,3 +109,22 @@ def enter_trap(env: Any, xlen: int, code: int, tval: int, *, is_interrupt: bool)
     env.mstatus = mstatus
     env.load_res = mask
     env.pc = (vector & ~3) + (4 * code if is_interrupt and vector & 1 else 0) & mask
+
+
+def leave_trap(env: Any, xlen: int, *, is_mret: bool) -> None:
+    """Go back where ``enter_trap`` came from: MRET or SRET, which is allowed.
+
+    Clears MPRV when that is not M-mode, as the specification says since version 1.12.
+    """
+    mstatus, mask = env.mstatus, (1 << xlen) - 1
+    if is_mret:
+        enable, previous, priv, env.pc = _MIE, _MPIE, mstatus >> _MPP_SHIFT & 3, env.mepc & mask
+        mstatus &= ~(3 << _MPP_SHIFT)
+    else:
+        enable, previous, priv, env.pc = _SIE, _SPIE, PRIV_S if mstatus & _SPP else PRIV_U, env.sepc & mask
+        mstatus &= ~_SPP
+    mstatus = mstatus & ~enable | previous | (enable if mstatus & previous else 0)
+    if priv != PRIV_M:
+        mstatus &= ~MSTATUS_MPRV
+    env.mstatus, env.priv = mstatus, priv
+    env.load_res = mask

@@ -21,7 +21,7 @@ _BREAKPOINT = 3
 _CSRS = ("mie", "mideleg", "satp", "stval", "mtval", "stvec", "sepc", "scause", "mtvec", "mepc", "mcause",
          "sscratch", "mscratch", "frm")  # fmt: skip
 _PMP_CSRS = {f"pmpcfg{i}": 0x3A0 + i for i in range(4)} | {f"pmpaddr{i}": 0x3B0 + i for i in range(16)}
-_MSTATUS_COMMON, _MPRV = 0x007E_79AA, 1 << 17
+_MSTATUS_COMMON = 0x007E_79AA
 _MIP_WRITABLE = 0x222
 _COMMON = {"mstatus": _MSTATUS_COMMON, "medeleg": 0xB3FE, "counteren": 7}
 """Bits that both have."""
@@ -137,7 +137,7 @@ class Comparison:
         for number, value in step.f.items():
             self._compare_float(number, value)
         for name, value in step.csrs.items():
-            self._compare_csr(name, value, step.insn)
+            self._compare_csr(name, value)
         for address, size, value in step.stores:
             self._compare_store(address, size, value)
         follower.end(step)
@@ -193,14 +193,10 @@ class Comparison:
                 raise Differs(f"f{number}", value, here)
             self._follower.allow("nan box")
 
-    def _compare_csr(self, name: str, value: int, insn: int) -> None:
+    def _compare_csr(self, name: str, value: int) -> None:
         hart, env = self._hart, self._hart.env
         value &= self._mask
         if name == "mstatus":
-            if insn in (_MRET, _SRET) and (value ^ env.mstatus) & _MSTATUS_COMMON == _MPRV:
-                self._follower.allow("mprv")
-                env.mstatus &= ~_MPRV
-                hart.flush_tlb()
             self._same(name, value & _MSTATUS_COMMON, int(env.mstatus) & _MSTATUS_COMMON)
             if value != env.mstatus:
                 self._follower.allow("mstatus")

@@ -29,8 +29,6 @@ ALLOWED = {
     "medeleg": "medeleg takes exceptions 0 to 9, 12, 13 and 15 here, others in Spike",
     "counteren": "mcounteren and scounteren have 32 bits here, and in Spike those of the three counters that it has",
     "satp": "satp takes Bare and Sv39 here, Sv48 and Sv57 too in Spike",
-    "mprv": "MRET and SRET to a lower privilege clear MPRV since version 1.12 of the privileged specification, here is"
-    " 1.10: cleared as in Spike",
     "tval": "mtval and stval of ebreak: PC here, 0 or PC as the specification allows",
     "nan box": "a single-precision register's upper half, which no instruction shows but FSD",
     "misaligned": "a misaligned LR, SC or AMO may fault as misaligned or as an access: as in Spike",
