@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from pathlib import Path
 
 import click
+from elftools.elf.elffile import ELFFile
 
 from cosimulation import spike
 from cosimulation.compare import Comparison, Result
 from cosimulation.follow import ALLOWED, Follower
 from minstret.emu.errors import MinstretError
 from minstret.emu.hart.shared import Counting
+from minstret.emu.loader import load_firmware
 from minstret.emu.units import parse_count
 from minstret.firmware import IMAGES, image_path
 
@@ -25,6 +28,7 @@ SAME, DIFFERENT, TROUBLE = 0, 1, 125
 Examples:
   tools/cosim traps
   tools/cosim --cpu rv32 --max-insns 100k paging
+  tools/cosim --strides --set bench_rounds=1 --max-insns 100M bench
   tools/cosim --json result.json my.elf
 
 Exit status: 0 both did the same, 1 they differ, 125 they can't be compared.
@@ -39,8 +43,20 @@ Exit status: 0 both did the same, 1 they differ, 125 they can't be compared.
     default=Counting.BLOCKS.value,
     help="How minstret counts; each instruction is a slice of its own anyway.",
 )
+@click.option(
+    "--strides", is_flag=True, help="Compare about a thousand instructions at once: for programs that take no trap."
+)
+@click.option("--set", "settings", multiple=True, metavar="SYMBOL=N", help="Change a variable of 4 bytes beforehand.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False), metavar="FILE", help="Write the result.")
-def main(firmware: str, cpu: str, max_insns: str, counting: str, json_file: str | None) -> None:
+def main(
+    firmware: str,
+    cpu: str,
+    max_insns: str,
+    counting: str,
+    strides: bool,
+    settings: tuple[str, ...],
+    json_file: str | None,
+) -> None:
     """Run FIRMWARE beside Spike, instruction by instruction, and name the first difference.
 
     FIRMWARE is an ELF file or the name of an image that comes along. Compared are, for each retired instruction, its
@@ -52,7 +68,11 @@ def main(firmware: str, cpu: str, max_insns: str, counting: str, json_file: str 
         image = image_path(firmware, xlen) if firmware in IMAGES else Path(firmware)
         if not image.exists():
             raise spike.CosimError(f"{firmware}: no such file, and no image of that name: {', '.join(IMAGES)}")
-        result, comparison = cosimulate(image, xlen, parse_count(max_insns, "--max-insns"), Counting(counting))
+        with tempfile.TemporaryDirectory(prefix="minstret-cosim-") as folder:
+            if settings:
+                image = changed(image, settings, Path(folder))
+            insns_max = parse_count(max_insns, "--max-insns")
+            result, comparison = cosimulate(image, xlen, insns_max, Counting(counting), in_strides=strides)
     except (spike.CosimError, MinstretError) as error:
         click.echo(f"tools/cosim: {error}", err=True)
         sys.exit(TROUBLE)
@@ -62,12 +82,40 @@ def main(firmware: str, cpu: str, max_insns: str, counting: str, json_file: str 
     sys.exit(SAME if result.difference is None else DIFFERENT)
 
 
-def cosimulate(image: Path, xlen: int, insns_max: int, counting: Counting) -> tuple[Result, Comparison]:
+def changed(image: Path, settings: tuple[str, ...], folder: Path) -> Path:
+    """A copy of ``image`` with other values in some of its variables, each of 4 bytes.
+
+    Raises:
+        CosimError: there is no such variable, or no such value.
+    """
+    data, elf = bytearray(image.read_bytes()), load_firmware(image, spike.RAM_BASE)
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        symbol = elf.symbols.find(name)
+        if symbol is None or not value.isdigit() or int(value) >> 32:
+            raise spike.CosimError(f"--set {setting}: SYMBOL=N, a symbol of {image.name} and a number of 32 bits")
+        with open(image, "rb") as stream:
+            offset = next(iter(ELFFile(stream).address_offsets(symbol.address, 4)), None)
+        if offset is None:
+            raise spike.CosimError(f"--set {setting}: {name} has no bytes in {image.name}")
+        data[offset : offset + 4] = int(value).to_bytes(4, "little")
+    copy = folder / image.name
+    copy.write_bytes(data)
+    return copy
+
+
+def cosimulate(
+    image: Path, xlen: int, insns_max: int, counting: Counting = Counting.BLOCKS, *, in_strides: bool = False
+) -> tuple[Result, Comparison]:
     """Compare a run of ``image``."""
     follower = Follower(image, xlen, counting)
-    comparison = Comparison(follower)
-    with spike.running(image, xlen) as lines:
-        return comparison.run(spike.steps(lines, follower.entry), insns_max), comparison
+    comparison, log = Comparison(follower), spike.Log(follower.entry)
+    with spike.running(image, xlen, tells_traps=not in_strides) as pieces:
+        if in_strides:
+            result = comparison.run_in_strides(log, pieces, insns_max)
+        else:
+            result = comparison.run(log.steps(pieces), insns_max)
+    return result, comparison
 
 
 def show(result: Result, comparison: Comparison, name: str) -> None:
@@ -82,11 +130,15 @@ def show(result: Result, comparison: Comparison, name: str) -> None:
     for kind, count in sorted(result.allowed.items()):
         click.echo(f"  allowed, {count:,} times: {ALLOWED[kind]}")
     if difference is not None:
-        click.echo(f"instruction {difference.number:,}: {difference.what} is {difference.spike} in Spike,"
+        where = f"instruction {difference.number:,}"
+        if difference.insns > 1:
+            where = f"after the {difference.insns:,} instructions from {where} on"
+        click.echo(f"{where}: {difference.what} is {difference.spike} in Spike,"
                    f" {difference.here} here")  # fmt: skip
         for recent in result.recent:
             click.echo(f"     {comparison.describe(*recent)}")
-        click.echo(f"  => {comparison.describe(difference.pc, difference.insn)}")
+        if difference.insns == 1:
+            click.echo(f"  => {comparison.describe(difference.pc, difference.insn)}")
 
 
 def facts(result: Result) -> dict[str, object]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from capstone import CS_ARCH_RISCV, CS_MODE_RISCV32, CS_MODE_RISCV64, CS_MODE_RISCVC, Cs
 
 from cosimulation.follow import EXCEPTIONS, Differs, Ends, Follower
-from cosimulation.spike import Step, Trap
+from cosimulation.spike import Log, Step, Stride, Trap
 from minstret.emu.hart import csr
 from minstret.emu.hart.layout import fflags_from_softfloat
 from minstret.emu.report import ABI_NAMES
@@ -40,6 +40,8 @@ _READ_AS_SPIKE = {
     }.items()
     for number in numbers
 }
+_ENOUGH = "as many as were asked for"
+_LOG_ENDS = "Spike's run is over, or waits for an interrupt that never comes"
 _MRET, _SRET = 0x30200073, 0x10200073
 
 
@@ -53,6 +55,7 @@ class Difference:
     what: str
     spike: str
     here: str
+    insns: int = 1  # so many were executed at once
 
 
 @dataclass(slots=True)
@@ -82,14 +85,60 @@ class Comparison:
         self._disassembler = Cs(CS_ARCH_RISCV, mode | CS_MODE_RISCVC)
         self.result = Result(allowed=follower.allowed)
 
+    def run_in_strides(self, log: Log, pieces: Iterator[bytes], insns_max: int) -> Result:
+        """Compare as many instructions at once as a piece of the log has. There must be no trap."""
+        result = self.result
+        result.end = _ENOUGH
+        for piece in pieces:
+            if result.insns >= insns_max:
+                result.end = _ENOUGH
+                return result
+            stride = log.stride(piece)
+            if stride is None:
+                self.run(log.steps_of(piece), piece.count(b"\n") + 2)  # all there are
+                if result.end != _LOG_ENDS:
+                    return result
+            elif not self._has_stridden(stride):
+                return result
+        result.end = _LOG_ENDS
+        return result
+
+    def _has_stridden(self, stride: Stride) -> bool:
+        hart, result = self._hart, self.result
+        try:
+            self._same("pc", stride.pc, hart.pc)
+            hart.run(hart.icount + stride.insns)
+            for number, value in stride.x.items():
+                self._same(ABI_NAMES[number], value & self._mask, int(hart.env.x[number]))
+            for number, value in stride.f.items():
+                self._compare_float(number, value)
+            self._compare_memory(stride.stores)
+        except Differs as found:
+            result.difference = Difference(
+                result.insns + 1, stride.pc, 0, found.what, _text(found.spike), _text(found.here), stride.insns
+            )
+            result.end = "a difference"
+            return False
+        result.insns += stride.insns
+        return True
+
+    def _compare_memory(self, stores: list[tuple[int, int, int]]) -> None:
+        peek = self._hart.memory.peek
+        if all(peek(at, size) == value.to_bytes(size, "little") for at, (size, value) in _last_of(stores).items()):
+            return
+        memory = {at + i: value >> 8 * i & 0xFF for at, size, value in stores for i in range(size)}  # they may overlap
+        for at, byte in memory.items():
+            data = peek(at, 1)
+            self._same(f"the byte at {at:#x}", byte, None if data is None else data[0])
+
     def run(self, steps: Iterator[Step], insns_max: int) -> Result:
         """Compare so many instructions, or until the log ends, or up to the first difference."""
         result = self.result
-        result.end = "as many as were asked for"
+        result.end = _ENOUGH
         for _ in range(insns_max):
             step = next(steps, None)
             if step is None:
-                result.end = "Spike's run is over, or waits for an interrupt that never comes"
+                result.end = _LOG_ENDS
                 break
             try:
                 self._compare(step)
@@ -234,6 +283,10 @@ class Comparison:
     def _same(self, what: str, spike: object, here: object) -> None:
         if spike != here:
             raise Differs(what, spike, here)
+
+
+def _last_of(stores: list[tuple[int, int, int]]) -> dict[int, tuple[int, int]]:
+    return {at: (size, value) for at, size, value in stores}
 
 
 def _text(value: object) -> str:

@@ -76,7 +76,20 @@ class Step:
     boot_x: dict[int, int] = field(default_factory=dict)  # of the first: registers that the boot ROM wrote
 
 
+@dataclass(frozen=True, slots=True)
+class Stride:
+    """Many instructions: where they begin, and what registers and memory hold after them."""
+
+    insns: int
+    pc: int
+    x: dict[int, int]
+    f: dict[int, int]
+    stores: list[tuple[int, int, int]]  # address, size in bytes, value
+
+
 _COMMIT = re.compile(r"core +0: (\d) 0x([0-9a-f]+) \(0x([0-9a-f]+)\) ?(.*)")
+_X, _F = re.compile(rb" x(\d+) +0x([0-9a-f]+)"), re.compile(rb" f(\d+) +0x([0-9a-f]+)")
+_STORE = re.compile(rb"mem 0x([0-9a-f]+) 0x([0-9a-f]+)")
 _EXCEPTION = re.compile(r"core +0: exception ([\w #]+), epc 0x([0-9a-f]+)")
 _TVAL = re.compile(r"core +0: +tval 0x([0-9a-f]+)")
 
@@ -121,8 +134,10 @@ def _install(folder: Path) -> None:
 
 
 @contextmanager
-def running(image: Path, xlen: int) -> Iterator[Iterator[str]]:
-    """Run ``image`` for as long as the context lasts; its log, line by line, as it comes.
+def running(image: Path, xlen: int, *, tells_traps: bool = True) -> Iterator[Iterator[bytes]]:
+    """Run ``image`` for as long as the context lasts; its log as it comes, in pieces of whole lines.
+
+    Without ``tells_traps`` there is one line for each instruction, and nothing else: that is much faster.
 
     Raises:
         CosimError: Spike does not run it.
@@ -132,14 +147,15 @@ def running(image: Path, xlen: int) -> Iterator[Iterator[str]]:
         log = Path(folder) / "log"
         os.mkfifo(log)
         command: list[str | Path] = [
-            executable(), "-l", "--log-commits", f"--log={log}", f"--isa=rv{xlen}{_EXTENSIONS}", "--priv=msu",
+            executable(), *(["-l"] if tells_traps else []), "--log-commits", f"--log={log}",
+            f"--isa=rv{xlen}{_EXTENSIONS}", "--priv=msu",
             f"-m{RAM_BASE:#x}:{RAM_SIZE:#x}", f"--pc={_STUB_BASE:#x}", str(copy),
         ]  # fmt: skip
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         try:
             # Opened for reading and writing, so that nobody waits for a Spike that never opens it.
             with open(os.open(log, os.O_RDWR | os.O_NONBLOCK), "rb", buffering=0) as pipe:
-                yield _lines(process, pipe.fileno(), image)
+                yield _pieces(process, pipe.fileno(), image)
         finally:
             process.kill()
             process.communicate()
@@ -169,15 +185,15 @@ def _with_stub(image: Path, xlen: int, folder: Path) -> Path:
     return copy
 
 
-def _lines(process: subprocess.Popen[bytes], pipe: int, image: Path) -> Iterator[str]:
+def _pieces(process: subprocess.Popen[bytes], pipe: int, image: Path) -> Iterator[bytes]:
     rest, has_lines, worked = b"", False, 0.0
     while True:
         ready, _, _ = select.select([pipe], [], [], 0.2)
         if ready:
-            *lines, rest = (rest + os.read(pipe, 1 << 16)).split(b"\n")
-            has_lines, worked = has_lines or bool(lines), 0.0
-            for line in lines:
-                yield line.decode(errors="replace")
+            lines, end, rest = (rest + os.read(pipe, 1 << 16)).rpartition(b"\n")
+            has_lines, worked = has_lines or bool(end), 0.0
+            if end:
+                yield lines
         elif process.poll() is not None:
             break
         else:
@@ -196,29 +212,64 @@ def _processor_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def steps(lines: Iterator[str], entry: int) -> Iterator[Step]:
-    """What the log tells, from the guest's first instruction on."""
-    traps: list[Trap] = []
-    boot_x: dict[int, int] = {}
-    has_begun = False
-    for line in lines:
-        if (commit := _COMMIT.match(line)) is not None:
-            pc = int(commit[2], 16)
-            has_begun = has_begun or pc == entry
-            step = _step(int(commit[1]), pc, int(commit[3], 16), commit[4], traps)
-            if has_begun:
-                step.boot_x, boot_x = boot_x, {}
-                yield step
-            else:
-                boot_x |= step.x
-            traps = []
-        elif (exception := _EXCEPTION.match(line)) is not None:
-            traps.append(Trap(exception[1], int(exception[2], 16)))
-            if len(traps) == TRAPS_MAX:  # nothing will ever retire
-                yield Step(0, 0, 0, traps=traps)
-                return
-        elif traps and (tval := _TVAL.match(line)) is not None:
-            traps[-1] = Trap(traps[-1].name, traps[-1].epc, int(tval[1], 16))
+class Log:
+    """Reads what the log tells, from the guest's first instruction on."""
+
+    def __init__(self, entry: int) -> None:
+        self._entry = entry
+        self._has_begun = False
+        self._boot_x: dict[int, int] = {}
+        self._traps: list[Trap] = []
+
+    def steps(self, pieces: Iterator[bytes]) -> Iterator[Step]:
+        """One for each instruction."""
+        for piece in pieces:
+            yield from self.steps_of(piece)
+
+    def steps_of(self, piece: bytes) -> Iterator[Step]:
+        """Those in one piece of the log."""
+        for line in piece.decode(errors="replace").split("\n"):
+            if (commit := _COMMIT.match(line)) is not None:
+                yield from self._commit(commit)
+            elif (exception := _EXCEPTION.match(line)) is not None:
+                self._traps.append(Trap(exception[1], int(exception[2], 16)))
+                if len(self._traps) == TRAPS_MAX:  # nothing will ever retire
+                    yield Step(0, 0, 0, traps=self._traps)
+                    return
+            elif self._traps and (tval := _TVAL.match(line)) is not None:
+                last = self._traps[-1]
+                self._traps[-1] = Trap(last.name, last.epc, int(tval[1], 16))
+
+    def _commit(self, commit: re.Match[str]) -> Iterator[Step]:
+        pc = int(commit[2], 16)
+        self._has_begun = self._has_begun or pc == self._entry
+        step = _step(int(commit[1]), pc, int(commit[3], 16), commit[4], self._traps)
+        self._traps = []
+        if self._has_begun:
+            step.boot_x, self._boot_x = self._boot_x, {}
+            yield step
+        else:
+            self._boot_x |= step.x
+
+    def stride(self, piece: bytes) -> Stride | None:
+        """What a piece of a log without traps amounts to; None where each instruction has to be looked at."""
+        if not self._has_begun or not _is_plain(piece):
+            return None
+        first = _COMMIT.match(piece[:80].split(b"\n")[0].decode())
+        if first is None:
+            return None
+        stores = [(int(a, 16), len(v) // 2, int(v, 16)) for a, v in _STORE.findall(piece)]
+        return Stride(
+            piece.count(b"\n") + 1, int(first[2], 16),
+            {int(r): int(v, 16) for r, v in dict(_X.findall(piece)).items()},
+            {int(r): int(v, 16) for r, v in dict(_F.findall(piece)).items()}, stores,
+        )  # fmt: skip
+
+
+def _is_plain(piece: bytes) -> bool:
+    """Whether it has RAM for memory only, no write to a CSR, and no SYSTEM instruction."""
+    in_ram = piece.count(b"mem 0x0000000080") + piece.count(b"mem 0x80")
+    return piece.count(b"mem") == in_ram and not any(each in piece for each in (b"_", b"73)", b"f3)"))
 
 
 def _step(priv: int, pc: int, insn: int, effects: str, traps: list[Trap]) -> Step:
