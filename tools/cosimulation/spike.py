@@ -6,6 +6,7 @@ import fcntl
 import os
 import re
 import select
+import shutil
 import struct
 import subprocess
 import sys
@@ -100,6 +101,8 @@ def executable() -> Path:
     Raises:
         CosimError: it can't be had here.
     """
+    if shutil.which("dtc") is None:
+        raise CosimError("Spike needs dtc, which is not on this machine; Debian has it in device-tree-compiler")
     folder = FOLDER / PACKAGE
     whole = folder / "installed"
     if not whole.exists():
