@@ -14,7 +14,7 @@ from minstret.emu.hart.engine import IO_SIZE
 from minstret.emu.hart.hart import Hart, HartState, Timebase
 from minstret.emu.hart.memory import GuestMemory
 from minstret.emu.hart.shared import PAGE_BITS, PAGE_SIZE, Counting, PageFlag
-from minstret.emu.hart.traps import Interrupt
+from minstret.emu.hart.traps import Interrupt, TrapRecord
 from minstret.emu.loader import load_firmware
 
 ALLOWED = {
@@ -51,11 +51,11 @@ EXCEPTIONS = {
 }  # fmt: skip
 """What Spike calls them."""
 
-DATA_ACCESS_FAULTS = ("trap_load_access_fault", "trap_store_access_fault")
+_DATA_ACCESS_FAULTS = ("trap_load_access_fault", "trap_store_access_fault")
 _STORE_FAULTS = ("trap_store_page_fault", "trap_store_access_fault")
 _FETCH_ACCESS, _PAGE_FAULTS = 1, (12, 13, 15)
 _MISALIGNED = {(4, 5), (6, 7)}
-_AMO = 0x2F
+_AMO, _SC = 0x2F, 3
 _PTE_V, _PTE_R, _PTE_X, _PTE_A, _PTE_D = 1, 2, 8, 64, 128
 _FENCE_I, _SFENCE_VMA, _SFENCE_VMA_MASK = 0x100F, 0x12000073, 0xFE007FFF
 _NO_ROM = RAM_BASE + RAM_SIZE + 0x100_0000  # a hart has one, so here is where nobody looks
@@ -97,7 +97,7 @@ class SpikeDevices:
     def _unless_it_faults(self, address: int) -> Step:
         assert self.hart is not None
         if self.step is None or any(
-            trap.epc == self.hart.pc and trap.name in DATA_ACCESS_FAULTS for trap in self.step.traps
+            trap.epc == self.hart.pc and trap.name in _DATA_ACCESS_FAULTS for trap in self.step.traps
         ):
             self.missing = next(
                 (name for name, (base, size) in _OURS_ALONE.items() if base <= address < base + size), None
@@ -161,55 +161,70 @@ class Follower:
             Differs: another number of traps.
             Ends: that can't be done.
         """
-        hart, line, pte = self.hart, self._line(step.traps), None
-        exceptions = [trap for trap in step.traps if trap.interrupt is None]
-        first = exceptions[0] if exceptions else None
+        hart, line = self.hart, self._line(step.traps)
+        first = next((trap for trap in step.traps if trap.interrupt is None), None)
+        atomic = self._atomic() if first is not None and line is None else None
+        saved = hart.save_state() if atomic is not None or (self._unfenced_tables and not step.traps) else None
         before = self._trap_facts()
-        is_atomic = first is step.traps[0] and self._is_atomic() if first is not None else False
-        saved = hart.save_state() if is_atomic or (self._unfenced_tables and not step.traps) else None
+        self._run(step, line, first)
+        if first is not None and len(step.traps) == TRAPS_MAX:
+            raise Ends(f"traps without end, the first {first.name} at {first.epc:#x}")
+
+        here = hart.first_trap if self._trap_facts() != before else None
+        if first is None and here is not None:
+            self._go_on_without(here, step, saved)
+        elif first is not None and atomic is not None and saved is not None:
+            self._trap_as_spike(first, here, atomic, saved)
+        elif first is not None and here is None:
+            raise Differs("a trap", first.name, "none")
+
+    def _run(self, step: Step, line: Interrupt | None, first: Trap | None) -> None:
+        """One instruction, with ``line`` up, and with what Spike did in memory before the ``first`` exception."""
+        hart, devices, pte = self.hart, self._devices, None
         if first is not None and first.tval is not None and first.name in _STORE_FAULTS:
             self._store_in_part(first.tval)
             pte = self._leaf(first.tval)
         if line is not None:
             hart.set_line(line, True)
-        self._devices.step = step
+        devices.step = step
         hart.run(hart.icount + 1)
         if line is not None:
             hart.set_line(line, False)
         if pte is not None:
             self._take_back_a(*pte)
-        self._look_at_devices()
-        if first is not None and len(step.traps) == TRAPS_MAX:
-            raise Ends(f"traps without end, the first {first.name} at {first.epc:#x}")
-        has_trapped = self._trap_facts() != before
-        if is_atomic and first is not None and saved is not None:
-            kind = self._difference_of_atomic(first, has_trapped)
-            if kind is not None:
-                self.allow(kind)
-                hart.load_state(saved)
-                hart._take(EXCEPTIONS[first.name], first.tval or 0)
-                hart.run(hart.icount + 1)
-                return
-        if has_trapped and first is None:
-            trap = hart.first_trap
-            assert trap is not None
-            if trap.cause == _FETCH_ACCESS and step.pc & 3 == 2 and step.insn & 3 == 3:
-                raise Ends("an instruction across the border of PMP entries, which Spike fetches as two halves")
-            if saved is None or trap.cause not in _PAGE_FAULTS:
-                raise Differs("a trap", "none", f"cause {trap.cause}, tval {trap.tval:#x}")
-            self._go_on_unfenced(step, saved)
-        elif first is not None and not has_trapped:
-            raise Differs("a trap", first.name, "none")
+        if devices.has_stored:
+            devices.has_stored = False
+            self.allow("device")
+        if devices.missing is not None:
+            raise Ends(f"the guest uses the {devices.missing}, which Spike's board lacks")
 
-    def _is_atomic(self) -> bool:
-        return (self.hart._mmu.fetch(self.hart.pc) or 0) & 0x7F == _AMO
+    def _go_on_without(self, here: TrapRecord, step: Step, saved: HartState | None) -> None:
+        """A trap here that Spike did not take."""
+        if here.cause == _FETCH_ACCESS and step.pc & 3 == 2 and step.insn & 3 == 3:
+            raise Ends("an instruction across the border of PMP entries, which Spike fetches as two halves")
+        if saved is None or here.cause not in _PAGE_FAULTS:
+            raise Differs("a trap", "none", f"cause {here.cause}, tval {here.tval:#x}")
+        self._go_on_unfenced(step, saved)
 
-    def _difference_of_atomic(self, spike: Trap, has_trapped: bool) -> str | None:
-        """Why an LR, SC or AMO may trap here and there in different ways, or not at all."""
-        here = self.hart.first_trap if has_trapped else None
+    def _atomic(self) -> int | None:
+        """The instruction that comes next, if it is an LR, SC or AMO."""
+        insn = self.hart._mmu.fetch(self.hart.pc) or 0
+        return insn if insn & 0x7F == _AMO else None
+
+    def _trap_as_spike(self, spike: Trap, here: TrapRecord | None, insn: int, saved: HartState) -> None:
+        """An LR, SC or AMO that trapped in Spike: take that trap, if it was another or none here for a good reason."""
+        rd, cause = insn >> 7 & 31, EXCEPTIONS.get(spike.name, -1)
         if here is None:
-            return "failing sc" if spike.name in _STORE_FAULTS else None
-        return "misaligned" if (here.cause, EXCEPTIONS.get(spike.name)) in _MISALIGNED else None
+            if insn >> 27 != _SC or (rd and not self.hart.env.x[rd]) or spike.name not in _STORE_FAULTS:
+                raise Differs("a trap", spike.name, "none")
+            self.allow("failing sc")
+        elif (here.cause, cause) in _MISALIGNED:
+            self.allow("misaligned")
+        else:
+            return
+        self.hart.load_state(saved)
+        self.hart._take(cause, spike.tval or 0)
+        self.hart.run(self.hart.icount + 1)
 
     def _line(self, traps: list[Trap]) -> Interrupt | None:
         interrupts = [(at, trap.interrupt) for at, trap in enumerate(traps) if trap.interrupt is not None]
@@ -219,14 +234,6 @@ class Follower:
             raise Ends("an interrupt between an exception and its handler")
         self.allow("interrupt")
         return Interrupt(interrupts[0][1])
-
-    def _look_at_devices(self) -> None:
-        devices = self._devices
-        if devices.has_stored:
-            devices.has_stored = False
-            self.allow("device")
-        if devices.missing is not None:
-            raise Ends(f"the guest uses the {devices.missing}, which Spike's board lacks")
 
     def _trap_facts(self) -> tuple[int, int]:
         shared = self.hart._shared
