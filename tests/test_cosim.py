@@ -80,20 +80,28 @@ def test_bench_does_what_spike_does(xlen: int, insns: int, tmp_path: Path, spike
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("is_quiet", [True, False], ids=["quiet", "interrupts"])
 @pytest.mark.parametrize("counting", list(Counting), ids=lambda counting: counting.value)
 @pytest.mark.parametrize("xlen", [64, 32])
 def test_generated_programs_do_what_spike_does(
-    xlen: int, counting: Counting, tmp_path: Path, announce: Callable[[str], None], spike_is_here: None
+    xlen: int, counting: Counting, is_quiet: bool, tmp_path: Path, announce: Callable[[str], None], spike_is_here: None
 ) -> None:
-    programs = 60 if counting is Counting.BLOCKS else 10
-    insns = exceptions = 0
+    programs, insns_max = 60 if is_quiet else 30, 3000
+    if counting is not Counting.BLOCKS:
+        programs, insns_max = 10, 3000 if counting is Counting.INSTRUCTIONS else 300
+    insns = exceptions = interrupts = 0
     for seed in range(programs):
-        program = generated_code.generate(f"spike {seed}", xlen, is_portable=True)
-        result = compared(program.image(), xlen, 3000, tmp_path, counting)
+        program = generated_code.generate(f"spike {seed}", xlen, is_portable=True, is_quiet=is_quiet)
+        result = compared(program.image(), xlen, insns_max, tmp_path, counting)
         assert result.difference is None, f"seed {seed}: {result.difference}"
         insns, exceptions = insns + result.insns, exceptions + result.exceptions
+        interrupts += result.interrupts
     way = f"rv{xlen}, {counting.value}"
-    announce(f"{programs} programs beside Spike, {way}: {insns:,} instructions, {exceptions:,} exceptions")
+    assert not (is_quiet and interrupts)
+    announce(
+        f"{programs} programs beside Spike, {way}: {insns:,} instructions, {exceptions:,} exceptions,"
+        f" {interrupts:,} interrupts"
+    )
 
 
 @pytest.mark.slow
