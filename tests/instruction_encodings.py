@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator
 
-from asm import MRET, T0, T5, T6, ZERO, addi, andi, auipc, csrr, csrrs, csrw, jal, jalr, lhu, lui
+from asm import MRET, T0, T5, T6, ZERO, addi, andi, auipc, csrr, csrrc, csrrs, csrw, jal, jalr, lhu, lui
 from generated_code import Text
 
 HANDLER, SET_UP, CODE, MEMORY = 0x1000, 0x2000, 0x10000, 0x80_0000
@@ -14,12 +14,19 @@ _NE = 1
 _X10, _X11, _X12, _X13 = 10, 11, 12, 13
 _OPERANDS = _X10 << 7 | _X11 << 15 | _X12 << 20
 _FENCES, _CONTROL = (0x0F,), (0x63, 0x67, 0x6F)
+_SATP = 0x180
 _WFI, _MRET, _SRET = 0x10500073, 0x30200073, 0x10200073
 
 
-def program(insns: Iterable[int], xlen: int, *, floats: str = "d") -> tuple[bytes, int]:
-    """An image for the start of RAM, and the offset where it ends in a loop. ``floats``: "d" or "s", what registers
-    hold."""
+def program(insns: Iterable[int], xlen: int, *, floats: str = "d", privilege: int = 3) -> tuple[bytes, int]:
+    """An image for the start of RAM, and the offset where it ends in a loop.
+
+    Args:
+        insns: What to execute.
+        xlen: 32 or 64.
+        floats: "d" or "s", what the floating-point registers hold.
+        privilege: 3, 1 or 0; 0 and 1 see the counters and all of memory.
+    """
     start = Text(0, xlen)
     start.constant(T0, 3 << 13 | 3 << 11)
     start.emit(csrw("mstatus", T0))
@@ -28,9 +35,15 @@ def program(insns: Iterable[int], xlen: int, *, floats: str = "d") -> tuple[byte
         start.emit((0xD2007053 if floats == "d" else 0xD0007053) | T0 << 15 | register << 7)  # fcvt.[ds].w
     start.ram(T0, HANDLER)
     start.emit(csrw("mtvec", T0))
+    start.emit(addi(T0, ZERO, 7), csrw("mcounteren", T0), csrw("scounteren", T0))
+    start.emit(addi(T0, ZERO, 0x1F), csrw("pmpcfg0", T0), addi(T0, ZERO, -1), csrw("pmpaddr0", T0))
     start.ram(T0, CODE)
-    start.emit(jalr(ZERO, T0, 0))
-    pieces = [start, _handler(xlen), _set_up(xlen), _body(insns, xlen)]
+    start.emit(csrw("mepc", T0))
+    start.constant(T6, 3 << 11)
+    start.emit(csrrc(ZERO, "mstatus", T6))
+    start.constant(T6, privilege << 11)
+    start.emit(csrrs(ZERO, "mstatus", T6), MRET)
+    pieces = [start, _handler(xlen, privilege), _set_up(xlen), _body(insns, xlen)]
     end = pieces[-1].here - 4
     image = bytearray(end + 4)
     for offset, data in (piece.finish() for piece in pieces):
@@ -38,8 +51,8 @@ def program(insns: Iterable[int], xlen: int, *, floats: str = "d") -> tuple[byte
     return bytes(image), end
 
 
-def _handler(xlen: int) -> Text:
-    """Goes on behind the instruction that trapped, in M-mode."""
+def _handler(xlen: int, privilege: int) -> Text:
+    """Goes on behind the instruction that trapped."""
     text = Text(HANDLER, xlen)
     text.emit(csrr(T5, "mepc"), lhu(T6, T5, 0), andi(T6, T6, 3), addi(T6, T6, -3), addi(T5, T5, 2))
     text.branch(_NE, T6, ZERO, "short")
@@ -47,6 +60,8 @@ def _handler(xlen: int) -> Text:
     text.label("short")
     text.emit(csrw("mepc", T5))
     text.constant(T6, 3 << 11)
+    text.emit(csrrc(ZERO, "mstatus", T6))
+    text.constant(T6, privilege << 11)
     text.emit(csrrs(ZERO, "mstatus", T6), MRET)
     return text
 
@@ -147,12 +162,14 @@ def csr_reads() -> Iterator[int]:
             yield 0x2073 | csr << 20 | _X10 << 7
 
 
-def csr_writes() -> Iterator[int]:
+def csr_writes(privilege: int = 3) -> Iterator[int]:
     """Each CSR that both have written and read, in all three ways, with four patterns."""
     pmpcfg = range(0x3A0, 0x3A4)
     csrs = (1, 2, 3, 0x100, 0x104, 0x106, *range(0x140, 0x145), 0x180, 0x302, 0x303, 0x304, 0x306, *range(0x340, 0x345),
             0x3B0, 0x3B1, 0x3BF, *pmpcfg, 0x301, 0xF14)  # fmt: skip
     for csr in csrs:
+        if csr == _SATP and privilege < 3:
+            continue  # there would be no code any more
         for rs1 in (3, 4) if csr in pmpcfg else (6, 7, 4, 3, 8, 0):
             for operation in (1, 2, 3):
                 yield 0x73 | csr << 20 | operation << 12 | rs1 << 15 | _X10 << 7

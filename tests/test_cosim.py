@@ -128,6 +128,24 @@ def test_each_encoding_does_what_it_does_in_spike(
     announce(f"{kind}, rv{xlen}: {len(insns):,} encodings beside Spike, {result.exceptions:,} exceptions")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("privilege", [1, 0], ids=["S", "U"])
+@pytest.mark.parametrize("xlen", [64, 32])
+@pytest.mark.parametrize("kind", ["system", "csr_reads", "csr_writes"])
+def test_each_privilege_may_do_what_it_may_in_spike(
+    kind: str, xlen: int, privilege: int, tmp_path: Path, announce: Callable[[str], None], spike_is_here: None
+) -> None:
+    insns = list(
+        instruction_encodings.csr_writes(privilege) if kind == "csr_writes" else getattr(instruction_encodings, kind)()
+    )
+    image, end = instruction_encodings.program(insns, xlen, privilege=privilege)
+    result = compared(image, xlen, 1 << 40, tmp_path, end=end)
+
+    assert result.difference is None
+    assert result.insns > 10 * len(insns)
+    announce(f"{kind}, rv{xlen}, {'US'[privilege]}: {len(insns):,} beside Spike, {result.exceptions:,} exceptions")
+
+
 def compared(
     image: bytes, xlen: int, insns: int, tmp_path: Path, counting: Counting = Counting.BLOCKS, end: int | None = None
 ) -> Result:
