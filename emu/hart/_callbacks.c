@@ -567,14 +567,14 @@ static bool is_special(const struct shared *s, uint32_t insn)
     uint32_t csr = insn >> 20;
     return csr == CSR_MSTATUS || csr == CSR_SEPC || csr == CSR_MEPC || csr == CSR_MIE || csr == CSR_SIE
            || csr == CSR_MIDELEG || csr == CSR_MEDELEG || csr == CSR_MCOUNTEREN || csr == CSR_SCOUNTEREN
-           || csr == 0x344 || csr == 0x144 || csr == 0x180 || csr == CSR_MSCOUNTEREN || (csr >= 0x3a0 && csr <= 0x3a3) || (csr & ~0xfu) == 0x3b0
-           || (csr & ~0x9fu) == 0xb00 || (csr & ~0x9fu) == 0xc00;
+           || csr == 0x344 || csr == 0x144 || csr == 0x180 || csr == CSR_MSCOUNTEREN
+           || (csr >= 0x3a0 && csr <= 0x3a3) || (csr & ~0xfu) == 0x3b0 || (csr & ~0x9fu) == 0xb00 || (csr & ~0x9fu) == 0xc00;
 }
 
 /* What Unicorn does wrong about a special instruction is ours, and only that. It has TW and TSR at other bits of
- * mstatus, keeps MPRV, and what it allowed, when a trap handler returns, and lets all this be written: a bogus pair of bits and a privilege that does not exist in mstatus, bit 0 of
- * mepc and sepc, interrupts and exceptions of a hypervisor, interrupts that are not delegated in sie, the upper half of
- * the counter-enable registers. */
+ * mstatus, keeps MPRV, and what it allowed, when a trap handler returns, and lets all this be written: a bogus pair of
+ * bits and a privilege that does not exist in mstatus, bit 0 of mepc and sepc, interrupts and exceptions of a
+ * hypervisor, interrupts that are not delegated in sie, the upper half of the counter-enable registers. */
 static bool is_ours_now(const struct shared *s, uint32_t insn)
 {
     uint64_t mstatus = env_word(s, s->off_mstatus), mie = env_word(s, s->off_mie), mideleg = env_word(s, s->off_mideleg);
@@ -1086,16 +1086,13 @@ static void execute_special(void *uc, struct shared *s, uint64_t pc)
     uint32_t insn = (uint32_t)s->site_insn;
     if (execute_counter_read(uc, s, pc, insn))
         return;
-    if (insn == INSN_ECALL && !in_mixed_page(uc, s, pc)) {
+    bool is_ecall = insn == INSN_ECALL, is_compressed = insn != 0 && (insn & 3) != 3 && insn != INSN_C_EBREAK;
+    if ((is_ecall || is_compressed) && !in_mixed_page(uc, s, pc)) {
         set_env_word(s, s->off_pc, pc);
-        take_exception(uc, s, CAUSE_ECALL_FROM_U + env_word(s, s->off_priv), 0);
-        s->step_over = NOWHERE;
-        go_to_pc(uc, s);
-        return;
-    }
-    if ((insn & 3) != 3 && insn != INSN_C_EBREAK && insn != 0 && !in_mixed_page(uc, s, pc)) {
-        set_env_word(s, s->off_pc, pc);
-        take_exception(uc, s, CAUSE_ILLEGAL, insn);
+        if (is_ecall)
+            take_exception(uc, s, CAUSE_ECALL_FROM_U + env_word(s, s->off_priv), 0);
+        else
+            take_exception(uc, s, CAUSE_ILLEGAL, insn);
         s->step_over = NOWHERE;
         go_to_pc(uc, s);
         return;

@@ -19,7 +19,7 @@ from minstret.emu.loader import load_firmware
 from minstret.emu.units import parse_count
 from minstret.firmware import IMAGES, image_path
 
-SAME, DIFFERENT, TROUBLE = 0, 1, 125
+SAME, DIFFERENT, TROUBLE, INTERRUPTED = 0, 1, 125, 130
 
 
 @click.command(
@@ -31,7 +31,7 @@ Examples:
   tools/cosim --strides --set bench_rounds=1 --max-insns 100M bench
   tools/cosim --json result.json my.elf
 
-Exit status: 0 both did the same, 1 they differ, 125 they can't be compared.
+Exit status: 0 both did the same, 1 they differ, 125 they can't be compared, 130 Ctrl-C.
 """,
 )
 @click.argument("firmware")
@@ -61,7 +61,7 @@ def main(
 
     FIRMWARE is an ELF file or the name of an image that comes along. Compared are, for each retired instruction, its
     address and privilege, the registers and CSRs and the memory it wrote, and the traps before it: cause, epc, tval.
-    What comes from the boards around the hart (devices, counters, the first interrupt) is not; docs/exactness.md.
+    Devices, counters and the time of interrupts are not: there Spike is followed; docs/exactness.md.
     """
     xlen = 64 if cpu == "rv64" else 32
     try:
@@ -76,9 +76,16 @@ def main(
     except (spike.CosimError, MinstretError) as error:
         click.echo(f"tools/cosim: {error}", err=True)
         sys.exit(TROUBLE)
+    except KeyboardInterrupt:  # click would end with 1, which says that they differ
+        click.echo("tools/cosim: interrupted", err=True)
+        sys.exit(INTERRUPTED)
     show(result, comparison, firmware)
     if json_file is not None:
-        Path(json_file).write_text(json.dumps(facts(result), indent=2) + "\n")
+        try:
+            Path(json_file).write_text(json.dumps(facts(result), indent=2) + "\n")
+        except OSError as error:
+            click.echo(f"tools/cosim: --json {json_file}: {error.strerror}", err=True)
+            sys.exit(TROUBLE)
     sys.exit(SAME if result.difference is None else DIFFERENT)
 
 
@@ -92,7 +99,7 @@ def changed(image: Path, settings: tuple[str, ...], folder: Path) -> Path:
     for setting in settings:
         name, _, value = setting.partition("=")
         symbol = elf.symbols.find(name)
-        if symbol is None or not value.isdigit() or int(value) >> 32:
+        if symbol is None or not value.isdecimal() or int(value) >> 32:
             raise spike.CosimError(f"--set {setting}: SYMBOL=N, a symbol of {image.name} and a number of 32 bits")
         with open(image, "rb") as stream:
             offset = next(iter(ELFFile(stream).address_offsets(symbol.address, 4)), None)

@@ -11,12 +11,12 @@ from capstone import CS_ARCH_RISCV, CS_MODE_RISCV32, CS_MODE_RISCV64, CS_MODE_RI
 from cosimulation.follow import EXCEPTIONS, Differs, Ends, Follower
 from cosimulation.spike import Log, Step, Stride, Trap
 from minstret.emu.hart import csr
+from minstret.emu.hart.callbacks import INSN_MRET, INSN_SRET
 from minstret.emu.hart.layout import fflags_from_softfloat
+from minstret.emu.hart.traps import Cause
 from minstret.emu.report import ABI_NAMES
 
 RECENT = 8
-
-_BREAKPOINT = 3
 
 _CSRS = ("mie", "mideleg", "satp", "stval", "mtval", "stvec", "sepc", "scause", "mtvec", "mepc", "mcause",
          "sscratch", "mscratch", "frm")  # fmt: skip
@@ -42,7 +42,6 @@ _READ_AS_SPIKE = {
 }
 _ENOUGH = "as many as were asked for"
 _LOG_ENDS = "Spike's run is over, or waits for an interrupt that never comes"
-_MRET, _SRET = 0x30200073, 0x10200073
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +79,6 @@ class Comparison:
         self._follower = follower
         self._hart = follower.hart
         self._mask = self._hart.xlen_mask
-        self._soft_mip = 0
         mode = CS_MODE_RISCV64 if self._hart.xlen == 64 else CS_MODE_RISCV32
         self._disassembler = Cs(CS_ARCH_RISCV, mode | CS_MODE_RISCVC)
         self.result = Result(allowed=follower.allowed)
@@ -124,7 +122,8 @@ class Comparison:
 
     def _compare_memory(self, stores: list[tuple[int, int, int]]) -> None:
         peek = self._hart.memory.peek
-        if all(peek(at, size) == value.to_bytes(size, "little") for at, (size, value) in _last_of(stores).items()):
+        last = {at: (size, value) for at, size, value in stores}
+        if all(peek(at, size) == value.to_bytes(size, "little") for at, (size, value) in last.items()):
             return
         memory = {at + i: value >> 8 * i & 0xFF for at, size, value in stores for i in range(size)}  # they may overlap
         for at, byte in memory.items():
@@ -194,7 +193,7 @@ class Comparison:
     def _compare_last_trap(self, step: Step) -> None:
         """By the CSRs of the mode that it led to, unless the instruction after it has changed them already."""
         env, last = self._hart.env, step.traps[-1]
-        if step.insn in (_MRET, _SRET):
+        if step.insn in (INSN_MRET, INSN_SRET):
             return
         self._same("privilege", step.priv, int(env.priv))
         mode = "m" if step.priv == 3 else "s"
@@ -206,7 +205,7 @@ class Comparison:
         self._same("epc", last.epc & self._mask, int(getattr(env, f"{mode}epc")))
         tval = int(getattr(env, f"{mode}tval"))
         if last.tval is not None and last.tval & self._mask != tval:
-            if cause != _BREAKPOINT:
+            if cause != Cause.BREAKPOINT:
                 raise Differs("tval", last.tval & self._mask, tval)
             self._follower.allow("tval")
 
@@ -283,10 +282,6 @@ class Comparison:
     def _same(self, what: str, spike: object, here: object) -> None:
         if spike != here:
             raise Differs(what, spike, here)
-
-
-def _last_of(stores: list[tuple[int, int, int]]) -> dict[int, tuple[int, int]]:
-    return {at: (size, value) for at, size, value in stores}
 
 
 def _text(value: object) -> str:

@@ -14,7 +14,7 @@ from minstret.emu.hart.engine import IO_SIZE
 from minstret.emu.hart.hart import Hart, HartState, Timebase
 from minstret.emu.hart.memory import GuestMemory
 from minstret.emu.hart.shared import PAGE_BITS, PAGE_SIZE, Counting, PageFlag
-from minstret.emu.hart.traps import Interrupt, TrapRecord
+from minstret.emu.hart.traps import Cause, Interrupt, TrapRecord
 from minstret.emu.loader import load_firmware
 
 ALLOWED = {
@@ -43,18 +43,27 @@ ALLOWED = {
 """Differences that the specifications allow, or that come from the boards around the hart: why each is no finding."""
 
 EXCEPTIONS = {
-    "trap_instruction_address_misaligned": 0, "trap_instruction_access_fault": 1, "trap_illegal_instruction": 2,
-    "trap_breakpoint": 3, "trap_load_address_misaligned": 4, "trap_load_access_fault": 5,
-    "trap_store_address_misaligned": 6, "trap_store_access_fault": 7, "trap_user_ecall": 8, "trap_supervisor_ecall": 9,
-    "trap_machine_ecall": 11, "trap_instruction_page_fault": 12, "trap_load_page_fault": 13,
-    "trap_store_page_fault": 15,
-}  # fmt: skip
+    "trap_instruction_address_misaligned": Cause.FETCH_MISALIGNED,
+    "trap_instruction_access_fault": Cause.FETCH_ACCESS,
+    "trap_illegal_instruction": Cause.ILLEGAL_INSTRUCTION,
+    "trap_breakpoint": Cause.BREAKPOINT,
+    "trap_load_address_misaligned": Cause.LOAD_MISALIGNED,
+    "trap_load_access_fault": Cause.LOAD_ACCESS,
+    "trap_store_address_misaligned": Cause.STORE_MISALIGNED,
+    "trap_store_access_fault": Cause.STORE_ACCESS,
+    "trap_user_ecall": Cause.ECALL_FROM_U,
+    "trap_supervisor_ecall": Cause.ECALL_FROM_S,
+    "trap_machine_ecall": Cause.ECALL_FROM_M,
+    "trap_instruction_page_fault": Cause.FETCH_PAGE_FAULT,
+    "trap_load_page_fault": Cause.LOAD_PAGE_FAULT,
+    "trap_store_page_fault": Cause.STORE_PAGE_FAULT,
+}
 """What Spike calls them."""
 
 _DATA_ACCESS_FAULTS = ("trap_load_access_fault", "trap_store_access_fault")
 _STORE_FAULTS = ("trap_store_page_fault", "trap_store_access_fault")
-_FETCH_ACCESS, _PAGE_FAULTS = 1, (12, 13, 15)
-_MISALIGNED = {(4, 5), (6, 7)}
+_PAGE_FAULTS = (Cause.FETCH_PAGE_FAULT, Cause.LOAD_PAGE_FAULT, Cause.STORE_PAGE_FAULT)
+_MISALIGNED = {(Cause.LOAD_MISALIGNED, Cause.LOAD_ACCESS), (Cause.STORE_MISALIGNED, Cause.STORE_ACCESS)}
 _AMO, _SC = 0x2F, 3
 _PTE_V, _PTE_R, _PTE_X, _PTE_A, _PTE_D = 1, 2, 8, 64, 128
 _FENCE_I, _SFENCE_VMA, _SFENCE_VMA_MASK = 0x100F, 0x12000073, 0xFE007FFF
@@ -200,7 +209,7 @@ class Follower:
 
     def _go_on_without(self, here: TrapRecord, step: Step, saved: HartState | None) -> None:
         """A trap here that Spike did not take."""
-        if here.cause == _FETCH_ACCESS and step.pc & 3 == 2 and step.insn & 3 == 3:
+        if here.cause == Cause.FETCH_ACCESS and step.pc & 3 == 2 and step.insn & 3 == 3:
             raise Ends("an instruction across the border of PMP entries, which Spike fetches as two halves")
         if saved is None or here.cause not in _PAGE_FAULTS:
             raise Differs("a trap", "none", f"cause {here.cause}, tval {here.tval:#x}")
