@@ -115,7 +115,7 @@ class Clint:
             self._timer.arm(expire_ns)
 
     def _on_mtimecmp(self, late_ns: int) -> None:
-        self._schedule()
+        self._mtip_line.set_level(True)
 
 
 def _part(register: int, at: int, size: int) -> int:

@@ -12,13 +12,12 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
-from functools import partial
 from typing import Any, Protocol
 
 from minstret.emu.bus import DeviceBus
 from minstret.emu.clock import NS_PER_TICK, ClockType, HostClock, VirtualClock, VirtualClockState, VirtualRtClock
 from minstret.emu.hart.engine import IO_SIZE
-from minstret.emu.hart.hart import Hart, HartState, HartStop, Timebase
+from minstret.emu.hart.hart import Hart, HartState, HartStop
 from minstret.emu.hart.memory import GuestMemory
 from minstret.emu.hart.shared import PAGE_SIZE, Counting
 from minstret.emu.hart.traps import TrapRecord
@@ -126,17 +125,18 @@ class Machine:
         self.bus = DeviceBus()
         self.memory = GuestMemory(config.ram_base, config.ram_size, config.rom_base, config.rom_size, io_size=IO_SIZE)
         self.time_delta: Callable[[], int] = lambda: 0
-        self._timebase = Timebase(config.icount_shift, 0, NS_PER_TICK, 0)
         self.hart = Hart(
             config.xlen,
             self.memory,
             self.bus,
-            timebase=self._timebase_now,
+            shift=config.icount_shift,
+            ns_per_tick=NS_PER_TICK,
+            skipped=lambda: (self.clock.state.warp_ns, self.time_delta()),
             mtime_address=config.mtime_address,
             counting=config.counting,
         )
         self.registers_hash = self.hart.registers_hash
-        self.clock = VirtualClock(partial(getattr, self.hart, "icount"), config.icount_shift)
+        self.clock = VirtualClock(self.hart.read_icount, config.icount_shift)
         self.virtual_rt = VirtualRtClock(self.clock)
         self.timers = TimerGroup(
             [
@@ -175,18 +175,9 @@ class Machine:
         self.door.connect(STOP_TARGET, self._on_stop_event)
         self.door.attach(self)
 
-    def _timebase_now(self) -> Timebase:
-        """How time follows from icount; asked very often, and nearly always the same."""
-        warp_ns, time_delta = self.clock.state.warp_ns, self.time_delta()
-        if warp_ns != self._timebase.warp_ns or time_delta != self._timebase.time_delta:
-            self._timebase = Timebase(self.config.icount_shift, warp_ns, NS_PER_TICK, time_delta)
-        return self._timebase
-
-    def _stop_at_deadline(self) -> None:
+    def _stop_at_deadline(self, deadline_ns: int) -> None:
         """A timer was armed for before the others, perhaps while the hart runs."""
-        deadline_ns = self.virtual_timers.expire_ns()
-        if deadline_ns is not None:
-            self.hart.stop_by(self.clock.icount_at(deadline_ns))
+        self.hart.stop_by(self.clock.icount_at(deadline_ns))
 
     def _connect_timers(self) -> None:
         """Recording and replaying hear of checkpoints; a replay runs no EXTERNAL timer."""
@@ -264,7 +255,7 @@ class Machine:
 
     @property
     def position(self) -> Position:
-        icount = self.hart.icount
+        icount = self.hart.read_icount()
         return Position(icount, (icount << self.clock.shift) + self.clock.state.warp_ns)
 
     def run(self, *, icount: int | None = None, virtual_ns: int | None = None) -> Outcome:

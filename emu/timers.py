@@ -136,8 +136,8 @@ class TimerList:
         """Take every timer made from now on for one without attributes (timer model no-attributes)."""
         self.may_run: Callable[[ClockType], bool] | None = None
         """Asked before a pass; in a replay the trace says when timers of a host's clock fire."""
-        self.on_earlier: Callable[[], None] | None = None
-        """Called when the nearest deadline has moved closer."""
+        self.on_earlier: Callable[[int], None] | None = None
+        """Called with the nearest deadline, ns, when it has moved closer."""
         self._armed: list[tuple[int, int, Timer]] = []  # sorted; serials differ, so timers are never compared
         self._timers: dict[str, Timer] = {}
         self._next_serial = 0
@@ -160,7 +160,7 @@ class TimerList:
 
     def _arm(self, timer: Timer, expire_ns: int) -> None:
         hidden = self._hidden
-        nearest_ns = self._nearest_ns(hidden) if self._armed else None
+        nearest_ns = self._nearest_ns(hidden)
         if timer.expire_ns != IDLE:
             self._disarm(timer)
         timer.expire_ns, timer.serial = expire_ns, self._next_serial
@@ -168,7 +168,7 @@ class TimerList:
         insort(self._armed, (expire_ns, timer.serial, timer))
         is_nearer = not timer._bits & hidden and (nearest_ns is None or expire_ns < nearest_ns)
         if is_nearer and self.on_earlier is not None:
-            self.on_earlier()
+            self.on_earlier(expire_ns)
 
     def _disarm(self, timer: Timer) -> None:
         """Make idle a timer that is armed."""
@@ -205,9 +205,11 @@ class TimerList:
 
     def expire_ns(self, mask: TimerAttribute = ALL_ATTRIBUTES) -> int | None:
         """When the next timer fires that has no attribute outside ``mask``, ns; None for never."""
-        if not self._armed or not self.enabled:
+        armed = self._armed
+        if not armed or not self.enabled:
             return None
-        return self._nearest_ns(self._hidden if mask is ALL_ATTRIBUTES else self._hidden | _ALL & ~int(mask))
+        hidden = self._hidden if mask is ALL_ATTRIBUTES else self._hidden | _ALL & ~int(mask)
+        return armed[0][0] if not armed[0][2]._bits & hidden else self._nearest_ns(hidden)
 
     def deadline_ns(self, mask: TimerAttribute = ALL_ATTRIBUTES) -> int:
         """Distance to the next timer with no attribute outside ``mask``.
@@ -227,17 +229,19 @@ class TimerList:
         if not self._armed or not self.enabled or not (self.may_run is None or self.may_run(self.clock.type)):
             return False
         now_ns = self.clock.now_ns()
+        if self._armed[0][0] > now_ns:
+            return False
         first: Timer | None = None
         needs_checkpoint = self.on_checkpoint is not None and self.clock.type is not ClockType.REALTIME
-        while (timer := self._next_expired(now_ns)) is not None:
+        while self._armed and (timer := self._next_expired(now_ns)) is not None:
             first = first or timer
-            if needs_checkpoint and not timer.is_external:
+            if needs_checkpoint and not timer._bits & _EXTERNAL:
                 needs_checkpoint = False
                 assert self.on_checkpoint is not None
                 self.on_checkpoint(self.clock.type, now_ns)
                 timer.counts.checkpoints += 1
             late_ns = now_ns - timer.expire_ns
-            timer.cancel()
+            self._disarm(timer)
             timer.counts.fired += 1
             timer._callback(late_ns)
         if needs_checkpoint and first is not None:

@@ -635,20 +635,20 @@ class TraceReader:
         reached = self.reached()
         seq, order = max(first_seq, self._first_seq), _Order(self.shift, reached.position)
         for items in self._merged(seq):
-            for item in items:
-                if item.seq != seq:
-                    raise self._damaged(f"item {item.seq} where {seq} should be")
-                if seq >= reached.seq:
-                    raise self._damaged(f"item {seq} behind its end")
+            if items[0].seq != seq:
+                raise self._damaged(f"item {items[0].seq} where {seq} should be")
+            if seq + len(items) > reached.seq:
+                raise self._damaged(f"item {reached.seq} behind its end")
+            for item in (items[0], items[-1]):  # time can't go back between them
                 if not order.accepts(item.position):
-                    raise self._damaged(f"item {seq} is out of order")
-                yield item
-                seq += 1
+                    raise self._damaged(f"item {item.seq} is out of order")
+            yield from items
+            seq += len(items)
         if seq < reached.seq:
             raise self._damaged(f"item {seq} is missing, of {reached.seq}")
 
     def _merged(self, first_seq: int) -> Iterator[Sequence[Item]]:
-        """Events one by one, checkpoints a row at a time."""
+        """Events one by one, checkpoints a row at a time: numbered without a gap, at positions that go up."""
         events = self._events(first_seq)
         event = next(events, None)
         for checkpoints in self._checkpoints(first_seq):

@@ -78,16 +78,9 @@ enum { PTE_V = 1, PTE_R = 2, PTE_W = 4, PTE_X = 8, PTE_U = 16, PTE_A = 64, PTE_D
 #define INSN_WFI 0x10500073u
 #define CSR_MSTATUS 0x300u
 #define CSR_MSCOUNTEREN 0x321u /* of an old version of the specification, but Unicorn has it */
-#define CSR_SEPC 0x141u
-#define CSR_MEPC 0x341u
 #define CSR_SIE 0x104u
-#define CSR_MIE 0x304u
-#define CSR_MEDELEG 0x302u
-#define CSR_MIDELEG 0x303u
-#define CSR_SCOUNTEREN 0x106u
-#define CSR_MCOUNTEREN 0x306u
 #define S_INTERRUPTS 0x222u
-#define VS_INTERRUPTS 0x444u
+#define M_INTERRUPTS 0x888u
 #define DELEGABLE 0xb3ffu /* exceptions 0 to 9, 12, 13, 15 */
 
 /* uc_ctl: command | argument count << 26 | direction << 30 */
@@ -554,6 +547,30 @@ static bool is_skipped(const struct shared *s, uint32_t insn)
     return is_float && !(env_word(s, s->off_mstatus) & MSTATUS_FS);
 }
 
+/* CSRs of which Unicorn lets bits be written that are not there: where their words in its CPU state are told, and what
+ * is there. */
+static const struct masked_csr {
+    uint32_t number;
+    size_t offset;
+    uint64_t mask;
+} MASKED_CSRS[] = {
+    {0x106, offsetof(struct shared, off_scounteren), 0xffffffff},
+    {0x141, offsetof(struct shared, off_sepc), ~(uint64_t)1},
+    {0x302, offsetof(struct shared, off_medeleg), DELEGABLE},
+    {0x303, offsetof(struct shared, off_mideleg), S_INTERRUPTS},
+    {0x304, offsetof(struct shared, off_mie), M_INTERRUPTS | S_INTERRUPTS},
+    {0x306, offsetof(struct shared, off_mcounteren), 0xffffffff},
+    {0x341, offsetof(struct shared, off_mepc), ~(uint64_t)1},
+};
+
+static const struct masked_csr *masked_csr(uint32_t number)
+{
+    for (size_t i = 0; i < sizeof(MASKED_CSRS) / sizeof(MASKED_CSRS[0]); i++)
+        if (MASKED_CSRS[i].number == number)
+            return &MASKED_CSRS[i];
+    return NULL;
+}
+
 /* Instructions that the hart executes itself: environment calls, breakpoints, WFI, accesses to the CSRs that csr.py
  * owns, and compressed ones that trap. MRET, SRET and some of the CSRs are among them only sometimes: see `is_ours_now`. */
 static bool is_special(const struct shared *s, uint32_t insn)
@@ -565,8 +582,7 @@ static bool is_special(const struct shared *s, uint32_t insn)
     if ((insn >> 12 & 3) == 0)
         return insn == INSN_ECALL || insn == 0x00100073 || insn == INSN_WFI || insn == INSN_SRET || insn == INSN_MRET;
     uint32_t csr = insn >> 20;
-    return csr == CSR_MSTATUS || csr == CSR_SEPC || csr == CSR_MEPC || csr == CSR_MIE || csr == CSR_SIE
-           || csr == CSR_MIDELEG || csr == CSR_MEDELEG || csr == CSR_MCOUNTEREN || csr == CSR_SCOUNTEREN
+    return masked_csr(csr) != NULL || csr == CSR_MSTATUS || csr == CSR_SIE
            || csr == 0x344 || csr == 0x144 || csr == 0x180 || csr == CSR_MSCOUNTEREN
            || (csr >= 0x3a0 && csr <= 0x3a3) || (csr & ~0xfu) == 0x3b0 || (csr & ~0x9fu) == 0xb00 || (csr & ~0x9fu) == 0xc00;
 }
@@ -584,31 +600,22 @@ static bool is_ours_now(const struct shared *s, uint32_t insn)
     if ((insn & 0x7f) != 0x73 || operation == 0)
         return true;
     uint64_t rs1 = insn >> 15 & 31, operand = insn >> 14 & 1 ? rs1 : env_word(s, rs1 * s->xlen_bytes), old;
-    switch (csr) {
-    case CSR_MSTATUS: old = mstatus; break;
-    case CSR_MEPC: old = env_word(s, s->off_mepc); break;
-    case CSR_SEPC: old = env_word(s, s->off_sepc); break;
-    case CSR_MIE: old = mie; break;
-    case CSR_SIE: old = mie & mideleg; break;
-    case CSR_MIDELEG: old = mideleg; break;
-    case CSR_MEDELEG: old = env_word(s, s->off_medeleg); break;
-    case CSR_MCOUNTEREN: old = env_word(s, s->off_mcounteren); break;
-    case CSR_SCOUNTEREN: old = env_word(s, s->off_scounteren); break;
-    default: return true;
-    }
+    const struct masked_csr *masked = masked_csr(csr);
+    if (csr == CSR_MSTATUS)
+        old = mstatus;
+    else if (csr == CSR_SIE)
+        old = mie & mideleg;
+    else if (masked != NULL)
+        old = env_word(s, *(const uint64_t *)((const char *)s + masked->offset));
+    else
+        return true;
     uint64_t written = operation == 1 ? operand : operation == 2 ? old | operand : old & ~operand;
-    switch (csr) {
-    case CSR_MSTATUS:
+    if (csr == CSR_MSTATUS)
         return (written ^ mstatus) & (MSTATUS_TW | MSTATUS_TSR) || written & MSTATUS_BOGUS
                || (written >> MSTATUS_MPP_SHIFT & 3) == 2;
-    case CSR_MEPC:
-    case CSR_SEPC: return written & 1;
-    case CSR_MIE:
-    case CSR_MIDELEG: return written & VS_INTERRUPTS;
-    case CSR_SIE: return (written | mie) & ~mideleg & S_INTERRUPTS;
-    case CSR_MEDELEG: return written & ~(uint64_t)DELEGABLE;
-    default: return written >> 32;
-    }
+    if (csr == CSR_SIE)
+        return (written | mie) & ~mideleg & S_INTERRUPTS;
+    return written & ~masked->mask;
 }
 
 static const uint8_t *ram_at(void *uc, struct shared *s, uint64_t va)

@@ -36,14 +36,19 @@ MSTATUS_MPRV, MSTATUS_SUM, MSTATUS_MXR = 1 << 17, 1 << 18, 1 << 19
 MSTATUS_TVM, MSTATUS_TW, MSTATUS_TSR = 1 << 20, 1 << 21, 1 << 22
 _MSTATUS_BOGUS = 3 << 29  # where Unicorn believes TW and TSR to be
 INSN_SRET, INSN_MRET = 0x10200073, 0x30200073
-CSR_MSTATUS, CSR_SEPC, CSR_MEPC, CSR_SIE, CSR_MIE = 0x300, 0x141, 0x341, 0x104, 0x304
-CSR_MEDELEG, CSR_MIDELEG, CSR_SCOUNTEREN, CSR_MCOUNTEREN = 0x302, 0x303, 0x106, 0x306
-_SOMETIMES_OURS = {
-    CSR_MSTATUS: "mstatus", CSR_SEPC: "sepc", CSR_MEPC: "mepc", CSR_SIE: "mie", CSR_MIE: "mie", CSR_MEDELEG: "medeleg",
-    CSR_MIDELEG: "mideleg", CSR_SCOUNTEREN: "scounteren", CSR_MCOUNTEREN: "mcounteren",
-}  # fmt: skip
-S_INTERRUPTS, _VS_INTERRUPTS, M_INTERRUPTS = 0x222, 0x444, 0x888
+CSR_MSTATUS, CSR_SIE = 0x300, 0x104
+S_INTERRUPTS, M_INTERRUPTS = 0x222, 0x888
 DELEGABLE = 0xB3FF  # exceptions 0 to 9, 12, 13, 15
+MASKED_CSRS = {
+    0x106: ("scounteren", 0xFFFF_FFFF),
+    0x141: ("sepc", ~1),
+    0x302: ("medeleg", DELEGABLE),
+    0x303: ("mideleg", S_INTERRUPTS),
+    0x304: ("mie", M_INTERRUPTS | S_INTERRUPTS),
+    0x306: ("mcounteren", 0xFFFF_FFFF),
+    0x341: ("mepc", ~1),
+}
+"""CSRs of which Unicorn lets bits be written that are not there: where they are in its CPU state, and what is there."""
 CSR_MSCOUNTEREN = 0x321  # of an old version of the specification, but Unicorn has it
 
 PTE_V, PTE_R, PTE_W, PTE_X, PTE_U, PTE_A, PTE_D = 1, 2, 4, 8, 16, 64, 128
@@ -135,8 +140,8 @@ def is_special(env: Any, xlen: int, insn: int) -> bool:
         return insn in (0x00000073, 0x00100073, 0x10500073, INSN_SRET, INSN_MRET)
     csr = insn >> 20
     return (
-        csr in _SOMETIMES_OURS
-        or csr in (0x344, 0x144, 0x180, CSR_MSCOUNTEREN)
+        csr in MASKED_CSRS
+        or csr in (CSR_MSTATUS, CSR_SIE, 0x344, 0x144, 0x180, CSR_MSCOUNTEREN)
         or 0x3A0 <= csr <= 0x3A3
         or csr & ~0xF == 0x3B0
         or csr & ~0x9F in (0xB00, 0xC00)
@@ -155,25 +160,25 @@ def is_ours_now(env: Any, insn: int) -> bool:
     if insn in (INSN_SRET, INSN_MRET):
         return bool(mstatus & MSTATUS_MPRV or (insn == INSN_SRET and mstatus & MSTATUS_TSR))
     number, operation = insn >> 20, insn >> 12 & 3
-    name = _SOMETIMES_OURS.get(number)
-    if name is None or insn & 0x7F != 0x73 or operation == 0:
+    if insn & 0x7F != 0x73 or operation == 0:
         return True
-    old = env.mie & env.mideleg if number == CSR_SIE else getattr(env, name)
+    if number == CSR_MSTATUS:
+        old = mstatus
+    elif number == CSR_SIE:
+        old = env.mie & env.mideleg
+    elif number in MASKED_CSRS:
+        old = getattr(env, MASKED_CSRS[number][0])
+    else:
+        return True
     rs1 = insn >> 15 & 31
     operand = rs1 if insn >> 14 & 1 else env.x[rs1]
     written = operand if operation == 1 else old | operand if operation == 2 else old & ~operand
     if number == CSR_MSTATUS:
         wrong = (written ^ mstatus) & (MSTATUS_TW | MSTATUS_TSR) or written & _MSTATUS_BOGUS
         return bool(wrong) or written >> MSTATUS_MPP_SHIFT & 3 == 2
-    if number in (CSR_MEPC, CSR_SEPC):
-        return bool(written & 1)
     if number == CSR_SIE:
         return bool((written | env.mie) & ~env.mideleg & S_INTERRUPTS)
-    if number == CSR_MEDELEG:
-        return bool(written & ~DELEGABLE)
-    if number in (CSR_MIE, CSR_MIDELEG):
-        return bool(written & _VS_INTERRUPTS)
-    return bool(written >> 32)
+    return bool(written & ~MASKED_CSRS[number][1])
 
 
 class Mmu:

@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING
 
 from minstret.emu.hart.callbacks import (
     CSR_MSCOUNTEREN,
-    DELEGABLE,
-    M_INTERRUPTS,
+    MASKED_CSRS,
     MSTATUS_FS,
     MSTATUS_MPP_SHIFT,
     MSTATUS_TVM,
     PRIV_M,
     PRIV_S,
     PRIV_U,
-    S_INTERRUPTS,
 )
 
 if TYPE_CHECKING:
@@ -29,16 +27,9 @@ class Csr(IntEnum):
     """CSR numbers, named as in the specification."""
 
     SIE = 0x104
-    SCOUNTEREN = 0x106
-    SEPC = 0x141
     SIP = 0x144
     SATP = 0x180
     MSTATUS = 0x300
-    MEDELEG = 0x302
-    MIDELEG = 0x303
-    MIE = 0x304
-    MCOUNTEREN = 0x306
-    MEPC = 0x341
     MIP = 0x344
     PMPCFG0 = 0x3A0
     PMPADDR0 = 0x3B0
@@ -61,17 +52,6 @@ class IllegalInstruction(Exception):
 _SSIP, _STIP, _SEIP = 1 << 1, 1 << 5, 1 << 9
 _MIP_WRITABLE = _SSIP | _STIP | _SEIP
 _U64 = (1 << 64) - 1
-_MASKED: dict[int, tuple[str, int]] = {
-    Csr.MEPC: ("mepc", ~1),
-    Csr.SEPC: ("sepc", ~1),
-    Csr.MIE: ("mie", M_INTERRUPTS | S_INTERRUPTS),
-    Csr.MIDELEG: ("mideleg", S_INTERRUPTS),
-    Csr.MEDELEG: ("medeleg", DELEGABLE),
-    Csr.MCOUNTEREN: ("mcounteren", 0xFFFF_FFFF),
-    Csr.SCOUNTEREN: ("scounteren", 0xFFFF_FFFF),
-}
-"""Where a CSR is in Unicorn's CPU state, and which of its bits can be written."""
-
 # SIE MIE SPIE MPIE SPP MPP FS MPRV SUM MXR TVM TW TSR
 _MSTATUS_WRITABLE = 0x0000_79AA | 0x007E_0000
 _CSRRW, _CSRRS = 1, 2
@@ -104,8 +84,8 @@ def read(hart: Hart, number: int) -> int:
     env, is_rv32 = hart.env, hart.xlen == 32
     if number == Csr.MSTATUS:
         return int(env.mstatus)
-    if number in _MASKED:
-        return int(getattr(env, _MASKED[number][0]))
+    if number in MASKED_CSRS:
+        return int(getattr(env, MASKED_CSRS[number][0]))
     if number == Csr.SIE:
         return int(env.mie & env.mideleg)
     if number == Csr.MIP:
@@ -161,8 +141,8 @@ def write(hart: Hart, number: int, value: int) -> None:
     """Write one of our CSRs; the access was checked by reading it."""
     if number == Csr.MSTATUS:
         _write_mstatus(hart, value)
-    elif number in _MASKED:
-        name, mask = _MASKED[number]
+    elif number in MASKED_CSRS:
+        name, mask = MASKED_CSRS[number]
         setattr(hart.env, name, value & mask)
     elif number == Csr.SIE:
         hart.env.mie = hart.env.mie & ~hart.env.mideleg | value & hart.env.mideleg

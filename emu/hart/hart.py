@@ -43,6 +43,7 @@ from minstret.emu.hart.shared import (
     Fault,
     PageFlag,
     Prot,
+    Shared,
     Stop,
 )
 from minstret.emu.hart.traps import Cause, Interrupt, TrapRecord
@@ -68,19 +69,6 @@ class HartStop(Enum):
     WAITING = "waiting"
     TRAP_LOOP = "trap loop"
     BLOCKED = "blocked"  # a semihosting call waits for input
-
-
-@dataclass(frozen=True, slots=True)
-class Timebase:
-    """How virtual time follows from icount: ``(icount << shift) + warp_ns``; and the time CSR from that.
-
-    ``ns_per_tick`` is the timebase's period, ``time_delta`` what software added to mtime, ticks.
-    """
-
-    shift: int = 0
-    warp_ns: int = 0
-    ns_per_tick: int = 100
-    time_delta: int = 0
 
 
 WORDS = (
@@ -119,7 +107,9 @@ class Hart(EngineHandlers):
         memory: GuestMemory,
         bus: Bus,
         *,
-        timebase: Callable[[], Timebase],
+        shift: int = 0,
+        ns_per_tick: int = 100,
+        skipped: Callable[[], tuple[int, int]] = lambda: (0, 0),
         mtime_address: int = 0,
         counting: Counting = Counting.BLOCKS,
     ) -> None:
@@ -129,20 +119,26 @@ class Hart(EngineHandlers):
             xlen: 32 or 64.
             memory: RAM and ROM.
             bus: Everything else.
-            timebase: How time follows from icount now; asked at each run and after each store to a device.
+            shift: An instruction takes ``2 ** shift`` ns.
+            ns_per_tick: The period of the time CSR.
+            skipped: What time is ahead of icount by: virtual time skipped in waits, ns, and what software added to
+                mtime, ticks, modulo 2^64. Asked at each run and after each store to mtime.
             mtime_address: Where the bus has mtime; loads from there are answered by the hart. 0: nowhere.
             counting: How to count; Counting.PYTHON it is where the C callbacks were not built.
         """
         self.xlen = xlen
         self.xlen_mask = (1 << xlen) - 1
         self.memory = memory
-        self._timebase = timebase
-        self._published_timebase: Timebase | None = None
+        self._skipped = skipped
         self.bus = bus
         self._engine = Engine(xlen, memory, self, counting=counting)
         self._shared = self._engine.shared
         self._mmu = self._engine.mmu
         self.env: Any = self._engine.env
+        self._x = self.env.x  # the registers themselves; asking for them is slow
+        self._shared.shift, self._shared.ns_per_tick = shift, ns_per_tick
+        self.read_icount = _icount_reader(self._shared)
+        """What gives ``icount``, and faster."""
         self._in_python = self._engine.counting is Counting.PYTHON
         self._shared.mtime_address = mtime_address
         self.pmp = Pmp(xlen, self._shared)
@@ -165,7 +161,7 @@ class Hart(EngineHandlers):
     @property
     def icount(self) -> int:
         """Instructions retired since power-on. Within an access: before the accessing instruction."""
-        return int(self._shared.icount - self._shared.in_flight)
+        return self.read_icount()
 
     @property
     def pc(self) -> int:
@@ -210,12 +206,8 @@ class Hart(EngineHandlers):
 
     def time_written(self) -> None:
         """Ask again how time follows from icount."""
-        base = self._timebase()
-        if base is not self._published_timebase:
-            s = self._shared
-            s.shift, s.warp_ns, s.ns_per_tick = base.shift, base.warp_ns, base.ns_per_tick
-            s.time_delta = base.time_delta
-            self._published_timebase = base
+        s = self._shared
+        s.warp_ns, s.time_delta = self._skipped()
 
     @property
     def mip(self) -> int:
@@ -273,7 +265,7 @@ class Hart(EngineHandlers):
 
     def registers_hash(self, previous: int) -> int:
         """CRC-32 of pc and the integer registers, chained to ``previous``."""
-        return crc32(self.env.x, previous ^ int(self.env.pc) & 0xFFFF_FFFF)
+        return crc32(self._x, previous ^ int(self.env.pc) & 0xFFFF_FFFF)
 
     def take_dirty_pages(self) -> list[int]:
         """The pages of RAM, by number, written since the last call."""
@@ -598,9 +590,10 @@ class Hart(EngineHandlers):
 
     def set_line(self, interrupt: Interrupt, level: bool) -> None:
         """Set the level of an interrupt line into the hart."""
-        bit = 1 << interrupt
+        bit, s = 1 << interrupt, self._shared
         self._lines = self._lines | bit if level else self._lines & ~bit
-        self._publish_mip()
+        s.mip = mip = self._lines | self.soft_mip
+        s.fast_limit = 0 if mip or s.resync else s.limit
 
     def set_soft_mip(self, bits: int) -> None:
         """Set the pending bits that software owns (SSIP, STIP, SEIP)."""
@@ -609,8 +602,8 @@ class Hart(EngineHandlers):
 
     def _publish_mip(self) -> None:
         s = self._shared
-        s.mip = self.mip
-        s.fast_limit = 0 if s.mip or s.resync else s.limit
+        s.mip = mip = self._lines | self.soft_mip
+        s.fast_limit = 0 if mip or s.resync else s.limit
 
     def pmp_changed(self) -> None:
         """Forget what the old PMP entries allowed, and which instructions they made special."""
@@ -723,3 +716,7 @@ class Hart(EngineHandlers):
         self._on_slow_write = on_store
         self.memory.page_flags[address - self.memory.ram_base >> PAGE_BITS] |= PageFlag.SLOW
         self._engine.flush_tlb()
+
+
+def _icount_reader(s: Shared) -> Callable[[], int]:
+    return lambda: s.icount - s.in_flight  # type: ignore[no-any-return]

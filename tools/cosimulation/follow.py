@@ -11,7 +11,7 @@ from minstret.devices.map import Base
 from minstret.emu.errors import AccessFault
 from minstret.emu.hart.decode import memory_access
 from minstret.emu.hart.engine import IO_SIZE
-from minstret.emu.hart.hart import Hart, HartState, Timebase
+from minstret.emu.hart.hart import Hart, HartState
 from minstret.emu.hart.memory import GuestMemory
 from minstret.emu.hart.shared import PAGE_BITS, PAGE_SIZE, Counting, PageFlag
 from minstret.emu.hart.traps import Cause, Interrupt, TrapRecord
@@ -131,8 +131,8 @@ class Follower:
         self.entry = firmware.entry
         self.allowed: Counter[str] = Counter()
         self._devices = SpikeDevices()
-        memory, timebase = GuestMemory(RAM_BASE, RAM_SIZE, _NO_ROM, PAGE_SIZE, io_size=IO_SIZE), Timebase()
-        self.hart = Hart(xlen, memory, self._devices, timebase=lambda: timebase, counting=counting)
+        memory = GuestMemory(RAM_BASE, RAM_SIZE, _NO_ROM, PAGE_SIZE, io_size=IO_SIZE)
+        self.hart = Hart(xlen, memory, self._devices, counting=counting)
         self._devices.hart = self.hart
         self.hart.map_io(0, IO_SIZE)
         for segment in firmware.segments:
