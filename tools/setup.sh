@@ -13,7 +13,10 @@ setup_environment() {
     fi
     make_venv || return 1
     echo "Installing minstret$extras into .venv ..." >&2
+    rm -f emu/hart/_callbacks*.so  # of an older source
     install_into_venv "$extras" || return 1
+    "$python" -c 'import minstret.emu.hart._callbacks' 2>/dev/null ||
+        echo "The C callbacks were not built, so their Python twins are used, hundreds of times as slow: $python -m pip install -v -e . tells why" >&2
     "$python" -m compileall -q emu devices firmware  # a start need not compile, even where nothing may be written later
     link_sources
     echo "$wanted" >> "$stamp"

@@ -11,6 +11,7 @@
 #define Py_LIMITED_API 0x030b0000
 #include <Python.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
