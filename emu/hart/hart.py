@@ -719,4 +719,4 @@ class Hart(EngineHandlers):
 
 
 def _icount_reader(s: Shared) -> Callable[[], int]:
-    return lambda: s.icount - s.in_flight  # type: ignore[no-any-return]
+    return lambda: s.icount - s.in_flight
