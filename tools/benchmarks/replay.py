@@ -1,8 +1,10 @@
-"""Measure what recording and replaying cost, as ratios to a plain run, by user time."""
+"""Measure what recording and replaying cost, as ratios to a plain run: by user time, or by the host's instructions."""
 
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import statistics
 import sys
 import tempfile
@@ -17,6 +19,8 @@ from benchmarks.programs import Ticker, patched, ticker_program
 WAYS = ("plain", "record", "replay")
 _PROBE = {"bench": 1, "ticks": 500, "fast": 20_000, "idle": 20_000}
 """How much of each guest is run first, to tell how much of it takes as long as wanted."""
+_COUNTED = {"bench": (1, 2), "ticks": (50, 150), "fast": (1000, 3000), "idle": (1000, 3000)}
+"""How much of each guest is run to count instructions: the difference of two runs has no start-up in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +46,44 @@ GUESTS = (
 )  # fmt: skip
 
 
-def user_s(way: str, image: Path, folder: Path, *options: str) -> float:
-    """User time of the process, from its start to its end. ``replay`` plays what ``record`` has left."""
+def command_of(way: str, image: Path, folder: Path) -> list[str]:
+    """``replay`` plays what ``record`` has left."""
     trace = str(folder / "guest.mst")
     arguments = {
         "plain": ("run", "-q", "--no-input", str(image)),
         "record": ("record", "-f", "-q", "--no-input", "-o", trace, str(image)),
         "replay": ("replay", "-q", trace),
     }[way]
-    return run_to_end([*MINSTRET, *arguments, *options], may_fail=bool(options)).user_s
+    return [*MINSTRET, *arguments]
+
+
+def user_s(way: str, image: Path, folder: Path, *options: str) -> float:
+    """User time of the process, from its start to its end."""
+    return run_to_end([*command_of(way, image, folder), *options], may_fail=bool(options)).user_s
+
+
+def host_insns(way: str, image: Path, folder: Path) -> int:
+    """Instructions that the host executed for the process, as callgrind counts them."""
+    log = folder / "callgrind.log"
+    counter = ("env", "PYTHONHASHSEED=0", "valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null",
+               "--smc-check=all-non-file", f"--log-file={log}")  # fmt: skip
+    run_to_end([*counter, *command_of(way, image, folder)])
+    counted = re.search(r"Collected : (\d+)", log.read_text())
+    if counted is None:
+        raise click.ClickException("callgrind does not say how many instructions there were")
+    return int(counted[1])
+
+
+def counted_text(guest: Guest, folder: Path) -> str:
+    """Cells: the host's instructions for each round or tick, by way, and the ratios to plain."""
+    counts: dict[str, list[int]] = {way: [] for way in WAYS}
+    few, many = _COUNTED[guest.key]
+    for work in (few, many):
+        image = guest.image(folder, work)
+        for way in WAYS:
+            counts[way].append(host_insns(way, image, folder))
+    plain, *others = ((high - low) / (many - few) for low, high in counts.values())
+    return f"{plain:>16,.0f}" + "".join(f"{f'{other:,.0f} ({other / plain:.2f})':>24}" for other in others)
 
 
 def insns_of(folder: Path) -> int:
@@ -104,13 +137,17 @@ def row_text(times: dict[str, list[float]], insns: int) -> str:
 Examples:
   tools/bench replay
   tools/bench replay --guest fast --seconds 2 --repeat 3
+  tools/bench replay --guest idle --instructions
 """,
 )
 @click.option("--repeat", type=click.IntRange(1), default=5, show_default=True, help="Medians of so many rounds.")
 @click.option("--seconds", type=click.FloatRange(0.5), default=10.0, show_default=True, help="Of one plain run.")
 @click.option("--guest", "keys", type=click.Choice([guest.key for guest in GUESTS]), multiple=True,
               help="Only this one; may be repeated.")  # fmt: skip
-def main(repeat: int, seconds: float, keys: tuple[str, ...]) -> None:
+@click.option("--instructions", is_flag=True,
+              help="Count the host's instructions for each round or tick instead: without noise, ten minutes for all."
+                   " Needs valgrind.")  # fmt: skip
+def main(repeat: int, seconds: float, keys: tuple[str, ...], instructions: bool) -> None:
     """What recording and replaying cost.
 
     Prints ratios to a plain run, by user time.
@@ -120,6 +157,14 @@ def main(repeat: int, seconds: float, keys: tuple[str, ...]) -> None:
     """
     guests = [guest for guest in GUESTS if not keys or guest.key in keys]
     width = max(len(guest.name) for guest in guests)
+    if instructions:
+        if shutil.which("valgrind") is None:
+            raise click.ClickException("valgrind is not on this machine; Debian has it in the package valgrind")
+        click.echo(f"{'guest':<{width}}{'plain':>16}{'record':>24}{'replay':>24}")
+        with tempfile.TemporaryDirectory(prefix="minstret-bench-") as name:
+            for guest in guests:
+                click.echo(f"{guest.name:<{width}}{counted_text(guest, Path(name))}")
+        return
     click.echo(f"{'guest':<{width}}{'M insns':>11}{'plain, s':>10}{'MIPS':>8}{'record/plain':>22}{'replay/plain':>22}")
     with tempfile.TemporaryDirectory(prefix="minstret-bench-") as name:
         for guest in guests:
