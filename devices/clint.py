@@ -115,6 +115,7 @@ class Clint:
             self._timer.arm(expire_ns)
 
     def _on_mtimecmp(self, late_ns: int) -> None:
+        """``mtime`` has come to ``mtimecmp``: a write of either would have armed the timer anew."""
         self._mtip_line.set_level(True)
 
 

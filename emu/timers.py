@@ -205,11 +205,9 @@ class TimerList:
 
     def expire_ns(self, mask: TimerAttribute = ALL_ATTRIBUTES) -> int | None:
         """When the next timer fires that has no attribute outside ``mask``, ns; None for never."""
-        armed = self._armed
-        if not armed or not self.enabled:
+        if not self._armed or not self.enabled:
             return None
-        hidden = self._hidden if mask is ALL_ATTRIBUTES else self._hidden | _ALL & ~int(mask)
-        return armed[0][0] if not armed[0][2]._bits & hidden else self._nearest_ns(hidden)
+        return self._nearest_ns(self._hidden if mask is ALL_ATTRIBUTES else self._hidden | _ALL & ~int(mask))
 
     def deadline_ns(self, mask: TimerAttribute = ALL_ATTRIBUTES) -> int:
         """Distance to the next timer with no attribute outside ``mask``.
@@ -229,11 +227,9 @@ class TimerList:
         if not self._armed or not self.enabled or not (self.may_run is None or self.may_run(self.clock.type)):
             return False
         now_ns = self.clock.now_ns()
-        if self._armed[0][0] > now_ns:
-            return False
         first: Timer | None = None
         needs_checkpoint = self.on_checkpoint is not None and self.clock.type is not ClockType.REALTIME
-        while self._armed and (timer := self._next_expired(now_ns)) is not None:
+        while (timer := self._next_expired(now_ns)) is not None:
             first = first or timer
             if needs_checkpoint and not timer._bits & _EXTERNAL:
                 needs_checkpoint = False

@@ -588,6 +588,14 @@ static bool is_special(const struct shared *s, uint32_t insn)
            || (csr >= 0x3a0 && csr <= 0x3a3) || (csr & ~0xfu) == 0x3b0 || (csr & ~0x9fu) == 0xb00 || (csr & ~0x9fu) == 0xc00;
 }
 
+/* What a CSR instruction makes of `old`, before the CSR has its say. */
+static uint64_t value_written(const struct shared *s, uint32_t insn, uint64_t old)
+{
+    uint64_t rs1 = insn >> 15 & 31, operand = insn >> 14 & 1 ? rs1 : env_word(s, rs1 * s->xlen_bytes);
+    uint32_t operation = insn >> 12 & 3;
+    return operation == 1 ? operand : operation == 2 ? old | operand : old & ~operand;
+}
+
 /* What Unicorn does wrong about a special instruction is ours, and only that. It has TW and TSR at other bits of
  * mstatus, keeps MPRV, and what it allowed, when a trap handler returns, and lets all this be written: a bogus pair of
  * bits and a privilege that does not exist in mstatus, bit 0 of mepc and sepc, interrupts and exceptions of a
@@ -597,26 +605,22 @@ static bool is_ours_now(const struct shared *s, uint32_t insn)
     uint64_t mstatus = env_word(s, s->off_mstatus), mie = env_word(s, s->off_mie), mideleg = env_word(s, s->off_mideleg);
     if (insn == INSN_SRET || insn == INSN_MRET)
         return mstatus & MSTATUS_MPRV || (insn == INSN_SRET && mstatus & MSTATUS_TSR);
-    uint32_t csr = insn >> 20, operation = insn >> 12 & 3;
-    if ((insn & 0x7f) != 0x73 || operation == 0)
+    uint32_t csr = insn >> 20;
+    if ((insn & 0x7f) != 0x73 || (insn >> 12 & 3) == 0)
         return true;
-    uint64_t rs1 = insn >> 15 & 31, operand = insn >> 14 & 1 ? rs1 : env_word(s, rs1 * s->xlen_bytes), old;
     const struct masked_csr *masked = masked_csr(csr);
-    if (csr == CSR_MSTATUS)
-        old = mstatus;
-    else if (csr == CSR_SIE)
-        old = mie & mideleg;
-    else if (masked != NULL)
-        old = env_word(s, *(const uint64_t *)((const char *)s + masked->offset));
-    else
-        return true;
-    uint64_t written = operation == 1 ? operand : operation == 2 ? old | operand : old & ~operand;
-    if (csr == CSR_MSTATUS)
+    if (masked != NULL) {
+        uint64_t old = env_word(s, *(const uint64_t *)((const char *)s + masked->offset));
+        return value_written(s, insn, old) & ~masked->mask;
+    }
+    if (csr == CSR_SIE)
+        return (value_written(s, insn, mie & mideleg) | mie) & ~mideleg & S_INTERRUPTS;
+    if (csr == CSR_MSTATUS) {
+        uint64_t written = value_written(s, insn, mstatus);
         return (written ^ mstatus) & (MSTATUS_TW | MSTATUS_TSR) || written & MSTATUS_BOGUS
                || (written >> MSTATUS_MPP_SHIFT & 3) == 2;
-    if (csr == CSR_SIE)
-        return (written | mie) & ~mideleg & S_INTERRUPTS;
-    return written & ~masked->mask;
+    }
+    return true;
 }
 
 static const uint8_t *ram_at(void *uc, struct shared *s, uint64_t va)

@@ -36,6 +36,7 @@ MSTATUS_MPRV, MSTATUS_SUM, MSTATUS_MXR = 1 << 17, 1 << 18, 1 << 19
 MSTATUS_TVM, MSTATUS_TW, MSTATUS_TSR = 1 << 20, 1 << 21, 1 << 22
 _MSTATUS_BOGUS = 3 << 29  # where Unicorn believes TW and TSR to be
 INSN_SRET, INSN_MRET = 0x10200073, 0x30200073
+CSRRW, CSRRS = 1, 2
 CSR_MSTATUS, CSR_SIE = 0x300, 0x104
 S_INTERRUPTS, M_INTERRUPTS = 0x222, 0x888
 DELEGABLE = 0xB3FF  # exceptions 0 to 9, 12, 13, 15
@@ -162,23 +163,24 @@ def is_ours_now(env: Any, insn: int) -> bool:
     number, operation = insn >> 20, insn >> 12 & 3
     if insn & 0x7F != 0x73 or operation == 0:
         return True
+    if number in MASKED_CSRS:
+        name, mask = MASKED_CSRS[number]
+        return bool(value_written(env, insn, getattr(env, name)) & ~mask)
+    if number == CSR_SIE:
+        written = value_written(env, insn, env.mie & env.mideleg)
+        return bool((written | env.mie) & ~env.mideleg & S_INTERRUPTS)
     if number == CSR_MSTATUS:
-        old = mstatus
-    elif number == CSR_SIE:
-        old = env.mie & env.mideleg
-    elif number in MASKED_CSRS:
-        old = getattr(env, MASKED_CSRS[number][0])
-    else:
-        return True
-    rs1 = insn >> 15 & 31
-    operand = rs1 if insn >> 14 & 1 else env.x[rs1]
-    written = operand if operation == 1 else old | operand if operation == 2 else old & ~operand
-    if number == CSR_MSTATUS:
+        written = value_written(env, insn, mstatus)
         wrong = (written ^ mstatus) & (MSTATUS_TW | MSTATUS_TSR) or written & _MSTATUS_BOGUS
         return bool(wrong) or written >> MSTATUS_MPP_SHIFT & 3 == 2
-    if number == CSR_SIE:
-        return bool((written | env.mie) & ~env.mideleg & S_INTERRUPTS)
-    return bool(written & ~MASKED_CSRS[number][1])
+    return True
+
+
+def value_written(env: Any, insn: int, old: int) -> int:
+    """What a CSR instruction makes of ``old``, before the CSR has its say."""
+    operation, rs1 = insn >> 12 & 3, insn >> 15 & 31
+    operand = int(rs1 if insn >> 14 & 1 else env.x[rs1])
+    return operand if operation == CSRRW else old | operand if operation == CSRRS else old & ~operand
 
 
 class Mmu:

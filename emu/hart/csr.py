@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from minstret.emu.hart.callbacks import (
     CSR_MSCOUNTEREN,
+    CSRRW,
     MASKED_CSRS,
     MSTATUS_FS,
     MSTATUS_MPP_SHIFT,
@@ -17,6 +18,7 @@ from minstret.emu.hart.callbacks import (
     PRIV_M,
     PRIV_S,
     PRIV_U,
+    value_written,
 )
 
 if TYPE_CHECKING:
@@ -54,7 +56,6 @@ _MIP_WRITABLE = _SSIP | _STIP | _SEIP
 _U64 = (1 << 64) - 1
 # SIE MIE SPIE MPIE SPP MPP FS MPRV SUM MXR TVM TW TSR
 _MSTATUS_WRITABLE = 0x0000_79AA | 0x007E_0000
-_CSRRW, _CSRRS = 1, 2
 
 
 def execute(hart: Hart, insn: int) -> None:
@@ -64,8 +65,7 @@ def execute(hart: Hart, insn: int) -> None:
         IllegalInstruction: nothing was changed.
     """
     number, operation, rd, rs1 = insn >> 20, insn >> 12 & 3, insn >> 7 & 31, insn >> 15 & 31
-    operand = rs1 if insn >> 14 & 1 else hart.env.x[rs1]
-    writes = operation == _CSRRW or rs1 != 0
+    writes = operation == CSRRW or rs1 != 0
     if hart.env.priv < number >> 8 & 3 or (writes and number >> 10 == 3) or number == CSR_MSCOUNTEREN:
         raise IllegalInstruction
     old = read(hart, number)
@@ -73,8 +73,7 @@ def execute(hart: Hart, insn: int) -> None:
         base = hart.soft_mip if number == Csr.MIP else old
         if number == Csr.MIP:  # a line that is up must not become a written bit
             base |= old & ~_MIP_WRITABLE
-        new = operand if operation == _CSRRW else base | operand if operation == _CSRRS else base & ~operand
-        write(hart, number, new & hart.xlen_mask)
+        write(hart, number, value_written(hart.env, insn, base) & hart.xlen_mask)
     if rd:
         hart.env.x[rd] = old & hart.xlen_mask
 

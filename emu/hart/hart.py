@@ -590,10 +590,9 @@ class Hart(EngineHandlers):
 
     def set_line(self, interrupt: Interrupt, level: bool) -> None:
         """Set the level of an interrupt line into the hart."""
-        bit, s = 1 << interrupt, self._shared
+        bit = 1 << interrupt
         self._lines = self._lines | bit if level else self._lines & ~bit
-        s.mip = mip = self._lines | self.soft_mip
-        s.fast_limit = 0 if mip or s.resync else s.limit
+        self._publish_mip()
 
     def set_soft_mip(self, bits: int) -> None:
         """Set the pending bits that software owns (SSIP, STIP, SEIP)."""
@@ -602,7 +601,7 @@ class Hart(EngineHandlers):
 
     def _publish_mip(self) -> None:
         s = self._shared
-        s.mip = mip = self._lines | self.soft_mip
+        s.mip = mip = self.mip
         s.fast_limit = 0 if mip or s.resync else s.limit
 
     def pmp_changed(self) -> None:

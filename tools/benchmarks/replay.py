@@ -17,6 +17,8 @@ from benchmarks.processes import MINSTRET, machine_text, run_to_end
 from benchmarks.programs import Ticker, patched, ticker_program
 
 WAYS = ("plain", "record", "replay")
+_TIMED_TITLES = f"{'M insns':>11}{'plain, s':>10}{'MIPS':>8}{'record/plain':>22}{'replay/plain':>22}"
+_COUNTED_TITLES = f"{'plain':>16}{'record':>24}{'replay':>24}"
 _PROBE = {"bench": 1, "ticks": 500, "fast": 20_000, "idle": 20_000}
 """How much of each guest is run first, to tell how much of it takes as long as wanted."""
 _COUNTED = {"bench": (1, 2), "ticks": (50, 150), "fast": (1000, 3000), "idle": (1000, 3000)}
@@ -150,24 +152,23 @@ Examples:
 def main(repeat: int, seconds: float, keys: tuple[str, ...], instructions: bool) -> None:
     """What recording and replaying cost.
 
-    Prints ratios to a plain run, by user time.
+    Prints ratios to a plain run, by user time or by the host's instructions.
 
     Each run is a process, from start to end, with default options, so that snapshots are in it. In brackets are the
     smallest and the largest ratio of one round: where they are far apart, the machine was busy.
     """
     guests = [guest for guest in GUESTS if not keys or guest.key in keys]
     width = max(len(guest.name) for guest in guests)
-    if instructions:
-        if shutil.which("valgrind") is None:
-            raise click.ClickException("valgrind is not on this machine; Debian has it in the package valgrind")
-        click.echo(f"{'guest':<{width}}{'plain':>16}{'record':>24}{'replay':>24}")
-        with tempfile.TemporaryDirectory(prefix="minstret-bench-") as name:
-            for guest in guests:
-                click.echo(f"{guest.name:<{width}}{counted_text(guest, Path(name))}")
-        return
-    click.echo(f"{'guest':<{width}}{'M insns':>11}{'plain, s':>10}{'MIPS':>8}{'record/plain':>22}{'replay/plain':>22}")
+    if instructions and shutil.which("valgrind") is None:
+        raise click.ClickException("valgrind is not on this machine; Debian has it in the package valgrind")
+    click.echo(f"{'guest':<{width}}" + (_COUNTED_TITLES if instructions else _TIMED_TITLES))
     with tempfile.TemporaryDirectory(prefix="minstret-bench-") as name:
         for guest in guests:
-            times = measure(guest, Path(name), seconds, repeat)
-            click.echo(f"{guest.name:<{width}}" + row_text(times, insns_of(Path(name))))
-    click.echo(f"\nMedians of {repeat}. {machine_text()}")
+            if instructions:
+                cells = counted_text(guest, Path(name))
+            else:
+                times = measure(guest, Path(name), seconds, repeat)
+                cells = row_text(times, insns_of(Path(name)))
+            click.echo(f"{guest.name:<{width}}{cells}")
+    if not instructions:
+        click.echo(f"\nMedians of {repeat}. {machine_text()}")
