@@ -34,6 +34,7 @@ from typing import Any, NamedTuple
 from minstret.emu.clock import ICOUNT_SHIFT_MAX, ClockType
 from minstret.emu.errors import TraceError
 from minstret.emu.ingress import Position
+from minstret.emu.text import printable
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -55,6 +56,7 @@ _CHUNK_SIZE_MAX = 1 << 18
 _ROW_SIZE_MAX = 1 << 30
 _META_ROWS_MAX = 100
 _MESSAGE_MAX = 200
+"""Characters of what SQLite or a parser says, which may quote the file."""
 _NAME_MAX = 64
 _WORK_STEP, _WORK_MIN, _WORK_PER_BYTE = 10_000, 10_000_000, 10
 """Steps of SQLite's machine that one query may take: far more than a whole table needs in a file of that size."""
@@ -523,7 +525,7 @@ class TraceReader:
         return self._work_left < 0
 
     def _damaged(self, what: object) -> TraceError:
-        return TraceError(f"{self.path}: a damaged trace: {_one_line(str(what))}")
+        return TraceError(f"{self.path}: a damaged trace: {printable(str(what), _MESSAGE_MAX)}")
 
     def _read_error(self, error: sqlite3.Error) -> TraceError:
         code = getattr(error, "sqlite_errorcode", None)
@@ -883,11 +885,6 @@ _KINDS: Mapping[str, Callable[[Any], bool]] = {
 
 def _decoded(data: bytes) -> str:
     return data.decode(errors="replace")
-
-
-def _one_line(text: str) -> str:
-    """What SQLite or a parser says may quote the file: fit for a terminal, and not too long."""
-    return "".join(char if char.isascii() and char.isprintable() else "?" for char in text[:_MESSAGE_MAX])
 
 
 def _short(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from importlib import import_module
 
@@ -9,6 +10,7 @@ import click
 
 from minstret.emu.cli import INTERRUPTED, exits
 from minstret.emu.errors import DivergenceError, MinstretError
+from minstret.emu.text import printable
 
 _COMMANDS = {
     "Run firmware": {
@@ -86,6 +88,8 @@ def cli(context: click.Context, version: bool) -> None:
 
 def run_command(arguments: list[str] | None) -> int:
     """Run the command; its exit status. KeyboardInterrupt goes on to the caller."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # not every name can be written in every encoding
     try:
         result = cli.main(args=arguments, prog_name="minstret", standalone_mode=False)
         return result if isinstance(result, int) else 0
@@ -112,5 +116,5 @@ def run_command(arguments: list[str] | None) -> int:
 
 
 def _fail(message: str) -> int:
-    click.echo(f"minstret: {message}", err=True)
+    click.echo(f"minstret: {printable(message)}", err=True)
     return exits.Exit.OURS

@@ -15,9 +15,11 @@ from rich.table import Table
 from minstret.emu import units
 from minstret.emu.errors import ConfigError, TraceError
 from minstret.emu.ingress import Position
+from minstret.emu.text import printable
 from minstret.emu.trace import Item, Kind, Output, TraceReader, describe
 
 _SHOWN_BYTES = 32
+_SHOWN_NAME = 100
 
 
 def _table(*columns: str, numbers: tuple[str, ...] = ()) -> Table:
@@ -28,10 +30,10 @@ def _table(*columns: str, numbers: tuple[str, ...] = ()) -> Table:
 
 
 def show_table(table: Table) -> None:
-    """Print a table; as wide as it needs to be where nobody's terminal limits it."""
-    console = Console(highlight=False)
+    """Print a table, its cells as they stand; as wide as it needs to be where nobody's terminal limits it."""
+    console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=200)
+        console.width = 200
     console.print(table)
 
 
@@ -50,12 +52,13 @@ def info(trace: str, as_json: bool) -> None:
     end = facts["end"]
     config = facts["config"]
     click.echo(
-        f"{trace}: format {facts['format']}, recorded by minstret {facts['minstret']}, unicorn {facts['unicorn']}"
+        f"{printable(trace)}: format {facts['format']}, recorded by minstret {facts['minstret']},"
+        f" unicorn {facts['unicorn']}"
     )
     for role in ("bios", "kernel", "initrd"):
         if role in facts["images"]:
             image = facts["images"][role]
-            click.echo(f"  {role:<10} {_printable(image['name'])}  sha256 {image['sha256'][:16]}")
+            click.echo(f"  {role:<10} {printable(image['name'], _SHOWN_NAME)}  sha256 {image['sha256'][:16]}")
     click.echo(f"  board      {_board_text(config)}")
     if end is None:
         click.echo("  end        none: the recording was killed; it replays to where it had come")
@@ -69,11 +72,6 @@ def info(trace: str, as_json: bool) -> None:
                f" {counts['checkpoints']:,} checkpoints")  # fmt: skip
     click.echo(f"  snapshots  {len(facts['snapshots'])}")
     click.echo("  bytes      " + ", ".join(f"{name} {size:,}" for name, size in facts["sizes"].items()))
-
-
-def _printable(text: str) -> str:
-    """A stranger's text, harmless to a terminal."""
-    return text if text.isprintable() else ascii(text)
 
 
 def _board_text(config: dict[str, Any]) -> str:

@@ -25,6 +25,7 @@ from minstret.emu.errors import ConfigError
 from minstret.emu.ingress import Event, LiveDoor, Source
 from minstret.emu.machine import Outcome, StopReason
 from minstret.emu.report import headline
+from minstret.emu.text import printable
 
 NEWLINE = 0x0A
 HOST_ANSWERS = HostAnswers(host.realtime_ns, host.wall_ns, host.entropy)
@@ -165,7 +166,7 @@ class Session:
     def say(self, text: str) -> None:
         """A line on standard error, unless that is to be quiet."""
         if not self._is_quiet:
-            click.echo(f"minstret: {text}", err=True)
+            click.echo(f"minstret: {printable(text)}", err=True)
 
     def _capture(self, frame: bytes) -> None:
         assert self._pcap is not None

@@ -18,6 +18,7 @@ from minstret.devices.recording import Replay
 from minstret.emu.cli import exits
 from minstret.emu.cli.options import FIRMWARE_HELP, board_options
 from minstret.emu.errors import DivergenceError, TraceError
+from minstret.emu.text import printable
 from minstret.emu.trace import SUFFIX, Item, Kind, Output, TraceReader, describe, has_trace_head
 
 SAME, DIFFERENT, TROUBLE = 0, 1, int(exits.Exit.OURS)
@@ -52,7 +53,7 @@ def verify(runs: int, timeout: float, **options: Any) -> int:
             return verify_trace(firmware, runs)
         return _verify_runs(runs, timeout, _arguments(options))
     except DivergenceError as error:
-        click.echo(f"minstret: {error}")
+        click.echo(f"minstret: {printable(str(error))}")
         return DIFFERENT
 
 
@@ -95,7 +96,7 @@ def _verify_runs(runs: int, timeout: float, arguments: list[str]) -> int:
                 continue
             difference = first_difference(first.path, recorded.path)
             if difference is not None:
-                click.echo(f"minstret: run {number} is not run 1: {difference}")
+                click.echo(f"minstret: run {number} is not run 1: {printable(difference)}")
                 return DIFFERENT
             os.unlink(recorded.path)
         assert first is not None

@@ -461,8 +461,56 @@ def test_info_shows_no_control_characters_of_a_stranger(echo: Path, run: Command
 
     text = run("info", echo).stdout.decode()
 
-    assert r"  bios       'x\x1b[2J'  sha256 " in text
+    assert r"  bios       x\x1b[2J  sha256 " in text
     assert "\x1b" not in text
+
+
+def test_cells_of_the_timer_table_are_no_markup(echo: Path, run: Command) -> None:
+    change(echo, "UPDATE meta SET value = replace(value, 'clint.mtimecmp', '[/red]') WHERE key = 'timers'")
+    change(echo, """UPDATE meta SET value = replace(value, '"fired": 0', '"fired": 1') WHERE key = 'timers'""")
+
+    done = run("timers", echo)
+
+    assert done.returncode == 0
+    assert "[/red]" in done.stdout.decode()
+
+
+ESCAPES = "\x1b[2J\u202e\udcff\n"
+SHOWN_ESCAPES = r"\x1b[2J\u202e\udcff\n"
+
+
+@pytest.mark.parametrize("command", ["run", "record", "replay", "info", "log", "timers", "verify"])
+def test_names_of_files_are_escaped_in_errors(command: str, run: Command) -> None:
+    name = f"{ESCAPES}.mst"
+    Path(name).write_bytes(b"")
+
+    done = run(command, name)
+
+    assert done.returncode == 125
+    assert done.stderr.decode().startswith(f"minstret: {SHOWN_ESCAPES}.mst: ")
+    assert done.stderr.decode().removesuffix("\n").isprintable()
+
+
+def test_names_of_files_are_escaped_in_what_commands_say(echo: Path, run: Command) -> None:
+    firmware, trace = f"{ESCAPES}.elf", f"{ESCAPES}2.mst"
+    write_elf(Path(firmware), fails_with(0))
+
+    said = [run("record", firmware), run("record", firmware, "-o", trace), run("info", trace), run("log", trace)]
+
+    text = b"".join(done.stdout + done.stderr for done in said).decode()
+    assert [done.returncode for done in said] == [0] * 4
+    assert text.replace("\n", "").isprintable()
+    assert f"play it: minstret replay {SHOWN_ESCAPES}2.mst\n" in text
+    assert f"  bios       {SHOWN_ESCAPES}.elf  sha256 " in text
+
+
+def test_name_that_the_encoding_of_standard_output_lacks_is_escaped(echo: Path, tmp_path: Path) -> None:
+    change(echo, "UPDATE meta SET value = replace(value, 'echo.elf', 'größe日.elf') WHERE key = 'images'")
+
+    done = minstret("info", echo, env=os.environ | {"PYTHONIOENCODING": "latin-1"})
+
+    assert done.returncode == 0
+    assert r"  bios       größe\u65e5.elf  sha256 " in done.stdout.decode("latin-1")
 
 
 def test_info_as_json_has_it_all(echoes: Path, run: Command) -> None:
