@@ -1,10 +1,11 @@
 """DHCP server: sixteen addresses, kept by MAC address.
 
 Which address a client gets, and how a reply looks, is libslirp's way. Other than there: DECLINE, RELEASE and INFORM are
-handled, leases end, a NAK names the server and no address, and ``flags`` and ``giaddr`` are repeated, all as RFC 2131
-says.
+handled, leases end, a client that has an address is answered at it, a request that names another server is not ours, a
+NAK names the server and no address, and ``flags`` and ``giaddr`` are repeated, all as RFC 2131 says. A BOOTP client gets
+a BOOTP reply, and an address for good, as RFC 1534 says.
 
-Source: RFC 2131 (table 3 for the fields of replies), RFC 2132, RFC 951.
+Source: RFC 2131 (table 3 for the fields of replies), RFC 2132, RFC 1534, RFC 951.
 """
 
 from __future__ import annotations
@@ -37,10 +38,15 @@ OFFER_NS = 60 * NS_PER_S
 DECLINED_NS = 600 * NS_PER_S
 """How long an address is given to nobody after a client found it in use."""
 MESSAGE_BYTES = 548
-"""Every reply is so long: 236 bytes of fields, 312 for options."""
+"""Every reply to a DHCP client is so long: 236 bytes of fields, 312 for options."""
+BOOTP_BYTES = 300
+"""Every reply to a BOOTP client: 236 bytes of fields, 64 for options."""
+NEVER_NS = (1 << 63) - 1
+"""``expire_ns`` of an address given for good."""
 NAK_MESSAGE = b"requested address not available"
 
 _HARDWARE_ETHERNET = 1
+_COOKIE = dhcp.DHCP_MAGIC.to_bytes(4, "big")
 
 
 class Message(IntEnum):
@@ -82,7 +88,8 @@ class Use(Enum):
 
 @dataclass(slots=True)
 class Slot:
-    """One address. ``mac``: whose it is, empty for nobody's; ``expire_ns``: until when, 0 while it is free."""
+    """One address. ``mac``: whose it is, empty for nobody's; ``expire_ns``: until when, 0 while it is free, or
+    NEVER_NS."""
 
     use: Use = Use.FREE
     mac: bytes = b""
@@ -119,6 +126,10 @@ class _Request:
     mac: bytes
     ciaddr: bytes
     requested: bytes
+    server: bytes
+    """Option 54; UNSPECIFIED where it is not there."""
+    has_cookie: bool
+    """Whether options may be sent: RFC 951's vendor area has none unless the magic cookie says so."""
     fields: dict[str, int]
     """What every reply repeats: xid, flags, giaddr."""
 
@@ -140,10 +151,16 @@ class DhcpServer:
         request = _parse(data)
         if request.kind == Message.DISCOVER:
             return self._offer(state, request, now_ns)
-        if request.kind in (Message.REQUEST, Message.BOOTP):
-            return self._assign(state, request, now_ns)
+        if request.kind == Message.BOOTP:
+            return self._answer_bootp(state, request)
         if request.kind == Message.INFORM:
             return self._inform(request)
+        if request.server not in (HOST, UNSPECIFIED):
+            if request.kind == Message.REQUEST:
+                _withdraw(state, request)
+            return None
+        if request.kind == Message.REQUEST:
+            return self._assign(state, request, now_ns)
         if request.kind == Message.DECLINE:
             _decline(state, request, now_ns)
         elif request.kind == Message.RELEASE:
@@ -179,7 +196,26 @@ class DhcpServer:
         lease = (Option.LEASE_TIME, LEASE_S.to_bytes(4, "big"))
         options = [*_head(kind), *self._settings, lease, *self._names]
         payload = _pack(request, options, self._bootfile, yiaddr=_int(address), siaddr=_int(HOST))
-        return DhcpReply(payload, BROADCAST, request.mac, address)
+        return DhcpReply(payload, _destination(request, address), request.mac, address)
+
+    def _answer_bootp(self, state: DhcpState, request: _Request) -> DhcpReply | None:
+        """A client that knows its address keeps it; another gets one for good: it could not renew it."""
+        index = _index_of(request.ciaddr)
+        if request.ciaddr == UNSPECIFIED:
+            index = _own_or_first_for(state, request.mac)
+            if index is None:
+                return None
+        elif not is_guest(request.ciaddr) or (index is not None and not state.slots[index].is_for(request.mac)):
+            return None
+        if index is not None:
+            state.slots[index] = Slot(Use.LEASED, request.mac, NEVER_NS)
+        address = request.ciaddr if index is None else _address(index)
+        options = _fitting([*self._settings, *self._names]) if request.has_cookie else None
+        payload = _pack(
+            request, options, self._bootfile, BOOTP_BYTES,
+            ciaddr=_int(request.ciaddr), yiaddr=_int(address), siaddr=_int(HOST),
+        )  # fmt: skip
+        return DhcpReply(payload, _destination(request, address), request.mac, address)
 
     def _inform(self, request: _Request) -> DhcpReply | None:
         if not is_guest(request.ciaddr):
@@ -198,7 +234,8 @@ def expire(state: DhcpState, now_ns: int) -> None:
 
 def deadline_ns(state: DhcpState) -> int | None:
     """When ``expire`` has something to do; None for never."""
-    return min((slot.expire_ns for slot in state.slots if slot.use is not Use.FREE), default=None)
+    ends = (slot.expire_ns for slot in state.slots if slot.use is not Use.FREE and slot.expire_ns != NEVER_NS)
+    return min(ends, default=None)
 
 
 # ---- addresses
@@ -228,6 +265,13 @@ def _decline(state: DhcpState, request: _Request, now_ns: int) -> None:
         state.slots[index] = Slot(Use.DECLINED, b"", now_ns + DECLINED_NS)
 
 
+def _withdraw(state: DhcpState, request: _Request) -> None:
+    """The client has taken another server's offer: ours is free again. RFC 2131, section 3.1, step 3."""
+    for index, slot in enumerate(state.slots):
+        if slot.use is Use.OFFERED and slot.is_of(request.mac):
+            state.slots[index] = Slot()
+
+
 def _release(state: DhcpState, request: _Request) -> None:
     index = _index_of(request.ciaddr)
     if index is not None and state.slots[index].is_of(request.mac):
@@ -243,20 +287,40 @@ def _parse(data: bytes) -> _Request:
         raise Malformed("DHCP: no request of a client on Ethernet")
     if not is_unicast_mac(message.chaddr):
         raise Malformed("DHCP: the client's MAC address")
-    options = dict(reversed(message.opts)) if message.magic == dhcp.DHCP_MAGIC else {}
+    has_cookie = message.magic == dhcp.DHCP_MAGIC
+    options = dict(reversed(message.opts)) if has_cookie else {}
     return _Request(
         kind=int.from_bytes(options.get(Option.MESSAGE_TYPE, b"\0"), "big"),
         mac=message.chaddr,
         ciaddr=message.ciaddr.to_bytes(4, "big"),
         requested=_address_option(options.get(Option.REQUESTED_ADDRESS, UNSPECIFIED)),
+        server=_address_option(options.get(Option.SERVER_ID, UNSPECIFIED)),
+        has_cookie=has_cookie,
         fields={"xid": message.xid, "flags": message.flags, "giaddr": message.giaddr},
     )
 
 
 def _address_option(value: bytes) -> bytes:
     if len(value) != 4:
-        raise Malformed("DHCP: requested address")
+        raise Malformed("DHCP: an option that is no address")
     return value
+
+
+def _destination(request: _Request, address: bytes) -> bytes:
+    """Where a reply with ``address`` goes: RFC 2131, section 4.1. A client without an address, or behind a relay, is
+    reached by a broadcast, as libslirp does it."""
+    has_address = request.ciaddr == address and not request.fields["giaddr"]
+    return address if has_address else BROADCAST
+
+
+def _fitting(options: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+    """Those of ``options`` that a BOOTP client knows and has room for, between the magic cookie and the end."""
+    room, fitting = BOOTP_BYTES - dhcp.DHCP.__hdr_len__ - 1, []
+    for option, value in options:
+        if option != Option.TFTP_SERVER_NAME and 2 + len(value) <= room:
+            fitting.append((option, value))
+            room -= 2 + len(value)
+    return fitting
 
 
 def _head(kind: Message) -> list[tuple[int, bytes]]:
@@ -285,12 +349,17 @@ def _refuse(request: _Request) -> DhcpReply:
     return DhcpReply(payload, BROADCAST, request.mac, None)
 
 
-def _pack(request: _Request, options: list[tuple[int, bytes]], bootfile: bytes, **addresses: int) -> bytes:
+def _pack(
+    request: _Request, options: list[tuple[int, bytes]] | None, bootfile: bytes, size: int = MESSAGE_BYTES,
+    **addresses: int,
+) -> bytes:  # fmt: skip
+    """A reply of ``size`` bytes; without a magic cookie where ``options`` is None."""
     reply = dhcp.DHCP(
-        op=dhcp.DHCP_OP_REPLY, chaddr=request.mac.ljust(16, b"\0"), file=bootfile.ljust(128, b"\0"), opts=options,
-        **request.fields, **addresses,
+        op=dhcp.DHCP_OP_REPLY, chaddr=request.mac.ljust(16, b"\0"), file=bootfile.ljust(128, b"\0"),
+        opts=options or [], **request.fields, **addresses,
     )  # fmt: skip
-    return bytes(reply).ljust(MESSAGE_BYTES, b"\0")
+    packed = bytes(reply) if options is not None else reply.pack_hdr()[: -len(_COOKIE)]
+    return packed.ljust(size, b"\0")
 
 
 def _int(address: bytes) -> int:

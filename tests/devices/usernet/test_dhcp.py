@@ -170,6 +170,63 @@ def test_request_of_a_free_address_is_granted_without_an_offer() -> None:
     assert (message_type(ack), yiaddr(ack)) == (ACK, "10.0.2.25")
 
 
+@pytest.mark.parametrize("dst", [HOST, "255.255.255.255"], ids=["renewing", "rebinding"])
+def test_client_that_has_its_address_is_answered_there(dst: str) -> None:
+    bench = Bench()
+    lease(bench, MAC)
+
+    ack = bench.ask(request(ciaddr=IP, dst=dst))
+
+    ether = parse(ack)
+    assert message_type(ack) == ACK
+    assert (ether.dst, ether.ip.dst, ether.ip.udp.dport) == (MAC, v4(IP), 68)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        request(IP, HOST), request(IP), request(IP, ciaddr="10.0.2.16"), request(ciaddr="10.0.2.99"),
+        request(ciaddr=IP, giaddr="10.0.2.20"),
+    ],
+    ids=["selecting", "rebooting", "another ciaddr", "nak", "behind a relay"],
+)  # fmt: skip
+def test_all_others_are_answered_by_broadcast(frame: bytes) -> None:
+    ether = parse(Bench().ask(frame))
+
+    assert (ether.dst, ether.ip.dst) == (b"\xff" * 6, b"\xff" * 4)
+
+
+def test_request_that_names_another_server_is_not_answered_and_frees_the_offer() -> None:
+    bench = Bench()
+    bench.ask(discover())
+
+    assert bench.send(request("192.168.7.9", "192.168.7.1")) == []
+
+    assert uses(bench) == []
+    assert bench.expire_ns("lease") is None
+    assert yiaddr(bench.ask(discover(mac=OTHER_MAC))) == IP
+
+
+def test_request_that_names_another_server_leaves_leases_and_others_offers_alone() -> None:
+    bench = Bench()
+    lease(bench, MAC)
+    bench.ask(discover(mac=OTHER_MAC))
+
+    assert bench.send(request(IP, "10.0.2.3")) == []
+
+    assert uses(bench) == ["leased", "offered"]
+
+
+@pytest.mark.parametrize("kind", [4, 7], ids=["decline", "release"])
+def test_decline_and_release_for_another_server_change_nothing(kind: int) -> None:
+    bench = Bench()
+    lease(bench, MAC)
+
+    assert bench.send(dhcp_frame(kind, [(50, v4(IP)), (54, v4("192.168.7.1"))], ciaddr=IP, dst=HOST)) == []
+
+    assert uses(bench) == ["leased"]
+
+
 def test_request_without_option_50_means_ciaddr() -> None:
     ack = Bench().ask(request(ciaddr="10.0.2.25", dst=HOST))
 
@@ -215,16 +272,71 @@ def test_request_that_names_no_address_is_silent_when_the_pool_is_full() -> None
     assert bench.send(request()) == []
 
 
-def test_bootp_without_a_message_type_gets_an_address() -> None:
-    assert yiaddr(Bench().ask(dhcp_frame(None))) == IP
+# ---- BOOTP
 
 
-def test_bootp_without_the_magic_cookie_gets_an_address() -> None:
-    message = dhcp_message(1)
+def bootp_without_cookie(**more: str) -> bytes:
+    message = dhcp_message(None, **more)[:236] + bytes(64)
+    return udp4("255.255.255.255", 67, message, 68, more.get("ciaddr", "0.0.0.0"))
 
-    reply = Bench().ask(udp4("255.255.255.255", 67, message[:236] + bytes(64), 68, "0.0.0.0"))
 
-    assert (message_type(reply), yiaddr(reply)) == (ACK, IP)
+@pytest.mark.parametrize(("restrict", "codes"), [(True, [1, 12, 15]), (False, [1, 3, 6, 12, 15])])
+def test_bootp_client_gets_a_bootp_reply(restrict: bool, codes: list[int]) -> None:
+    names = {"hostname": "guest", "domainname": "lan", "tftp_server_name": "tftp", "bootfile": "boot"}
+
+    reply = Bench(restrict=restrict, **names).ask(dhcp_frame(None))
+
+    assert len(udp_payload(reply)) == 300
+    assert yiaddr(reply) == IP
+    assert [code for code, _ in dhcp_options(reply)] == codes  # no message type, no server, no lease time
+    assert dhcp_of(reply).file.rstrip(b"\0") == b"boot"
+    assert address(dhcp_of(reply).siaddr) == HOST
+
+
+def test_bootp_reply_leaves_out_options_that_do_not_fit() -> None:
+    reply = Bench(hostname="h" * 60, domainname="lan").ask(dhcp_frame(None))
+
+    assert len(udp_payload(reply)) == 300
+    assert [code for code, _ in dhcp_options(reply)] == [1, 3, 6, 15]
+
+
+def test_bootp_client_without_the_magic_cookie_gets_no_options() -> None:
+    payload = udp_payload(Bench(bootfile="boot").ask(bootp_without_cookie()))
+
+    assert payload[16:20] == v4(IP)
+    assert payload[108:112] == b"boot"
+    assert payload[236:] == bytes(64)
+
+
+def test_bootp_client_that_knows_its_address_is_answered_there() -> None:
+    bench = Bench()
+
+    reply = bench.ask(dhcp_frame(None, ciaddr="10.0.2.77"))
+
+    ether = parse(reply)
+    assert (ether.dst, ether.ip.dst) == (MAC, v4("10.0.2.77"))
+    assert (yiaddr(reply), address(dhcp_of(reply).ciaddr)) == ("10.0.2.77", "10.0.2.77")
+    assert uses(bench) == []
+
+
+@pytest.mark.parametrize("ciaddr", [IP, "192.168.0.5"], ids=["taken", "elsewhere"])
+def test_bootp_client_with_an_address_that_is_not_its_own_gets_no_answer(ciaddr: str) -> None:
+    bench = Bench()
+    lease(bench, OTHER_MAC)
+
+    assert bench.send(bootp_without_cookie(ciaddr=ciaddr)) == []
+
+
+def test_bootp_client_keeps_its_address_for_good() -> None:
+    bench = Bench()
+    bench.ask(dhcp_frame(None))
+
+    assert bench.expire_ns("lease") is None
+    bench.go_by(s=10 * LEASE_S)
+
+    assert uses(bench) == ["leased"]
+    assert yiaddr(bench.ask(dhcp_frame(None))) == IP
+    assert yiaddr(bench.ask(discover(IP, mac=OTHER_MAC))) == "10.0.2.16"
 
 
 # ---- leases end
@@ -371,7 +483,7 @@ def test_malformed_message_is_dropped(message: bytes) -> None:
 def test_padding_and_a_missing_end_are_no_fault(options: bytes) -> None:
     reply = Bench().ask(udp4("255.255.255.255", 67, dhcp_message(None)[:240] + options, 68, "0.0.0.0"))
 
-    assert message_type(reply) == (OFFER if b"\x35" in options else ACK)
+    assert dict(dhcp_options(reply)).get(53) == (bytes([OFFER]) if b"\x35" in options else None)
 
 
 def test_first_of_two_options_counts() -> None:

@@ -13,7 +13,7 @@ from usernet_bench import Bench
 from usernet_exchanges import FILES, SCENARIOS
 from usernet_guest import dns_query, tftp, udp4
 
-from minstret.devices.usernet.dhcp import SLOTS
+from minstret.devices.usernet.dhcp import NEVER_NS, SLOTS
 from minstret.devices.usernet.link import FRAMES_MAX
 from minstret.devices.usernet.neighbours import ENTRIES_MAX, WAITING_MAX
 from minstret.devices.usernet.network import UserNetState
@@ -118,7 +118,7 @@ def check_timers(bench: Bench) -> None:
         "arp": bool(state.arp.known or state.arp.waiting),
         "ndp": bool(state.neighbours6.known or state.neighbours6.waiting),
         "tftp": bool(state.tftp.transfers),
-        "lease": any(slot.mac or slot.expire_ns for slot in state.dhcp.slots),
+        "lease": any(0 < slot.expire_ns < NEVER_NS for slot in state.dhcp.slots),
     }
     assert {service: bench.expire_ns(service) is not None for service in expected} == expected
     assert all(timer.expire_ns >= bench.now_ns for timer in bench.timers.armed())

@@ -20,7 +20,7 @@ import dpkt
 import pytest
 from usernet_bench import Bench
 from usernet_exchanges import FILES, SCENARIOS, Scenario
-from usernet_guest import MAC, dhcp_of, parse
+from usernet_guest import IP, MAC, dhcp_of, parse, v4
 
 DATA = Path(__file__).parent / "data"
 GUEST_PREFIX = MAC[:2]
@@ -32,6 +32,7 @@ Frames = list[bytes]
 # ---- intended differences
 
 ANSWERED_ONLY_BY_QEMU = {
+    "request that chose another server": "RFC 2131, 3.1: it declines our offer",
     "tcp rst": "RFC 9293, 3.5.2: a reset is never answered by a reset",
     "tcp syn to a broadcast address": "RFC 9293, 3.9.2.3: a segment to a broadcast address is discarded",
 }
@@ -53,6 +54,21 @@ def no_address_in_a_nak(frame: bytes) -> bytes:
     kind, text = message.opts
     message.opts, message.data = [kind, (54, b"\x0a\x00\x02\x02"), text], b""
     return with_udp_payload(frame, bytes(message).ljust(548, b"\0"))
+
+
+def to_ciaddr(frame: bytes) -> bytes:
+    packet = parse(frame).data
+    packet.dst = v4(IP)
+    packet.data.sum = packet.sum = 0
+    return MAC + frame[6:14] + bytes(packet)
+
+
+def bootp_reply(frame: bytes) -> bytes:
+    """No options that only DHCP has, and 300 bytes."""
+    message = dhcp_of(frame)
+    message.opts = [(code, value) for code, value in message.opts if code not in (51, 53, 54)]
+    message.data = b""
+    return with_udp_payload(frame, bytes(message).ljust(300, b"\0"))
 
 
 def broadcast_flag(frame: bytes) -> bytes:
@@ -89,6 +105,8 @@ CHANGED: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "request outside the pool": (no_address_in_a_nak, "RFC 2131, table 3"),
     "request outside the network": (no_address_in_a_nak, "RFC 2131, table 3"),
     "request of a taken address by another MAC": (no_address_in_a_nak, "RFC 2131, table 3"),
+    "request renewing": (to_ciaddr, "RFC 2131, 4.1: a client that has an address is answered there"),
+    "plain bootp": (bootp_reply, "RFC 1534, 2"),
     "discover with the broadcast flag": (broadcast_flag, "RFC 2131, table 3: flags are the client's"),
     "ping host, ttl 0": (echo_reply_to_what_is_quoted, "RFC 1122, 3.2.1.7: a host takes what has arrived"),
     "tftp folder": (error_1_from_port_69, "QEMU opens the folder, fails to read it, and answers from port 0"),
