@@ -102,4 +102,4 @@ MAGIC = int.from_bytes(b"virt", "little")
 VENDOR_ID = int.from_bytes(b"QEMU", "little")
 
 QUEUE_SIZE_MAX = 1024
-"""No queue is larger, and no chain of descriptors longer."""
+"""Every queue may be so large, as QEMU's, and no chain of descriptors is longer."""

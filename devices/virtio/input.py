@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
-from minstret.devices.virtio.constants import DeviceId
+from minstret.devices.virtio.constants import QUEUE_SIZE_MAX, DeviceId
 from minstret.devices.virtio.input_codes import (
     ABS_MAX,
     BUS_VIRTUAL,
@@ -54,7 +54,6 @@ class Select(IntEnum):
 UNION_SIZE = 128
 
 _EVENTS, _STATUS = 0, 1
-_QUEUE_SIZE = 64
 _VENDOR = 0x0627
 
 Answers = Mapping[tuple[int, int], bytes]
@@ -78,7 +77,7 @@ class VirtioInput:
 
     device_id = DeviceId.INPUT
     features = 0
-    queue_sizes = (_QUEUE_SIZE, _QUEUE_SIZE)
+    queue_sizes = (QUEUE_SIZE_MAX, QUEUE_SIZE_MAX)
 
     def __init__(self, name: str, answers: Answers) -> None:
         """Make a device; ``keyboard`` and ``tablet`` know the answers."""

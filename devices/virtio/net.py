@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
-from minstret.devices.virtio.constants import DeviceId, Feature
+from minstret.devices.virtio.constants import QUEUE_SIZE_MAX, DeviceId, Feature
 from minstret.devices.virtio.mmio import Transport
 from minstret.devices.virtio.queue import Chain, Virtqueue
 
@@ -24,7 +24,6 @@ FRAME_SIZE_MAX = 65_550
 _FRAME_SIZE_MIN = 14
 
 _RECEIVE, _TRANSMIT = 0, 1
-_QUEUE_SIZE = 256
 _HEADER_SIZE, _HEADER_SIZE_WITHOUT_COUNT = 12, 10
 _STATUS_LINK_UP = 1
 
@@ -53,7 +52,7 @@ class VirtioNet:
 
     device_id = DeviceId.NET
     features = 1 << NetFeature.MAC | 1 << NetFeature.MRG_RXBUF | 1 << NetFeature.STATUS
-    queue_sizes = (_QUEUE_SIZE, _QUEUE_SIZE)
+    queue_sizes = (QUEUE_SIZE_MAX, QUEUE_SIZE_MAX)
 
     def __init__(self, name: str, mac: bytes, on_transmit: Callable[[bytes], None]) -> None:
         """A card with address ``mac``; ``on_transmit`` gets each frame the guest sends."""

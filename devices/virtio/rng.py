@@ -8,13 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from minstret.devices.virtio.constants import DeviceId
+from minstret.devices.virtio.constants import QUEUE_SIZE_MAX, DeviceId
 from minstret.devices.virtio.mmio import Transport
 
 REQUEST_SIZE_MAX = 4096
 """More is not given at once; the guest asks again."""
-
-_QUEUE_SIZE = 8
 
 
 @dataclass(slots=True)
@@ -29,7 +27,7 @@ class VirtioRng:
 
     device_id = DeviceId.ENTROPY
     features = 0
-    queue_sizes = (_QUEUE_SIZE,)
+    queue_sizes = (QUEUE_SIZE_MAX,)
 
     def __init__(self, name: str, draw: Callable[[int, int], bytes]) -> None:
         """A source that asks ``draw(offset, size)`` for bytes; ``offset`` counts those given since power-on."""

@@ -52,7 +52,7 @@ def test_slot_has_an_entropy_source_with_one_queue(version: int) -> None:
     slot = Slot(VirtioRng("rng0", counting), version)
 
     assert slot.driver.read(Reg.DEVICE_ID) == DeviceId.ENTROPY == 4
-    for queue, size_max in ((0, QUEUE_SIZE), (1, 0)):
+    for queue, size_max in ((0, 1024), (1, 0)):
         slot.driver.write(Reg.QUEUE_SEL, queue)
         assert slot.driver.read(Reg.QUEUE_NUM_MAX) == size_max
     assert slot.driver.read(Reg.CONFIG) == 0
@@ -67,6 +67,13 @@ def test_buffer_is_filled_and_the_driver_is_told(version: int) -> None:
 
     assert [(used.written, used.data) for used in queue.collect()] == [(48, counting(0, 48))]
     assert slot.driver.take_interrupt() == Interrupt.USED_BUFFER
+
+
+def test_thousand_requests_are_filled_at_one_kick() -> None:
+    slot = Slot(VirtioRng("rng0", counting))
+    (queue,) = slot.driver.start(sizes=(1024,))
+
+    assert ask(queue, *[3] * 1024) == counting(0, 3 * 1024)
 
 
 def test_requests_go_on_where_the_last_one_ended() -> None:

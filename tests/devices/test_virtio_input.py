@@ -130,7 +130,7 @@ def test_identity_registers_are_those_of_an_input_device() -> None:
     guest = Guest(keyboard("keyboard0"))
 
     assert guest.driver.read(Reg.DEVICE_ID) == DeviceId.INPUT == 18
-    for queue, size in ((0, 64), (1, 64), (2, 0)):
+    for queue, size in ((0, 1024), (1, 1024), (2, 0)):
         guest.driver.write(Reg.QUEUE_SEL, queue)
         assert guest.driver.read(Reg.QUEUE_NUM_MAX) == size
     assert guest.driver.offered() & (1 << 24) - 1 == 0

@@ -64,7 +64,7 @@ def bench(version: int) -> Bench:
 def test_card_says_what_it_is(bench: Bench) -> None:
     assert bench.driver.read(Reg.DEVICE_ID) == DeviceId.NET == 1
     assert bench.driver.offered() & 0xFF_FFFF == 1 << 5 | 1 << 15 | 1 << 16  # MAC, MRG_RXBUF, STATUS
-    for queue, size in ((0, 256), (1, 256), (2, 0)):
+    for queue, size in ((0, 1024), (1, 1024), (2, 0)):
         bench.driver.write(Reg.QUEUE_SEL, queue)
         assert bench.driver.read(Reg.QUEUE_NUM_MAX) == size
 
