@@ -1,9 +1,9 @@
 """DHCP server: sixteen addresses, kept by MAC address.
 
 Which address a client gets, and how a reply looks, is libslirp's way. Other than there: DECLINE, RELEASE and INFORM are
-handled, leases end, a client that has an address is answered at it, a request that names another server is not ours, a
-NAK names the server and no address, and ``flags`` and ``giaddr`` are repeated, all as RFC 2131 says. A BOOTP client gets
-a BOOTP reply, and an address for good, as RFC 1534 says.
+handled, leases end, a client that has an address is answered there, a request that names another server is not ours, a
+NAK names the server and no address, and ``flags`` and ``giaddr`` are repeated, all as RFC 2131 says. A BOOTP client
+gets a BOOTP reply, and an address for good, as RFC 1534 says.
 
 Source: RFC 2131 (table 3 for the fields of replies), RFC 2132, RFC 1534, RFC 951.
 """
