@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import os
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -12,6 +14,9 @@ from minstret.emu.hart.engine import c_callbacks
 from minstret.emu.hart.shared import Counting
 
 ANNOUNCED = "announced"
+
+os.environ["PATH"] = os.pathsep.join((os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)))
+"""As in an activated environment: messages call the command ``minstret``."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

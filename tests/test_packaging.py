@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -33,6 +34,11 @@ def tracked_files() -> list[Path]:
     return sorted(Path(name) for name in names if (ROOT / name).is_file())
 
 
+def in_the_wheel(path: Path) -> str:
+    """The name there of a file of the tree: emu/package/ is the package ``minstret`` itself."""
+    return f"minstret/{path.as_posix().removeprefix('emu/package/')}"
+
+
 def belongs_in_the_wheel(path: Path) -> bool:
     if path.parts[0] not in ROOMS:
         return False
@@ -62,7 +68,7 @@ def test_wheel_holds_exactly_the_trees_modules_types_images_and_licence(wheel: P
         names = set(archive.namelist())
 
     package = {name for name in names if ".dist-info/" not in name}
-    expected = {f"minstret/{path.as_posix()}" for path in tracked_files() if belongs_in_the_wheel(path)}
+    expected = {in_the_wheel(path) for path in tracked_files() if belongs_in_the_wheel(path)}
     assert package - {BUILT} == expected
     info = f"minstret-{project()['version']}.dist-info"
     assert {name.removeprefix(f"{info}/") for name in names - package} == {
@@ -73,9 +79,9 @@ def test_wheel_holds_exactly_the_trees_modules_types_images_and_licence(wheel: P
 @pytest.mark.slow
 def test_wheel_holds_the_bytes_of_the_tree(wheel: Path) -> None:
     with ZipFile(wheel) as archive:
-        for name in archive.namelist():
-            if name.startswith("minstret/") and name != BUILT:
-                assert archive.read(name) == (ROOT / name.removeprefix("minstret/")).read_bytes(), name
+        for path in tracked_files():
+            if belongs_in_the_wheel(path):
+                assert archive.read(in_the_wheel(path)) == (ROOT / path).read_bytes(), path
 
 
 @pytest.mark.slow
@@ -95,6 +101,30 @@ def test_wheel_installs_the_command(wheel: Path) -> None:
         entry_points = archive.read(name).decode()
 
     assert "minstret = minstret.emu.cli:main" in entry_points
+
+
+@pytest.mark.slow
+def test_wheels_package_runs_as_a_module(wheel: Path, tmp_path: Path) -> None:
+    with ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+
+    done = run_module(tmp_path, PYTHONPATH=str(tmp_path))
+
+    assert done.stdout.startswith("hello from minstret"), done.stderr
+
+
+def test_package_runs_as_a_module_beside_a_folder_of_its_name(tmp_path: Path) -> None:
+    (tmp_path / "minstret").mkdir()
+
+    assert run_module(tmp_path).stdout.startswith("hello from minstret")
+
+
+def run_module(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """``python -m minstret run hello``, started in ``folder``."""
+    return subprocess.run(
+        [sys.executable, "-m", "minstret", "run", "-q", "--no-input", "-m", "4M", "hello"], cwd=folder,
+        env=os.environ | environment, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
 
 
 def test_every_image_comes_in_both_widths_and_is_tracked() -> None:

@@ -1,11 +1,47 @@
-# Sourced by tools/demo and tools/test: makes .venv with minstret in it. Quick when nothing changed.
+# Sourced by the tools: makes .venv with minstret in it. Quick when nothing changed.
 #
-# setup_environment EXTRAS   such as "" or "[dev]"; sets $python
+# setup_environment EXTRAS             such as "" or "[dev]"; sets $python and goes to the top folder
+# setup_unless_help EXTRAS ARGUMENT... the same; where the arguments ask for help, nothing is installed: without an
+#                                      environment, the tool's first comment is the help
+
+setup_unless_help() {
+    local extras=$1 script
+    shift
+    if asks_for_help "$@"; then
+        script=$(realpath "$0")
+        find_environment || return 1
+        if ! "$python" -c 'import click, minstret.emu.cli' 2>/dev/null; then
+            show_first_comment "$script"
+            exit 0
+        fi
+        return 0
+    fi
+    setup_environment "$extras"
+}
+
+asks_for_help() {
+    local argument
+    for argument in "$@"; do
+        case $argument in
+            -h | --help) return 0 ;;
+            --) return 1 ;;
+        esac
+    done
+    return 1
+}
+
+show_first_comment() {
+    sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$1"
+}
+
+find_environment() {
+    cd "$(dirname "${BASH_SOURCE[0]}")/.." || return 1
+    python=$PWD/.venv/bin/python
+}
 
 setup_environment() {
     local extras=$1 stamp wanted
-    cd "$(dirname "${BASH_SOURCE[0]}")/.." || return 1
-    python=$PWD/.venv/bin/python
+    find_environment || return 1
     stamp=.venv/.installed
     wanted=$(cat pyproject.toml emu/hart/_callbacks.c | cksum)$extras
     if [ -x "$python" ] && [ -f "$stamp" ] && grep -qxF "$wanted" "$stamp"; then

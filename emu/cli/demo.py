@@ -27,6 +27,7 @@ from minstret.devices.board import TIMER_MODELS
 from minstret.emu import host
 from minstret.emu.cli.exits import Exit
 from minstret.emu.cli.inspect import timer_table_facts, trace_facts
+from minstret.emu.cli.invocation import invocation
 from minstret.emu.cli.run import run
 from minstret.emu.trace import TraceReader
 from minstret.emu.units import NS_PER_S
@@ -68,7 +69,7 @@ while os.getppid() == parent:
 _OFFER = re.compile(rb"offer at ([0-9]+) ns")
 _KEY_CODE_AT = 2
 """Where a keyboard event has the low byte of its code."""
-LAST_LINE = "Now yours: minstret record your.elf && minstret replay your.mst"
+LAST_LINE = "Now yours: {0} record your.elf && {0} replay your.mst"
 
 
 class Screen:
@@ -326,7 +327,8 @@ class Folder:
 def recorded_and_replayed(screen: Screen, folder: Folder) -> bool:
     """Part 2: whether the replay was the recording."""
     screen.heading("2. Recorded, and replayed with nothing but the trace")
-    screen.say("$ minstret record dhcp --net user,restrict=on\n$ minstret replay dhcp.mst\n")
+    command = invocation()
+    click.echo(f"$ {command} record dhcp --net user,restrict=on\n$ {command} replay dhcp.mst\n")
     with screen.waiting("recording"), ThreadPoolExecutor(AT_A_TIME) as pool:
         recorded, *_ = pool.map(folder.record, ("dhcp", "dhcp", "keys", "keys"), _COMPARED * 2)
         replayed = folder.minstret("replay", "-q", "dhcp-attributes.mst", "--pcap", "replay.pcap", "--json",
@@ -452,5 +454,5 @@ def demo(runs: int, child: tuple[str, int, str] | None) -> int:
         what_attributes_spare(screen, folder)
         good.append(flaws_found(screen, folder))
     screen.say(f"\nThis took {(host.realtime_ns() - start_ns) / NS_PER_S:.0f} s.")
-    click.echo(LAST_LINE)
+    click.echo(LAST_LINE.format(invocation()))
     return 0 if all(good) else Exit.OURS

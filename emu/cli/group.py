@@ -94,8 +94,7 @@ def run_command(arguments: list[str] | None) -> int:
         result = cli.main(args=arguments, prog_name="minstret", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except click.UsageError as error:
-        where = f"; see {error.ctx.command_path} --help" if error.ctx is not None else ""
-        return _fail(f"{error.format_message().rstrip('.')}{where}")
+        return _fail(f"{error.format_message().rstrip('.')}{_where_to_read(error.ctx)}")
     except click.ClickException as error:
         return _fail(error.format_message())
     except DivergenceError as error:
@@ -113,6 +112,15 @@ def run_command(arguments: list[str] | None) -> int:
         return _fail(f"can't write standard output: {error.strerror or error}")
     except click.Abort:  # click's word for KeyboardInterrupt
         return INTERRUPTED
+
+
+def _where_to_read(context: click.Context | None) -> str:
+    """The help text that tells more."""
+    if context is None:
+        return ""
+    from minstret.emu.cli.invocation import invocation
+
+    return f"; see {' '.join((invocation(), *context.command_path.split()[1:]))} --help"
 
 
 def _fail(message: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from minstret.devices.board import Board, Setup
 from minstret.devices.recording import Recording
 from minstret.emu import host, units
 from minstret.emu.cli import exits
+from minstret.emu.cli.invocation import invocation
 from minstret.emu.cli.options import FIRMWARE_HELP, board_options
 from minstret.emu.cli.session import HOST_ANSWERS, Session, session_options
 from minstret.emu.errors import ConfigError
@@ -78,5 +80,6 @@ def record(output: str | None, force: bool, snapshot_every: str, keep: str, ring
         session.say("the guest finished with 0: no trace is kept")
     else:
         size = Path(recording.path).stat().st_size
-        session.say(f"recorded {recording.path}, {size / 1024:,.0f} KiB; play it: minstret replay {recording.path}")
+        command = f"{invocation()} replay {shlex.quote(recording.path)}"
+        session.say(f"recorded {recording.path}, {size / 1024:,.0f} KiB; play it: {command}")
     return exits.exit_status(outcome)

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from minstret.emu.cli.demo import (
-    LAST_LINE,
     Folder,
     Run,
     Screen,
@@ -39,9 +38,9 @@ for cycle in 2 3 4; do echo "t: cycle $cycle: discover at 4 ns, offer at 5 ns, a
 
 
 def run_demo(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command with ``path`` as its PATH."""
+    """The command with ``path`` as its PATH, and there."""
     return subprocess.run(
-        [*COMMAND, "demo", *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        [*COMMAND, "demo", *arguments], cwd=path, stdin=subprocess.DEVNULL, capture_output=True, text=True,
         timeout=PATIENCE_S, env=os.environ | {"PATH": str(path)},
     )  # fmt: skip
 
@@ -84,13 +83,22 @@ def test_demo_shows_its_four_parts_and_exits_0(shown: subprocess.CompletedProces
     assert shown.returncode == 0, shown.stdout + shown.stderr
     assert shown.stderr == ""
     assert [line[:2] for line in shown.stdout.splitlines() if re.match(r"[0-9]\. ", line)] == ["1.", "2.", "3.", "4."]
-    assert shown.stdout.splitlines()[-1] == LAST_LINE
+    assert shown.stdout.splitlines()[-1].startswith("Now yours: ")
+
+
+def test_demos_last_commands_work_as_printed(shown: subprocess.CompletedProcess[str], tmp_path: Path) -> None:
+    record, replay = shown.stdout.splitlines()[-1].removeprefix("Now yours: ").split(" && ")
+
+    for command in (record.replace("your.elf", "hello"), replay.replace("your.mst", "hello.mst")):
+        place = {"cwd": tmp_path, "env": os.environ | {"PATH": os.defpath}}
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=PATIENCE_S, **place)
+        assert done.returncode == 0, done.stderr
 
 
 def test_demo_is_readable_without_a_terminal(shown: subprocess.CompletedProcess[str]) -> None:
     lines = shown.stdout.splitlines()
     assert "\x1b" not in shown.stdout
-    assert max(map(len, lines)) <= 100
+    assert max(len(line) for line in lines if " replay " not in line and not line.startswith("$ ")) <= 100
     assert "…" not in shown.stdout
     assert all(line == line.rstrip() for line in lines)
 

@@ -1,0 +1,1 @@
+"""A deterministic RISC-V board, in three rooms: ``emu``, ``devices`` and ``firmware``."""
