@@ -215,7 +215,7 @@ class Replay:
         return self.reader.meta.get("first_snapshot")
 
     def run(self, *, to_icount: int | None = None) -> Outcome:
-        """Play to the end, or to an icount; at the end compare everything with the recording.
+        """Play to the end, or to an icount before it; at the end compare everything with the recording.
 
         Returns:
             How the recording ended; REACHED where it was killed, or at ``to_icount``.
@@ -235,10 +235,7 @@ class Replay:
 
     def _run(self, to_icount: int | None) -> Outcome:
         end = self.reader.end
-        limit = to_icount
-        if end is not None and end["reason"] in (StopReason.REACHED.value, StopReason.MAX_INSNS.value):
-            limit = min(end["icount"], end["icount"] if to_icount is None else to_icount)
-        outcome = self._play(icount=limit)
+        outcome = self._play(icount=self._limit(end, to_icount))
         if self._is_interrupted:
             return outcome
         if end is not None and outcome.reason is StopReason.REACHED and self._waits_for_end(end):
@@ -250,6 +247,14 @@ class Replay:
         if to_icount is not None and outcome.reason is StopReason.REACHED and to_icount < end["icount"]:
             return outcome
         return self._compare_end(end, outcome)
+
+    def _limit(self, end: dict[str, Any] | None, to_icount: int | None) -> int | None:
+        """The icount to stop at. None at the end of most recordings: what ended it may need more than to come there,
+        such as the traps of a trap loop, or a wait."""
+        if end is None or (to_icount is not None and to_icount < end["icount"]):
+            return to_icount
+        has_limit = end["reason"] in (StopReason.REACHED.value, StopReason.MAX_INSNS.value)
+        return int(end["icount"]) if has_limit else None
 
     def interrupt(self) -> None:
         """Make ``run`` come back soon, with INTERRUPTED. May be called by a signal's handler."""

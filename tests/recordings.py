@@ -163,16 +163,19 @@ def record(
 
 def assert_replays(
     recorded: Recorded, *, snapshot: int | None = None, drive: Callable[[Board], None] = lambda board: None,
-    prepare: Callable[[Board], None] = lambda board: None, **options: Any,
+    prepare: Callable[[Board], None] = lambda board: None, to_icount: int | None = None, **options: Any,
 ) -> None:  # fmt: skip
-    """Replay, and compare all that can be seen: the end, the digest, the console, the frames."""
+    """Replay, and compare all that can be seen: the end, the digest, the console, the frames.
+
+    ``to_icount`` is as for Replay.run: the recording's last one, or beyond.
+    """
     with recorded.reader() as reader:
         replay = Replay(reader, snapshot=snapshot, **options)
         board, frames = replay.board, list[bytes]()
         board.on_frame = frames.append
         prepare(board)
         drive(board)
-        outcome = replay.run()
+        outcome = replay.run(to_icount=to_icount)
         assert (outcome, board.position, board.digest()) == (
             recorded.end.outcome, recorded.end.position, recorded.end.digest
         )  # fmt: skip

@@ -27,7 +27,8 @@ Examples:
 
 """ + exits.HELP)  # fmt: skip
 @click.argument("trace")
-@click.option("--to", "to_icount", metavar="ICOUNT", help="Stop before this instruction.")
+@click.option("--to", "to_icount", metavar="ICOUNT", help=(
+    "Stop before this instruction; at the trace's last one, play it to its end."))  # fmt: skip
 @click.option("--from", "from_icount", metavar="ICOUNT", help="Begin at the last snapshot up to there.")
 @click.option("--pcap", metavar="FILE", help="Write the card's frames there, stamped with virtual time.")
 @click.option("--slice-insns", metavar="N", help="Run at most N instructions at a stretch. Never visible.")
@@ -54,6 +55,10 @@ def replay(
         raise ConfigError("--slice-insns: expected 1 or more, got 0")
     console = Console()
     reader = TraceReader(trace)
+    last = reader.reached().position.icount
+    for option, icount in (("--from", start), ("--to", stop)):
+        if icount is not None and icount > last:
+            raise ConfigError(f"{option}: {icount} is beyond icount {last}, where this trace ends")
     playing = Replay(
         reader, snapshot=None if start is None else snapshot_before(reader, start), on_console=console.write,
         slice_insns_max=slice_max, counting=Counting(counting),

@@ -277,12 +277,31 @@ def test_replay_stops_before_an_instruction(echoes: Path, run: Command, text: st
     assert "minstret: stopped at pc 0x" in done.stderr.decode()
 
 
-@pytest.mark.parametrize("text", ["53", "54", "1G"])
-def test_replay_to_the_end_or_beyond_ends_as_recorded(echoes: Path, run: Command, text: str) -> None:
-    done = run("replay", "--to", text, echoes)
+def test_replay_to_the_end_ends_as_recorded(echoes: Path, run: Command) -> None:
+    done = run("replay", "--to", "53", echoes)
 
     assert done.returncode == 0
     assert b"minstret: guest finished with 0\n" in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--to", "--from"])
+@pytest.mark.parametrize("text", ["54", "1G"])
+def test_replay_beyond_the_end_is_refused(echoes: Path, run: Command, option: str, text: str) -> None:
+    icount = {"54": 54, "1G": 10**9}[text]
+
+    assert_is_one_line_error(
+        run("replay", option, text, echoes), f"{option}: {icount} is beyond icount 53, where this trace ends"
+    )
+
+
+@pytest.mark.parametrize("option", ["--to", "--from"])
+def test_replay_beyond_where_a_recording_was_killed_is_refused(option: str, run: Command, tmp_path: Path) -> None:
+    trace_fuzz.record(tmp_path / "killed.mst", stops_at=270)
+
+    assert run("replay", option, "270", "killed.mst").returncode == 0
+    assert_is_one_line_error(
+        run("replay", option, "271", "killed.mst"), f"{option}: 271 is beyond icount 270, where this trace ends"
+    )
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import asm
 import pytest
@@ -15,6 +16,7 @@ from recordings import (
     CTRL_C,
     FAIL,
     NET_IMAGES,
+    PASS,
     RAM,
     TIMEOUT,
     Hand,
@@ -394,6 +396,56 @@ def test_end_asked_for_while_the_guest_waits_replays_at_the_same_time(tmp_path: 
     assert recorded.end.outcome.reason is StopReason.INTERRUPTED
     assert recorded.end.position.virtual_ns % NS_PER_MS
     assert_replays(recorded)
+
+
+def ends_of_every_kind(folder: Path) -> dict[str, Recorded]:
+    """Short recordings, by how they end."""
+
+    def stopped_by(stop: Event, image: str, icount: int) -> Recorded:
+        hand = Hand(stays=True)
+
+        def drive(board: Board) -> None:
+            board.run_until(icount=icount)
+            hand.give(stop)
+
+        return record(folder / f"{stop.data.decode()}.mst", setup_of_image(image), source=hand, drive=drive)
+
+    def of_code(name: str, code: bytes, **options: Any) -> Recorded:
+        return record(folder / f"{name}.mst", setup_of_code(code), **options)
+
+    def stopped_by_max_insns(board: Board) -> Outcome:
+        board.run_until(icount=5000)
+        return Outcome(StopReason.MAX_INSNS)
+
+    asleep = Hand(CTRL_C, nap_of=lambda timeout_ns: timeout_ns // 3)
+    return {
+        "finished": of_code("finished", finish_code(PASS)),
+        "trap loop": record(folder / "loop.mst", setup_of_image("crash")),
+        "trap loop at power-on": of_code("loop0", bytes(4)),
+        "waits forever": of_code("waits", asm.code(asm.WFI, asm.LOOP)),
+        "waits forever behind timers": record(folder / "echo.mst", setup_of_image("echo"), source=Hand(typed(b"no"))),
+        "Ctrl-C": stopped_by(CTRL_C, "echo", 300),
+        "timeout": stopped_by(TIMEOUT, "echo", 536),
+        "Ctrl-C in a wait": record(folder / "asleep.mst", setup_of_image("ticks", sleep=True), source=asleep),
+        "--max-insns": record(folder / "limit.mst", setup_of_image("ticks"), drive=stopped_by_max_insns),
+        "an icount": record(folder / "icount.mst", setup_of_image("ticks"), icount=5000),
+        "a time in a wait": record(
+            folder / "time.mst", setup_of_image("ticks"), drive=lambda board: board.run_until(virtual_ns=1_500_000)
+        ),
+    }  # fmt: skip
+
+
+def test_replay_up_to_the_very_end_is_whole_whatever_ended_the_recording(tmp_path: Path) -> None:
+    ends = ends_of_every_kind(tmp_path)
+
+    assert {recorded.end.outcome.reason for recorded in ends.values()} == set(StopReason)
+    for what, recorded in ends.items():
+        icount = recorded.end.position.icount
+        for to_icount in (icount, icount + 1):
+            try:
+                assert_replays(recorded, to_icount=to_icount)
+            except DivergenceError as error:
+                raise AssertionError(f"{what}: {error}") from error
 
 
 def test_busy_guest_whose_end_is_missing_diverges_and_does_not_run_on_forever(tmp_path: Path) -> None:
