@@ -24,7 +24,7 @@ import sqlite3
 import stat
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from enum import IntEnum
@@ -55,6 +55,7 @@ _STATE_SIZE_MAX = 1 << 24
 _CHUNK_SIZE_MAX = 1 << 18
 _ROW_SIZE_MAX = 1 << 30
 _META_ROWS_MAX = 100
+_NUMBER_MAX = (1 << 63) - 1
 _MESSAGE_MAX = 200
 """Characters of what SQLite or a parser says, which may quote the file."""
 _NAME_MAX = 64
@@ -257,8 +258,10 @@ class TraceWriter:
         self._chunk_registers = 0
         self._outputs: list[Output] = []
         self._stream: tuple[str, Position, bytearray] | None = None
-        self._known_pages: set[bytes] = set()
         self._page_hashes: dict[int, bytes] = {}
+        self._page_uses: dict[bytes, int] = {}  # rows of snapshot_pages that name it
+        self._base = 0
+        self._base_pages: dict[int, tuple[int, bytes]] = {}  # the row of each page up to snapshot _base, after a drop
         self._failure: TraceError | None = None
         _create(path, overwrite)
         self._db = sqlite3.connect(os.path.abspath(path), isolation_level=None)
@@ -372,15 +375,25 @@ class TraceWriter:
         row = (snapshot.id, snapshot.seq, at.icount, at.virtual_ns, snapshot.registers,
                _pack_state(snapshot.machine), _pack_state(snapshot.host))  # fmt: skip
         self._execute("INSERT INTO snapshots VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        rows: list[tuple[int, int, bytes]] = []
+        self._execute_many("INSERT INTO pages VALUES (?, ?)", self._new_pages(snapshot.id, pages, rows))
+        self._execute_many("INSERT INTO snapshot_pages VALUES (?, ?, ?)", rows)
+
+    def _new_pages(
+        self, snapshot_id: int, pages: Mapping[int, bytes | memoryview], rows: list[tuple[int, int, bytes]]
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Pages that are not in the file yet, by hash, one by one; ``rows`` becomes what each page of RAM is now."""
+        compressor = zstd.ZstdCompressor(_PAGE_LEVEL)
         for number, page in pages.items():
             sha256 = hashlib.sha256(page).digest()
             if self._page_hashes.get(number) == sha256:  # written, but as before
                 continue
             self._page_hashes[number] = sha256
-            if sha256 not in self._known_pages:
-                self._known_pages.add(sha256)
-                self._execute("INSERT INTO pages VALUES (?, ?)", (sha256, zstd.compress(page, _PAGE_LEVEL)))
-            self._execute("INSERT INTO snapshot_pages VALUES (?, ?, ?)", (snapshot.id, number, sha256))
+            rows.append((snapshot_id, number, sha256))
+            uses = self._page_uses.get(sha256, 0)
+            self._page_uses[sha256] = uses + 1
+            if not uses:
+                yield sha256, compressor.compress(page, zstd.ZstdCompressor.FLUSH_FRAME)
 
     def drop_before(self, snapshot_id: int) -> None:
         """Forget everything before a snapshot: the trace then starts there."""
@@ -389,19 +402,30 @@ class TraceWriter:
         query = "SELECT seq, icount FROM snapshots WHERE id = ?"
         seq, icount = self._execute(query, (snapshot_id,)).fetchone()
         self._execute("DELETE FROM events WHERE seq < ?", (seq,))
-        self._execute("DELETE FROM checkpoints WHERE first_seq + count <= ?", (seq,))
-        self._execute("DELETE FROM outputs WHERE icount < ?", (icount,))
-        # each page as it is in the oldest snapshot kept
-        self._execute(
-            "DELETE FROM snapshot_pages WHERE snapshot < ? AND EXISTS (SELECT 1 FROM snapshot_pages AS later WHERE"
-            " later.page = snapshot_pages.page AND later.snapshot > snapshot_pages.snapshot AND later.snapshot <= ?)",
-            (snapshot_id, snapshot_id),
-        )
-        self._execute("UPDATE snapshot_pages SET snapshot = ? WHERE snapshot < ?", (snapshot_id, snapshot_id))
+        self._execute("DELETE FROM checkpoints WHERE first_seq < ? AND first_seq + count <= ?", (seq, seq))
+        query = "SELECT id FROM outputs WHERE icount >= ? ORDER BY id LIMIT 1"
+        first_kept = self._execute(query, (icount,)).fetchone()
+        self._execute("DELETE FROM outputs WHERE id < ?", first_kept or (_NUMBER_MAX,))
         self._execute("DELETE FROM snapshots WHERE id < ?", (snapshot_id,))
-        self._execute("DELETE FROM pages WHERE sha256 NOT IN (SELECT sha256 FROM snapshot_pages)", ())
+        self._drop_pages_before(snapshot_id)
         self.put_meta("first_snapshot", snapshot_id)
-        self._known_pages = {row[0] for row in self._execute("SELECT sha256 FROM pages", ())}
+
+    def _drop_pages_before(self, snapshot_id: int) -> None:
+        """Keep of each page what it is in the oldest snapshot kept: the row of the last one that changed it."""
+        query = ("SELECT snapshot, page, sha256 FROM snapshot_pages WHERE snapshot > ? AND snapshot <= ?"
+                 " ORDER BY snapshot, page")  # fmt: skip
+        superseded, unused = [], []
+        for snapshot, page, sha256 in self._execute(query, (self._base, snapshot_id)):
+            if (older := self._base_pages.get(page)) is not None:
+                superseded.append((older[0], page))
+                self._page_uses[older[1]] -= 1
+                if not self._page_uses[older[1]]:
+                    del self._page_uses[older[1]]
+                    unused.append((older[1],))
+            self._base_pages[page] = (snapshot, sha256)
+        self._base = snapshot_id
+        self._execute_many("DELETE FROM snapshot_pages WHERE snapshot = ? AND page = ?", superseded)
+        self._execute_many("DELETE FROM pages WHERE sha256 = ?", sorted(unused))
 
     def commit(self, position: Position) -> None:
         """Put everything so far into the file, with the position as how far it goes.
@@ -430,10 +454,16 @@ class TraceWriter:
         self._db.close()
 
     def _execute(self, sql: str, row: tuple[Any, ...]) -> sqlite3.Cursor:
+        return self._safely(self._db.execute, sql, row)
+
+    def _execute_many(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        self._safely(self._db.executemany, sql, rows)
+
+    def _safely(self, execute: Callable[[str, Any], sqlite3.Cursor], sql: str, values: Any) -> sqlite3.Cursor:
         if self._failure is not None:  # SQLite has taken back the transaction: nothing may be written outside of one
             raise self._failure
         try:
-            return self._db.execute(sql, row)
+            return execute(sql, values)
         except sqlite3.Error as error:
             self._failure = TraceError(
                 f"{self.path}: can't write it: {error}; the recording is good up to icount {self._reached.icount:,}"

@@ -269,12 +269,12 @@ class Hart(EngineHandlers):
 
     def take_dirty_pages(self) -> list[int]:
         """The pages of RAM, by number, written since the last call."""
-        flags, dirty = self.memory.page_flags, []
+        flags, dirty, kept = self.memory.page_flags, [], ~int(PageFlag.DIRTY) & 0xFF
         is_dirty = bytes(flags).translate(_IS_DIRTY)
         page = is_dirty.find(1)
         while page >= 0:
             dirty.append(page)
-            flags[page] &= ~PageFlag.DIRTY & 0xFF
+            flags[page] &= kept
             page = is_dirty.find(1, page + 1)
         if dirty:
             self._engine.flush_tlb()  # the next store to them is seen again

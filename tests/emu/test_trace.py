@@ -514,6 +514,35 @@ def test_ring_stays_small_however_long_it_turns(path: Path) -> None:
     assert long.stat().st_size <= 2 * short.stat().st_size
 
 
+def sqlite_steps_of_a_lap(path: Path, first: int, each: int) -> int:
+    """Steps of SQLite's machine for a snapshot in a ring that is full: ``first`` pages at first, ``each`` a lap."""
+    writer, steps = writer_at(path, overwrite=True), 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 100
+        return 0
+
+    for lap in range(1, 6):
+        if lap == 5:
+            writer._db.set_progress_handler(count, 100)
+        pages = {number: b"%d %d" % (lap, number) for number in range(first if lap == 1 else each)}
+        writer.add_snapshot(snapshot(lap, at(lap), 0), pages)
+        if lap > 2:
+            writer.drop_before(lap - 1)
+        writer.commit(at(lap))
+    writer.close()
+    return steps
+
+
+def test_snapshot_in_a_ring_takes_work_in_proportion_to_the_pages_it_has(path: Path) -> None:
+    assert sqlite_steps_of_a_lap(path, 4000, 4000) < 6 * sqlite_steps_of_a_lap(path, 1000, 1000)
+
+
+def test_snapshot_of_few_pages_in_a_ring_takes_no_longer_where_ram_is_large(path: Path) -> None:
+    assert sqlite_steps_of_a_lap(path, 8000, 100) < 2 * sqlite_steps_of_a_lap(path, 1000, 100)
+
+
 def test_items_of_a_ring_read_from_one_of_its_snapshots(path: Path) -> None:
     soak(path, 6, 3, [[0]])
     reader = TraceReader(str(path))
