@@ -1,10 +1,11 @@
-"""What to say when a guest got stuck: where, why, registers, the code around, symbols."""
+"""What to say of a guest that did not finish: where it is, its last trap; in a trap loop registers and code too."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from minstret.emu.hart.traps import CAUSE_TEXT, Cause
+from minstret.emu.hart.traps import CAUSE_TEXT, INTERRUPT_TEXT, Cause, Interrupt, TrapRecord
 from minstret.emu.loader import SymbolTable
 from minstret.emu.machine import Machine, Outcome, StopReason
 
@@ -20,19 +21,72 @@ def headline(machine: Machine, outcome: Outcome, symbols: SymbolTable) -> str:
     """The end of a run that got nowhere, in one line."""
     hart = machine.hart
     if outcome.reason is StopReason.WAITS_FOREVER:
-        return f"guest waits forever at {_place(hart.pc, symbols)}: WFI, and no timer or input can wake it"
+        return f"guest waits forever at {_place(hart.pc, symbols)}: {_awaited(machine)}"
     trap = outcome.first_trap
     if trap is None:
         return f"trap loop at {_place(hart.pc, symbols)}"
     return (
         f"trap loop at {_place(hart.pc, symbols)}: it began with {cause_text(trap.cause)}"
-        f" at pc {_place(trap.epc, symbols)}, tval {trap.tval:#x}, in {_PRIVILEGES.get(trap.priv, '?')}"
+        f" at pc {_place(trap.epc, symbols)}, tval {trap.tval:#x}, in {_privilege(trap.priv)}"
     )
+
+
+def _awaited(machine: Machine) -> str:
+    """What the WFI waits for: the interrupts that mie enables."""
+    enabled = [interrupt.name for interrupt in Interrupt if int(machine.hart.env.mie) >> interrupt & 1]
+    if not enabled:
+        return "in WFI with no interrupt enabled in mie"
+    return f"in WFI for {' or '.join(enabled)}, and no timer or input can bring one"
 
 
 def cause_text(cause: int) -> str:
     """An exception code in words."""
     return f"{CAUSE_TEXT[Cause(cause)]} ({int(cause)})" if cause in list(Cause) else f"cause {cause}"
+
+
+def trap_name(trap: TrapRecord) -> str:
+    """A trap's cause in words."""
+    texts = INTERRUPT_TEXT if trap.is_interrupt else CAUSE_TEXT
+    return texts.get(trap.cause, "unknown interrupt" if trap.is_interrupt else "unknown exception")
+
+
+def where_text(machine: Machine, symbols: SymbolTable) -> str:
+    """Where the guest is: pc, symbol, privilege, and whether it waits there."""
+    hart = machine.hart
+    state = ", in WFI" if hart.waiting else ""
+    return f"pc {_place(hart.pc, symbols)}, in {_privilege(int(hart.env.priv))}{state}"
+
+
+def last_trap_text(machine: Machine, symbols: SymbolTable) -> str:
+    """The last trap that was taken, on one line: cause, from where, value, how long ago."""
+    trap = machine.hart.last_trap
+    if trap is None:
+        return "it has taken no trap"
+    ago = machine.position.icount - trap.icount
+    return (
+        f"its last trap: {trap_name(trap)} ({trap.cause}) at pc {_place(trap.epc, symbols)}, tval {trap.tval:#x},"
+        f" in {_privilege(trap.priv)}, {ago:,} instruction{'' if ago == 1 else 's'} before"
+    )
+
+
+def where_facts(machine: Machine, symbols: SymbolTable) -> dict[str, Any]:
+    """The same for programs; addresses and values in hexadecimal, as JSON has no integers of 64 bits."""
+    hart, trap = machine.hart, machine.hart.last_trap
+    return {
+        "where": {
+            "pc": f"{hart.pc:#x}", "symbol": symbols.describe(hart.pc) or None,
+            "privilege": _privilege(int(hart.env.priv)), "waiting": hart.waiting,
+        },
+        "last_trap": None if trap is None else {
+            "cause": trap.cause, "interrupt": trap.is_interrupt, "name": trap_name(trap),
+            "pc": f"{trap.epc:#x}", "symbol": symbols.describe(trap.epc) or None, "tval": f"{trap.tval:#x}",
+            "privilege": _privilege(trap.priv), "icount": trap.icount,
+        },
+    }  # fmt: skip
+
+
+def _privilege(priv: int) -> str:
+    return _PRIVILEGES.get(priv, "?")
 
 
 def report(machine: Machine, outcome: Outcome, symbols: SymbolTable, recent: Sequence[int] = ()) -> str:
@@ -45,8 +99,7 @@ def report(machine: Machine, outcome: Outcome, symbols: SymbolTable, recent: Seq
     pc = outcome.first_trap.epc if outcome.first_trap is not None else hart.pc
     lines = [
         headline(machine, outcome, symbols),
-        f"  icount {position.icount:_}, virtual time {position.virtual_ns:_} ns,"
-        f" {_PRIVILEGES.get(int(hart.env.priv), '?')}",
+        f"  icount {position.icount:_}, virtual time {position.virtual_ns:_} ns, {_privilege(int(hart.env.priv))}",
     ]
     env, digits = hart.env, hart.xlen // 4
     for names in (("mepc", "mcause", "mtval", "mtvec"), ("sepc", "scause", "stval", "stvec"),

@@ -17,7 +17,8 @@ GUEST_MAX = 119
 class Exit(IntEnum):
     """Statuses that are not the guest's."""
 
-    GUEST_STUCK = 121  # crash, trap loop, waits forever
+    GUEST_IDLE = 120  # waits forever
+    GUEST_STUCK = 121  # crash, trap loop
     DIVERGED = 122
     MAX_INSNS = 123
     TIMEOUT = 124
@@ -28,7 +29,8 @@ class Exit(IntEnum):
 HELP = f"""\b
 Exit status:
   0-{GUEST_MAX}  the guest's own (larger ones become {GUEST_MAX}; --json has the true one)
-  121    the guest crashed into a trap loop, or waits forever
+  120    the guest waits forever; 0 with --idle-ok
+  121    the guest crashed into a trap loop
   122    a replay diverged
   123    --max-insns reached
   124    --timeout reached
@@ -36,13 +38,14 @@ Exit status:
   130    Ctrl-C"""
 
 
-def exit_status(outcome: Outcome) -> int:
-    """The process's exit status for the end of a run."""
+def exit_status(outcome: Outcome, idle_ok: bool = False) -> int:
+    """The process's exit status for the end of a run; with ``idle_ok`` to wait forever is a good end."""
     from minstret.emu.machine import StopReason  # help texts need no machine
 
     if outcome.reason is StopReason.FINISHED:
         return min(outcome.exit_code or 0, GUEST_MAX)
     return {
+        StopReason.WAITS_FOREVER: 0 if idle_ok else Exit.GUEST_IDLE,
         StopReason.REACHED: Exit.MAX_INSNS,
         StopReason.MAX_INSNS: Exit.MAX_INSNS,
         StopReason.TIMEOUT: Exit.TIMEOUT,

@@ -17,7 +17,7 @@ from minstret.emu.cli.options import FIRMWARE_HELP, board_options
 from minstret.emu.cli.session import HOST_ANSWERS, Session, session_options
 from minstret.emu.errors import ConfigError
 from minstret.emu.ingress import Source
-from minstret.emu.machine import Outcome, StopReason
+from minstret.emu.machine import Outcome
 from minstret.emu.recorder import SNAPSHOT_EVERY_INSNS, RecordOptions
 from minstret.emu.trace import SUFFIX
 
@@ -60,7 +60,7 @@ Examples:
 @click.option("--snapshot-every", metavar="N", default=str(SNAPSHOT_EVERY_INSNS), help=(
     "Instructions between two snapshots, 0 for none; by default so many that they cost next to nothing."))  # fmt: skip
 @click.option("--keep", type=click.Choice(("always", "failure")), default="always", show_default=True, help=(
-    "failure: drop the trace when the guest finishes with 0."))  # fmt: skip
+    "failure: drop the trace when the exit status is 0."))  # fmt: skip
 @click.option("--ring", type=click.IntRange(0, 1000), metavar="N", default=0, help=(
     "For long soaks: keep the last N snapshots only, and what follows them."))  # fmt: skip
 def record(output: str | None, force: bool, snapshot_every: str, keep: str, ring: int, **options: Any) -> int:
@@ -74,12 +74,12 @@ def record(output: str | None, force: bool, snapshot_every: str, keep: str, ring
     session = RecordSession(options, output, force, record_options)
     with session.recording as recording:
         outcome = session.run()
-    has_failed = outcome.reason is not StopReason.FINISHED or outcome.exit_code != 0
-    if keep == "failure" and not has_failed:
+    status = exits.exit_status(outcome, options["idle_ok"])
+    if keep == "failure" and status == 0:
         Path(recording.path).unlink(missing_ok=True)
-        session.say("the guest finished with 0: no trace is kept")
+        session.say("that was a good end: no trace is kept")
     else:
         size = Path(recording.path).stat().st_size
         command = f"{invocation()} replay {shlex.quote(recording.path)}"
         session.say(f"recorded {recording.path}, {size / 1024:,.0f} KiB; play it: {command}")
-    return exits.exit_status(outcome)
+    return status

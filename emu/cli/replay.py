@@ -11,7 +11,15 @@ from minstret.emu import host, units
 from minstret.emu.cli import exits
 from minstret.emu.cli.options import counting_option
 from minstret.emu.cli.pcap import PcapFile
-from minstret.emu.cli.session import Console, Stopwatch, check_writable, end_facts, show_end, write_json
+from minstret.emu.cli.session import (
+    Console,
+    Stopwatch,
+    check_writable,
+    end_facts,
+    idle_ok_option,
+    show_end,
+    write_json,
+)
 from minstret.emu.errors import ConfigError
 from minstret.emu.hart.shared import Counting
 from minstret.emu.machine import StopReason
@@ -33,11 +41,12 @@ Examples:
 @click.option("--pcap", metavar="FILE", help="Write the card's frames there, stamped with virtual time.")
 @click.option("--slice-insns", metavar="N", help="Run at most N instructions at a stretch. Never visible.")
 @counting_option
+@idle_ok_option
 @click.option("-q", "--quiet", is_flag=True, help="No status line and no report on standard error.")
 @click.option("--json", "json_path", metavar="FILE", help="Write how the replay ended, its counts and digest.")
 def replay(
     trace: str, to_icount: str | None, from_icount: str | None, pcap: str | None, slice_insns: str | None,
-    counting: str, quiet: bool, json_path: str | None,
+    counting: str, idle_ok: bool, quiet: bool, json_path: str | None,
 ) -> int:  # fmt: skip
     """Play a trace back bit for bit. No other file is needed, and the host is not asked anything.
 
@@ -81,13 +90,11 @@ def replay(
         console.end_line()
         text = None
         if outcome.reason is StopReason.REACHED:
-            where = board.symbols.describe(board.hart.pc)
-            click.echo(f"minstret: stopped at pc {board.hart.pc:#x}{f' <{where}>' if where else ''}", err=True)
             text = None if stop is not None else "the recording goes no further: it was killed"
         show_end(board, outcome, figures, digest, is_repeatable=False, from_icount=began_at, text=text)
     if json_path is not None:
         write_json(json_path, end_facts(board, outcome, figures, digest))
-    return 0 if outcome.reason is StopReason.REACHED else exits.exit_status(outcome)
+    return 0 if outcome.reason is StopReason.REACHED else exits.exit_status(outcome, idle_ok)
 
 
 def snapshot_before(reader: TraceReader, icount: int) -> int | None:

@@ -32,4 +32,4 @@ def run(**options: Any) -> int:
     The guest's console is on standard output and takes standard input; everything else is on standard error.
     At a terminal Ctrl-A x ends the run, Ctrl-A h lists the keys; Ctrl-C ends it too.
     """
-    return exits.exit_status(Session(options).run())
+    return exits.exit_status(Session(options).run(), options["idle_ok"])

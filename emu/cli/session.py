@@ -24,16 +24,19 @@ from minstret.emu.cli.pcap import PcapFile
 from minstret.emu.errors import ConfigError
 from minstret.emu.ingress import Event, LiveDoor, Source
 from minstret.emu.machine import Outcome, StopReason
-from minstret.emu.report import headline
+from minstret.emu.report import headline, last_trap_text, where_facts, where_text
 from minstret.emu.text import printable
 
 NEWLINE = 0x0A
 HOST_ANSWERS = HostAnswers(host.realtime_ns, host.wall_ns, host.entropy)
-_STUCK = (StopReason.WAITS_FOREVER, StopReason.TRAP_LOOP)
 _DIGEST_SHOWN = 16
 _RETRACED_INSNS = 8
 _RETRACE_RUN_MAX = 100_000_000
 """Runs up to this are repeated to tell the last instructions before they got stuck: a second at most."""
+
+
+idle_ok_option = click.option("--idle-ok", is_flag=True, help=(
+    "A guest that waits forever has done its work: exit status 0, not 120."))  # fmt: skip
 
 
 def session_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -48,6 +51,7 @@ def session_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--max-insns", metavar="N", help="Stop after N instructions (exit status 123): 1000000, 5M, 2G."),
         click.option("--timeout", type=float, metavar="SECONDS", help=(
             "Stop after so much host time (exit status 124).")),
+        idle_ok_option,
         click.option("--no-input", is_flag=True, help="Leave standard input alone."),
         click.option("-q", "--quiet", is_flag=True, help="No status line and no report on standard error."),
         click.option("--json", "json_path", metavar="FILE", help="Write how the run ended, its counts and digest."),
@@ -274,7 +278,7 @@ def end_text(board: Board, outcome: Outcome) -> str:
     """How a run ended, in a few words."""
     if outcome.reason is StopReason.FINISHED:
         return f"guest finished with {outcome.exit_code}"
-    if outcome.reason in _STUCK:
+    if outcome.reason in (StopReason.WAITS_FOREVER, StopReason.TRAP_LOOP):
         return headline(board.machine, outcome, board.symbols)
     return {
         StopReason.REACHED: "stopped by --to",
@@ -290,18 +294,31 @@ def show_end(
 ) -> None:  # fmt: skip
     """The end on standard error: how (``text`` where that is known better), and what it took since ``from_icount``."""
     position = board.position
-    if outcome.reason in _STUCK:
+    if outcome.reason is StopReason.TRAP_LOOP:
         is_short = position.icount <= _RETRACE_RUN_MAX
         recent = board.retrace(_RETRACED_INSNS) if is_repeatable and is_short else ()
-        click.echo("minstret: " + board.report(outcome, recent), err=True)
+        lines = [board.report(outcome, recent)]
     else:
-        click.echo("minstret: " + (text or end_text(board, outcome)), err=True)
+        lines = [text or end_text(board, outcome), *where_lines(board, outcome)]
+    for line in lines:
+        click.echo(f"minstret: {line}", err=True)
     click.echo(
         f"minstret: {position.icount:,} instructions, {position.virtual_ns / 1e9:.6f} s virtual,"
         f" {figures.wall_ns / 1e9:.2f} s here ({figures.mips(position.icount - from_icount):.0f} MIPS),"
         f" digest {digest[:_DIGEST_SHOWN]}",
         err=True,
     )
+
+
+def where_lines(board: Board, outcome: Outcome) -> list[str]:
+    """Where the guest is, and its last trap, for an end that is not its own."""
+    last_trap = last_trap_text(board.machine, board.symbols)
+    if outcome.reason is StopReason.FINISHED:
+        return []
+    if outcome.reason is StopReason.WAITS_FOREVER:  # which has said where
+        wants_input = "its input has ended: keep that open, or " if board.machine.input_can_wake() else ""
+        return [f"{wants_input}add --idle-ok where that is a good end (status 0); {last_trap}"]
+    return [f"the guest was at {where_text(board.machine, board.symbols)}; {last_trap}"]
 
 
 def end_facts(board: Board, outcome: Outcome, figures: Figures, digest: str) -> dict[str, Any]:
@@ -320,6 +337,8 @@ def end_facts(board: Board, outcome: Outcome, figures: Figures, digest: str) -> 
         "counter": board.hart.counting.value,
         "message": end_text(board, outcome),
     }
+    if outcome.reason is not StopReason.FINISHED:
+        facts |= where_facts(board.machine, board.symbols)
     if board.net is not None:
         state = board.net.state
         facts["net"] = {

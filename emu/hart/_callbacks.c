@@ -128,6 +128,7 @@ struct shared {
     uint64_t off_load_res;
     /* the last exception at another instruction than the one before it, and how many came at one in a row */
     uint64_t has_trapped, trap_cause, trap_epc, trap_tval, trap_priv, trap_icount, traps_in_place, traps_icount;
+    uint64_t has_last, last_code, last_is_interrupt, last_epc, last_tval, last_priv, last_icount; /* of any kind */
     uint64_t exception; /* Unicorn's, when a run ended with one */
     uint64_t is_waiting; /* since a WFI */
     /* counters: functions of icount, see counter_at */
@@ -911,6 +912,13 @@ static void enter_trap(void *uc, struct shared *s, uint64_t code, uint64_t tval,
         mstatus &= ~(uint64_t)(MSTATUS_MIE | MSTATUS_MPIE | 3u << MSTATUS_MPP_SHIFT);
         mstatus |= (old & MSTATUS_MIE ? MSTATUS_MPIE : 0) | priv << MSTATUS_MPP_SHIFT;
     }
+    s->has_last = true;
+    s->last_code = code;
+    s->last_is_interrupt = is_interrupt;
+    s->last_epc = pc;
+    s->last_tval = s->xlen_bytes == 8 ? tval : tval & 0xffffffffu;
+    s->last_priv = priv;
+    s->last_icount = s->icount;
     set_env_word(s, delegated ? s->off_sepc : s->off_mepc, pc);
     set_env_word(s, delegated ? s->off_scause : s->off_mcause, cause);
     set_env_word(s, delegated ? s->off_stval : s->off_mtval, tval);

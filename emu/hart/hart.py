@@ -95,6 +95,7 @@ class HartState:
     minstret_offset: int
     traps_in_place: int
     traps_icount: int
+    last_trap: TrapRecord | None = None
     pmp: PmpState = field(default_factory=PmpState)
 
 
@@ -242,7 +243,7 @@ class Hart(EngineHandlers):
             fflags=fflags_from_softfloat(env.softfloat_flags), lines=self._lines, soft_mip=self.soft_mip,
             waiting=self.waiting, mcycle_offset=self.mcycle_offset, minstret_offset=self.minstret_offset,
             traps_in_place=int(self._shared.traps_in_place), traps_icount=int(self._shared.traps_icount),
-            pmp=PmpState(list(self.pmp.state.cfg), list(self.pmp.state.addr)),
+            last_trap=self.last_trap, pmp=PmpState(list(self.pmp.state.cfg), list(self.pmp.state.addr)),
         )  # fmt: skip
 
     def load_state(self, state: HartState) -> None:
@@ -256,6 +257,7 @@ class Hart(EngineHandlers):
         self._lines, self.soft_mip, self.waiting = state.lines, state.soft_mip, state.waiting
         self.mcycle_offset, self.minstret_offset = state.mcycle_offset, state.minstret_offset
         self._shared.traps_in_place, self._shared.traps_icount = state.traps_in_place, state.traps_icount
+        self.last_trap = state.last_trap
         self.pmp.state = PmpState(list(state.pmp.cfg), list(state.pmp.addr))
         self.pmp.publish()
         self._publish_mip()
@@ -379,6 +381,7 @@ class Hart(EngineHandlers):
                 s.trap_epc, s.trap_tval, s.trap_priv = int(env.pc), tval & self.xlen_mask, int(env.priv)
             s.traps_in_place = s.traps_in_place + 1 if s.traps_icount == icount else 1
             s.traps_icount = icount
+        self.last_trap = TrapRecord(code, int(env.pc), tval & self.xlen_mask, int(env.priv), icount, is_interrupt)
         flushes = env.mstatus & MSTATUS_MPRV
         traps.enter_trap(env, self.xlen, code, tval, is_interrupt=is_interrupt)
         if flushes:  # data accesses may go another way now
@@ -391,6 +394,25 @@ class Hart(EngineHandlers):
         if not s.has_trapped:
             return None
         return TrapRecord(int(s.trap_cause), int(s.trap_epc), int(s.trap_tval), int(s.trap_priv), int(s.trap_icount))
+
+    @property
+    def last_trap(self) -> TrapRecord | None:
+        """The last trap that was taken, be it an exception or an interrupt; None since a reset."""
+        s = self._shared
+        if not s.has_last:
+            return None
+        return TrapRecord(
+            int(s.last_code), int(s.last_epc), int(s.last_tval), int(s.last_priv), int(s.last_icount),
+            bool(s.last_is_interrupt),
+        )  # fmt: skip
+
+    @last_trap.setter
+    def last_trap(self, trap: TrapRecord | None) -> None:
+        s = self._shared
+        s.has_last = trap is not None
+        if trap is not None:
+            s.last_code, s.last_epc, s.last_tval, s.last_priv = trap.cause, trap.epc, trap.tval, trap.priv
+            s.last_icount, s.last_is_interrupt = trap.icount, trap.is_interrupt
 
     # ---- exceptions that Unicorn leaves to us
 

@@ -31,7 +31,7 @@ class Cause(IntEnum):
     STORE_PAGE_FAULT = 15
 
 
-CAUSE_TEXT = {
+CAUSE_TEXT: dict[int, str] = {
     Cause.FETCH_MISALIGNED: "instruction address misaligned",
     Cause.FETCH_ACCESS: "instruction access fault",
     Cause.ILLEGAL_INSTRUCTION: "illegal instruction",
@@ -60,6 +60,16 @@ class Interrupt(IntEnum):
     MEI = 11
 
 
+INTERRUPT_TEXT: dict[int, str] = {
+    Interrupt.SSI: "supervisor software interrupt",
+    Interrupt.MSI: "machine software interrupt",
+    Interrupt.STI: "supervisor timer interrupt",
+    Interrupt.MTI: "machine timer interrupt",
+    Interrupt.SEI: "supervisor external interrupt",
+    Interrupt.MEI: "machine external interrupt",
+}
+
+
 _PRIORITY = (Interrupt.MEI, Interrupt.MSI, Interrupt.MTI, Interrupt.SEI, Interrupt.SSI, Interrupt.STI)
 
 _SIE, _MIE, _SPIE, _MPIE, _SPP = 1 << 1, 1 << 3, 1 << 5, 1 << 7, 1 << 8
@@ -68,13 +78,14 @@ _MPP_SHIFT = 11
 
 @dataclass(frozen=True, slots=True)
 class TrapRecord:
-    """One trap as it was taken, for reports."""
+    """One trap as it was taken, for reports. ``cause`` is the code of an exception or an interrupt."""
 
     cause: int
     epc: int
     tval: int
     priv: int
     icount: int
+    is_interrupt: bool = False
 
 
 def highest_interrupt(mip: int, env: Any) -> Interrupt | None:

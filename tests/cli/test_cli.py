@@ -152,14 +152,81 @@ def test_jump_into_nowhere_gives_121_and_says_where(elf: Any, inside: Any) -> No
     assert b"Traceback" not in done.stderr
 
 
-def test_guest_that_waits_forever_gives_121(elf: Any, inside: Any, tmp_path: Path) -> None:
+def test_guest_that_waits_forever_gives_120_and_two_lines(elf: Any, inside: Any, tmp_path: Path) -> None:
     file = elf(elf_files.WAITS, symbols={"idle": (RAM, 8)})
 
     done = minstret("run", file)
 
-    assert done.returncode == 121
-    assert done.stderr.startswith(b"minstret: guest waits forever at 0x80000004 <idle+0x4>: ")
+    assert done.returncode == 120
+    what, advice, figures = done.stderr.decode().splitlines()
+    assert what.startswith("minstret: guest waits forever at 0x80000004 <idle+0x4>: in WFI ")
+    assert "--idle-ok" in advice
+    assert " instructions, " in figures
     assert run_json(file, tmp_path, how=inside)[1]["stop_reason"] == "waits-forever"
+
+
+def test_idle_ok_makes_waiting_forever_a_good_end_and_json_still_tells(elf: Any, inside: Any, tmp_path: Path) -> None:
+    status, result = run_json(elf(elf_files.WAITS), tmp_path, "--idle-ok", how=inside)
+
+    assert (status, result["stop_reason"]) == (0, "waits-forever")
+
+
+def test_idle_ok_is_no_excuse_for_a_crash(elf: Any, inside: Any) -> None:
+    crashes = asm.code(asm.lui(asm.T0, 0x40000), asm.jalr(0, asm.T0, 0x10))
+
+    assert inside("run", "-q", "--idle-ok", elf(crashes)).returncode == 121
+
+
+def test_guest_that_waits_for_input_is_told_that_its_input_has_ended(inside: Any) -> None:
+    done = minstret("run", "echo")
+
+    assert done.returncode == 120
+    assert b": in WFI for MEI, and no timer or input can bring one\n" in done.stderr
+    assert b"minstret: its input has ended: " in done.stderr
+
+
+ONE_ECALL = asm.code(
+    asm.auipc(asm.T0, 0), asm.addi(asm.T0, asm.T0, 20), asm.csrw("mtvec", asm.T0), asm.ECALL, asm.LOOP, asm.LOOP
+)
+"""Traps once, at 0x8000000c, and spins in the handler, at 0x80000014."""
+
+
+@pytest.mark.parametrize(("options", "status"), [(("--max-insns", "50"), 123), (("--timeout", "0.2"), 124)])
+def test_end_by_a_limit_says_where_the_guest_is_and_its_last_trap(
+    elf: Any, inside: Any, tmp_path: Path, options: tuple[str, ...], status: int
+) -> None:
+    path = tmp_path / "run.json"
+    file = elf(ONE_ECALL, symbols={"_start": (RAM, 20), "handler": (RAM + 20, 4)})
+
+    done = inside("run", "--json", path, *options, file)
+
+    where = "minstret: the guest was at pc 0x80000014 <handler>, in M-mode; its last trap: "
+    trap = "environment call from M-mode (11) at pc 0x8000000c <_start+0xc>, tval 0x0, in M-mode, "
+    result = json.loads(path.read_text())
+    assert done.returncode == status
+    assert where + trap in done.stderr.decode()
+    assert result["where"] == {"pc": "0x80000014", "symbol": "handler", "privilege": "M-mode", "waiting": False}
+    assert result["last_trap"] == {
+        "cause": 11, "interrupt": False, "name": "environment call from M-mode", "pc": "0x8000000c",
+        "symbol": "_start+0xc", "tval": "0x0", "privilege": "M-mode", "icount": 9,
+    }  # fmt: skip
+
+
+def test_last_trap_of_a_guest_that_waits_may_be_an_interrupt(inside: Any, tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+
+    inside("run", "--max-insns", "20k", "--json", path, "ticks")
+
+    result = json.loads(path.read_text())
+    assert (result["last_trap"]["name"], result["last_trap"]["interrupt"]) == ("machine timer interrupt", True)
+    assert result["last_trap"]["icount"] < 20_000
+
+
+def test_guest_that_finished_needs_no_place(elf: Any, tmp_path: Path, inside: Any) -> None:
+    _, result = run_json(elf(fails_with(3)), tmp_path, how=inside)
+
+    assert "where" not in result
+    assert "last_trap" not in result
 
 
 @pytest.mark.parametrize(("text", "icount"), [("1000", 1000), ("5k", 5000), ("0", 0), ("0x101", 257)])
@@ -534,4 +601,4 @@ def test_help_documents_the_exit_statuses(inside: Any, arguments: list[str]) -> 
     assert done.returncode == 0
     assert "Exit status:" in text
     statuses = {line.split()[0] for line in text.partition("Exit status:")[2].splitlines() if line.strip()}
-    assert statuses >= {"0-119", "121", "122", "123", "124", "125", "130"}
+    assert statuses >= {"0-119", "120", "121", "122", "123", "124", "125", "130"}

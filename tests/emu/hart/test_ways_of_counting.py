@@ -121,7 +121,7 @@ class Bench:
         return board
 
     def run(self, program: Program, way: Way, whole: int, end: int | None = None) -> Summary:
-        """The run of ``whole`` instructions, or its start: how it ended, where, with what digest and console."""
+        """The run of ``whole`` instructions, or its start: end, position, digest, last trap, console."""
         end = whole if end is None else end
         board, console = self.board(program, way.counting, way.blocks_max), b""
         before = board.hart.statistics
@@ -140,7 +140,7 @@ class Bench:
         reason = run_on(board, end, lengths)
         if not hops:
             self.statistics.update({name: n - before[name] for name, n in board.hart.statistics.items()})
-        return reason, board.position, board.digest(), console + bytes(board.console)
+        return reason, board.position, board.digest(), board.hart.last_trap, console + bytes(board.console)
 
     def compare(self, seed: str, xlen: int, ways: tuple[Way, ...], end: int) -> None:
         """Fail, and tell where the runs part, if one of ``ways`` is another run."""
