@@ -299,7 +299,7 @@ def show_end(
         recent = board.retrace(_RETRACED_INSNS) if is_repeatable and is_short else ()
         lines = [board.report(outcome, recent)]
     else:
-        lines = [text or end_text(board, outcome), *where_lines(board, outcome)]
+        lines = [printable(line) for line in (text or end_text(board, outcome), *where_lines(board, outcome))]
     for line in lines:
         click.echo(f"minstret: {line}", err=True)
     click.echo(
