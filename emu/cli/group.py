@@ -59,6 +59,8 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in self.commands and not args[0].startswith("-"):
+            raise click.UsageError(f"No such command {args[0]!r}{_meant_instead(args[0])}", ctx)
         name, command, rest = super().resolve_command(ctx, args)
         return name, load_command(name) if name is not None and command is not None else None, rest
 
@@ -68,6 +70,22 @@ def load_command(name: str) -> click.Command:
     command = getattr(import_module(f"minstret.emu.cli.{_MODULES.get(name, name)}"), name)
     assert isinstance(command, click.Command)
     return command
+
+
+def _meant_instead(name: str) -> str:
+    """The command that may be meant: one of like name, or ``run`` where that is given an image or a file."""
+    import os
+
+    from minstret.emu.cli.invocation import invocation
+    from minstret.emu.cli.suggestions import did_you_mean, nearest
+    from minstret.firmware import IMAGES
+
+    if os.path.isfile(name):
+        return f"; did you mean {invocation()} run {name}?"
+    if commands := did_you_mean(name, (command for commands in _COMMANDS.values() for command in commands)):
+        return commands
+    images = nearest(name.removesuffix("-rv32"), IMAGES)
+    return f"; did you mean {invocation()} run {images[0]}?" if images else ""
 
 
 @click.group(
@@ -94,7 +112,7 @@ def run_command(arguments: list[str] | None) -> int:
         result = cli.main(args=arguments, prog_name="minstret", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except click.UsageError as error:
-        return _fail(f"{error.format_message().rstrip('.')}{_where_to_read(error.ctx)}")
+        return _fail(_with_help(error.format_message().rstrip("."), error.ctx))
     except click.ClickException as error:
         return _fail(error.format_message())
     except DivergenceError as error:
@@ -114,13 +132,14 @@ def run_command(arguments: list[str] | None) -> int:
         return INTERRUPTED
 
 
-def _where_to_read(context: click.Context | None) -> str:
-    """The help text that tells more."""
+def _with_help(message: str, context: click.Context | None) -> str:
+    """A message, and the help text that tells more."""
     if context is None:
-        return ""
+        return message
     from minstret.emu.cli.invocation import invocation
 
-    return f"; see {' '.join((invocation(), *context.command_path.split()[1:]))} --help"
+    see = f"ee {' '.join((invocation(), *context.command_path.split()[1:]))} --help"
+    return f"{message} S{see}" if message.endswith(("?", "?)")) else f"{message}; s{see}"
 
 
 def _fail(message: str) -> int:

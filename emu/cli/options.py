@@ -18,6 +18,7 @@ from minstret.devices.placement import PACKAGED, packaged
 from minstret.devices.usernet.config import UserNetConfig
 from minstret.devices.virtio.net import DEFAULT_MAC
 from minstret.emu import units
+from minstret.emu.cli.suggestions import file_or
 from minstret.emu.clock import ICOUNT_SHIFT_MAX
 from minstret.emu.errors import ConfigError
 from minstret.emu.hart.shared import Counting
@@ -118,9 +119,9 @@ def find_firmware(name: str, xlen: int | None) -> Path:
         return packaged(name, xlen or DEFAULT_XLEN)
     if (image := _image(name, xlen or DEFAULT_XLEN)) is not None:
         return image
-    raise ConfigError(
-        f"{name}: no such file, and no image of that name comes along ({', '.join(IMAGES)}; -rv32 for 32 bits)"
-    )
+    known = [*IMAGES, *(f"{image}-rv32" for image in IMAGES), *PACKAGED]
+    meant = file_or(name, known) or f" ({', '.join(IMAGES)}; -rv32 for 32 bits)"
+    raise ConfigError(f"{name}: no such file, and no image of that name comes along{meant}")
 
 
 def _image(name: str, xlen: int) -> Path | None:

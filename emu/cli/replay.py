@@ -20,6 +20,7 @@ from minstret.emu.cli.session import (
     show_end,
     write_json,
 )
+from minstret.emu.cli.slow import say_if_slow
 from minstret.emu.errors import ConfigError
 from minstret.emu.hart.shared import Counting
 from minstret.emu.machine import StopReason
@@ -78,6 +79,8 @@ def replay(
     frames = None if pcap is None else PcapFile(pcap)
     if frames is not None:
         board.on_frame = lambda frame: frames.write(board.machine.clock.now_ns(), frame)
+    if not quiet:
+        say_if_slow(counting)
     stopwatch, began_at = Stopwatch(), board.position.icount
     try:
         with host.interruptible(playing.interrupt):

@@ -21,6 +21,7 @@ from minstret.devices.outside import KEYBOARD
 from minstret.emu import host, units
 from minstret.emu.cli.options import make_setup
 from minstret.emu.cli.pcap import PcapFile
+from minstret.emu.cli.slow import say_if_slow
 from minstret.emu.errors import ConfigError
 from minstret.emu.ingress import Event, LiveDoor, Source
 from minstret.emu.machine import Outcome, StopReason
@@ -139,6 +140,7 @@ class Session:
         if timeout is not None and not 0 < timeout < 1e9:
             raise ConfigError(f"--timeout: expected a number of seconds above 0, got {timeout:g}")
         self._json_path, self._is_quiet = options["json_path"], options["quiet"]
+        self._counting = options["counting"]
         if self._json_path is not None:
             check_writable("--json", self._json_path)
         script = _script(options)
@@ -193,6 +195,8 @@ class Session:
 
     def run(self) -> Outcome:
         """Run to the end, then say how it ended."""
+        if not self._is_quiet:
+            say_if_slow(self._counting)
         stopwatch = Stopwatch()
         with self._listening():
             outcome = self.board.run_until(icount=self._limit)

@@ -17,6 +17,7 @@ import click
 from minstret.devices.recording import Replay
 from minstret.emu.cli import exits
 from minstret.emu.cli.options import FIRMWARE_HELP, board_options
+from minstret.emu.cli.slow import say_if_slow
 from minstret.emu.errors import DivergenceError, TraceError
 from minstret.emu.text import printable
 from minstret.emu.trace import SUFFIX, Item, Kind, Output, TraceReader, describe, has_trace_head
@@ -47,6 +48,7 @@ def verify(runs: int, timeout: float, **options: Any) -> int:
 
     Runs have no input but what the options give. Each is recorded, so the first difference can be shown.
     """
+    say_if_slow(options["counting"])
     try:
         firmware = options["firmware"]
         if firmware is not None and _is_trace(firmware):

@@ -521,7 +521,7 @@ def test_names_of_files_are_escaped_in_what_commands_say(echo: Path, run: Comman
     text = b"".join(done.stdout + done.stderr for done in said).decode()
     assert [done.returncode for done in said] == [0] * 4
     assert text.replace("\n", "").isprintable()
-    assert f"play it: minstret replay {SHOWN_ESCAPES}2.mst\n" in text
+    assert f"play it: minstret replay '{SHOWN_ESCAPES}2.mst'\n" in text
     assert f"  bios       {SHOWN_ESCAPES}.elf  sha256 " in text
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -32,6 +33,17 @@ class CtrlC:
 sys.meta_path.insert(0, CtrlC())
 from minstret.emu.cli import main
 main(sys.argv[2:])
+"""
+
+WITHOUT_C = """
+import sys
+class NoCallbacks:
+    def find_spec(self, name, path=None, target=None):
+        if name == "minstret.emu.hart._callbacks":
+            raise ImportError(name)
+sys.meta_path.insert(0, NoCallbacks())
+from minstret.emu.cli import main
+main(sys.argv[1:])
 """
 
 NOT_FOR_A_RUN = (
@@ -88,3 +100,69 @@ def test_ctrl_c_during_an_import_gives_130_and_no_traceback(module: str) -> None
     done = python(INTERRUPTS, module, "run", "--no-input", "-m", "4M", "--net", "user", "hello")
 
     assert (done.returncode, done.stderr.strip()) == (INTERRUPTED, "")
+
+
+@pytest.mark.parametrize("command", ["run", "record", "verify"])
+def test_without_the_c_callbacks_one_line_says_so_and_how_to_mend_it(command: str, tmp_path: Path) -> None:
+    options = {
+        "run": ["--no-input"],
+        "record": ["--no-input", "-o", str(tmp_path / "x.mst")],
+        "verify": ["--runs", "1"],
+    }
+
+    done = python(WITHOUT_C, command, "-m", "4M", *options[command], "hello")
+
+    slow, *others = done.stderr.splitlines()
+    assert done.returncode == 0
+    assert slow.startswith("minstret: a hundred times slower than need be: minstret was installed without a C compiler")
+    assert slow.endswith("(Debian: gcc, libc6-dev, python3-dev), then install minstret again")
+    assert not any("slow" in line for line in others)
+
+
+@pytest.mark.parametrize("option", [("--counting", "python"), ("--quiet",)], ids=["asked for", "quiet"])
+def test_nothing_is_said_where_the_python_callbacks_were_asked_for(option: tuple[str, ...]) -> None:
+    done = python(WITHOUT_C, "run", "--no-input", "-m", "4M", *option, "hello")
+
+    assert done.returncode == 0
+    assert "slow" not in done.stderr
+
+
+def test_replay_without_the_c_callbacks_says_so_too(tmp_path: Path) -> None:
+    trace = str(tmp_path / "x.mst")
+    assert python(IMPORTS, "record", "-q", "--no-input", "-m", "4M", "-o", trace, "hello").returncode == 0
+
+    done = python(WITHOUT_C, "replay", trace)
+
+    assert done.returncode == 0
+    assert done.stderr.startswith("minstret: a hundred times slower than need be: ")
+
+
+# ---- mistyped names
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["rum", "hello"], "No such command 'rum'; did you mean run? See minstret --help"),
+        (["helo"], "No such command 'helo'; did you mean minstret run hello? See minstret --help"),
+        (["xyzzy"], "No such command 'xyzzy'; see minstret --help"),
+        (["run", "helo"], "helo: no such file, and no image of that name comes along; did you mean hello?"),
+        (["run", "--kernel", "paging-rv3"], "paging-rv3: no such file, and no image of that name comes along;"
+         " did you mean paging-rv32 or paging-s-rv32?"),
+        (["run", "--bios", "u-bot"], "u-bot: no such file, and no image of that name comes along;"
+         " did you mean u-boot?"),
+        (["run", "firmwar.elf"], "firmwar.elf: no such file, and no image of that name comes along;"
+         " did you mean firmware.elf?"),
+        (["firmware.elf"], "No such command 'firmware.elf'; did you mean minstret run firmware.elf?"
+         " See minstret --help"),
+    ],
+)  # fmt: skip
+def test_mistyped_name_gets_the_one_that_was_meant(
+    arguments: list[str], text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("firmware.elf").touch()
+
+    done = python(IMPORTS, *arguments)
+
+    assert (done.returncode, done.stderr.splitlines()[0]) == (125, f"minstret: {text}")

@@ -1,0 +1,35 @@
+"""What a mistyped name may have meant."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """``; did you mean hello?``, or nothing where no known name is like it."""
+    found = nearest(name, known)
+    return f"; did you mean {' or '.join(found)}?" if found else ""
+
+
+def nearest(name: str, known: Iterable[str]) -> list[str]:
+    """Up to two of the known names that are like it, the nearest first."""
+    from difflib import get_close_matches  # only where there is something to complain about
+
+    return get_close_matches(name, sorted(set(known)), n=2, cutoff=0.6)
+
+
+def file_or(name: str, known: Iterable[str]) -> str:
+    """The same for what may be a file too, of the folder that ``name`` is in."""
+    folder, base = os.path.split(name)
+    names = nearest(base, [*_files_in(folder or "."), *(() if folder else known)])
+    return f"; did you mean {' or '.join(os.path.join(folder, name) for name in names)}?" if names else ""
+
+
+def _files_in(folder: str) -> list[str]:
+    """Empty where it can't be read."""
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries if entry.is_file()]
+    except (OSError, ValueError):
+        return []
