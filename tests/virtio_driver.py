@@ -5,14 +5,18 @@ Rings are laid out by the specification's formulas, written again here, and in o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from minstret.devices.virtio.constants import DescFlag, Feature, Interrupt, Reg, Status
 from minstret.devices.virtio.mmio import LEGACY, MODERN, Function, Transport, VirtioMmio
+from minstret.emu.clock import VirtualClock
 from minstret.emu.errors import AccessFault
 from minstret.emu.irq import IrqLine
+from minstret.emu.timers import TimerList
+
+OnWork = Callable[[int], None]
 
 RAM_BASE = 0x8000_0000
 VERSIONS = (MODERN, LEGACY)
@@ -355,13 +359,28 @@ class Echo:
 class Slot:
     """A function in its slot, with RAM, a line whose edges are kept, and a driver."""
 
-    def __init__(self, function: Function, version: int = MODERN, ram_size: int = 1 << 20) -> None:
+    def __init__(
+        self, function: Function, version: int = MODERN, ram_size: int = 1 << 20,
+        on_work: OnWork = lambda descriptors: None,
+    ) -> None:  # fmt: skip
         self.ram = Ram(ram_size)
         self.line = IrqLine("virtio0.irq")
         self.edges: list[bool] = []
         self.line.connect(self.edges.append)
-        self.device = VirtioMmio("virtio0", function, self.ram, self.line, version=version)
+        self.clock = VirtualClock(lambda: 1_000_003, 1)
+        self.timers = TimerList(self.clock)
+        self.device = VirtioMmio(
+            "virtio0", function, self.ram, self.line, self.timers, version=version, on_work=on_work
+        )
         self.driver = Driver(self.device, self.ram)
+
+    def next_pass(self) -> bool:
+        """Let time pass until the next pass over what was left; False where nothing was."""
+        expire_ns = self.timers.expire_ns()
+        if expire_ns is None:
+            return False
+        self.clock.warp_to(expire_ns)
+        return self.timers.run_expired()
 
     @property
     def asks_for_reset(self) -> bool:

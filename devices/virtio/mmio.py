@@ -1,19 +1,22 @@
 """The virtio-mmio transport: registers and queues in front of a virtio device, or an empty slot.
 
-Version 2 is the modern interface, version 1 the legacy one. What a kick causes happens in that register write.
+Version 2 is the modern interface, version 1 the legacy one. What a kick causes happens in that register write, but for
+what is too much for one pass over the queue: that is done in further passes, each some virtual time after the last.
 
 Source: VIRTIO 1.2, section 4.2.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 from minstret.devices.virtio.constants import (
     MAGIC,
+    PASS_NS,
     VENDOR_ID,
     DeviceId,
     Feature,
@@ -24,6 +27,7 @@ from minstret.devices.virtio.constants import (
 from minstret.devices.virtio.queue import QueueState, VirtioError, Virtqueue
 from minstret.emu.device import Dma
 from minstret.emu.irq import IrqLine
+from minstret.emu.timers import Timer, TimerList
 
 LEGACY, MODERN = 1, 2
 """Values of the Version register."""
@@ -93,7 +97,10 @@ class Function(Protocol):
 
 @dataclass(slots=True)
 class SlotState:
-    """The registers of a slot. Features are masks of 64 bits; ``page_size`` and ``queue_align``, bytes, are legacy."""
+    """The registers of a slot. Features are masks of 64 bits; ``page_size`` and ``queue_align``, bytes, are legacy.
+
+    Bit ``n`` of ``unfinished``: queue ``n`` waits for its next pass.
+    """
 
     status: int = 0
     device_features_sel: int = 0
@@ -102,6 +109,7 @@ class SlotState:
     queue_sel: int = 0
     interrupt_status: int = 0
     config_generation: int = 0
+    unfinished: int = 0
     page_size: int = _LEGACY_PAGE_SIZE
     queue_align: list[int] = field(default_factory=list)
     queues: list[QueueState] = field(default_factory=list)
@@ -112,19 +120,28 @@ class VirtioMmio:
 
     size_bytes = 0x1000
 
-    def __init__(self, name: str, function: Function, memory: Dma, line: IrqLine, *, version: int = MODERN) -> None:
+    def __init__(
+        self, name: str, function: Function, memory: Dma, line: IrqLine, timers: TimerList, *, version: int = MODERN,
+        on_work: Callable[[int], None] = lambda descriptors: None,
+    ) -> None:  # fmt: skip
         """A slot with a device in it.
 
         Args:
             name: Of the slot, for example ``virtio7``.
             function: The device.
             memory: Where the queues and buffers are.
+            line: Its interrupt.
+            timers: The list of the virtual clock.
             version: MODERN or LEGACY.
+            on_work: Called with how many descriptors were read for a chain: it takes the host's time.
         """
         self.name = name
         self._function = function
         self._memory = memory
         self._line = line
+        self._on_work = on_work
+        self._pass_timer = Timer(f"{name}.pass", timers, self._on_pass)
+        self._now_ns = timers.clock.now_ns
         self.version = version
         ours = 1 << Feature.VERSION_1 if version == MODERN else 1 << Feature.ANY_LAYOUT
         self.features = function.features | _RING_FEATURES | ours
@@ -149,6 +166,7 @@ class VirtioMmio:
         return Virtqueue(
             self._memory, self.state.queues[index], lambda: self._interrupt(Interrupt.USED_BUFFER),
             has_event_idx=self.has_feature(Feature.EVENT_IDX), has_indirect=self.has_feature(Feature.INDIRECT_DESC),
+            on_work=self._on_work, on_more=partial(self._put_off, index),
         )  # fmt: skip
 
     def config_changed(self) -> None:
@@ -237,6 +255,7 @@ class VirtioMmio:
     def reset(self) -> None:
         """Back to power-on, the device too."""
         self.state = self._power_on_state()
+        self._pass_timer.cancel()
         self._function.reset()
         self._update()
 
@@ -322,9 +341,20 @@ class VirtioMmio:
         elif not is_ready:
             queue.is_ready = False
 
+    def _put_off(self, index: int) -> None:
+        self.state.unfinished |= 1 << index
+        self._pass_timer.arm_earlier(self._now_ns() + PASS_NS)
+
+    def _on_pass(self, late_ns: int) -> None:
+        unfinished, self.state.unfinished = self.state.unfinished, 0
+        for index in range(len(self.state.queues)):
+            if unfinished >> index & 1:
+                self._notify(index)
+
     def _notify(self, index: int) -> None:
-        queues = self.state.queues
-        if self.is_running and index < len(queues) and queues[index].is_ready:
+        """A pass over a queue, unless one is due anyway."""
+        queues, is_due = self.state.queues, self.state.unfinished >> index & 1
+        if self.is_running and not is_due and index < len(queues) and queues[index].is_ready:
             try:
                 self._function.on_notify(index)
             except VirtioError:

@@ -14,7 +14,7 @@ from enum import IntEnum
 
 from minstret.devices.virtio.constants import QUEUE_SIZE_MAX, DeviceId, Feature
 from minstret.devices.virtio.mmio import Transport
-from minstret.devices.virtio.queue import Chain, Virtqueue
+from minstret.devices.virtio.queue import Chain, VirtioError, Virtqueue
 
 DEFAULT_MAC = bytes.fromhex("525400123456")
 """QEMU's first."""
@@ -128,7 +128,11 @@ class VirtioNet:
         return bool(chains)
 
     def _take_room(self, receive: Virtqueue, size: int) -> list[Chain]:
-        """Chains with room for ``size`` bytes; none, and none taken, where the driver offers too little."""
+        """Chains with room for ``size`` bytes; none, and none taken, where the driver offers too little.
+
+        Raises:
+            VirtioError: the frame would be scattered over more than QUEUE_SIZE_MAX descriptors.
+        """
         chains: list[Chain] = []
         room = 0
         while room < size and (chain := receive.pop()) is not None:
@@ -136,6 +140,8 @@ class VirtioNet:
             room += chain.writable_size
             if not self._merges():
                 break
+            if room < size and receive.descriptors > QUEUE_SIZE_MAX:
+                raise VirtioError(f"{self.name}: a frame in more than {QUEUE_SIZE_MAX} descriptors")
         if room < size:
             receive.unpop(len(chains))
             return []

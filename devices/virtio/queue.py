@@ -2,7 +2,8 @@
 
 Owns where a queue stands. Everything in guest memory may be wrong or hostile: whatever can't be followed is a
 VirtioError, which makes the transport ask for a reset. No chain is followed further than QUEUE_SIZE_MAX, and no pass
-takes more chains than were there when it began.
+takes more chains than were there when it began, nor more than PASS_CHAINS_MAX and PASS_DESCRIPTORS_MAX allow: a guest
+must not keep the host busy for longer than some ms at a time.
 
 Source: VIRTIO 1.2, section 2.7; section 2.7.4 and 4.2.4 for the legacy layout.
 """
@@ -13,7 +14,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from minstret.devices.virtio.constants import QUEUE_SIZE_MAX, AvailFlag, DescFlag
+from minstret.devices.virtio.constants import (
+    PASS_CHAINS_MAX,
+    PASS_DESCRIPTORS_MAX,
+    QUEUE_SIZE_MAX,
+    AvailFlag,
+    DescFlag,
+)
 from minstret.emu.device import Dma
 from minstret.emu.errors import AccessFault
 
@@ -98,11 +105,25 @@ class Virtqueue:
     def __init__(
         self, memory: Dma, state: QueueState, on_interrupt: Callable[[], None], *,
         has_event_idx: bool, has_indirect: bool,
+        on_work: Callable[[int], None] = lambda descriptors: None, on_more: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
-        """Look at the queue in ``memory``; ``on_interrupt`` is called when the driver wants to know of used buffers."""
+        """Look at the queue in ``memory``.
+
+        Args:
+            memory: Where it is.
+            state: How far it got.
+            on_interrupt: Called when the driver wants to know of used buffers.
+            has_event_idx: Whether that feature was agreed on.
+            has_indirect: The same.
+            on_work: Called with how many descriptors were read for a chain.
+            on_more: Called when ``available`` ends with chains left.
+        """
         self._memory = memory
         self.state = state
         self._on_interrupt = on_interrupt
+        self._on_work, self._on_more = on_work, on_more
+        self.descriptors = 0
+        """So many were read."""
         self._has_event_idx = has_event_idx
         self._has_indirect = has_indirect
 
@@ -122,8 +143,12 @@ class Virtqueue:
         return self._take() if self.waiting() else None
 
     def available(self) -> Iterator[Chain]:
-        """The chains available now, one after another; what is added meanwhile waits for its own kick."""
-        for _ in range(self.waiting()):
+        """The chains available now, one after another, as many as fit into a pass."""
+        waiting = self.waiting()
+        for taken in range(waiting):
+            if taken == PASS_CHAINS_MAX or self.descriptors >= PASS_DESCRIPTORS_MAX:
+                self._on_more()
+                return
             yield self._take()
 
     def unpop(self, count: int = 1) -> None:
@@ -135,7 +160,11 @@ class Virtqueue:
         slot = state.next_avail % state.size
         head = _u16(self._memory, state.avail_address + _RING_HEADER_SIZE + 2 * slot)
         state.next_avail = (state.next_avail + 1) & _U16
-        return self._follow(head)
+        before = self.descriptors
+        try:
+            return self._follow(head)
+        finally:
+            self._on_work(self.descriptors - before)
 
     def _follow(self, head: int) -> Chain:
         readable: list[Segment] = []
@@ -158,6 +187,7 @@ class Virtqueue:
             if index >= table_len:
                 raise VirtioError(f"chain {head}: descriptor {index} in a table of {table_len}")
             raw = _read(self._memory, table + _DESC_SIZE * index, _DESC_SIZE)
+            self.descriptors += 1
             address, size = int.from_bytes(raw[:8], "little"), int.from_bytes(raw[8:12], "little")
             flags, following = int.from_bytes(raw[12:14], "little"), int.from_bytes(raw[14:], "little")
             if flags & DescFlag.INDIRECT:

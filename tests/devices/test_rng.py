@@ -69,11 +69,15 @@ def test_buffer_is_filled_and_the_driver_is_told(version: int) -> None:
     assert slot.driver.take_interrupt() == Interrupt.USED_BUFFER
 
 
-def test_thousand_requests_are_filled_at_one_kick() -> None:
+def test_thousand_requests_of_one_kick_are_filled() -> None:
     slot = Slot(VirtioRng("rng0", counting))
     (queue,) = slot.driver.start(sizes=(1024,))
 
-    assert ask(queue, *[3] * 1024) == counting(0, 3 * 1024)
+    data = ask(queue, *[3] * 1024)
+    while slot.next_pass():
+        data += b"".join(used.data for used in queue.collect())
+
+    assert data == counting(0, 3 * 1024)
 
 
 def test_requests_go_on_where_the_last_one_ended() -> None:

@@ -14,11 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from virtio_driver import RAM_BASE, VERSIONS, DriverQueue, Ram, Slot, descriptor
 
-from minstret.devices.virtio.constants import QUEUE_SIZE_MAX, DescFlag, Feature, Reg, Status
+from minstret.devices.virtio.constants import PASS_NS, QUEUE_SIZE_MAX, DescFlag, Feature, Reg, Status
 from minstret.devices.virtio.mmio import LEGACY, MODERN, SlotState, VirtioMmio
 from minstret.devices.virtio.net import FRAME_SIZE_MAX, NetFeature, NetState, VirtioNet
+from minstret.emu.clock import VirtualClock
 from minstret.emu.irq import IrqLine
 from minstret.emu.state import canonical_bytes, from_plain, to_plain
+from minstret.emu.timers import TimerList
 
 Announce = Callable[[str], None]
 
@@ -59,7 +61,17 @@ class Attacker:
 
     def actions(self, count: int) -> Iterator[Action]:
         yield self.set_up()
-        good = (self.chain, self.chain, self.chain, self.kick, self.kick, self.frame, self.frame, self.acknowledge)
+        good = (
+            self.chain,
+            self.chain,
+            self.chain,
+            self.kick,
+            self.kick,
+            self.next_pass,
+            self.frame,
+            self.frame,
+            self.acknowledge,
+        )
         bad = (self.register, self.descriptor, self.descriptor, self.table, self.offer, self.index, self.memory,
                self.link, self.set_up, self.reset)  # fmt: skip
         for _ in range(count):
@@ -74,6 +86,9 @@ class Attacker:
 
     def kick(self) -> Action:
         return "register", int(Reg.QUEUE_NOTIFY), 4, self._queue()
+
+    def next_pass(self) -> Action:
+        return ("pass",)
 
     def frame(self) -> Action:
         return "frame", self._random.choice(FRAME_SIZES)
@@ -133,7 +148,9 @@ class Target:
         self.line = IrqLine("virtio0.irq")
         self.sent: list[bytes] = []
         self.net = VirtioNet("net0", bytes(6), self.sent.append)
-        self.device = VirtioMmio("virtio0", self.net, self.ram, self.line, version=version)
+        self.clock = VirtualClock(lambda: 1_000_003, 1)
+        self.timers = TimerList(self.clock)
+        self.device = VirtioMmio("virtio0", self.net, self.ram, self.line, self.timers, version=version)
 
     def twin(self) -> Target:
         """Another one, its state brought over by way of plain values."""
@@ -142,11 +159,13 @@ class Target:
         twin.line.load_level(self.line.level)
         twin.device.state = from_plain(SlotState, to_plain(self.device.state))
         twin.net.state = from_plain(NetState, to_plain(self.net.state))
+        twin.clock.warp_to(self.clock.now_ns())
+        twin.timers.load_state(self.timers.save_state())
         return twin
 
     def seen(self) -> object:
         """All that can be told from outside."""
-        return self.device.state, self.net.state, self.line.level, self.ram.data
+        return self.device.state, self.net.state, self.line.level, self.ram.data, self.timers.save_state()
 
     def write(self, offset: int, value: int, size: int = 4) -> None:
         self.device.write(offset, size, value)
@@ -207,6 +226,10 @@ class Target:
 
     def do_link(self, is_up: bool) -> None:
         self.net.set_link(is_up)
+
+    def do_pass(self) -> None:
+        self.clock.warp_to(self.clock.now_ns() + PASS_NS)
+        self.timers.run_expired()
 
     def do_reset(self) -> None:
         self.device.reset()

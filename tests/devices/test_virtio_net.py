@@ -6,9 +6,9 @@ import copy
 from collections.abc import Iterator, Sequence
 
 import pytest
-from virtio_driver import FILLER, VERSIONS, DriverQueue, Slot, Used
+from virtio_driver import FILLER, RAM_BASE, VERSIONS, DriverQueue, Slot, Used, descriptor
 
-from minstret.devices.virtio.constants import DescFlag, DeviceId, Feature, Interrupt, Reg, Status
+from minstret.devices.virtio.constants import QUEUE_SIZE_MAX, DescFlag, DeviceId, Feature, Interrupt, Reg, Status
 from minstret.devices.virtio.mmio import LEGACY, MODERN, SlotState
 from minstret.devices.virtio.net import DEFAULT_MAC, FRAME_SIZE_MAX, NetFeature, NetState, VirtioNet
 from minstret.emu.state import canonical_bytes, from_plain, to_plain
@@ -67,6 +67,24 @@ def test_card_says_what_it_is(bench: Bench) -> None:
     for queue, size in ((0, 1024), (1, 1024), (2, 0)):
         bench.driver.write(Reg.QUEUE_SEL, queue)
         assert bench.driver.read(Reg.QUEUE_NUM_MAX) == size
+
+
+def test_frame_scattered_over_too_many_descriptors_makes_the_card_ask_for_a_reset() -> None:
+    """Each buffer has room for one byte, at the end of a long table."""
+    bench = Bench(MODERN, NetFeature.MRG_RXBUF, Feature.INDIRECT_DESC)
+    table = bench.driver.alloc(16 * 256)
+    for index in range(256):
+        flags = DescFlag.WRITE if index == 255 else DescFlag.NEXT
+        bench.ram.poke(table + 16 * index, descriptor(RAM_BASE, 1, flags, index + 1))
+    bench.rx.set_desc(0, table, 16 * 256, DescFlag.INDIRECT)
+    for _ in range(256):
+        bench.rx.offer(0)
+    bench.ram.accesses = 0
+
+    bench.net.receive(bytes(60))
+
+    assert bench.asks_for_reset
+    assert bench.ram.accesses < 2 * QUEUE_SIZE_MAX
 
 
 def test_default_mac_is_qemus_first() -> None:

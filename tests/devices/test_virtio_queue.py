@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from virtio_driver import FILLER, RAM_BASE, VERSIONS, DriverQueue, Echo, Slot, Used, descriptor
+from virtio_driver import FILLER, RAM_BASE, VERSIONS, DriverQueue, Echo, OnWork, Slot, Used, descriptor
 
-from minstret.devices.virtio.constants import QUEUE_SIZE_MAX, AvailFlag, DescFlag, Feature, Interrupt, Reg
+from minstret.devices.virtio.constants import (
+    PASS_CHAINS_MAX,
+    PASS_NS,
+    QUEUE_SIZE_MAX,
+    AvailFlag,
+    DescFlag,
+    Feature,
+    Interrupt,
+    Reg,
+)
 from minstret.devices.virtio.queue import VirtioError
 from minstret.emu.errors import AccessFault
 
@@ -19,9 +28,9 @@ NOWHERE = 0x1000
 class Bench(Slot):
     """An echo device with both queues set up."""
 
-    def __init__(self, version: int, *bits: int, size: int = 16) -> None:
+    def __init__(self, version: int, *bits: int, size: int = 16, on_work: OnWork = lambda descriptors: None) -> None:
         self.echo = Echo()
-        super().__init__(self.echo, version)
+        super().__init__(self.echo, version, on_work=on_work)
         self.queue, self.small = self.driver.start(*bits, sizes=(size, 8))
         self.page = self.driver.alloc(4096, align=4096)
         """Memory for hand-made buffers and tables."""
@@ -629,7 +638,107 @@ def refuse(address: int, data: bytes) -> None:
     raise AccessFault(address)
 
 
-def test_worst_queue_costs_a_bounded_number_of_accesses(version: int) -> None:
+# ---- passes
+
+
+def offered(bench: Bench, count: int) -> list[bytes]:
+    """Offer so many requests; what is to come back."""
+    texts = [b"%d" % number for number in range(count)]
+    for text in texts:
+        bench.queue.add(text, 8)
+    return texts
+
+
+def test_kick_takes_so_many_chains_and_passes_later_in_time_take_the_rest(version: int) -> None:
+    bench = Bench(version, size=512)
+    texts = offered(bench, 2 * PASS_CHAINS_MAX + 3)
+    start_ns = bench.clock.now_ns()
+
+    bench.queue.kick()
+    counts, back = [], bench.queue.collect()
+    while bench.next_pass():
+        counts.append((bench.clock.now_ns() - start_ns, len(more := bench.queue.collect())))
+        back += more
+
+    assert counts == [(PASS_NS, PASS_CHAINS_MAX), (2 * PASS_NS, 3)]
+    assert [used.data for used in back] == texts
+
+
+def test_full_pass_leaves_no_timer_where_nothing_is_left(version: int) -> None:
+    bench = Bench(version, size=512)
+    offered(bench, PASS_CHAINS_MAX)
+
+    bench.queue.kick()
+
+    assert len(bench.queue.collect()) == PASS_CHAINS_MAX
+    assert not bench.next_pass()
+
+
+def test_kick_does_nothing_while_a_pass_is_due(version: int) -> None:
+    bench = Bench(version, size=512)
+    offered(bench, 2 * PASS_CHAINS_MAX)
+
+    for _ in range(3):
+        bench.queue.kick()
+
+    assert bench.queue.used_idx == PASS_CHAINS_MAX
+    assert bench.next_pass()
+    assert bench.queue.used_idx == 2 * PASS_CHAINS_MAX
+
+
+def test_queues_have_passes_of_their_own(version: int) -> None:
+    bench = Bench(version, size=512)
+    offered(bench, 2 * PASS_CHAINS_MAX)
+    bench.queue.kick()
+
+    bench.small.add(b"x", 1)
+    bench.small.kick()
+
+    assert bench.small.used_idx == 1
+
+
+@pytest.mark.parametrize("is_whole", [True, False], ids=["reset", "status 0"])
+def test_reset_ends_the_passes(version: int, is_whole: bool) -> None:
+    bench = Bench(version, size=512)
+    offered(bench, 2 * PASS_CHAINS_MAX)
+    bench.queue.kick()
+
+    if is_whole:
+        bench.device.reset()
+    else:
+        bench.driver.write(Reg.STATUS, 0)
+
+    assert not bench.next_pass()
+    assert bench.device.state.unfinished == 0
+
+
+def test_queue_taken_away_between_two_passes_is_left_alone() -> None:
+    bench = Bench(VERSIONS[0], size=512)
+    offered(bench, 2 * PASS_CHAINS_MAX)
+    bench.queue.kick()
+    bench.driver.write(Reg.QUEUE_SEL, 0)
+    bench.driver.write(Reg.QUEUE_READY, 0)
+
+    assert bench.next_pass()
+
+    assert bench.queue.used_idx == PASS_CHAINS_MAX
+
+
+def test_work_on_descriptors_is_told_even_where_they_are_refused(version: int) -> None:
+    told: list[int] = []
+    bench = Bench(version, on_work=told.append)
+    for index in range(3):
+        bench.queue.set_desc(index, bench.page, 4, NEXT, index + 1)
+    bench.queue.set_desc(3, bench.page, 0)
+
+    bench.queue.offer(0)
+    bench.queue.kick()
+
+    assert bench.asks_for_reset
+    assert told == [4]
+
+
+def test_worst_queue_costs_a_bounded_number_of_accesses_a_pass(version: int) -> None:
     """Every slot of the small queue leads to one table of the largest size, all of it used."""
     bench = Bench(version, Feature.INDIRECT_DESC)
     table = bench.driver.alloc(16 * QUEUE_SIZE_MAX)
@@ -644,6 +753,9 @@ def test_worst_queue_costs_a_bounded_number_of_accesses(version: int) -> None:
 
     bench.small.kick()
 
-    assert bench.small.used_idx == 8
     per_chain = 2 + 1 + 2 * QUEUE_SIZE_MAX  # ring entries; the table's descriptor; each descriptor and its byte
-    assert bench.ram.accesses == 8 * per_chain + 3
+    for done in range(1, 9):
+        assert bench.small.used_idx == done
+        assert bench.ram.accesses == per_chain + 3
+        bench.ram.accesses = 0
+        assert bench.next_pass() == (done < 8)
