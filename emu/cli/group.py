@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from importlib import import_module
 
@@ -28,6 +29,7 @@ _COMMANDS = {
     "Look at the board and the installation": {
         "dtb": "Write the device tree that the guest would get",
         "doctor": "Say what minstret found here",
+        "completion": "Print a script that makes the shell complete what is typed",
     },
 }
 _MODULES = {"info": "inspect", "log": "inspect", "timers": "inspect"}
@@ -37,7 +39,7 @@ _MODULES = {"info": "inspect", "log": "inspect", "timers": "inspect"}
 def _overview() -> str:
     sections = []
     for title, commands in _COMMANDS.items():
-        rows = (f"  {name:<7} {text}" for name, text in commands.items())
+        rows = (f"  {name:<10} {text}" for name, text in commands.items())
         sections.append("\n".join((f"{title}:", *rows)))
     return "\n\n".join((
         "minstret runs RISC-V firmware deterministically: the instruction count is the only clock,\n"
@@ -59,7 +61,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] not in self.commands and not args[0].startswith("-"):
+        if not ctx.resilient_parsing and args[0] not in self.commands and not args[0].startswith("-"):
             raise click.UsageError(f"No such command {args[0]!r}{_meant_instead(args[0])}", ctx)
         name, command, rest = super().resolve_command(ctx, args)
         return name, load_command(name) if name is not None and command is not None else None, rest
@@ -74,8 +76,6 @@ def load_command(name: str) -> click.Command:
 
 def _meant_instead(name: str) -> str:
     """The command that may be meant: one of like name, or ``run`` where that is given an image or a file."""
-    import os
-
     from minstret.emu.cli.invocation import invocation
     from minstret.emu.cli.suggestions import did_you_mean, nearest
     from minstret.firmware import IMAGES
@@ -109,6 +109,11 @@ def run_command(arguments: list[str] | None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # not every name can be written in every encoding
     try:
+        if os.environ.get("_MINSTRET_COMPLETE") == "answer":
+            from minstret.emu.cli.completion import answer
+
+            answer()
+            return 0
         result = cli.main(args=arguments, prog_name="minstret", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except click.UsageError as error:
@@ -133,7 +138,8 @@ def run_command(arguments: list[str] | None) -> int:
 
 
 def _with_help(message: str, context: click.Context | None) -> str:
-    """A message, and the help text that tells more."""
+    """A message in one line, and the help text that tells more."""
+    message = " ".join(message.split())
     if context is None:
         return message
     from minstret.emu.cli.invocation import invocation

@@ -88,7 +88,7 @@ def test_list_of_commands_imports_none(arguments: tuple[str, ...]) -> None:
 
 
 def test_each_command_of_the_list_is_there() -> None:
-    assert len(cli.commands) == 10
+    assert len(cli.commands) == 11
     for name, listed in cli.commands.items():
         command = load_command(name)
         assert (command.name, bool(command.help), bool(listed.short_help)) == (name, True, True)

@@ -1,0 +1,207 @@
+"""Completion in a shell: ``minstret completion``, and the answers that its scripts ask for.
+
+A script calls the command again with ``_MINSTRET_COMPLETE=answer`` and, in ``COMP_WORDS``, the words up to the cursor
+as they were typed, one a line. Each line of the answer is ``name TEXT<TAB>HELP``, a word that fits; ``file SUFFIX``,
+where the shell completes the names of files with that suffix (any, without one); or ``folder``.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator
+
+import click
+from click.shell_completion import CompletionItem, ShellComplete
+
+from minstret.emu.cli.group import cli, load_command
+from minstret.firmware import IMAGES, describe
+
+VARIABLE = "_MINSTRET_COMPLETE"
+TRACE_SUFFIX = ".mst"
+
+_BASH = r"""
+_minstret_completion() {
+    local IFS=$'\n' answer kind value word=${COMP_WORDS[COMP_CWORD]} command=${1/#\~/$HOME} files=
+    [[ $word == [=:@] ]] && word=
+    COMPREPLY=()
+    for answer in $(COMP_WORDS="${COMP_WORDS[*]:0:COMP_CWORD+1}" _MINSTRET_COMPLETE=answer "$command" 2>/dev/null); do
+        kind=${answer%% *} value=${answer#* } value=${value%%$'\t'*}
+        case $kind in
+            name) COMPREPLY+=("$value") ;;
+            file) compopt -o filenames
+                COMPREPLY+=($(compgen -d -- "$word") $(compgen -f -X "!*$value" -- "$word")) files=yes ;;
+            folder) compopt -o dirnames ;;
+        esac
+    done
+    # Names that are typed with quotes, a tilde or a variable are left to bash itself.
+    if [[ $files && ${#COMPREPLY[@]} == 0 && $word == *["\"'\\~\$"]* ]]; then compopt -o default; fi
+}
+complete -o nosort -F _minstret_completion minstret
+"""
+
+_ZSH = r"""
+#compdef minstret
+_minstret_completion() {
+    local answer kind value option
+    local -a names
+    [[ $PREFIX == --*=* ]] && option=${PREFIX%%=*}=
+    for answer in "${(@f)$(COMP_WORDS="${(F)words[1,CURRENT-1]}"$'\n'"$PREFIX" _MINSTRET_COMPLETE=answer \
+            "${(Q)words[1]/#\~/$HOME}" 2>/dev/null)}"; do
+        kind=${answer%% *} value=${answer#* }
+        case $kind in
+            name) names+=("${${value%%$'\t'*}//:/\\:}:${value#*$'\t'}") ;;
+            file) [[ -n $option ]] && compset -P '*='
+                if [[ -n $value ]]; then _files -g "*$value"; else _files; fi ;;
+            folder) [[ -n $option ]] && compset -P '*='
+                _files -/ ;;
+        esac
+    done
+    if (( $#names )); then
+        [[ -n $option ]] && compset -P '*='
+        _describe -V minstret names
+    fi
+}
+if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
+    _minstret_completion "$@"
+else
+    compdef _minstret_completion minstret
+fi
+"""
+
+_FISH = r"""
+function __minstret_completion
+    set -l words (commandline -opc)
+    set -l token (commandline -ct)
+    set -l option (string match -r -- '^--[^=]*=' $token)
+    set -l rest (string replace -r -- '^--[^=]*=' '' $token)
+    set -l command (string replace -r -- '^~' $HOME $words[1])
+    for answer in (_MINSTRET_COMPLETE=answer COMP_WORDS=(string join \n -- $words "$token" | string collect) \
+            $command 2>/dev/null)
+        set -l kind (string split -m 1 -- ' ' $answer)
+        switch $kind[1]
+            case name
+                printf '%s\n' "$option$kind[2]"
+            case file folder
+                set -l wanted '/$'
+                test $kind[1] = file; and set wanted (string escape --style=regex -- "$kind[2]")'$|/$'
+                for file in (complete -C "minstret_file $rest" | string replace -r '\t.*' '')
+                    string match -q -r -- $wanted $file; and printf '%s\n' "$option$file"
+                end
+        end
+    end
+end
+complete --command minstret --no-files --arguments '(__minstret_completion)'
+"""
+
+_SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
+
+_VALUES = {
+    "net": ("none", "user", "user,restrict=on"),
+    "icount": ("sleep=on", "sleep=off", "shift=1,sleep=on", "shift=1,sleep=off"),
+    "inputs": ("keyboard", "tablet", "keyboard,tablet"),
+    "rtc": ("clock=vm", "clock=host", "base=2018-10-01T00:00:00"),
+}
+"""Examples for options whose values are a language of their own, by parameter name."""
+
+
+@click.command(epilog="""\b
+To have it in every shell, add a line to the shell's own file:
+  ~/.bashrc                    eval "$(minstret completion bash)"
+  ~/.zshrc, behind compinit    eval "$(minstret completion zsh)"
+  ~/.config/fish/config.fish   minstret completion fish | source
+
+The command has to be on the PATH there.""")  # fmt: skip
+@click.argument("shell", metavar="bash|zsh|fish", type=click.Choice(sorted(_SCRIPTS)))
+def completion(shell: str) -> None:
+    """Print a script that makes SHELL complete commands, options, images and files when Tab is pressed."""
+    click.echo(_SCRIPTS[shell].lstrip("\n"), nl=False)
+
+
+def answer() -> None:
+    """Print what fits at the end of ``COMP_WORDS``."""
+    pieces = os.environ.get("COMP_WORDS", "").split("\n")
+    _, *words = _joined(pieces)
+    *before, incomplete = map(_unquoted, words or [""])
+    last = "" if _is_sign(pieces[-1]) else _unquoted(pieces[-1])
+    for line in fitting(before, incomplete, last):
+        click.echo(line)
+
+
+def fitting(before: list[str], incomplete: str, last: str) -> list[str]:
+    """What fits for ``incomplete`` behind the words ``before``: lines of an answer.
+
+    Args:
+        before: Words, without the command itself.
+        incomplete: What stands before the cursor.
+        last: The part of it that the shell will replace.
+    """
+    if before and before[0] in cli.commands:
+        for parameter in load_command(before[0]).params:
+            _teach(parameter)
+    items = ShellComplete(cli, {}, "minstret", VARIABLE).get_completions(before, incomplete)
+    value = incomplete.partition("=")[2] if incomplete.startswith("--") and "=" in incomplete else incomplete
+    kept = max(0, len(value) - len(last))
+    return [_line(item, kept) for item in items]
+
+
+def _line(item: CompletionItem[str], kept: int) -> str:
+    """One line; the first ``kept`` characters of a word stay as they are typed."""
+    if item.type == "plain":
+        return f"name {item.value[kept:]}\t{' '.join((item.help or '').partition('. ')[0].split()).rstrip('.')}"
+    return f"file {item.value}" if item.type == "file" else "folder"
+
+
+def _joined(pieces: list[str]) -> list[str]:
+    """Words that bash has cut at ``=``, ``:`` and ``@``, whole again."""
+    words: list[str] = []
+    is_open = False
+    for piece in pieces:
+        is_sign = _is_sign(piece)
+        if words and (is_sign or is_open):
+            words[-1] += piece
+        else:
+            words.append(piece)
+        is_open = is_sign
+    return words
+
+
+def _is_sign(piece: str) -> bool:
+    return bool(piece) and not piece.strip("=:@")
+
+
+def _unquoted(word: str) -> str:
+    """A word as the shell would pass it on; an unfinished one as far as it goes."""
+    try:
+        return "".join(shlex.split(word))
+    except ValueError:  # an open quote, or a last backslash
+        return word.replace("\\", "").lstrip("\"'")
+
+
+def _teach(parameter: click.Parameter) -> None:
+    """Let a parameter answer by what its placeholder stands for; choices and flags do so by themselves."""
+    if not isinstance(parameter.type, click.Choice):
+        setattr(parameter, "shell_complete", lambda context, text: list(_items(parameter, text)))  # noqa: B010
+
+
+def _items(parameter: click.Parameter, text: str) -> Iterator[CompletionItem[str]]:
+    what = (parameter.metavar or parameter.name or "").strip("[]").upper()
+    name = parameter.name or ""
+    names: dict[str, str] = dict.fromkeys(_VALUES.get(name, ()), "")
+    if name in ("firmware", "bios", "kernel"):
+        names |= _images()
+    for each, help_text in names.items():
+        if each.startswith(text):
+            yield CompletionItem(each, help=help_text)
+    if what.startswith(("FILE", "FIRMWARE")):
+        yield CompletionItem("", type="file")
+    elif what.startswith("TRACE"):
+        yield CompletionItem(TRACE_SUFFIX, type="file")
+    elif what.startswith("DIR"):
+        yield CompletionItem("", type="dir")
+
+
+def _images() -> dict[str, str]:
+    packaged = {"opensbi": "Debian's OpenSBI", "u-boot": "Debian's U-Boot"}
+    images = {image: describe(image) for image in IMAGES}
+    return images | {f"{image}-rv32": f"for rv32: {text}" for image, text in images.items()} | packaged
