@@ -15,8 +15,6 @@ from minstret.emu.irq import IrqLine
 from minstret.emu.timers import Timer, TimerList
 
 _U64 = (1 << 64) - 1
-_NEVER_NS = 1 << 63
-"""A deadline from here on is never: software writes all ones to mean that."""
 
 
 class Reg(IntEnum):
@@ -60,7 +58,7 @@ class Clint:
         self._clock = clock
         self._msip_line = msip_line
         self._mtip_line = mtip_line
-        self._timer = Timer(f"{name}.mtimecmp", timers, self._on_mtimecmp)
+        self._timer = Timer(f"{name}.mtimecmp", timers, self._on_change)
 
     def mtime(self) -> int:
         """Ticks since power-on, plus what software added."""
@@ -103,20 +101,18 @@ class Clint:
         self._schedule()
 
     def _schedule(self) -> None:
+        """Let the line follow ``mtime >= mtimecmp``, now and when that changes: at mtimecmp, or where mtime wraps."""
         state = self.state
         now_ticks = self._clock.now_ns() // NS_PER_TICK
-        ticks_to_go = state.mtimecmp - (now_ticks + state.mtime_delta & _U64)
-        is_due = ticks_to_go <= 0
+        mtime = now_ticks + state.mtime_delta & _U64
+        is_due = mtime >= state.mtimecmp
         self._mtip_line.set_level(is_due)
-        expire_ns = (now_ticks + ticks_to_go) * NS_PER_TICK
-        if is_due or expire_ns >= _NEVER_NS:
-            self._timer.cancel()
-        else:
-            self._timer.arm(expire_ns)
+        changes_at = _U64 + 1 if is_due else state.mtimecmp
+        self._timer.arm((now_ticks + changes_at - mtime) * NS_PER_TICK)
 
-    def _on_mtimecmp(self, late_ns: int) -> None:
-        """``mtime`` has come to ``mtimecmp``: a write of either would have armed the timer anew."""
-        self._mtip_line.set_level(True)
+    def _on_change(self, late_ns: int) -> None:
+        """``mtime`` has come to ``mtimecmp``, or has wrapped; maybe both, where an instruction takes many ticks."""
+        self._schedule()
 
 
 def _part(register: int, at: int, size: int) -> int:

@@ -19,6 +19,13 @@ TIMEBASE_HZ = 10_000_000
 """The rate of mtime and of the time CSR, as on QEMU's ``virt`` board."""
 NS_PER_TICK = NS_PER_S // TIMEBASE_HZ
 
+VIRTUAL_NS_MAX = 9_223_372_036 * NS_PER_S
+"""Where virtual time ends, ns: 292 years after power-on. The run ends there, and a deadline there or later is never.
+
+The last whole second below 2^63 ns: a trace and the C callbacks can hold every time up to here, and what the last
+instruction and conversions add to it.
+"""
+
 
 class ClockType(Enum):
     """What a clock follows. Source: QEMU include/qemu/timer.h, QEMUClockType."""
@@ -81,8 +88,8 @@ class VirtualClock:
         return -(self.state.warp_ns - deadline_ns >> self.shift)
 
     def warp_to(self, deadline_ns: int) -> None:
-        """Skip to ``deadline_ns``; the past is left alone."""
-        distance_ns = deadline_ns - self.now_ns()
+        """Skip to ``deadline_ns``, or to the end of time; the past is left alone."""
+        distance_ns = min(deadline_ns, VIRTUAL_NS_MAX) - self.now_ns()
         if distance_ns > 0:
             self.state.warp_ns += distance_ns
 

@@ -23,6 +23,8 @@ from minstret.emu.machine import STOP_TARGET, StopReason
 from minstret.emu.timers import TimerList
 
 _READ_MAX = 4096
+_WAIT_MAX_NS = 86_400 * 1_000_000_000
+"""One wait of the system's takes a day at most: what counts ms in 32 bits has no room for a month."""
 
 
 realtime_ns: Callable[[], int] = time.monotonic_ns
@@ -225,7 +227,7 @@ class HostSource:
 
     def wait(self, timeout_ns: int | None) -> int:
         start_ns = realtime_ns()
-        limits_ns = [limit for limit in (timeout_ns, self._until_deadline_ns()) if limit is not None]
+        limits_ns = [min(n, _WAIT_MAX_NS) for n in (timeout_ns, self._until_deadline_ns()) if n is not None]
         files = [fd for fd in (self._fd, self._wakeup_fd) if fd >= 0]
         if not self._interrupted:
             select.select(files, [], [], min(limits_ns) / 1e9 if limits_ns else None)

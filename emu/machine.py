@@ -15,7 +15,15 @@ from enum import Enum
 from typing import Any, Protocol
 
 from minstret.emu.bus import DeviceBus
-from minstret.emu.clock import NS_PER_TICK, ClockType, HostClock, VirtualClock, VirtualClockState, VirtualRtClock
+from minstret.emu.clock import (
+    NS_PER_TICK,
+    VIRTUAL_NS_MAX,
+    ClockType,
+    HostClock,
+    VirtualClock,
+    VirtualClockState,
+    VirtualRtClock,
+)
 from minstret.emu.hart.engine import IO_SIZE
 from minstret.emu.hart.hart import Hart, HartState, HartStop
 from minstret.emu.hart.memory import GuestMemory
@@ -49,6 +57,8 @@ class StopReason(Enum):
     MAX_INSNS = "max-insns"
     TIMEOUT = "timeout"
     INTERRUPTED = "interrupted"
+    END_OF_TIME = "end-of-time"
+    """Virtual time has come to VIRTUAL_NS_MAX."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,7 +332,9 @@ class Machine:
         reached_icount = icount is not None and now.icount >= icount
         reached_ns = virtual_ns is not None and now.virtual_ns >= virtual_ns
         has_reached = self._reached or reached_icount or reached_ns or self.door.is_over(now)
-        return Outcome(StopReason.REACHED) if has_reached else None
+        if has_reached:
+            return Outcome(StopReason.REACHED)
+        return Outcome(StopReason.END_OF_TIME) if now.virtual_ns >= VIRTUAL_NS_MAX else None
 
     def _slice_limit(self, now: Position, icount: int | None, virtual_ns: int | None) -> int:
         """The icount before which nothing but the guest itself makes anything happen."""
@@ -331,10 +343,9 @@ class Machine:
         if next_icount is not None and next_icount < limit:
             limit = _earlier(limit, self._limit_of_door(now, next_icount))
         deadline_ns = self.virtual_timers.expire_ns()
-        if virtual_ns is not None:
-            deadline_ns = _earlier(virtual_ns, deadline_ns)
-        if deadline_ns is not None:
-            limit = _earlier(limit, self.clock.icount_at(deadline_ns))
+        if deadline_ns is None:
+            deadline_ns = VIRTUAL_NS_MAX
+        limit = min(limit, self.clock.icount_at(_earlier(deadline_ns, virtual_ns)))
         return max(limit, now.icount)
 
     def _limit_of_door(self, now: Position, next_icount: int) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from minstret.emu.clock import VirtualClockState
+from minstret.emu.clock import VIRTUAL_NS_MAX, VirtualClockState
 from minstret.emu.errors import TraceError
 from minstret.emu.hart.callbacks import PRIV_M, PRIV_S, PRIV_U
 from minstret.emu.hart.hart import WORDS, HartState
@@ -75,6 +75,8 @@ def _check_state(machine: Machine, state: MachineState) -> None:
                hart.soft_mip, hart.fflags, hart.mcycle_offset, hart.minstret_offset)  # fmt: skip
     if not all(0 <= number < 1 << 64 for number in numbers):
         raise ValueError("a register beyond 64 bits")
+    if state.clock.warp_ns < 0:
+        raise ValueError("virtual time is behind the instruction count")
     _check_timers(state.timers)
     _check_timers(state.host_timers)
     if not isinstance(state.exit_code, int | None):
@@ -86,7 +88,7 @@ def _check_timers(timers: TimerListState) -> None:
     serials = {serial for _, _, serial in armed}
     if len(serials) < len(armed) or len({name for name, _, _ in armed}) < len(armed):
         raise ValueError("a timer is armed twice")
-    if not all(0 <= serial < timers.next_serial and expire_ns >= 0 for _, expire_ns, serial in armed):
+    if not all(0 <= serial < timers.next_serial and 0 <= expire_ns < VIRTUAL_NS_MAX for _, expire_ns, serial in armed):
         raise ValueError("a timer was armed at no possible time")
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import IntFlag
 
-from minstret.emu.clock import Clock, ClockType
+from minstret.emu.clock import VIRTUAL_NS_MAX, Clock, ClockType
 
 IDLE = -1
 """``expire_ns`` of a timer that is not armed, and the deadline of a list that has none."""
@@ -89,7 +89,10 @@ class Timer:
         return bool(self._bits & _EXTERNAL)
 
     def arm(self, expire_ns: int) -> None:
-        """Fire once at ``expire_ns``, behind all timers armed before for the same time. Negative means 0."""
+        """Fire once at ``expire_ns``, behind all timers armed before for the same time.
+
+        Negative means 0; VIRTUAL_NS_MAX or later is never, and leaves the timer idle.
+        """
         self._list._arm(self, expire_ns if expire_ns > 0 else 0)
 
     def arm_scaled(self, expire: int) -> None:
@@ -159,6 +162,9 @@ class TimerList:
             timer.attributes, timer._bits = TimerAttribute.NONE, 0
 
     def _arm(self, timer: Timer, expire_ns: int) -> None:
+        if expire_ns >= VIRTUAL_NS_MAX:
+            timer.cancel()
+            return
         hidden = self._hidden
         nearest_ns = self._nearest_ns(hidden)
         if timer.expire_ns != IDLE:

@@ -71,6 +71,7 @@ from asm import (
 )  # fmt: skip
 
 from minstret.devices.map import Base
+from minstret.emu.clock import NS_PER_TICK, VIRTUAL_NS_MAX
 
 RAM = int(Base.RAM)
 RAM_SIZE = 256 << 10
@@ -100,6 +101,9 @@ MSIP, MTIMECMP, MTIME = 0x0200_0000, 0x0200_4000, 0x0200_BFF8
 UART_IER, UART_LSR, UART_SCRATCH, UART = 0x1000_0001, 0x1000_0005, 0x1000_0007, 0x1000_0000
 PLIC_PRIORITY, PLIC_ENABLE, PLIC_CLAIM = 0x0C00_0028, 0x0C00_2000, 0x0C20_0004
 NOTHING = 0x0300_0000
+RTC_TIME, RTC_IRQ_ENABLED = 0x0010_1000, 0x0010_1010
+FAR_TICKS = (1 << 64, *[VIRTUAL_NS_MAX // NS_PER_TICK] * 3, 1 << 63, 1 << 55)
+"""Where mtime wraps; where virtual time ends; where signed numbers do; a long way."""
 PTE_V, PTE_R, PTE_W, PTE_X, PTE_U, PTE_A, PTE_D = 1, 2, 4, 8, 16, 64, 128
 
 
@@ -231,10 +235,14 @@ class _Maker:
             self.device, self.device, self.pointers, self.reservation, self.atomics, self.trap, self.trap,
             self.service, self.service, self.counters, self.control, self.control, self.floating, self.sleep,
             self.table_edit, self.many_writes, self.elsewhere, self.switched, self.switched, self.timer, self.timer,
-            self.software_interrupt, self.protection, self.long_block,
+            self.software_interrupt, self.protection, self.long_block, self.far_time, self.alarm,
         )  # fmt: skip
+        if self.is_portable:  # others have another RTC, and no end of time
+            kinds = tuple(kind for kind in kinds if kind not in (self.far_time, self.alarm))
         if self.is_quiet:
-            kinds = tuple(kind for kind in kinds if kind not in (self.sleep, self.timer, self.software_interrupt))
+            kinds = tuple(kind for kind in kinds if kind not in (
+                self.sleep, self.timer, self.software_interrupt, self.far_time, self.alarm,
+            ))  # fmt: skip
         favourites = self.pick.sample(kinds, self.pick.randint(3, 9))
         return [
             self.pick.choice(favourites if self.pick.random() < 0.7 else kinds) for _ in range(self.pick.randint(4, 24))
@@ -827,6 +835,46 @@ class _Maker:
         self.text.constant(T1, 0x80)
         self.text.emit(csrrs(ZERO, "mie", T1), WFI)
         self.filler(self.pick.randint(1, 10))
+
+    def far_time(self) -> None:
+        """mtime and mtimecmp where 63 or 64 bits, or virtual time, end; then a wait, or code in which mtime wraps."""
+        text, pick = self.text, self.pick
+        for register in pick.choice(((MTIMECMP,), (MTIMECMP,), (MTIME,), (MTIMECMP, MTIME), (MTIME, MTIMECMP))):
+            value = pick.choice(FAR_TICKS) - pick.choice((1, 2, 5, 10, 100))
+            text.io(T3, register)
+            for half in pick.sample((0, 4), pick.choice((1, 2, 2, 2))):
+                text.constant(T0, value >> 8 * half & 0xFFFF_FFFF)
+                text.emit(sw(T0, T3, half))
+        self._maybe_wait(0x80)
+
+    def alarm(self) -> None:
+        """The RTC's alarm, soon or far, and its time set to anything."""
+        text, pick = self.text, self.pick
+        for address, value in ((PLIC_PRIORITY + 4, 1), (PLIC_ENABLE, 1 << 11), (RTC_IRQ_ENABLED, 1)):
+            text.io(T3, address)
+            text.constant(T0, value)
+            text.emit(sw(T0, T3, 0))
+        if pick.random() < 0.3:
+            text.io(T3, pick.choice((RTC_TIME, RTC_TIME + 4)))
+            text.constant(T0, pick.choice((0, 1, 0x7FFF_FFFF, 0xFFFF_FFFF)))
+            text.emit(sw(T0, T3, 0))
+        text.io(T3, RTC_TIME)
+        text.emit(lw(T0, T3, 0), lw(T1, T3, 4), addi(T0, T0, pick.choice((0, 50, 500, 2000))))
+        if pick.random() < 0.5:
+            text.constant(T1, pick.choice((0x7FFF_FFFF, 0x8000_0000, 0x9559_52FC, 0x9559_52FD, 0xFFFF_FFFF)))
+        text.emit(sw(T1, T3, 12), sw(T0, T3, 8))
+        self._maybe_wait(0x800)
+        text.io(T3, RTC_TIME)
+        text.emit(sw(ZERO, T3, 0x14), sw(ZERO, T3, 0x1C))
+
+    def _maybe_wait(self, interrupt: int) -> None:
+        text, pick = self.text, self.pick
+        text.constant(T1, interrupt)
+        if pick.random() < 0.5:
+            text.emit(csrrs(ZERO, "mie", T1), WFI)
+        elif pick.random() < 0.5:
+            text.emit(pick.choice((csrrs, csrrc))(ZERO, "mie", T1))
+        self.filler(pick.choice((5, 20, 60)))
 
     def software_interrupt(self) -> None:
         text, pick = self.text, self.pick

@@ -32,7 +32,7 @@ Exit status:
   120    the guest waits forever; 0 with --idle-ok
   121    the guest crashed into a trap loop
   122    a replay diverged
-  123    --max-insns reached
+  123    --max-insns reached, or the end of virtual time (292 years)
   124    --timeout reached
   125    usage error, or an error of minstret's own
   130    Ctrl-C"""
@@ -48,6 +48,7 @@ def exit_status(outcome: Outcome, idle_ok: bool = False) -> int:
         StopReason.WAITS_FOREVER: 0 if idle_ok else Exit.GUEST_IDLE,
         StopReason.REACHED: Exit.MAX_INSNS,
         StopReason.MAX_INSNS: Exit.MAX_INSNS,
+        StopReason.END_OF_TIME: Exit.MAX_INSNS,
         StopReason.TIMEOUT: Exit.TIMEOUT,
         StopReason.INTERRUPTED: Exit.INTERRUPTED,
     }.get(outcome.reason, Exit.GUEST_STUCK)

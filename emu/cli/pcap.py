@@ -29,11 +29,11 @@ class PcapFile:
         self._path = path
 
     def write(self, virtual_ns: int, frame: bytes) -> None:
-        """Add a frame that crossed the wire at ``virtual_ns``."""
+        """Add a frame that crossed the wire at ``virtual_ns``. The format has 32 bits of seconds: 136 years, then 0."""
         from fractions import Fraction
 
         try:
-            self._writer.writepkt_time(frame, Fraction(virtual_ns, units.NS_PER_S))
+            self._writer.writepkt_time(frame, Fraction(virtual_ns % (units.NS_PER_S << 32), units.NS_PER_S))
         except OSError as error:
             raise ConfigError(f"--pcap: can't write {self._path}: {error.strerror}") from None
 

@@ -289,6 +289,7 @@ def end_text(board: Board, outcome: Outcome) -> str:
         StopReason.MAX_INSNS: "stopped by --max-insns",
         StopReason.TIMEOUT: "stopped by --timeout",
         StopReason.INTERRUPTED: "stopped by Ctrl-C",
+        StopReason.END_OF_TIME: "virtual time ended, 292 years after power-on: it counts no further",
     }[outcome.reason]
 
 

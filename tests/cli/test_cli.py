@@ -24,6 +24,7 @@ import pytest
 from elf_files import RAM, Load, elf_bytes, fails_with, says, write_elf
 
 from minstret.emu.cli import main
+from minstret.emu.clock import NS_PER_TICK, VIRTUAL_NS_MAX
 
 COMMAND = [sys.executable, "-m", "minstret.emu.cli"]
 PATIENCE_S = 60
@@ -236,6 +237,26 @@ def test_max_insns_gives_123_at_exactly_that_count(
     status, result = run_json(elf(elf_files.LOOPS), tmp_path, "--max-insns", text, how=inside)
 
     assert (status, result["icount"], result["stop_reason"]) == (123, icount, "max-insns")
+
+
+def test_end_of_virtual_time_gives_123_and_says_so(elf: Any, inside: Any, tmp_path: Path) -> None:
+    near_the_end = VIRTUAL_NS_MAX // NS_PER_TICK - 10
+    waits = asm.code(
+        asm.li(asm.T0, elf_files.CLINT + 0x4000), asm.li(asm.T1, near_the_end >> 32), asm.sw(asm.T1, asm.T0, 4),
+        asm.li(asm.T1, near_the_end), asm.sw(asm.T1, asm.T0, 0), asm.addi(asm.T1, 0, 128), asm.csrw("mie", asm.T1),
+        asm.WFI, asm.LOOP,
+    )  # fmt: skip
+    file = elf(waits)
+
+    done = minstret("run", file)
+    status, result = run_json(file, tmp_path, how=inside)
+
+    in_real_time = minstret("run", "--icount", "sleep=on", "--timeout", "0.2", "--no-input", file)
+
+    assert in_real_time.returncode == 124
+    assert done.returncode == status == 123
+    assert b"minstret: virtual time ended, 292 years after power-on: it counts no further\n" in done.stderr
+    assert (result["stop_reason"], result["virtual_ns"]) == ("end-of-time", VIRTUAL_NS_MAX)
 
 
 @pytest.mark.parametrize("code", [elf_files.LOOPS, elf_files.CHATTERS], ids=["silent", "chatty"])

@@ -16,6 +16,7 @@ import pytest
 from guest_boards import BOOTFILE, FILE, KEYS_SCRIPT, KEYS_SEEN, setup_of
 
 from minstret.emu.cli import main
+from minstret.emu.cli.pcap import PcapFile
 
 COMMAND = [sys.executable, "-m", "minstret.emu.cli"]
 PATIENCE_S = 60
@@ -206,6 +207,17 @@ def test_pcap_has_each_frame_at_its_virtual_time(image: str, facts: Any, tmp_pat
     assert frames_in(path) == crossed
     assert len(crossed) == 20
     assert result["digest"] == board.digest()  # nobody notices that somebody listens
+
+
+@pytest.mark.parametrize("years", [0, 135, 137, 292])
+def test_pcap_counts_seconds_modulo_its_32_bits(years: int, tmp_path: Path) -> None:
+    at_ns = years * 31_557_600 * 1_000_000_000 + 7
+    file = PcapFile(str(tmp_path / "net.pcap"))
+
+    file.write(at_ns, bytes(60))
+    file.close()
+
+    assert frames_in(tmp_path / "net.pcap") == [(at_ns % (1_000_000_000 << 32), bytes(60))]
 
 
 def test_pcap_is_of_ethernet_with_ns_and_begins_with_discover_and_offer(facts: Any, tmp_path: Path) -> None:

@@ -187,6 +187,46 @@ def test_line_rises_at_the_first_ns_at_which_mtime_reaches_mtimecmp(
     assert (bench.mtip.level, bench.clint.mtime()) == (True, target)
 
 
+NEAR_THE_ENDS = st.integers(0, 3000) | st.integers(U64_MAX - 3000, U64_MAX) | st.integers(0, U64_MAX)
+STEPS = st.one_of(
+    st.tuples(st.just("advance"), st.integers(0, 4000)),
+    st.tuples(st.just("mtime"), NEAR_THE_ENDS),
+    st.tuples(st.just("mtimecmp"), NEAR_THE_ENDS),
+    st.tuples(st.just("mtimecmp beside mtime"), st.integers(-3000, 3000)),
+)
+
+
+@given(shift=st.integers(0, 10), steps=st.lists(STEPS, max_size=12))
+def test_line_is_up_while_mtime_has_reached_mtimecmp_also_when_mtime_wraps(
+    shift: int, steps: list[tuple[str, int]]
+) -> None:
+    bench = Bench(shift=shift)
+    clint = bench.clint
+    for what, value in steps:
+        if what == "mtimecmp beside mtime":
+            clint.write(Reg.MTIMECMP, 8, clint.mtime() + value & U64_MAX)
+        elif what != "advance":
+            clint.write(Reg.MTIME if what == "mtime" else Reg.MTIMECMP, 8, value)
+        for _ in range(value if what == "advance" else 0):
+            bench.icount += 1
+            bench.timers.run_expired()
+            assert bench.mtip.level == (clint.mtime() >= clint.state.mtimecmp)
+        assert bench.mtip.level == (clint.mtime() >= clint.state.mtimecmp)
+
+
+def test_mtime_that_wraps_lowers_the_line(bench: Bench) -> None:
+    bench.clint.write(Reg.MTIMECMP, 8, 5)
+    bench.clint.write(Reg.MTIME, 8, U64_MAX)
+    assert bench.mtip.level
+
+    bench.clock.warp_to((bench.now_ticks + 1) * NS_PER_TICK)
+    bench.timers.run_expired()
+    assert (bench.mtip.level, bench.clint.mtime()) == (False, 0)
+    bench.clock.warp_to((bench.now_ticks + 5) * NS_PER_TICK)
+    bench.timers.run_expired()
+    assert (bench.mtip.level, bench.clint.mtime()) == (True, 5)
+
+
 def test_rewriting_mtimecmp_fires_at_the_new_time_only(bench: Bench) -> None:
     bench.clint.write(Reg.MTIMECMP, 8, bench.now_ticks + 10)
     bench.clint.write(Reg.MTIMECMP, 8, bench.now_ticks + 20)

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minstret.emu.clock import ICOUNT_SHIFT_MAX, ClockType, HostClock, VirtualClock, VirtualClockState, VirtualRtClock
+from minstret.emu.clock import (
+    ICOUNT_SHIFT_MAX,
+    VIRTUAL_NS_MAX,
+    ClockType,
+    HostClock,
+    VirtualClock,
+    VirtualClockState,
+    VirtualRtClock,
+)
 from minstret.emu.errors import ConfigError
 
 SHIFTS = range(ICOUNT_SHIFT_MAX + 1)
@@ -95,6 +103,15 @@ def test_warp_moves_time_and_not_the_instruction_count() -> None:
     assert clock.now_ns() == 1236
     assert clock.state.warp_ns == 1034
     assert hart.icount == 101
+
+
+def test_warp_goes_no_further_than_the_end_of_time() -> None:
+    clock = FakeHart(77).clock(5)
+
+    clock.warp_to(1 << 70)
+    assert clock.now_ns() == VIRTUAL_NS_MAX
+    clock.warp_to(1 << 70)
+    assert clock.now_ns() == VIRTUAL_NS_MAX
 
 
 def test_restored_state_gives_the_same_time() -> None:

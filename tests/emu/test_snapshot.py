@@ -283,6 +283,8 @@ def spoil(state: dict[str, Any], path: tuple[str, ...], value: object) -> dict[s
         (("timers", "armed"), [["clint.mtimecmp", 5, 0], ["clint.mtimecmp", 6, 1]], "a timer is armed twice"),
         (("timers", "armed"), [["clint.mtimecmp", 5, 1 << 40]], "a timer was armed at no possible time"),
         (("timers", "armed"), [["clint.mtimecmp", -5, 0]], "a timer was armed at no possible time"),
+        (("timers", "armed"), [["clint.mtimecmp", 1 << 63, 0]], "a timer was armed at no possible time"),
+        (("clock", "warp_ns"), -100, "virtual time is behind the instruction count"),
         (("timers", "armed"), [["egg", 5, 0]], "KeyError('egg')"),
         (("lines",), {}, "KeyError("),
         (("clock",), {}, "VirtualClockState: expected the fields ['warp_ns'], got []"),

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from timer_rules import EXTERNAL, GUEST, RULES, Pass
 
 from minstret.emu import units
-from minstret.emu.clock import ClockType, HostClock
+from minstret.emu.clock import VIRTUAL_NS_MAX, ClockType, HostClock
 from minstret.emu.state import canonical_bytes, from_plain, to_plain
 from minstret.emu.timers import ALL_ATTRIBUTES, IDLE, Timer, TimerAttribute, TimerGroup, TimerList, TimerListState
 
@@ -123,6 +123,23 @@ def test_negative_time_means_zero(bench: Bench, expire_ns: int) -> None:
 
     assert timer.pending
     assert timer.expire_ns == 0
+
+
+@pytest.mark.parametrize("expire_ns", [VIRTUAL_NS_MAX, (1 << 63) - 1, 1 << 64, 1 << 100])
+def test_time_at_the_end_of_virtual_time_or_later_is_never(bench: Bench, expire_ns: int) -> None:
+    timer, other = bench.timer("a"), bench.timer("b")
+
+    for _ in range(2):
+        timer.arm(expire_ns)
+        other.arm_earlier(expire_ns)
+        assert not timer.pending
+        assert not other.pending
+        assert bench.timers.deadline_ns() == IDLE
+        timer.arm(START_NS)
+
+    assert bench.timers.run_expired()
+    timer.arm(VIRTUAL_NS_MAX - 1)
+    assert bench.timers.expire_ns() == VIRTUAL_NS_MAX - 1
 
 
 @pytest.mark.parametrize("scale_ns", [1, units.NS_PER_US, units.NS_PER_MS])
@@ -923,7 +940,8 @@ class TimersAgainstModel(RuleBasedStateMachine):
         return callback
 
     def _model_arm(self, model: ModelTimer, expire_ns: int) -> None:
-        model.expire_ns, model.armed_as = max(0, expire_ns), self.next_armed_as
+        model.expire_ns = None if expire_ns >= VIRTUAL_NS_MAX else max(0, expire_ns)
+        model.armed_as = self.next_armed_as
         self.next_armed_as += 1
 
     def _model_armed(self, mask: TimerAttribute = ALL_ATTRIBUTES) -> list[ModelTimer]:
@@ -933,7 +951,7 @@ class TimersAgainstModel(RuleBasedStateMachine):
     def _pick(self, index: int) -> tuple[Timer, ModelTimer]:
         return self.real[index % len(self.real)], self.model[index % len(self.model)]
 
-    times = st.integers(-3, 120)
+    times = st.integers(-3, 120) | st.sampled_from((VIRTUAL_NS_MAX - 1, VIRTUAL_NS_MAX, (1 << 64) - 1, 1 << 64))
     indices = st.integers(0, 5)
 
     @rule(index=indices, expire_ns=times)
@@ -944,7 +962,8 @@ class TimersAgainstModel(RuleBasedStateMachine):
         timer.arm(expire_ns)
         self._model_arm(model, expire_ns)
         if not model.attributes & ~self.runnable:
-            assert bool(self.earlier) == (not before or max(0, expire_ns) < before[0])
+            is_nearer = expire_ns < VIRTUAL_NS_MAX and (not before or max(0, expire_ns) < before[0])
+            assert bool(self.earlier) == is_nearer
 
     @rule(index=indices, expire_ns=times)
     def arm_earlier(self, index: int, expire_ns: int) -> None:

@@ -33,6 +33,7 @@ from recordings import (
 )
 
 from minstret.devices.board import Board, BoardConfig, HostAnswers, Setup
+from minstret.devices.clint import Reg as ClintReg
 from minstret.devices.hostinput.script import parse_script
 from minstret.devices.map import Base
 from minstret.devices.outside import KEYBOARD, NetConfig, input_target
@@ -43,7 +44,7 @@ from minstret.devices.semihosting import Op
 from minstret.devices.usernet.network import UserNetConfig
 from minstret.devices.virtio.input_codes import EVENT_SIZE
 from minstret.emu import host as real_host
-from minstret.emu.clock import ClockType
+from minstret.emu.clock import NS_PER_TICK, VIRTUAL_NS_MAX, ClockType
 from minstret.emu.errors import DivergenceError
 from minstret.emu.hart.shared import Counting
 from minstret.emu.ingress import Event
@@ -398,6 +399,14 @@ def test_end_asked_for_while_the_guest_waits_replays_at_the_same_time(tmp_path: 
     assert_replays(recorded)
 
 
+LAST_TICK = VIRTUAL_NS_MAX // NS_PER_TICK
+WAITS_UNTIL_TIME_ENDS = asm.code(
+    asm.li(asm.T0, Base.CLINT + ClintReg.MTIMECMP), asm.li(asm.T1, LAST_TICK >> 32), asm.sw(asm.T1, asm.T0, 4),
+    asm.li(asm.T1, LAST_TICK - 5), asm.sw(asm.T1, asm.T0, 0), asm.addi(asm.T1, 0, 128), asm.csrw("mie", asm.T1),
+    asm.WFI, asm.LOOP,
+)  # fmt: skip
+
+
 def ends_of_every_kind(folder: Path) -> dict[str, Recorded]:
     """Short recordings, by how they end."""
 
@@ -424,6 +433,7 @@ def ends_of_every_kind(folder: Path) -> dict[str, Recorded]:
         "trap loop at power-on": of_code("loop0", bytes(4)),
         "waits forever": of_code("waits", asm.code(asm.WFI, asm.LOOP)),
         "waits forever behind timers": record(folder / "echo.mst", setup_of_image("echo"), source=Hand(typed(b"no"))),
+        "end of time": of_code("time-ends", WAITS_UNTIL_TIME_ENDS),
         "Ctrl-C": stopped_by(CTRL_C, "echo", 300),
         "timeout": stopped_by(TIMEOUT, "echo", 536),
         "Ctrl-C in a wait": record(folder / "asleep.mst", setup_of_image("ticks", sleep=True), source=asleep),
