@@ -23,7 +23,7 @@ from minstret.devices.hostinput.script import ScriptLine
 from minstret.devices.htif import Htif
 from minstret.devices.map import BOOT_ROM_SIZE, IRQ, VIRTIO_SLOTS, Base, virtio_base
 from minstret.devices.outside import INPUTS, KEYBOARD, NET_TARGET, TABLET, NetConfig, Outside, input_target
-from minstret.devices.placement import BootImages, Placement, place
+from minstret.devices.placement import BootImages, Load, Placement, place
 from minstret.devices.plic import Plic
 from minstret.devices.rtc import GoldfishRtc
 from minstret.devices.semihosting import Semihosting
@@ -66,6 +66,7 @@ TIMER_MODELS = ("attributes", "virtual-ext", "no-attributes")
 """EXTERNAL is a property of a timer (ours); of a second clock, whose timers a host thread runs; of nothing."""
 
 _RNG_SEED_SIZE = 32
+_CLEARED_SIZE = 64 * units.KIB
 _HASH_SIZE = 32
 _DESCRIPTORS_A_CALL = 16
 """Reading so many takes about as long as a plain access to a device."""
@@ -116,15 +117,19 @@ class HostAnswers:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """All that a board is made of: its configuration, what it boots, and what its outside has at hand."""
+    """All that a board is made of: its configuration, what it boots, and what its outside has at hand.
+
+    ``bios`` None: the kernel runs first, in M-mode. ``loads`` are further files to put into memory.
+    """
 
     config: BoardConfig
-    bios: ImageFile
+    bios: ImageFile | None
     kernel: ImageFile | None = None
     initrd: ImageFile | None = None
     append: str = ""
     files: Files | None = None
     script: tuple[ScriptLine, ...] = ()
+    loads: tuple[Load, ...] = ()
 
     def make(
         self, *, door: Door | None = None, host: HostAnswers | None = None,
@@ -132,8 +137,8 @@ class Setup:
     ) -> Board:  # fmt: skip
         """Make the board; see Board."""
         return Board(
-            self.bios, self.config, kernel=self.kernel, initrd=self.initrd, append=self.append, files=self.files,
-            script=self.script, door=door, host=host, on_console=on_console,
+            self.bios, self.config, kernel=self.kernel, initrd=self.initrd, append=self.append, loads=self.loads,
+            files=self.files, script=self.script, door=door, host=host, on_console=on_console,
         )  # fmt: skip
 
 
@@ -154,13 +159,14 @@ class Board:
 
     def __init__(
         self,
-        firmware: str | Path | ImageFile | Firmware,
+        firmware: str | Path | ImageFile | Firmware | None,
         config: BoardConfig | None = None,
         *,
         on_console: Callable[[bytes], None] | None = None,
         kernel: str | Path | ImageFile | None = None,
         initrd: str | Path | ImageFile | None = None,
         append: str = "",
+        loads: Sequence[Load] = (),
         door: Door | None = None,
         host: HostAnswers | None = None,
         files: Files | None = None,
@@ -169,10 +175,12 @@ class Board:
         """Make the board and load ``firmware``.
 
         Args:
-            firmware: What runs first, in M-mode: an ELF executable or a raw binary (for the start of RAM).
+            firmware: What runs first, in M-mode: an ELF executable, a raw binary (for the start of RAM) or another
+                image of those that emu/loader.py knows. None: the kernel runs first.
             kernel: What the firmware starts next (fw_dynamic tells it where); placed as QEMU does.
             initrd: Placed behind the kernel, and told in the device tree.
             append: The kernel's command line, in the device tree.
+            loads: Further files to put into memory.
             config: What the board is made of.
             on_console: Called with what the guest sends, as it comes.
             door: What the host decides comes through here; by default nothing does.
@@ -183,7 +191,8 @@ class Board:
             ConfigError: the firmware or the configuration is no good; the text says why.
         """
         config = config or BoardConfig()
-        self.firmware = firmware if isinstance(firmware, Firmware) else load_firmware(firmware, Base.RAM)
+        self.images = _boot_images(firmware, _image(kernel), _image(initrd), append, loads, config.ram_size)
+        self.firmware = self.images.bios
         self.config = replace(config, xlen=_choose_xlen(self.firmware, config.xlen))
         self._check_ram_size()
         self._check_choices()
@@ -202,9 +211,8 @@ class Board:
         self._attach_devices()
         self.registers = Registers(self.hart)
         self.memory = Memory(self.hart)
-        self.images = BootImages(self.firmware, _image(kernel), _image(initrd), append)
         self.placement: Placement = place(self.images, self.hart.xlen, self.config.ram_size, self._make_tree)
-        self.symbols = self.firmware.symbols.with_others(self.placement.kernel)
+        self.symbols = self.firmware.symbols.with_others(*self.placement.others)
         self._load_images()
         self.hart.reset(Base.BOOT_ROM)
         if self.firmware.tohost is not None and self._in_ram(self.firmware.tohost, 8):
@@ -272,10 +280,10 @@ class Board:
         That is the same run as long as nothing came through the door and nobody wrote registers or memory.
         """
         end = self.position.icount
-        images = self.images
+        images, is_bare = self.images, self.images.is_bare
         again = Board(
-            self.firmware, self.config, kernel=images.kernel, initrd=images.initrd, append=images.append,
-            files=self._files, script=self._script,
+            None if is_bare else self.firmware, self.config, kernel=self.firmware.file if is_bare else images.kernel,
+            initrd=images.initrd, append=images.append, loads=images.loads, files=self._files, script=self._script,
         )  # fmt: skip
         again.run_until(icount=max(0, end - insns))
         pcs = []
@@ -430,7 +438,7 @@ class Board:
     @property
     def device_tree(self) -> bytes:
         """The DTB the guest gets."""
-        return next(s.data for s in self.placement.segments if s.address == self.placement.tree)
+        return next(bytes(s.data) for s in self.placement.segments if s.address == self.placement.tree)
 
     def _receive(self, data: bytes) -> int:
         """Input goes to the UART, or to semihosting once that has read."""
@@ -460,9 +468,17 @@ class Board:
 
     def _load_images(self) -> None:
         for segment in self.placement.segments:
-            self.hart.write_physical(segment.address, segment.data + bytes(segment.size - len(segment.data)))
+            self.hart.write_physical(segment.address, segment.data)
+            self._clear(segment.address + len(segment.data), segment.end)
         rom = boot_rom(self.hart.xlen, self.placement)
         self.machine.memory.rom[: len(rom)] = rom
+
+    def _clear(self, start: int, end: int) -> None:
+        """Make [start, end) zero. What is zero is left alone: it takes no memory of the host until written."""
+        for at in range(start, end, _CLEARED_SIZE):
+            size = min(_CLEARED_SIZE, end - at)
+            if self.hart.read_physical(at, size).count(0) < size:
+                self.hart.write_physical(at, bytes(size))
 
     def _in_ram(self, address: int, size: int) -> bool:
         return address >= Base.RAM and address + size <= Base.RAM + self.config.ram_size
@@ -493,6 +509,18 @@ class Board:
 
 def _image(source: str | Path | ImageFile | None) -> ImageFile | None:
     return source if source is None or isinstance(source, ImageFile) else read_image(source)
+
+
+def _boot_images(
+    firmware: str | Path | ImageFile | Firmware | None, kernel: ImageFile | None, initrd: ImageFile | None,
+    append: str, loads: Sequence[Load], ram_size: int,
+) -> BootImages:  # fmt: skip
+    is_bare = firmware is None
+    first = kernel if firmware is None else firmware
+    if first is None:
+        raise ConfigError("without firmware there must be a kernel")
+    bios = first if isinstance(first, Firmware) else load_firmware(first, Base.RAM, ram_size)
+    return BootImages(bios, None if is_bare else kernel, initrd, append, tuple(loads), is_bare)
 
 
 def _choose_xlen(firmware: Firmware, wanted: int | None) -> int:

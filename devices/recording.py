@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from minstret.devices.board import Board, BoardConfig, HostAnswers, Setup
+from minstret.devices.placement import Load
 from minstret.emu.errors import DivergenceError, MinstretError, TraceError
 from minstret.emu.hart.shared import Counting
 from minstret.emu.ingress import Position, Source
@@ -39,12 +40,18 @@ def trace_meta(setup: Setup) -> tuple[dict[str, Any], dict[bytes, bytes]]:
     """What a trace says about a board, and the files it boots, by SHA-256."""
     blobs: dict[bytes, bytes] = {}
     images: dict[str, Any] = {"append": setup.append}
+
+    def keep(file: ImageFile) -> dict[str, Any]:
+        sha256 = hashlib.sha256(file.data).digest()
+        blobs[sha256] = file.data
+        return {"name": Path(file.name).name, "sha256": sha256.hex()}
+
     for role in _ROLES:
         file: ImageFile | None = getattr(setup, role)
         if file is not None:
-            sha256 = hashlib.sha256(file.data).digest()
-            blobs[sha256] = file.data
-            images[role] = {"name": Path(file.name).name, "sha256": sha256.hex()}
+            images[role] = keep(file)
+    for number, load in enumerate(setup.loads):
+        images[f"load{number}"] = keep(load.file) | {"address": load.address}
     meta = {
         "minstret": version("minstret"),
         "unicorn": version("unicorn"),
@@ -75,11 +82,29 @@ def setup_of(reader: TraceReader) -> Setup:
         config = from_plain(BoardConfig, _NEVER_VISIBLE | reader.meta["config"])
         if config.xlen not in (None, 32, 64) or (config.net is not None and len(config.net.mac) != _MAC_SIZE):
             raise ValueError("no such board")
-        files = {role: ImageFile(str(images[role]["name"]), reader.blob(images[role]["sha256"]))
-                 for role in _ROLES if role in images}  # fmt: skip
-        return Setup(config, files["bios"], files.get("kernel"), files.get("initrd"), str(images["append"]))
+        files = {role: _kept_file(reader, images[role]) for role in _ROLES if role in images}
+        if not files.keys() & {"bios", "kernel"}:
+            raise ValueError("nothing to boot")
+        return Setup(
+            config, files.get("bios"), files.get("kernel"), files.get("initrd"), str(images["append"]),
+            loads=_kept_loads(reader, images),
+        )  # fmt: skip
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise TraceError(f"{reader.path}: a damaged trace: what it says of the board makes none ({error!r})") from None
+
+
+def _kept_file(reader: TraceReader, facts: dict[str, Any]) -> ImageFile:
+    return ImageFile(str(facts["name"]), reader.blob(facts["sha256"]))
+
+
+def _kept_loads(reader: TraceReader, images: dict[str, Any]) -> tuple[Load, ...]:
+    loads: list[Load] = []
+    while (facts := images.get(f"load{len(loads)}")) is not None:
+        address = facts["address"]
+        if address is not None and (type(address) is not int or not 0 <= address < 1 << 64):
+            raise ValueError("no such address")
+        loads.append(Load(_kept_file(reader, facts), address))
+    return tuple(loads)
 
 
 def _check_reason(reader: TraceReader) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from heapq import merge
 from itertools import groupby
@@ -55,9 +56,8 @@ def info(trace: str, as_json: bool) -> None:
         f"{printable(trace)}: format {facts['format']}, recorded by minstret {facts['minstret']},"
         f" unicorn {facts['unicorn']}"
     )
-    for role in ("bios", "kernel", "initrd"):
-        if role in facts["images"]:
-            image = facts["images"][role]
+    for role, image in sorted(facts["images"].items()):
+        if role in ("bios", "kernel", "initrd") or re.fullmatch(r"load\d+", role):
             click.echo(f"  {role:<10} {printable(image['name'], _SHOWN_NAME)}  sha256 {image['sha256'][:16]}")
     click.echo(f"  board      {_board_text(config)}")
     if end is None:

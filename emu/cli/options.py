@@ -14,7 +14,7 @@ import click
 from minstret.devices.board import DEFAULT_XLEN, ENTROPY, TIMER_MODELS, BoardConfig, Setup
 from minstret.devices.hostinput.script import ScriptLine
 from minstret.devices.outside import NetConfig
-from minstret.devices.placement import PACKAGED, packaged
+from minstret.devices.placement import PACKAGED, Load, packaged
 from minstret.devices.usernet.config import UserNetConfig
 from minstret.devices.virtio.net import DEFAULT_MAC
 from minstret.emu import units
@@ -37,12 +37,17 @@ _XLEN = {"rv64": 64, "rv32": 32}
 
 FIRMWARE_HELP = """\b
 What to boot, placed as QEMU's virt board places it:
-  FIRMWARE       runs first, in M-mode: an ELF executable, a raw binary, or the
-                 name of an image that comes along; the same as --bios FIRMWARE
-  --bios FILE    the same; opensbi and u-boot are found where Debian puts them
+  FIRMWARE       runs first, in M-mode: an image, or the name of one that comes
+                 along; the same as --bios FIRMWARE
+  --bios FILE    the same; opensbi and u-boot are found where Debian puts them;
+                 with none the kernel runs first, in M-mode
   --kernel FILE  what the firmware starts next, in S-mode; without FIRMWARE or
                  --bios the firmware is opensbi
   --initrd FILE, --append TEXT   for the kernel
+  --load FILE@ADDRESS   a further file, as it is, at that physical address; without
+                 @ADDRESS an image that says where it goes; may be given again
+An image is an ELF executable, Intel hex, S-records, a U-Boot uImage, any of them
+compressed by gzip, or else a raw binary.
 """
 
 
@@ -50,10 +55,12 @@ def board_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that describe a board, and what boots on it, to a command."""
     options = (
         click.argument("firmware", metavar="[FIRMWARE]", required=False),
-        click.option("--bios", metavar="FILE", help="What runs first: a file, opensbi or u-boot."),
+        click.option("--bios", metavar="FILE", help="What runs first: a file, opensbi, u-boot or none."),
         click.option("--kernel", metavar="FILE", help="What the firmware starts next, in S-mode."),
         click.option("--initrd", metavar="FILE", help="The kernel's initial RAM disk."),
         click.option("--append", metavar="TEXT", default="", help="The kernel's command line."),
+        click.option("--load", "loads", metavar="FILE@ADDRESS", multiple=True, help=(
+            "Put a further file into memory; may be given several times.")),
         click.option("--cpu", type=click.Choice(sorted(_XLEN, reverse=True)), help="Default: from the ELF, else rv64."),
         click.option("-m", "--memory", metavar="SIZE", default="128M", show_default=True, help="RAM: 64M, 1G, ..."),
         click.option("--icount", metavar="shift=N,sleep=on|off", default="", help=(
@@ -87,22 +94,55 @@ def board_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def make_setup(options: dict[str, Any], *, sleep_by_default: bool = False, script: Sequence[ScriptLine] = ()) -> Setup:
     """What the options from ``board_options`` ask for: a configuration, and images read from their files."""
     config = board_config(options, sleep_by_default)
-    firmware, bios, kernel, initrd = (options[name] for name in ("firmware", "bios", "kernel", "initrd"))
-    if firmware is not None and bios is not None:
-        raise ConfigError(f"FIRMWARE ({firmware}) and --bios ({bios}) are the same thing; give one of them")
-    first = firmware or bios or ("opensbi" if kernel is not None else None)
-    if first is None:
-        raise click.UsageError("what to boot? give FIRMWARE, --bios or --kernel", click.get_current_context())
+    kernel, initrd = options["kernel"], options["initrd"]
+    first = _first_image(options)
     if options["append"] and kernel is None:
         raise ConfigError("--append: goes with --kernel")
     if initrd is not None and kernel is None:
         raise ConfigError("--initrd: goes with --kernel")
     return Setup(
-        config, read_image(find_firmware(first, config.xlen)),
+        config, None if first is None else read_image(find_firmware(first, config.xlen)),
         kernel=None if kernel is None else read_image(find_firmware(kernel, config.xlen)),
         initrd=None if initrd is None else read_image(initrd),
         append=options["append"], files=_files(options["net"]), script=tuple(script),
+        loads=tuple(parse_load(text) for text in options["loads"]),
     )  # fmt: skip
+
+
+_NO_BIOS = "none"
+
+
+def _first_image(options: dict[str, Any]) -> str | None:
+    """What runs first; None: the kernel."""
+    firmware, bios, kernel = (options[name] for name in ("firmware", "bios", "kernel"))
+    if bios == _NO_BIOS and firmware is None:
+        if kernel is None:
+            raise ConfigError("--bios none: then --kernel says what runs first")
+        return None
+    if bios == _NO_BIOS and kernel is None:
+        bios = None  # there is none below FIRMWARE anyway
+    if firmware is not None and bios is not None:
+        raise ConfigError(f"FIRMWARE ({firmware}) and --bios ({bios}) are the same thing; give one of them")
+    first: str | None = firmware or bios or ("opensbi" if kernel is not None else None)
+    if first is None:
+        raise click.UsageError("what to boot? give FIRMWARE, --bios or --kernel", click.get_current_context())
+    return first
+
+
+_ADDRESS = re.compile(r"0[xX][0-9a-fA-F_]{1,20}|[0-9_]{1,20}", re.ASCII)
+
+
+def parse_load(text: str) -> Load:
+    """The file that ``--load FILE`` or ``--load FILE@ADDRESS`` names, read."""
+    name, at, address = text.rpartition("@")
+    if not at or (not _ADDRESS.fullmatch(address) and Path(text).exists()):
+        return Load(read_image(text))
+    if not name or not _ADDRESS.fullmatch(address):
+        raise ConfigError(f"--load: expected FILE@ADDRESS with an address such as 0x80400000, got {text!r}")
+    try:
+        return Load(read_image(name), int(address, 0))
+    except ValueError:
+        raise ConfigError(f"--load: expected an address such as 0x80400000, got {address!r}") from None
 
 
 def _files(net: str) -> HostFolder | None:

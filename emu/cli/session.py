@@ -23,6 +23,7 @@ from minstret.emu.cli.options import make_setup
 from minstret.emu.cli.pcap import PcapFile
 from minstret.emu.cli.slow import say_if_slow
 from minstret.emu.errors import ConfigError
+from minstret.emu.files import read_file
 from minstret.emu.ingress import Event, LiveDoor, Source
 from minstret.emu.machine import Outcome, StopReason
 from minstret.emu.report import headline, last_trap_text, where_facts, where_text
@@ -32,6 +33,7 @@ NEWLINE = 0x0A
 HOST_ANSWERS = HostAnswers(host.realtime_ns, host.wall_ns, host.entropy)
 _DIGEST_SHOWN = 16
 _RETRACED_INSNS = 8
+_SCRIPT_SIZE_MAX = 4 * units.MIB
 _RETRACE_RUN_MAX = 100_000_000
 """Runs up to this are repeated to tell the last instructions before they got stuck: a second at most."""
 
@@ -55,6 +57,7 @@ def session_options(function: Callable[..., Any]) -> Callable[..., Any]:
         idle_ok_option,
         click.option("--no-input", is_flag=True, help="Leave standard input alone."),
         click.option("-q", "--quiet", is_flag=True, help="No status line and no report on standard error."),
+        click.option("-v", "--verbose", is_flag=True, help="Say more on standard error: what was left out, and so on."),
         click.option("--json", "json_path", metavar="FILE", help="Write how the run ended, its counts and digest."),
     )  # fmt: skip
     for option in reversed(options):
@@ -141,6 +144,7 @@ class Session:
             raise ConfigError(f"--timeout: expected a number of seconds above 0, got {timeout:g}")
         self._json_path, self._is_quiet = options["json_path"], options["quiet"]
         self._counting = options["counting"]
+        self._is_verbose = options["verbose"]
         if self._json_path is not None:
             check_writable("--json", self._json_path)
         script = _script(options)
@@ -154,6 +158,8 @@ class Session:
         )
         setup = make_setup(options, script=script, sleep_by_default=self.source.is_terminal)
         self.board = self.make_board(setup, self.source)
+        for line in self.board.placement.left_out:
+            self.say_more(line)
         self._pcap = None if options["pcap"] is None else PcapFile(options["pcap"])
         if self._pcap is not None:
             self.board.on_frame = self._capture
@@ -172,6 +178,11 @@ class Session:
     def say(self, text: str) -> None:
         """A line on standard error, unless that is to be quiet."""
         if not self._is_quiet:
+            click.echo(f"minstret: {printable(text)}", err=True)
+
+    def say_more(self, text: str) -> None:
+        """A line on standard error where --verbose asks for it."""
+        if self._is_verbose:
             click.echo(f"minstret: {printable(text)}", err=True)
 
     def _capture(self, frame: bytes) -> None:
@@ -248,13 +259,18 @@ def _script(options: dict[str, Any]) -> list[ScriptLine]:
         path = options["input_script"]
         if not options["inputs"]:
             raise ConfigError("--input-script: there is nothing to play it to; add --input keyboard,tablet")
-        try:
-            text = Path(path).read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not a text file"
-            raise ConfigError(f"--input-script: {path}: {reason}") from None
+        text = _read_text("--input-script", path)
         lines += parse_script(text, path)
     return lines
+
+
+def _read_text(option: str, path: str) -> str:
+    try:
+        return read_file(path, _SCRIPT_SIZE_MAX).decode()
+    except UnicodeDecodeError:
+        raise ConfigError(f"{option}: {path}: not a text file") from None
+    except ConfigError as error:
+        raise ConfigError(f"{option}: {error}") from None
 
 
 def _has_input(no_input: bool) -> bool:

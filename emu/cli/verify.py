@@ -76,6 +76,9 @@ def _arguments(options: dict[str, Any]) -> list[str]:
             continue
         if value is None or value is False:
             continue
+        if isinstance(value, tuple):  # may be given several times
+            arguments += [word for each in value for word in (parameter.opts[-1], each)]
+            continue
         arguments += [parameter.opts[-1]] if value is True else [parameter.opts[-1], str(value)]
     return arguments
 

@@ -651,7 +651,7 @@ class Hart(EngineHandlers):
             raise AccessFault(address)
         return data
 
-    def write_physical(self, address: int, data: bytes) -> None:
+    def write_physical(self, address: int, data: bytes | memoryview) -> None:
         """Write RAM: the one way in for loader, devices, debugger and restore.
 
         Drops the translated code and the address translations that came from the old bytes.

@@ -70,7 +70,7 @@ def test_raw_bios_goes_to_the_start_of_ram_and_the_tree_to_the_last_2_mib(file: 
 
     assert addresses(result) == [RAM, RAM + 126 * MIB]
     assert (result.entry, result.tree, result.next_entry) == (RAM, RAM + 126 * MIB, 0)
-    assert result.kernel is None
+    assert (result.others, result.left_out) == ((), ())
 
 
 @pytest.mark.parametrize(("xlen", "alignment"), [(64, 2 * MIB), (32, 4 * MIB)])
@@ -112,8 +112,8 @@ def test_compressed_kernel_is_placed_unpacked(file: File, data: bytes) -> None:
         (zboot(b"packed", b"lzma"), "compressed by 'lzma'; unpack it first"),
         (gzip.compress(LOOPS, mtime=0)[:-1], "it is cut short"),
         (zboot(zstd.compress(LOOPS)[:-1], b"zstd"), "it is cut short"),
-        (b"\x1f\x8b\x08" + bytes(40), "a damaged compressed kernel"),
-        (zboot(b"packed", b"zstd"), "a damaged compressed kernel"),
+        (b"\x1f\x8b\x08" + bytes(40), "a damaged compressed image"),
+        (zboot(b"packed", b"zstd"), "a damaged compressed image"),
     ],
 )
 def test_kernel_that_cannot_be_unpacked_is_refused_with_the_reason(file: File, data: bytes, reason: str) -> None:

@@ -137,7 +137,7 @@ class Follower:
         self.hart.map_io(0, IO_SIZE)
         for segment in firmware.segments:
             try:
-                self.hart.write_physical(segment.address, segment.data.ljust(segment.size, b"\0"))
+                self.hart.write_physical(segment.address, bytes(segment.data).ljust(segment.size, b"\0"))
             except AccessFault:
                 raise CosimError(
                     f"{image}: the segment at {segment.address:#x} is outside RAM ({RAM_BASE:#x}, {RAM_SIZE:#x} bytes)"

@@ -1,0 +1,74 @@
+"""Reading the user's files: regular ones, whose size is looked at before a byte is read."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from pathlib import Path
+
+from minstret.emu.errors import ConfigError
+from minstret.emu.units import GIB, KIB, MIB
+
+_KINDS = {
+    stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}  # fmt: skip
+_PIECE_SIZE = 64 * KIB
+
+
+def read_file(path: str | Path, size_max: int) -> bytes:
+    """A regular file's content.
+
+    Nothing else is read: a pipe without a writer would block, a device such as /dev/zero has no end.
+
+    Args:
+        path: The file.
+        size_max: Bytes. A larger file is refused before any of it is read.
+    Raises:
+        ConfigError: it can't be read, is no regular file, or is too large; the text begins with ``path``.
+    """
+    name = str(path)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            size = _regular_size(descriptor, name, size_max)
+            with io.FileIO(descriptor, closefd=False) as file:
+                return _read(file, name, size, size_max)
+        finally:
+            os.close(descriptor)
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ConfigError(f"{name}: {reason}") from None
+
+
+def _regular_size(descriptor: int, name: str, size_max: int) -> int:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise ConfigError(f"{name}: is {_KINDS.get(stat.S_IFMT(status.st_mode), 'no file')}; give a file")
+    _check_size(name, status.st_size, size_max)
+    return status.st_size
+
+
+def _read(file: io.FileIO, name: str, size: int, size_max: int) -> bytes:
+    data = file.read(size) or b""
+    if len(data) < size or not size:  # a large file takes two reads; files of /proc say 0
+        content = bytearray(data)
+        while piece := file.read(_PIECE_SIZE):
+            content += piece
+            _check_size(name, len(content), size_max)
+        data = bytes(content)
+    return data
+
+
+def _check_size(name: str, size: int, size_max: int) -> None:
+    if size > size_max:
+        raise ConfigError(f"{name}: larger than {size_text(size_max)}, which is the most that is taken here")
+
+
+def size_text(size: int) -> str:
+    """A size for people: ``1 GiB``, ``1.5 MiB``, ``64 KiB``, ``17 bytes``."""
+    for unit, name in ((GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):
+        if size >= unit:
+            return f"{size / unit:.1f} {name}".replace(".0 ", " ")
+    return f"{size} bytes"
