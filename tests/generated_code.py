@@ -236,6 +236,7 @@ class _Maker:
             self.service, self.service, self.counters, self.control, self.control, self.floating, self.sleep,
             self.table_edit, self.many_writes, self.elsewhere, self.switched, self.switched, self.timer, self.timer,
             self.software_interrupt, self.protection, self.long_block, self.far_time, self.alarm,
+            self.data_beside_code, self.reborn,
         )  # fmt: skip
         if self.is_portable:  # others have another RTC, and no end of time
             kinds = tuple(kind for kind in kinds if kind not in (self.far_time, self.alarm))
@@ -721,6 +722,116 @@ class _Maker:
             rs2 = 0 if funct5 == 2 else pick.choice(RANDOM)
             text.emit(funct5 << 27 | rs2 << 20 | T3 << 15 | size << 12 | pick.choice(RANDOM) << 7 | 0x2F)
             self.filler(pick.randint(0, 4))
+
+    def data_beside_code(self) -> None:
+        """Doublewords of which a half is code, or both are: AMOs, SCs and stores of every size change them."""
+        text, pick, loop, over = self.text, self.pick, self.fresh(), self.fresh()
+        words = [self.fresh() for _ in range(pick.randint(1, 3))]
+        first_is_code = pick.random() < 0.5
+        text.emit(addi(COUNT, ZERO, pick.choice((1, 3, 12, 90, 140))))
+        text.label(loop)
+        for word in words:
+            text.address(T3, word)
+            if pick.random() < 0.7:
+                text.emit(jalr(RA, T3, 0 if first_is_code else 4))
+            self.filler_keeping(pick.randint(0, 3))
+            text.constant(T1, pick.choice((1, 1 << 7, 1 << 20, 3)))
+            if self.xlen == 64 and pick.random() < 0.7:
+                text.emit(slli(T2, T1, 32), add(T1, T1, T2))
+            size = pick.choice((2, 3, 3, 3)) if self.xlen == 64 else 2
+            imm = 4 * pick.randrange(2) if size == 2 else 0
+            text.emit(addi(T2, T3, imm))
+            kind = pick.randrange(8)
+            if kind < 4:
+                amo = pick.choice((0, 0, 1, 4)) << 27 | T1 << 20 | T2 << 15 | size << 12 | A0 << 7 | 0x2F
+                text.emit(amo, amo & ~(31 << 7) | A1 << 7)
+                self._keep_valid(T2, size)
+            elif kind < 6:
+                text.emit(0x02 << 27 | T2 << 15 | size << 12 | A0 << 7 | 0x2F)
+                if pick.random() < 0.5:
+                    text.emit(add(A0, A0, T1))
+                if pick.random() < 0.2:
+                    text.emit(lr_w(A2, S0))
+                text.emit(0x03 << 27 | A0 << 20 | T2 << 15 | size << 12 | A3 << 7 | 0x2F)
+                self._keep_valid(T2, size)
+            elif kind == 6:
+                text.emit(3 << 12 | T3 << 15 | 10 << 7 | 0x07, 10 << 20 | T3 << 15 | 3 << 12 | 0x27)  # fld, fsd
+            else:
+                text.load(A0, T3, 0)
+                text.store(A0, T3, pick.choice((0, 0, 1)))
+                text.store(A0, T3, 0)
+            if self.is_portable or pick.random() < 0.3:
+                text.emit(FENCE_I)
+            self.filler_keeping(pick.randint(0, 2))
+        text.emit(addi(COUNT, COUNT, -1))
+        text.branch(NE, COUNT, ZERO, loop)
+        text.jump(over)
+        while text.here % 8 or (pick.random() < 0.1 and text.here % PAGE != PAGE - 8):
+            text.emit(C_NOP)
+        for word in words:
+            text.label(word)
+            value = addi(A2, A2, pick.randrange(32))
+            text.emit(*((value, jalr(ZERO, RA, 0)) if first_is_code else (addi(ZERO, ZERO, 0), jalr(ZERO, RA, 0))))
+        text.label(over)
+
+    def _keep_valid(self, address: int, size: int) -> None:
+        """Make what an AMO or SC left there two known instructions again, now and then."""
+        if self.pick.random() < 0.6:
+            self.text.constant(A4, addi(A2, A2, 1))
+            if size == 3:
+                self.text.constant(A5, jalr(ZERO, RA, 0))
+                self.text.emit(sw(A5, address, 4))
+            self.text.emit(sw(A4, T3, 0))
+            self.text.constant(A5, jalr(ZERO, RA, 0))
+            self.text.emit(sw(A5, T3, 4))
+
+    def reborn(self) -> None:
+        """An instruction that does not decode becomes one that does, and the other way round."""
+        text, pick = self.text, self.pick
+        loop, slot, over, before = self.fresh(), self.fresh(), self.fresh(), pick.randrange(3)
+        illegal = pick.choice((0, 0xFFFFFFFF, 0x0000000B, 0x0000400B, 0x7C002573, 0x00003057, 0x80000000))
+        text.emit(addi(COUNT, ZERO, pick.choice((2, 4, 9))), addi(SERVICE, ZERO, STAY))
+        text.label(loop)
+        text.address(T3, slot)
+        text.emit(jalr(RA, T3, 0))
+        if pick.random() < 0.5:
+            self.filler_keeping(pick.randint(0, 3))
+        text.emit(andi(T0, COUNT, pick.choice((1, 2, 3))))
+        text.constant(T1, addi(A0, A0, 1))
+        else_ = self.fresh()
+        text.branch(EQ, T0, ZERO, else_)
+        text.constant(T1, illegal)
+        text.label(else_)
+        how = pick.randrange(4)
+        if how == 0:
+            text.emit(sh(T1, T3, 4 * before), srli(T1, T1, 16), sh(T1, T3, 4 * before + 2))
+        elif how == 1 and self.xlen == 64:
+            text.emit(3 << 12 | T3 << 15 | A1 << 7 | 0x03, srli(A1, A1, 32), slli(A1, A1, 32), slli(T1, T1, 32),
+                      srli(T1, T1, 32), add(A1, A1, T1))  # fmt: skip
+            text.emit(*((sd(A1, T3, 0),) if before == 0 else (sw(T1, T3, 4 * before),)))
+        else:
+            text.emit(sw(T1, T3, 4 * before))
+        if self.is_portable or pick.random() < 0.4:
+            text.emit(FENCE_I)
+        text.emit(addi(SERVICE, ZERO, STAY), addi(COUNT, COUNT, -1))
+        text.branch(NE, COUNT, ZERO, loop)
+        text.jump(over)
+        place = pick.randrange(4)
+        if place == 0:
+            self._begin_page(4 * before + pick.choice((0, 0, 2, 4)))
+        text.label(slot)
+        text.emit(*[addi(A1, A1, 3)] * before)
+        text.data += (illegal if pick.random() < 0.7 else addi(A0, A0, 1)).to_bytes(4, "little")
+        text.emit(jalr(ZERO, RA, 0))
+        text.label(over)
+
+    def _begin_page(self, before: int) -> None:
+        """No-operations up to ``before`` bytes ahead of the next page, where there is room for them."""
+        target = (self.text.here // PAGE + 1) * PAGE - before
+        if target < self.text.here:
+            target += PAGE
+        if target - UNITS < SWITCHED - UNITS - 0x1000:
+            self.text.data += b"\x01\x00" * ((target - self.text.here) // 2)
 
     def trap(self) -> None:
         text, pick = self.text, self.pick

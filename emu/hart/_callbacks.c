@@ -41,8 +41,10 @@ enum {
 };
 enum { SSI = 1, MSI = 3, STI = 5, MTI = 7, SEI = 9, MEI = 11 };
 enum { TRAP_LOOP_TRAPS = 1000 };
+/* In units of a call to Python, about a microsecond or two: see charge. */
+enum { WORK_OF_INVALIDATION = 20, WORK_OF_LEAVING = 1, INSNS_TRANSLATED_A_UNIT = 8 };
 enum { LONG_RUN_INSNS = 100000 }; /* other threads of Python may run during such a one */
-enum { PAGE_CODE = 1, PAGE_TABLE = 2, PAGE_SLOW = 4, PAGE_DIRTY = 8 };
+enum { PAGE_CODE = 1, PAGE_TABLE = 2, PAGE_SLOW = 4, PAGE_DIRTY = 8, PAGE_UNDECODED = 16 };
 
 enum { PAGE_BITS = 12, PAGE_SIZE = 1 << PAGE_BITS };
 enum { SITE_BITS = 16, SITE_MASK = (1 << SITE_BITS) - 1 };
@@ -137,7 +139,7 @@ struct shared {
     PyObject *io_read, *io_write, *slow_read, *slow_write, *time_written, *access_fault;
     PyThreadState *thread; /* while Python's lock is given up */
     uint64_t in_flight;    /* 1 while Python works at an access: its instruction is counted, but has not retired */
-    uint64_t calls_left;   /* so many calls to Python until the run ends: the host wants a word in */
+    uint64_t work_left;    /* until the run ends, in units of a call to Python: see charge */
     /* registers that read the same until their device says otherwise; address 0: none */
     uint64_t steady_address[STEADY_REGISTERS], steady_value[STEADY_REGISTERS], steady_size[STEADY_REGISTERS];
     uint64_t mtime_address; /* 0: none */
@@ -158,6 +160,8 @@ struct shared {
     uint64_t next_growth; /* so many fills after the last flush */
     /* counting by blocks */
     uint64_t block_count, blocks_max, is_device_access; /* blocks_max: so many, and all are dropped */
+    uint64_t must_forget_blocks; /* before the next instruction */
+    uint64_t new_entry; /* the page table entry, by its offset in RAM, that was last made and not yet used */
     /* the shortened block that was asked for, cut_insns 0: none; and whether that was to end it before a page that
      * is not there, so that special instructions may be in it */
     uint64_t cut_pc, cut_size, cut_insns, cut_is_crossing;
@@ -234,12 +238,43 @@ static void resync_after_this_instruction(struct shared *s)
     s->fast_limit = 0;
 }
 
+/* Code in guest RAM [offset, offset + size), within one page, was written: drop the blocks made from it. An
+ * instruction that does not decode is outside the bytes that Unicorn believes its block to have, so there all blocks
+ * go, which can't be done while one of them runs. */
+static void code_was_written(void *uc, struct shared *s, uint64_t offset, uint64_t size)
+{
+    uint8_t *flags = &s->page_flags[offset >> PAGE_BITS];
+    if (*flags & PAGE_UNDECODED)
+        s->must_forget_blocks = 1;
+    else
+        invalidate_code(uc, s, offset, size);
+    *flags &= (uint8_t)~PAGE_UNDECODED;
+    resync_after_this_instruction(s);
+}
+
+static void end_run_after_this_instruction(struct shared *s)
+{
+    s->limit = s->icount;
+    s->fast_limit = 0;
+}
+
+/* Work that takes far more host time than plain instructions: after so much of it the run ends, since the host wants
+ * a word in. Where a run ends is not seen by the guest. */
+static void charge(struct shared *s, uint64_t work)
+{
+    if (s->work_left > work) {
+        s->work_left -= work;
+    } else {
+        s->work_left = 0;
+        end_run_after_this_instruction(s);
+    }
+}
+
 static void demote_page(void *uc, struct shared *s, uint64_t page)
 {
     if (s->page_flags[page] & PAGE_CODE) {
-        invalidate_code(uc, s, page << PAGE_BITS, PAGE_SIZE);
+        code_was_written(uc, s, page << PAGE_BITS, PAGE_SIZE);
         code_bits_range(s, page << PAGE_BITS, PAGE_SIZE, false);
-        resync_after_this_instruction(s);
     }
     s->page_flags[page] &= (uint8_t) ~(PAGE_CODE | PAGE_TABLE);
     s->write_count[page] = 0;
@@ -295,6 +330,7 @@ static struct translation translate(void *uc, struct shared *s, uint64_t va, int
             return access_fault;
         uint8_t *flags = &s->page_flags[offset >> PAGE_BITS];
         if (!quiet) {
+            s->new_entry = NOWHERE;
             s->write_count[offset >> PAGE_BITS] = 0;
             if (!(*flags & PAGE_TABLE)) {
                 *flags |= PAGE_TABLE;
@@ -494,6 +530,19 @@ static bool must_be_alone(void *uc, struct shared *s, bool is_device_access)
     return true;
 }
 
+/* A store of 8 bytes comes as two of 4, low half first, and an AMO or SC must not be done again once half of it is
+ * stored: so what may be a low half is alone where its high half may have to be. */
+static bool high_half_may_be_special(const struct shared *s, uint64_t offset, unsigned size)
+{
+    uint64_t page = offset >> PAGE_BITS;
+    uint8_t flags = s->page_flags[page];
+    if (s->xlen_bytes != 8 || size != 4 || offset % 8 != 0)
+        return false;
+    if (flags & PAGE_TABLE && s->ram[offset] & PTE_V)
+        return true;
+    return flags & PAGE_CODE && (code_bits_any(s, offset + 4, 4) || s->write_count[page] + 2 >= DEMOTE_AFTER_WRITES);
+}
+
 /* A store into the watch window: the page holds code or page tables. Do the store, and drop what was derived
  * from the old bytes: so no stale block and no stale translation ever runs. */
 static void on_watched_write(void *uc, uint64_t offset, unsigned size, uint64_t value, struct shared *s)
@@ -503,12 +552,14 @@ static void on_watched_write(void *uc, uint64_t offset, unsigned size, uint64_t 
     if (s->stop_reason != STOP_NONE)
         return;
     bool changes = memcmp(at, &value, size) != 0;
-    bool was_valid = changes && flags & PAGE_TABLE && s->ram[entry] & PTE_V;
+    bool was_valid = changes && flags & PAGE_TABLE && s->ram[entry] & PTE_V && entry != s->new_entry;
     bool was_code = changes && flags & PAGE_CODE && code_bits_any(s, offset, size);
     bool demotes = s->write_count[page] + 1 >= DEMOTE_AFTER_WRITES;
-    if ((was_valid || was_code || (demotes && flags & PAGE_CODE)) && must_be_alone(uc, s, false))
+    bool is_special = was_valid || was_code || (demotes && flags & PAGE_CODE);
+    if ((is_special || high_half_may_be_special(s, offset, size)) && must_be_alone(uc, s, false))
         return;
     s->watched_writes++;
+    s->new_entry = flags & PAGE_TABLE && !(s->ram[entry] & PTE_V) ? entry : NOWHERE;
     s->page_flags[page] |= PAGE_DIRTY;
     memcpy(at, &value, size);
     if (was_valid) {
@@ -516,8 +567,8 @@ static void on_watched_write(void *uc, uint64_t offset, unsigned size, uint64_t 
         resync_after_this_instruction(s);
     }
     if (was_code) {
-        invalidate_code(uc, s, offset, size);
-        resync_after_this_instruction(s);
+        code_was_written(uc, s, offset, size);
+        charge(s, WORK_OF_INVALIDATION);
     }
     s->write_count[page]++;
     if (demotes)
@@ -735,34 +786,51 @@ static void note_block(struct shared *s, uint64_t pc, uint64_t size, uint64_t in
     }
 }
 
-/* UC_HOOK_EDGE_GENERATED: a block was translated. Note which bytes became code, and where it is special. */
-static void on_new_block(void *uc, const uc_tb *block, const uc_tb *previous, struct shared *s)
+/* Note that the parcel of an instruction became code; `decodes`: as part of the bytes of its block. */
+static void note_parcel(struct shared *s, const uint8_t *at, bool decodes)
 {
-    (void)previous;
-    uint64_t va = block->pc, end = block->pc + block->size, insns = 0, special = NO_SITE;
-    bool mixed = in_mixed_page(uc, s, va);
-    const uint8_t *at = ram_at(uc, s, va);
-    s->edges++;
-    for (; va < end && at != NULL; insns++) {
+    uint64_t offset = (uint64_t)(at - s->ram);
+    if (at == NULL || at < s->ram || offset >= s->ram_size)
+        return;
+    code_bits_range(s, offset, 2, true);
+    if (!decodes)
+        s->page_flags[offset >> PAGE_BITS] |= PAGE_UNDECODED;
+}
+
+/* Look through a translated block of so many instructions: note which bytes became code, and where it is special.
+ * An instruction that does not decode is the last of its block, but its bytes are not among the block's `size`. */
+static struct block look_through(void *uc, struct shared *s, uint64_t pc, uint64_t size, uint64_t insns)
+{
+    struct block b = {key_of(pc, size) ^ SLOW_KEY, (uint16_t)insns, NO_SITE, NO_SITE, true};
+    bool mixed = in_mixed_page(uc, s, pc);
+    const uint8_t *at = ram_at(uc, s, pc);
+    for (uint64_t va = pc, index = 0; index < insns && at != NULL; index++) {
         uint32_t insn = fetch_at(uc, s, at, va);
-        uint64_t size = size_of(insn);
-        if (at >= s->ram && at < s->ram + s->ram_size) {
-            code_bits_range(s, (uint64_t)(at - s->ram), 2, true);
-            const uint8_t *high = (va & (PAGE_SIZE - 1)) != PAGE_SIZE - 2 ? at + 2 : ram_at(uc, s, va + 2);
-            if (size == 4 && high >= s->ram && high < s->ram + s->ram_size)
-                code_bits_range(s, (uint64_t)(high - s->ram), 2, true);
-        }
+        bool decodes = va < pc + size;
+        note_parcel(s, at, decodes);
+        if (size_of(insn) == 4)
+            note_parcel(s, (va & (PAGE_SIZE - 1)) != PAGE_SIZE - 2 ? at + 2 : ram_at(uc, s, va + 2), decodes);
         if (mixed || is_special(s, insn)) {
             if (s->blocks == NULL)
                 mark(s, va);
-            if (special == NO_SITE)
-                special = insns;
+            if (b.special == NO_SITE)
+                b.special = (uint16_t)index;
         }
-        va += size;
-        at += size;
+        va += size_of(insn);
+        at += size_of(insn);
     }
+    return b;
+}
+
+/* UC_HOOK_EDGE_GENERATED: a block was translated. */
+static void on_new_block(void *uc, const uc_tb *block, const uc_tb *previous, struct shared *s)
+{
+    (void)previous;
+    s->edges++;
+    charge(s, 1 + block->icount / INSNS_TRANSLATED_A_UNIT);
+    struct block b = look_through(uc, s, block->pc, block->size, block->icount);
     if (s->blocks != NULL && block->size != 0 && !is_cut(s, block->pc, block->size))
-        note_block(s, block->pc, block->size, block->icount, special);
+        note_block(s, block->pc, block->size, block->icount, b.special);
 }
 
 /* ---- counters ----------------------------------------------------------------------------------- */
@@ -813,12 +881,6 @@ static void stop(void *uc, struct shared *s, int reason)
     s->emu_stop(uc);
 }
 
-static void end_run_after_this_instruction(struct shared *s)
-{
-    s->limit = s->icount;
-    s->fast_limit = 0;
-}
-
 static bool may_access(void *uc, struct shared *s, bool is_device)
 {
     if (s->stop_reason != STOP_NONE) /* the rest of an access that is left undone */
@@ -834,8 +896,7 @@ static uint64_t call(void *uc, struct shared *s, PyObject *function, int type, u
     if (took_lock)
         PyEval_RestoreThread(s->thread);
     s->in_flight = 1;
-    if (--s->calls_left == 0)
-        end_run_after_this_instruction(s);
+    charge(s, 1);
     PyObject *address = PyLong_FromUnsignedLongLong(at), *bytes = PyLong_FromUnsignedLong(size);
     PyObject *written = type == MEM_WRITE ? PyLong_FromUnsignedLongLong(value) : NULL;
     PyObject *result = PyObject_CallFunctionObjArgs(function, address, bytes, written, NULL);
@@ -873,7 +934,7 @@ static uint64_t on_io_read(void *uc, uint64_t address, unsigned size, struct sha
     for (int i = 0; i < STEADY_REGISTERS; i++)
         if (s->steady_address[i] == address && s->steady_size[i] == size)
             return s->steady_value[i];
-    if (s->mtime_address == 0 || at + size > 8)
+    if (s->mtime_address == 0 || at >= 8 || at + size > 8)
         return call(uc, s, s->io_read, MEM_READ, address, size, 0);
     uint64_t value = counter_at(s, COUNTER_TIME, s->icount - 1) >> (8 * at);
     return size == 8 ? value : value & ((1ull << (8 * size)) - 1);
@@ -1090,6 +1151,8 @@ static bool must_not_begin(void *uc, struct shared *s)
     if (reason == STOP_INTERRUPT) {
         take_interrupt(uc, s);
         go_to_pc(uc, s);
+    } else if (reason == STOP_RESYNC && s->must_forget_blocks) {
+        stop(uc, s, STOP_FULL);
     } else if (reason == STOP_RESYNC && s->blocks != NULL) { /* find the block anew */
         s->resync = false;
         s->fast_limit = s->mip ? 0 : s->limit;
@@ -1225,29 +1288,13 @@ static void start_block(struct shared *s, uint64_t pc, uint64_t insns)
     s->step_over = NOWHERE;
 }
 
-/* What a block of so many instructions holds. */
-static struct block block_of(void *uc, struct shared *s, uint64_t pc, uint64_t size, uint64_t insns)
-{
-    struct block b = {key_of(pc, size) ^ SLOW_KEY, (uint16_t)insns, NO_SITE, NO_SITE, true};
-    bool mixed = in_mixed_page(uc, s, pc);
-    const uint8_t *at = ram_at(uc, s, pc);
-    for (uint64_t va = pc, index = 0; va < pc + size && at != NULL && index < b.special; index++) {
-        uint32_t insn = fetch_at(uc, s, at, va);
-        if (mixed || is_special(s, insn))
-            b.special = (uint16_t)index;
-        va += size_of(insn);
-        at += size_of(insn);
-    }
-    return b;
-}
-
 /* Ask Unicorn for the block, and look at what it holds: right in every case, but slower than the table.
  * Done where a block was not announced, or where its like held something else in another address space. */
 static struct block ask_for_block(void *uc, struct shared *s, uint64_t pc, uint64_t size)
 {
     uc_tb tb = {0, 0, 0};
     s->ctl(uc, CTL_TB_REQUEST_CACHE, pc, &tb);
-    struct block b = block_of(uc, s, pc, size, tb.size == size ? tb.icount : 2);
+    struct block b = look_through(uc, s, pc, size, tb.size == size ? tb.icount : 2);
     if (tb.size != size && b.special != 0)
         b.special = 1; /* one by one */
     return b;
@@ -1277,13 +1324,20 @@ COLD static void look_at_block(void *uc, uint64_t pc, uint64_t size, struct shar
         stop(uc, s, STOP_FULL);
         return;
     }
-    if (size == 0 || (cut_insns != 0 && !s->cut_is_crossing)) {
-        start_block(s, pc, size == 0 ? 1 : cut_insns);
+    if (cut_insns != 0 && !s->cut_is_crossing) {
+        start_block(s, pc, cut_insns);
+        return;
+    }
+    if (size == 0) { /* an instruction that does not decode; whether it may be fetched at all is not yet said */
+        if (is_site(uc, s, pc))
+            execute_special(uc, s, pc);
+        else
+            start_block(s, pc, 1);
         return;
     }
     struct block *known = find_block(s, pc, size), asked;
     if (cut_insns != 0) {
-        asked = block_of(uc, s, pc, size, cut_insns);
+        asked = look_through(uc, s, pc, size, cut_insns);
         known = &asked;
     } else if (known->key == 0 || known->is_ambiguous) {
         asked = ask_for_block(uc, s, pc, size);
@@ -1355,8 +1409,10 @@ static void settle(void *uc, struct shared *s, uint64_t more)
 static void forget_blocks(void *uc, struct shared *s)
 {
     s->ctl(uc, CTL_TB_FLUSH);
-    memset(s->blocks, 0, BLOCK_SLOTS * sizeof *s->blocks);
+    if (s->blocks != NULL)
+        memset(s->blocks, 0, BLOCK_SLOTS * sizeof *s->blocks);
     s->block_count = 0;
+    s->must_forget_blocks = 0;
 }
 
 /* What ended a run may be settled here, so that it can go on; if not, Python's turn has come. */
@@ -1414,6 +1470,8 @@ static int run_hart(void *uc, struct shared *s)
 {
     ask_for_no_short_block(s);
     for (;;) {
+        if (s->must_forget_blocks)
+            forget_blocks(uc, s);
         s->exception = NO_EXCEPTION;
         s->stop_reason = s->fault = STOP_NONE;
         s->resync = 0;
@@ -1423,7 +1481,9 @@ static int run_hart(void *uc, struct shared *s)
             take_interrupt(uc, s);
         }
         int code = s->emu_start(uc, env_word(s, s->off_pc), NEVER, 0, 0);
-        if (!settle_and_go_on(uc, s) || s->icount >= s->limit || s->stop_reason == STOP_TRAP_LOOP)
+        bool goes_on = settle_and_go_on(uc, s);
+        charge(s, WORK_OF_LEAVING);
+        if (!goes_on || s->icount >= s->limit || s->stop_reason == STOP_TRAP_LOOP)
             return code;
     }
 }

@@ -243,6 +243,7 @@ class Mmu:
                 return _ACCESS_FAULT
             page = offset >> PAGE_BITS
             if not quiet:
+                s.new_entry = NOWHERE
                 memory.write_count[page] = 0
                 if not memory.page_flags[page] & _TABLE:
                     memory.page_flags[page] |= _TABLE
@@ -329,7 +330,7 @@ class PythonCallbacks:
         self,
         mmu: Mmu,
         emu_stop: Callable[[], None],
-        invalidate_code: Callable[[int, int], None],
+        code_was_written: Callable[[int, int], None],
         guard: Callable[[Callable[..., Any]], Callable[..., Any]],
     ) -> None:
         self._mmu = mmu
@@ -337,7 +338,7 @@ class PythonCallbacks:
         self._env = mmu.env
         self._memory = mmu.memory
         self._emu_stop = emu_stop
-        self._invalidate_code = invalidate_code
+        self._code_was_written = code_was_written
         self._guard = guard
 
     def callback_set(self) -> CallbackSet:
@@ -505,7 +506,7 @@ class PythonCallbacks:
                 self._mmu.flush_tlb()
                 self._resync_after_this_instruction()
             if flags & _CODE and memory.holds_code(offset, size):
-                self._invalidate_code(offset, size)
+                self._code_was_written(offset, size)
                 self._resync_after_this_instruction()
         memory.write_count[page] += 1
         if memory.write_count[page] >= DEMOTE_AFTER_WRITES:
@@ -521,7 +522,7 @@ class PythonCallbacks:
     def _demote_page(self, page: int) -> None:
         memory = self._memory
         if memory.page_flags[page] & _CODE:
-            self._invalidate_code(page << PAGE_BITS, PAGE_SIZE)
+            self._code_was_written(page << PAGE_BITS, PAGE_SIZE)
             memory.mark_code(page << PAGE_BITS, PAGE_SIZE, False)
             self._resync_after_this_instruction()
         memory.page_flags[page] &= ~(_CODE | _TABLE) & 0xFF
@@ -534,7 +535,7 @@ class PythonCallbacks:
         end = va + block.contents.size
         mixed = mmu.in_mixed_page(va)
         self._s.edges += 1
-        while va < end:
+        for _ in range(block.contents.icount):  # the last may be one that does not decode, and begin at `end`
             insn = mmu.fetch(va)
             if insn is None:
                 return
@@ -543,6 +544,8 @@ class PythonCallbacks:
                 offset = mmu.parcel_offset(va + half)
                 if offset is not None:
                     memory.mark_code(offset, 2, True)
+                    if va >= end:
+                        memory.page_flags[offset >> PAGE_BITS] |= PageFlag.UNDECODED
             if mixed or is_special(self._env, 8 * self._s.xlen_bytes, insn):
                 memory.sites[(va >> 1 & SITE_MASK) >> 3] |= 1 << (va >> 1 & 7)
             va += size

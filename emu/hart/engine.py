@@ -21,7 +21,7 @@ from minstret.emu.errors import AccessFault, HostError
 from minstret.emu.hart import layout
 from minstret.emu.hart.callbacks import ON_MMIO_READ, ON_MMIO_WRITE, CallbackSet, Mmu, PythonCallbacks
 from minstret.emu.hart.memory import GuestMemory
-from minstret.emu.hart.shared import NOWHERE, PAGE_SIZE, Counting, Shared, Stop
+from minstret.emu.hart.shared import NOWHERE, PAGE_BITS, PAGE_SIZE, WORK_MAX, Counting, PageFlag, Shared, Stop
 
 c_callbacks: Any
 try:
@@ -113,10 +113,24 @@ class Engine:
     def flush_blocks(self) -> None:
         """Forget all translated blocks, and where they were special."""
         uclib.uc_ctl(self._uch, ctypes.c_int(_CTL_TB_FLUSH))
+        self.shared.must_forget_blocks = 0
         self.memory.sites[:] = bytes(len(self.memory.sites))
         if self.shared.block_count:
             ctypes.memset(self.shared.blocks, 0, c_callbacks.BLOCK_TABLE_BYTES)
             self.shared.block_count = 0
+
+    def code_was_written(self, offset: int, size: int) -> None:
+        """Forget the blocks made of RAM ``[offset, offset + size)``, within one page, before the next instruction.
+
+        An instruction that does not decode is outside the bytes that Unicorn believes its block to have, so there all
+        blocks go, which can't be done while one of them runs.
+        """
+        flags, page = self.memory.page_flags, offset >> PAGE_BITS
+        if flags[page] & PageFlag.UNDECODED:
+            self.shared.must_forget_blocks = 1
+        else:
+            self.invalidate_code(offset, size)
+        flags[page] &= ~PageFlag.UNDECODED & 0xFF
 
     def invalidate_code(self, offset: int, size: int) -> None:
         """Forget the translated blocks of RAM ``[offset, offset + size)``."""
@@ -142,12 +156,13 @@ class Engine:
                 setattr(s, name, at[name.removeprefix("off_")])
         s.watch_window, s.slow_window, s.rom_window = _WINDOWS[self.xlen]
         s.io_size, s.generation, s.step_over, s.block_insns = IO_SIZE, 1, NOWHERE, 1
+        s.new_entry = NOWHERE
         self._shared_address = ctypes.addressof(s)
         self.memory.bind(s)
 
     def _choose_callbacks(self) -> CallbackSet:
         if self.counting is Counting.PYTHON:
-            return PythonCallbacks(self.mmu, self.stop, self.invalidate_code, self._guard).callback_set()
+            return PythonCallbacks(self.mmu, self.stop, self.code_was_written, self._guard).callback_set()
         if ctypes.sizeof(Shared) != c_callbacks.SHARED_SIZE_BYTES:
             raise HostError("the C callbacks were built from another version of minstret: reinstall it")
         names = (field.name for field in fields(CallbackSet) if field.name != "keep")
@@ -244,6 +259,7 @@ class Engine:
         for limit in (1, 3, 2):
             env.pc = env.x[_A0] = memory.ram_base
             s.icount, s.limit, s.fast_limit, s.stop_reason = 0, limit, limit, Stop.NONE
+            s.work_left = WORK_MAX
             self.flush_blocks()
             self.flush_tlb()
             self.run()

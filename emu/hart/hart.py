@@ -38,6 +38,9 @@ from minstret.emu.hart.shared import (
     PAGE_BITS,
     PAGE_SIZE,
     STEADY_REGISTERS,
+    WORK_MAX,
+    WORK_OF_INVALIDATION,
+    WORK_OF_SEMIHOSTING,
     Access,
     Counting,
     Fault,
@@ -50,10 +53,6 @@ from minstret.emu.hart.traps import Cause, Interrupt, TrapRecord
 
 TRAP_LOOP_TRAPS = 1000
 """So many traps with no instruction retired between them are a loop that no time can end."""
-
-PYTHON_CALLS_MAX = 5_000
-"""A slice ends after so many traps, special instructions and device accesses: they take far more host time than
-plain instructions, and the host wants a word in."""
 
 _WFI, _ECALL = 0x10500073, 0x00000073
 _EBREAK, _C_EBREAK = 0x00100073, 0x9002
@@ -291,7 +290,7 @@ class Hart(EngineHandlers):
         """
         s, env = self._shared, self.env
         s.limit = limit
-        s.calls_left = PYTHON_CALLS_MAX
+        s.work_left = WORK_MAX
         self.time_written()
         while s.icount < s.limit:
             if s.is_waiting:
@@ -302,7 +301,7 @@ class Hart(EngineHandlers):
                 self._prepare_run()
             self._engine.run()
             self._after_run()
-            self._count_call()
+            self._charge(1)
             if self._blocked:
                 self._blocked = False
                 return HartStop.BLOCKED
@@ -312,6 +311,8 @@ class Hart(EngineHandlers):
 
     def _prepare_run(self) -> None:
         s = self._shared
+        if s.must_forget_blocks:
+            self._engine.flush_blocks()
         if s.mip and interrupt_is_takeable(s.mip, self.env):
             interrupt = traps.highest_interrupt(s.mip, self.env)
             assert interrupt is not None
@@ -319,9 +320,13 @@ class Hart(EngineHandlers):
         s.fast_limit = 0 if s.mip else s.limit
         s.stop_reason = s.resync = s.fault = 0
 
-    def _count_call(self) -> None:
-        self._shared.calls_left -= 1
-        if self._shared.calls_left == 0:
+    def _charge(self, work: int) -> None:
+        """The same as ``charge`` in C."""
+        s = self._shared
+        if s.work_left > work:
+            s.work_left -= work
+        else:
+            s.work_left = 0
             self.end_slice()
 
     def charge(self, calls: int) -> None:
@@ -496,7 +501,7 @@ class Hart(EngineHandlers):
                 self._take(Cause.ILLEGAL_INSTRUCTION, insn)
             else:
                 self._retire_special()
-                self.waiting = True
+                self.waiting = not self.mip & env.mie
         else:
             try:
                 csr.execute(self, insn)
@@ -525,6 +530,7 @@ class Hart(EngineHandlers):
     def _call_semihosting(self) -> None:
         assert self.on_semihosting is not None
         x = self.env.x
+        self._charge(WORK_OF_SEMIHOSTING)
         result = self.on_semihosting(int(x[_A0]), int(x[_A1]))
         if result is None:
             self._blocked = True
@@ -568,7 +574,7 @@ class Hart(EngineHandlers):
     def _begin_access(self) -> bool:
         """The Python callbacks come here; C does the same itself."""
         self._shared.in_flight = 1
-        self._count_call()
+        self._charge(1)
         return not self._access_fault
 
     def _refuse_access(self) -> None:
@@ -670,7 +676,8 @@ class Hart(EngineHandlers):
             start = max(offset, page << PAGE_BITS)
             size = min(end, page + 1 << PAGE_BITS) - start
             if flags & PageFlag.CODE and memory.holds_code(start, size):
-                self._engine.invalidate_code(start, size)
+                self._engine.code_was_written(start, size)
+                self._charge(WORK_OF_INVALIDATION)
                 resync = True
             if flags & PageFlag.TABLE:
                 self._engine.flush_tlb()

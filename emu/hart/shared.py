@@ -13,6 +13,11 @@ SITE_BITS = 16
 SITE_MASK = (1 << SITE_BITS) - 1
 DEMOTE_AFTER_WRITES = 256
 NOWHERE = (1 << 64) - 1
+WORK_MAX = 5_000
+"""A slice ends after so much work, in units of a call from C to Python: see ``charge`` in _callbacks.c."""
+WORK_OF_INVALIDATION = 20
+WORK_OF_SEMIHOSTING = 250
+"""What a semihosting call may cost: it writes as much as the guest likes."""
 
 
 class Counting(Enum):
@@ -73,6 +78,7 @@ class PageFlag(IntFlag):
     TABLE = 2  # holds page table entries that were used
     SLOW = 4  # stores are looked at one by one in Python
     DIRTY = 8  # written since the flag was last cleared
+    UNDECODED = 16  # holds instructions that did not decode when they were translated
 
 
 _u64 = ctypes.c_uint64
@@ -104,7 +110,7 @@ class Shared(ctypes.Structure):
         ("mcycle_offset", _u64), ("minstret_offset", _u64),
         ("io_read", _object), ("io_write", _object), ("slow_read", _object), ("slow_write", _object),
         ("time_written", _object), ("access_fault", _object), ("thread", _pointer),
-        ("in_flight", _u64), ("calls_left", _u64),
+        ("in_flight", _u64), ("work_left", _u64),
         ("steady_address", _u64 * STEADY_REGISTERS), ("steady_value", _u64 * STEADY_REGISTERS),
         ("steady_size", _u64 * STEADY_REGISTERS),
         ("mtime_address", _u64),
@@ -118,6 +124,7 @@ class Shared(ctypes.Structure):
         ("fills", _u64), ("flushes", _u64), ("edges", _u64), ("watched_writes", _u64),
         ("invalidations", _u64), ("next_growth", _u64),
         ("block_count", _u64), ("blocks_max", _u64), ("is_device_access", _u64),
+        ("must_forget_blocks", _u64), ("new_entry", _u64),
         ("cut_pc", _u64), ("cut_size", _u64), ("cut_insns", _u64), ("cut_is_crossing", _u64),
         ("next_cflags", _pointer), ("emu_start", _pointer),
         ("alone", _u64), ("cuts", _u64), ("ambiguous", _u64),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import asm
@@ -349,3 +350,16 @@ def test_guest_reads_mtime_as_time(xlen: int, load: object) -> None:
     at = ROM_INSNS + 505  # instructions retired before the load
     assert board.registers["t1"] == (at << 10) // NS_PER_TICK
     assert board.registers["t2"] == (at + 1 << 10) // NS_PER_TICK
+
+
+@pytest.mark.parametrize(("load", "at"), [(asm.lw, -4), (asm.lw, -8), (asm.lhu, -2), (asm.lb, -1), (asm.lw, 8)])
+@pytest.mark.parametrize("xlen", [64, 32])
+def test_loads_beside_mtime_read_zero(counting: str, xlen: int, load: Callable[[int, int, int], int], at: int) -> None:
+    mtime = Base.CLINT + Reg.MTIME
+    program = asm.code(
+        asm.lui(asm.S0, mtime + 0x800 >> 12), asm.addi(asm.S0, asm.S0, mtime), asm.addi(asm.A0, asm.ZERO, -1),
+        asm.sw(asm.A0, asm.S0, 0), asm.sw(asm.A0, asm.S0, 4), load(asm.A0, asm.S0, at), asm.LOOP,
+    )  # fmt: skip
+    board = board_of(program, xlen=xlen, counting=counting)
+    board.run_until(icount=ROM_INSNS + 6)
+    assert board.registers["a0"] == 0

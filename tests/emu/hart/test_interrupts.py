@@ -195,3 +195,19 @@ def test_interrupt_for_s_mode_is_delegated(counting: str) -> None:
     run_insns(board, 60)
     assert board.registers["a0"] == 1 << 63 | Interrupt.SSI
     assert board.registers["s0"] == 1
+
+
+@pytest.mark.parametrize("xlen", [64, 32])
+def test_wfi_with_an_enabled_interrupt_pending_does_not_wait(counting: str, xlen: int) -> None:
+    # mstatus.MIE is off: it is not taken either
+    board = board_of(code(addi(T0, ZERO, 2), csrw("mie", T0), csrw("mip", T0), WFI, LOOP), xlen=xlen, counting=counting)
+    run_insns(board, 4)
+    assert not board.hart.waiting
+    assert board.position.icount == ROM_INSNS + 4
+
+
+@pytest.mark.parametrize("xlen", [64, 32])
+def test_wfi_with_nothing_pending_waits(counting: str, xlen: int) -> None:
+    board = board_of(code(addi(T0, ZERO, 2), csrw("mie", T0), NOP, WFI, LOOP), xlen=xlen, counting=counting)
+    run_insns(board, 4)
+    assert board.hart.waiting

@@ -3,10 +3,41 @@
 from __future__ import annotations
 
 import pytest
-from asm import A0, LOOP, NOP, T0, T1, ZERO, addi, auipc, bne, code, ld, lw, sd, slli, sw
+from asm import (
+    A0,
+    A1,
+    FENCE_I,
+    LOOP,
+    MRET,
+    NOP,
+    RA,
+    S0,
+    T0,
+    T1,
+    T3,
+    ZERO,
+    add,
+    addi,
+    auipc,
+    bne,
+    code,
+    csrr,
+    csrw,
+    jalr,
+    ld,
+    lui,
+    lw,
+    sd,
+    sh,
+    slli,
+    sw,
+)
 from harts import RAM, board_of, run_insns
 
+from minstret.devices.board import Board
+
 SLICES = [1, 3, None]
+S10, S11 = 26, 27
 
 
 @pytest.mark.parametrize("slice_insns", SLICES)
@@ -51,3 +82,85 @@ def test_host_write_to_code_is_seen_by_the_next_fetch(counting: str) -> None:
     board.memory.write(RAM + 8, code(addi(A0, ZERO, 7)))
     run_insns(board, 4)
     assert board.registers["a0"] == 7
+
+
+ILLEGAL = [0x00000000, 0xFFFFFFFF, 0x0000000B, 0x7C002573, 0x00003057]
+SLOT, HANDLER = 0x3000, 0x400
+
+
+def board_with_slot(slot: bytes, patch: int, at: int, counting: str, *, slice_insns: int | None, fence: bool) -> Board:
+    """Calls ``slot`` at SLOT, stores ``patch`` ``at`` bytes into it, calls it again, and stays. s11 counts traps."""
+    program = code(
+        auipc(T0, 0), addi(T0, T0, HANDLER), csrw("mtvec", T0), auipc(S0, SLOT >> 12), addi(S0, S0, -12),
+        jalr(RA, S0, 0), lui(T1, patch + 0x800 >> 12), addi(T1, T1, patch), sw(T1, S0, at),
+        FENCE_I if fence else NOP, add(S10, S11, ZERO), jalr(RA, S0, 0), LOOP,
+    )  # fmt: skip
+    handler = code(addi(S11, S11, 1), csrr(T3, "mepc"), addi(T3, T3, 4), csrw("mepc", T3), MRET)
+    return board_of(program, (HANDLER, handler), (SLOT, slot), counting=counting, slice_insns=slice_insns)
+
+
+@pytest.mark.parametrize("slice_insns", SLICES)
+@pytest.mark.parametrize("fence", [False, True])
+@pytest.mark.parametrize("before", [0, 1, 3])
+@pytest.mark.parametrize("illegal", ILLEGAL)
+def test_illegal_instruction_overwritten_by_a_legal_one_traps_no_more(
+    counting: str, illegal: int, before: int, fence: bool, slice_insns: int | None
+) -> None:
+    words = [addi(A1, A1, 1)] * before
+    slot = code(words) + illegal.to_bytes(4, "little") + code(jalr(ZERO, RA, 0))
+    board = board_with_slot(
+        slot, addi(A0, ZERO, 7), 4 * before, counting, slice_insns=slice_insns, fence=fence
+    )  # fmt: skip
+    run_insns(board, 60)
+    assert (board.registers["s10"], board.registers["s11"], board.registers["a0"]) == (1, 1, 7)
+
+
+@pytest.mark.parametrize("illegal", ILLEGAL[1:])
+def test_legal_instruction_overwritten_by_an_illegal_one_traps(counting: str, illegal: int) -> None:
+    slot = code(addi(A0, A0, 1), jalr(ZERO, RA, 0))
+    board = board_with_slot(slot, illegal, 0, counting, slice_insns=None, fence=False)
+    run_insns(board, 60)
+    assert (board.registers["s10"], board.registers["s11"], board.registers["a0"]) == (0, 1, 1)
+
+
+def test_second_parcel_of_an_illegal_instruction_on_another_page_is_code(counting: str) -> None:
+    # its first parcel is the last of a page: overwriting the second one, on the next page, makes it legal
+    at, illegal = 2 * 4096 - 2, 0x0000_400B
+    legal = illegal & 0xFFFF | 0x0010_0000  # still a custom opcode: it stays illegal, but the trap value differs
+    program = code(
+        auipc(T0, 0), addi(T0, T0, HANDLER), csrw("mtvec", T0), auipc(S0, 2), addi(S0, S0, -14),
+        jalr(RA, S0, 0), addi(T1, ZERO, legal >> 16), sh(T1, S0, 2), jalr(RA, S0, 0), LOOP,
+    )  # fmt: skip
+    handler = code(csrr(A0, "mtval"), csrw("mepc", RA), MRET)
+    board = board_of(program, (HANDLER, handler), (at, illegal.to_bytes(4, "little")), counting=counting)
+    run_insns(board, 40)
+    assert board.registers["a0"] == legal
+
+
+@pytest.mark.parametrize("slice_insns", SLICES)
+def test_host_write_over_an_illegal_instruction_is_seen(counting: str, slice_insns: int | None) -> None:
+    slot = bytes(4) + code(jalr(ZERO, RA, 0))
+    board = board_with_slot(slot, NOP, 64, counting, slice_insns=slice_insns, fence=False)
+    run_insns(board, 9)
+    assert board.registers["s11"] == 1
+    board.memory.write(RAM + SLOT, code(addi(A0, ZERO, 9)))
+    run_insns(board, 40)
+    assert (board.registers["s11"], board.registers["a0"]) == (1, 9)
+
+
+def test_zeroed_memory_without_x_in_a_page_of_finer_rights_is_an_access_fault(counting: str) -> None:
+    # 0x0000 does not decode, but whether it may be fetched comes first
+    program = code(jalr(RA, S0, 0), LOOP)
+    board = board_of(program, (HANDLER, code(LOOP)), counting=counting)
+    run_insns(board, 0)
+    hart = board.hart
+    hart.env.mtvec, hart.env.priv = RAM + HANDLER, 0
+    board.registers["s0"] = RAM + SLOT + 64
+    for number, (address, config) in enumerate(
+        ((RAM + SLOT + 64 >> 2 | 7, 0x1B), ((1 << 54) - 1, 0x1F)),  # 64 bytes: read and write; all else: everything
+    ):
+        hart.pmp.write_addr(number, address)
+        hart.pmp.write_cfg(0, hart.pmp.read_cfg(0) | config << 8 * number)
+    hart.pmp_changed()
+    run_insns(board, 4)
+    assert (hart.env.mcause, hart.env.mepc, hart.env.mtval) == (1, RAM + SLOT + 64, RAM + SLOT + 64)
