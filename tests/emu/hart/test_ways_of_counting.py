@@ -209,7 +209,7 @@ def check(
 
 
 def test_generated_programs_are_one_run(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
-    check(bench, capsys, "whole", 25, 2000, lambda number: (Way(), SLICED[number % 5], HOPS))
+    check(bench, capsys, "whole", 45, 2000, lambda number: (Way(), SLICED[number % 5], HOPS))
     assert bench.statistics["ambiguous"]
 
 
