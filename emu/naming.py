@@ -20,8 +20,9 @@ _SOURCES = {
     ".c": "C source", ".h": "a C header", ".cc": "C++ source", ".cpp": "C++ source", ".cxx": "C++ source",
     ".s": "assembly source", ".asm": "assembly source", ".rs": "Rust source", ".zig": "Zig source",
 }  # fmt: skip
-_C_LINE = re.compile(r"^\s*#\s*include\b|^\w[\w\s*]*\bmain\s*\(", re.MULTILINE)
-_ASSEMBLY_LINE = re.compile(r"^\s*\.(globa?l|section|text|align|option)\b", re.MULTILINE)
+_C_LINE = re.compile(r"^[ \t]*#[ \t]*include\b|^\w[\w \t*]{0,80}\bmain[ \t]*\(", re.MULTILINE)
+_ASSEMBLY_LINE = re.compile(r"^[ \t]*\.(globa?l|section|text|align|option)\b", re.MULTILINE)
+"""Blanks only, and no more than so many words: a pattern that may go over line ends takes a square of the time."""
 _HEAD_SIZE = 64 * 1024
 _UTF8_CHAR_MAX = 4
 _BLANKS = "\t\n\r\f\v"

@@ -125,6 +125,9 @@ IMAGES: dict[str, tuple[Image, str]] = {
         lambda: b"".join(b":01%04X0000%02X\n" % (n, -(1 + n + (n >> 8)) & 0xFF) for n in range(0, 65536, 2)) * 2,
         "more than 10,000 pieces apart"),
     "S-records in one endless line": (lambda: b"S3FF" + b"0" * (10 << 20), "511 bytes, not as many as it says"),
+    "text of many lines": (lambda: b"x *\n" * (10 << 20), "text, not an image"),
+    "text of one line": (lambda: b"\n" + b"x " * (10 << 20), "text, not an image"),
+    "blank lines": (lambda: b"\n" * (10 << 20), "text, not an image"),
     "Intel hex of 65 MiB": (lambda: b":00000001FF\n" * ((65 << 20) // 12), "more than 64 MiB of text"),
 }  # fmt: skip
 
