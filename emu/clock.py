@@ -37,7 +37,7 @@ class ClockType(Enum):
     HOST = "host"
     """Wall-clock time; what the guest may see of it comes through the door."""
     VIRTUAL_RT = "virtual_rt"
-    """VIRTUAL plus the host time spent waiting; paces sleep=on and decides nothing else."""
+    """VIRTUAL plus the host time spent waiting; paces sleep=on and decides nothing else. See Machine._sleep."""
 
 
 class Clock(Protocol):
@@ -105,6 +105,13 @@ class HostClock:
         return self._now_ns()
 
 
+@dataclass(slots=True)
+class VirtualRtClockState:
+    """Host time spent waiting, ns: while the guest idles with sleep=on, and for input."""
+
+    waited_ns: int = 0
+
+
 class VirtualRtClock:
     """VIRTUAL plus the host time spent waiting."""
 
@@ -112,7 +119,7 @@ class VirtualRtClock:
 
     def __init__(self, virtual: VirtualClock) -> None:
         self._virtual = virtual
-        self.waited_ns = 0
+        self.state = VirtualRtClockState()
 
     def now_ns(self) -> int:
-        return self._virtual.now_ns() + self.waited_ns
+        return self._virtual.now_ns() + self.state.waited_ns

@@ -23,6 +23,7 @@ from minstret.emu.clock import (
     VirtualClock,
     VirtualClockState,
     VirtualRtClock,
+    VirtualRtClockState,
 )
 from minstret.emu.hart.engine import IO_SIZE
 from minstret.emu.hart.hart import Hart, HartState, HartStop
@@ -32,7 +33,7 @@ from minstret.emu.hart.traps import TrapRecord
 from minstret.emu.ingress import BLOCKED_MARK, RESET_MARK, Door, LiveDoor, Position
 from minstret.emu.irq import IrqLine
 from minstret.emu.state import canonical_bytes
-from minstret.emu.timers import IDLE, TimerAttribute, TimerGroup, TimerListState
+from minstret.emu.timers import IDLE, Timer, TimerAttribute, TimerGroup, TimerListState
 
 SLICE_INSNS_MAX = 1_000_000
 """Default bound on one slice, so that the host gets a word in: it takes some ms."""
@@ -80,12 +81,14 @@ class HasState(Protocol):
 class MachineState:
     """Everything but RAM. Devices, lines and host-side parts by name.
 
-    ``timers`` are those in virtual time, ``host_timers`` those in the host's: alarms of its wall clock. ``host`` is
-    what stands before the door: a replay needs none of it, going on live does.
+    ``timers`` are those in virtual time, ``host_timers`` those in the host's: alarms of its wall clock. ``virtual_rt``
+    is what the host has waited, and ``host`` what stands before the door: a replay needs none of them, going on live
+    does.
     """
 
     hart: HartState
     clock: VirtualClockState
+    virtual_rt: VirtualRtClockState
     timers: TimerListState
     host_timers: TimerListState
     devices: dict[str, Any]
@@ -166,6 +169,8 @@ class Machine:
             self._slice_insns_max = SLICE_INSNS_MAX_PYTHON
         self.virtual_timers = self.timers[ClockType.VIRTUAL]
         self._host_timers = self.timers[ClockType.HOST]
+        self._rt_timers = self.timers[ClockType.VIRTUAL_RT]
+        self._pace = Timer("idle.pace", self._rt_timers, lambda late_ns: None)
         self.virtual_timers.on_earlier = self._stop_at_deadline
         self._connect_timers()
         self.lines: dict[str, IrqLine] = {}
@@ -319,7 +324,7 @@ class Machine:
         if self.door.holds_input or self.door.has_arrivals or self.door.is_over(self.position):
             return
         if self.door.is_open:
-            self.door.wait(None)
+            self._wait(None)
         else:
             self.on_end_of_input()
 
@@ -364,30 +369,48 @@ class Machine:
         expire_ns = self.virtual_timers.expire_ns()
         if host_ns != IDLE:  # an alarm in the host's time: virtual time goes with it
             now_ns = self.clock.now_ns()
-            waited_ns = self.door.wait(host_ns if expire_ns is None else min(host_ns, expire_ns - now_ns))
+            waited_ns = self._wait(host_ns if expire_ns is None else min(host_ns, expire_ns - now_ns))
             self.clock.warp_to(now_ns + waited_ns if expire_ns is None else min(now_ns + waited_ns, expire_ns))
             return True
         if not self._timers_can_wake(expire_ns) and not (self.door.is_open and self.input_can_wake()):
             return False
         target_ns = virtual_ns if expire_ns is None else expire_ns
         if target_ns is None:
-            self.door.wait(None)
+            self._wait(None)
             return True
         target_ns = _earlier(target_ns, virtual_ns)
-        if self.config.sleep:
-            distance_ns = target_ns - self.clock.now_ns()
-            waited_ns = self.door.wait(distance_ns)
-            if waited_ns < distance_ns:  # the host cut the wait short
-                target_ns -= distance_ns - waited_ns
-        self.clock.warp_to(target_ns)
+        self.clock.warp_to(self._sleep(target_ns) if self.config.sleep else target_ns)
         return True
+
+    def _sleep(self, target_ns: int) -> int:
+        """Let the host wait as long as the guest does; up to what time, as the host may cut that short.
+
+        The timer ``idle.pace`` goes off when the wait is over by VIRTUAL_RT, so a recording knows when that was. The
+        virtual clock gets the distance to the deadline and nothing of what the host's has measured.
+        """
+        now_ns = self.clock.now_ns()
+        self._pace.arm(self.virtual_rt.now_ns() + target_ns - now_ns)
+        waited_ns = self._wait(target_ns - now_ns)
+        self._rt_timers.run_expired()
+        self._pace.cancel()
+        return min(now_ns + waited_ns, target_ns)
+
+    def _wait(self, timeout_ns: int | None) -> int:
+        """Let the host pass time until something comes, at most ``timeout_ns``; how long it took, ns."""
+        waited_ns = self.door.wait(timeout_ns)
+        self.virtual_rt.state.waited_ns += waited_ns
+        return waited_ns
 
     def _idle_in_replay(self, virtual_ns: int | None) -> bool:
         """Skip to the next guest-side deadline or the trace's next item; no further than its end."""
         assert self.door.next_ns is not None
+        has_slept = self.door.may_run(ClockType.VIRTUAL_RT)
+        if has_slept:  # the recording, and to the end: its checkpoint says so
+            self._pace.arm(0)
+            self._rt_timers.run_expired()
         target_ns = _earlier(_earlier(self.door.next_ns, self.virtual_timers.expire_ns()), virtual_ns)
         if target_ns <= self.clock.now_ns():
-            return False
+            return has_slept
         self.clock.warp_to(target_ns)
         return True
 
@@ -404,6 +427,7 @@ class Machine:
         return MachineState(
             hart=self.hart.save_state(),
             clock=VirtualClockState(self.clock.state.warp_ns),
+            virtual_rt=VirtualRtClockState(self.virtual_rt.state.waited_ns),
             timers=self.virtual_timers.save_state(),
             host_timers=self.timers[ClockType.HOST].save_state(),
             devices={name: copy.deepcopy(part.state) for name, part in self._stateful().items()},
@@ -417,6 +441,7 @@ class Machine:
         """Become ``state``. RAM is loaded apart, before."""
         self.hart.load_state(state.hart)
         self.clock.state = VirtualClockState(state.clock.warp_ns)
+        self.virtual_rt.state = VirtualRtClockState(state.virtual_rt.waited_ns)
         self.virtual_timers.load_state(state.timers)
         self.timers[ClockType.HOST].load_state(state.host_timers)
         for name, part in self._stateful().items():

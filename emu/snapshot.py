@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from minstret.emu.clock import VIRTUAL_NS_MAX, VirtualClockState
+from minstret.emu.clock import VIRTUAL_NS_MAX, VirtualClockState, VirtualRtClockState
 from minstret.emu.errors import TraceError
 from minstret.emu.hart.callbacks import PRIV_M, PRIV_S, PRIV_U
 from minstret.emu.hart.hart import WORDS, HartState
@@ -32,7 +32,8 @@ def split_state(machine: Machine) -> tuple[dict[str, Any], dict[str, Any]]:
     plain = to_plain(machine.save_state())
     external = {timer.name for timer in machine.virtual_timers.armed() if timer.is_external}
     armed = plain["timers"]["armed"]
-    host = {"parts": plain.pop("host"), "timers": [timer for timer in armed if timer[0] in external]}
+    host = {"parts": plain.pop("host"), "virtual_rt": plain.pop("virtual_rt"),
+            "timers": [timer for timer in armed if timer[0] in external]}  # fmt: skip
     plain["timers"]["armed"] = [timer for timer in armed if timer[0] not in external]
     return plain, host
 
@@ -95,7 +96,9 @@ def _check_timers(timers: TimerListState) -> None:
 def _state_from_plain(machine: Machine, guest: dict[str, Any], host: dict[str, Any] | None) -> MachineState:
     timers = dict(guest["timers"])
     parts: dict[str, Any] = {}
+    virtual_rt = VirtualRtClockState()
     if host is not None:
+        virtual_rt = from_plain(VirtualRtClockState, host["virtual_rt"])
         timers["armed"] = sorted([*timers["armed"], *host["timers"]], key=lambda timer: (timer[1], timer[2]))
         kinds = machine.host_part_types()
         parts = {name: from_plain(kinds[name], plain) for name, plain in host["parts"].items()}
@@ -105,6 +108,7 @@ def _state_from_plain(machine: Machine, guest: dict[str, Any], host: dict[str, A
     return MachineState(
         hart=from_plain(HartState, guest["hart"]),
         clock=from_plain(VirtualClockState, guest["clock"]),
+        virtual_rt=virtual_rt,
         timers=from_plain(TimerListState, timers),
         host_timers=from_plain(TimerListState, guest["host_timers"]),
         devices={name: from_plain(kinds[name], plain) for name, plain in guest["devices"].items()},

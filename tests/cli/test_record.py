@@ -865,6 +865,23 @@ def test_verify_of_a_run_that_depends_on_the_host_gives_1_and_says_where(run: Co
     assert text.count("\n") == 1
 
 
+def test_verify_of_a_run_that_sleeps_gives_0(run: Command) -> None:
+    done = run("verify", "--runs", "3", "-m", "4M", "--icount", "sleep=on", "ticks")
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.startswith(b"the same run 3 times: finished, ")
+
+
+def test_timers_show_what_paces_idle_time(run: Command) -> None:
+    run("record", "-q", "--no-input", "-m", "4M", "--icount", "sleep=on", "ticks")
+
+    done = run("timers", "ticks.mst")
+
+    row = next(line.split() for line in done.stdout.decode().splitlines() if line.startswith("idle.pace"))
+    assert row[:3] == ["idle.pace", "virtual_rt", "-"]
+    assert int(row[3]) == int(row[4]) > 5
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [

@@ -138,7 +138,7 @@ def test_virtual_rt_is_virtual_plus_the_time_waited() -> None:
     assert clock.type is ClockType.VIRTUAL_RT
     assert clock.now_ns() == virtual.now_ns() == 2000
 
-    clock.waited_ns = 300
+    clock.state.waited_ns = 300
     assert clock.now_ns() == 2300
     hart.icount += 1
     virtual.warp_to(5000)

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -311,6 +312,65 @@ def test_sleep_cut_short_by_input_replays_the_same(tmp_path: Path) -> None:
     assert any(ns % NS_PER_MS > 100_000 for ns in times)  # ticks come each millisecond
     assert_replays(recorded)
     assert_replays(recorded, slice_insns_max=7)
+
+
+class Sleeper(Hand):
+    """A host whose waits take what ``nap_of`` says, given how many there were."""
+
+    def __init__(self, nap_of: Callable[[int, int], int]) -> None:
+        super().__init__()
+        self._nap = nap_of
+        self.waits: list[tuple[int, int]] = []
+
+    def wait(self, timeout_ns: int | None) -> int:
+        assert timeout_ns is not None
+        self.waits.append((timeout_ns, self._nap(timeout_ns, len(self.waits))))
+        return self.waits[-1][1]
+
+
+def oversleeper() -> Sleeper:
+    """Waits take longer than they should, by a different time each."""
+    return Sleeper(lambda timeout_ns, number: timeout_ns + 1000 + 7 * number)
+
+
+def test_sleep_is_paced_by_virtual_rt_which_goes_on_by_what_the_host_waited(tmp_path: Path) -> None:
+    host = oversleeper()
+    boards: list[Board] = []
+    recorded = record(tmp_path, setup_of_image("ticks", sleep=True), source=host, every=5000, drive=boards.append)
+
+    marks = [item for item in recorded.items() if item.name == ClockType.VIRTUAL_RT.value]
+    waited_ns = list(accumulate(waited_ns for _, waited_ns in host.waits))
+    assert len(marks) == len(host.waits) > 5
+    assert [int.from_bytes(mark.data, "little") for mark in marks] == [
+        mark.position.virtual_ns + waited for mark, waited in zip(marks, waited_ns, strict=True)
+    ]
+    assert boards[0].machine.virtual_rt.state.waited_ns == waited_ns[-1]
+    with recorded.reader() as reader:
+        facts = {row["name"]: row for row in reader.meta["timers"]}
+        replay = Replay(reader)
+        replay.run()
+        paced = {timer.name: timer.counts.fired for timer in replay.board.machine.timers[ClockType.VIRTUAL_RT].timers()}
+    assert (facts["idle.pace"]["clock"], facts["idle.pace"]["checkpoints"]) == ("virtual_rt", len(marks))
+    assert paced == {"idle.pace": len(marks)}
+    assert_replays(recorded)
+    for snapshot in recorded.snapshots():
+        assert_replays(recorded, snapshot=snapshot)
+
+
+def test_sleep_cut_short_leaves_no_mark_of_its_end(tmp_path: Path) -> None:
+    moods = random.Random(SEED)
+    host = Sleeper(lambda timeout_ns, number: timeout_ns if moods.random() < 0.5 else timeout_ns // 2)
+    recorded = record(tmp_path, setup_of_image("ticks", sleep=True), source=host)
+
+    marks = [item for item in recorded.items() if item.name == ClockType.VIRTUAL_RT.value]
+    assert 5 < len(marks) == sum(waited == timeout for timeout, waited in host.waits) < len(host.waits)
+    assert_replays(recorded)
+
+
+def test_machine_that_does_not_sleep_has_no_pace(tmp_path: Path) -> None:
+    recorded = record(tmp_path, setup_of_image("ticks"), source=oversleeper())
+
+    assert not [item for item in recorded.items() if item.name == ClockType.VIRTUAL_RT.value]
 
 
 # ---- ends
