@@ -331,7 +331,7 @@ class Hart(EngineHandlers):
 
     def charge(self, calls: int) -> None:
         """A call of the guest's took as long as so many more would: the slice ends the sooner."""
-        self._shared.calls_left = max(1, self._shared.calls_left - calls)
+        self._shared.work_left = max(1, self._shared.work_left - calls)
 
     def stop_by(self, icount: int) -> None:
         """Make ``run`` come back before the instruction at ``icount``, or before the next one if that is later."""
