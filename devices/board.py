@@ -19,6 +19,7 @@ from minstret.devices.chaos import Chaos
 from minstret.devices.clint import Clint
 from minstret.devices.clint import Reg as ClintReg
 from minstret.devices.finisher import Finisher
+from minstret.devices.guestfiles import Folder, GuestFiles
 from minstret.devices.hostinput.script import ScriptLine
 from minstret.devices.htif import Htif
 from minstret.devices.map import BOOT_ROM_SIZE, IRQ, VIRTIO_SLOTS, Base, virtio_base
@@ -26,7 +27,7 @@ from minstret.devices.outside import INPUTS, KEYBOARD, NET_TARGET, TABLET, NetCo
 from minstret.devices.placement import BootImages, Load, Placement, place
 from minstret.devices.plic import Plic
 from minstret.devices.rtc import GoldfishRtc
-from minstret.devices.semihosting import Semihosting
+from minstret.devices.semihosting import Semihosting, Surroundings
 from minstret.devices.tree import Described, device_tree
 from minstret.devices.uart16550 import Ier, Uart16550
 from minstret.devices.uart16550 import Reg as UartReg
@@ -87,6 +88,8 @@ class BoardConfig:
     the wall clock goes with the host's, else with virtual time. ``net`` and ``inputs`` (of INPUTS) fill the virtio
     slots from the last one down, in this order, then the entropy source: ``entropy`` is one of ENTROPY. With a
     ``chaos_seed`` what comes from outside is delayed; see devices/chaos.py. ``timer_model`` is one of TIMER_MODELS.
+    ``host_files``: semihosting has files, those of HostAnswers; ``arguments`` follow the firmware's name in the command
+    line that it gives.
     """
 
     xlen: int | None = None
@@ -104,15 +107,18 @@ class BoardConfig:
     entropy: str = "seed"
     chaos_seed: int | None = None
     timer_model: str = "attributes"
+    host_files: bool = False
+    arguments: str = ""
 
 
 @dataclass(slots=True)
 class HostAnswers:
-    """What the host is asked for: its time, and random bytes. The default knows neither, so nothing depends on it."""
+    """What the host is asked for: its time, random bytes, files. The default has none, so nothing depends on it."""
 
     realtime_ns: Callable[[], int] = field(default=lambda: 0)
     wall_ns: Callable[[], int] = field(default=lambda: 0)
     entropy: Callable[[int], bytes] = field(default=bytes)
+    files: Folder | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,13 +222,11 @@ class Board:
         self._load_images()
         self.hart.reset(Base.BOOT_ROM)
         if self.firmware.tohost is not None and self._in_ram(self.firmware.tohost, 8):
-            self.htif = Htif(self.hart, self.firmware.tohost, self.machine.request_exit, self._transmit)
+            self.htif = Htif(
+                self.hart, self.firmware.tohost, self.machine.request_exit, lambda byte: self._transmit(bytes((byte,)))
+            )
         self.machine.on_reset = self.reset
-        self.semihosting = Semihosting(
-            self.hart, self.machine.clock, self.rtc.time_ns, self.machine.request_exit, self._transmit,
-            self.uart.take_received,
-            lambda: self.machine.door.holds_input,
-        )  # fmt: skip
+        self.semihosting = self._make_semihosting()
         if self.images.kernel is not None:  # OpenSBI would take it as its console, and a read stops time
             self.hart.on_semihosting = None
         self.machine.add_part("semihosting", self.semihosting)
@@ -318,7 +322,7 @@ class Board:
                            hart_line("clint.mtip", Interrupt.MTI), mtimecmp)  # fmt: skip
         self.plic = Plic("plic", (hart_line("plic.meip", Interrupt.MEI), hart_line("plic.seip", Interrupt.SEI)))
         self.uart = Uart16550("uart0", virtual, self._plic_line("uart0.irq", IRQ.UART0),
-                               lambda byte: self._transmit(byte), machine.room_for_input,
+                               lambda byte: self._transmit(bytes((byte,))), machine.room_for_input,
                                self.hart.steady_register(Base.UART0 + UartReg.LSR, 1))  # fmt: skip
         self.rtc = self._make_rtc(self._plic_line("rtc.irq", IRQ.RTC))
         self.finisher = Finisher("finisher", machine.request_exit, machine.request_reset)
@@ -332,6 +336,19 @@ class Board:
             self.hart.map_io(base, device.size_bytes)
         self._devices = [device for _, device in placed]
         machine.time_delta = lambda: self.clint.state.mtime_delta
+
+    def _make_semihosting(self) -> Semihosting:
+        machine, config = self.machine, self.config
+        command_line = " ".join(filter(None, (Path(self.firmware.name).name, config.arguments)))
+        return Semihosting(
+            self.hart, machine.clock, self.rtc.time_ns, machine.request_exit, self._transmit, self.uart.take_received,
+            lambda: machine.door.holds_input,
+            GuestFiles(self._host.files, machine.door.ask, machine.door.sent),
+            Surroundings(
+                command_line.encode(errors="surrogateescape"), self.placement.free_ram(config.ram_size),
+                config.host_files,
+            ),
+        )  # fmt: skip
 
     def _line(self, name: str, on_change: Callable[[bool], None]) -> IrqLine:
         line = self.machine.add_line(IrqLine(name))
@@ -457,13 +474,14 @@ class Board:
         is_enabled = self.hart.env.mie & (1 << Interrupt.MEI | 1 << Interrupt.SEI)
         return bool(is_enabled and any(routed >> irq & 1 for irq in irqs))
 
-    def _transmit(self, byte: int) -> None:
-        self.console.append(byte)
-        self.machine.door.sent("uart0.tx", bytes((byte,)))
+    def _transmit(self, data: bytes) -> None:
+        self.console += data
+        self.machine.door.sent("uart0.tx", data)
         if self._on_console is not None:
-            self._on_console(bytes((byte,)))
-        if self._awaited and self.console.endswith(self._awaited):
-            if len(self.console) - len(self._awaited) >= self._awaited_from:
+            self._on_console(data)
+        if self._awaited:
+            first_end = len(self.console) - len(data) + 1
+            if self.console.find(self._awaited, max(self._awaited_from, first_end - len(self._awaited))) >= 0:
                 self.machine.reach()
 
     def _load_images(self) -> None:

@@ -27,6 +27,7 @@ _KERNEL_ALIGN = {64: 2 * units.MIB, 32: 4 * units.MIB}
 _INITRD_DISTANCE_MAX = 128 * units.MIB
 _TREE_ALIGN = 2 * units.MIB
 _TREE_END_MAX = 3 * units.GIB
+_HEAP_ALIGN = 16
 _SMALL_RAM = 8 * units.MIB
 
 
@@ -66,6 +67,15 @@ class Placement:
     next_entry: int
     others: tuple[Firmware, ...]
     left_out: tuple[str, ...]
+
+    def free_ram(self, ram_size: int) -> tuple[int, int]:
+        """The largest part of RAM, as [start, end), with nothing loaded in it."""
+        start, gaps = int(Base.RAM), []
+        for segment in sorted(self.segments, key=lambda segment: segment.address):
+            gaps.append((start, segment.address))
+            start = max(start, _align_up(segment.address + segment.size, _HEAP_ALIGN))
+        gaps.append((start, Base.RAM + ram_size))
+        return max(gaps, key=lambda gap: gap[1] - gap[0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,10 @@ def board_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "The guest's entropy source (virtio-rng): from --seed, or the host's.")),
         click.option("--chaos", "chaos_seed", type=int, metavar="SEED", help=(
             "Delay what comes from outside by a seeded jitter, so that rare orders come up.")),
+        click.option("--semihosting", metavar="DIR", help=(
+            "Let the firmware read and write files below DIR by semihosting; a recording has what it read.")),
+        click.option("--args", "arguments", metavar="TEXT", default="", help=(
+            "The firmware's command line by semihosting, behind its name.")),
         click.option("--timer-model", type=click.Choice(TIMER_MODELS), default="attributes", show_default=True, help=(
             "The others are for comparison: a second clock run by a host thread, or no attributes.")),
         click.option("--slice-insns", metavar="N", default=None, help=(
@@ -100,6 +104,8 @@ def make_setup(options: dict[str, Any], *, sleep_by_default: bool = False, scrip
         raise ConfigError("--append: goes with --kernel")
     if initrd is not None and kernel is None:
         raise ConfigError("--initrd: goes with --kernel")
+    if first is not None and kernel is not None and (config.host_files or config.arguments):
+        raise ConfigError("--semihosting, --args: with --kernel under firmware there is no semihosting")
     return Setup(
         config, None if first is None else read_image(find_firmware(first, config.xlen)),
         kernel=None if kernel is None else read_image(find_firmware(kernel, config.xlen)),
@@ -183,7 +189,8 @@ def board_config(options: dict[str, Any], sleep_by_default: bool = False) -> Boa
     config = replace(
         config, net=net_config(options["net"])[0], inputs=tuple(filter(None, options["inputs"].split(","))),
         virtio_legacy=options["virtio"] == "legacy", entropy=options["entropy"], chaos_seed=options["chaos_seed"],
-        timer_model=options["timer_model"],
+        timer_model=options["timer_model"], host_files=options["semihosting"] is not None,
+        arguments=options["arguments"],
     )  # fmt: skip
     config = _with_icount(config, options["icount"], sleep_by_default)
     config = _with_rtc(config, options["rtc"])

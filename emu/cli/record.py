@@ -14,7 +14,7 @@ from minstret.emu import host, units
 from minstret.emu.cli import exits
 from minstret.emu.cli.invocation import invocation
 from minstret.emu.cli.options import FIRMWARE_HELP, board_options
-from minstret.emu.cli.session import HOST_ANSWERS, Session, session_options
+from minstret.emu.cli.session import Session, session_options
 from minstret.emu.errors import ConfigError
 from minstret.emu.ingress import Source
 from minstret.emu.machine import Outcome
@@ -36,7 +36,7 @@ class RecordSession(Session):
         self.recording = Recording(
             path, setup, source=source, options=self._record, overwrite=self._overwrite, realtime_ns=host.realtime_ns
         )
-        return self.recording.make_board(host=HOST_ANSWERS, on_console=self.console.write)
+        return self.recording.make_board(host=self.host, on_console=self.console.write)
 
     def ended(self, outcome: Outcome) -> str:
         self.recording.finish(outcome)

@@ -24,13 +24,13 @@ from minstret.emu.cli.pcap import PcapFile
 from minstret.emu.cli.slow import say_if_slow
 from minstret.emu.errors import ConfigError
 from minstret.emu.files import read_file
+from minstret.emu.hostfiles import HostFiles
 from minstret.emu.ingress import Event, LiveDoor, Source
 from minstret.emu.machine import Outcome, StopReason
 from minstret.emu.report import headline, last_trap_text, where_facts, where_text
 from minstret.emu.text import printable
 
 NEWLINE = 0x0A
-HOST_ANSWERS = HostAnswers(host.realtime_ns, host.wall_ns, host.entropy)
 _DIGEST_SHOWN = 16
 _RETRACED_INSNS = 8
 _SCRIPT_SIZE_MAX = 4 * units.MIB
@@ -40,6 +40,13 @@ _RETRACE_RUN_MAX = 100_000_000
 
 idle_ok_option = click.option("--idle-ok", is_flag=True, help=(
     "A guest that waits forever has done its work: exit status 0, not 120."))  # fmt: skip
+
+
+def host_answers(options: dict[str, Any]) -> HostAnswers:
+    """The real host, as far as the options let the guest see it."""
+    folder = options["semihosting"]
+    files = None if folder is None else HostFiles(folder)
+    return HostAnswers(host.realtime_ns, host.wall_ns, host.entropy, files)
 
 
 def session_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -156,6 +163,7 @@ class Session:
             console_target=CONSOLE_TARGET if _has_input(options["no_input"]) else None,
             timeout_ns=None if timeout is None else int(timeout * units.NS_PER_S),
         )
+        self.host = host_answers(options)
         setup = make_setup(options, script=script, sleep_by_default=self.source.is_terminal)
         self.board = self.make_board(setup, self.source)
         for line in self.board.placement.left_out:
@@ -169,7 +177,7 @@ class Session:
 
     def make_board(self, setup: Setup, source: Source) -> Board:
         """The board behind its door; a recording makes another one."""
-        return setup.make(door=LiveDoor(source), host=HOST_ANSWERS, on_console=self.console.write)
+        return setup.make(door=LiveDoor(source), host=self.host, on_console=self.console.write)
 
     def ended(self, outcome: Outcome) -> str:
         """Called when the run has ended; gives the digest."""

@@ -692,7 +692,7 @@ class Hart(EngineHandlers):
 
     def read_virtual(self, va: int, size: int) -> bytes | None:
         """``size`` bytes at ``va`` as the guest sees them now, or None where some are not there."""
-        data = b""
+        data = bytearray()
         while len(data) < size:
             at = va + len(data) & self.xlen_mask
             pa = self.translate(at)
@@ -702,7 +702,7 @@ class Hart(EngineHandlers):
             if piece is None:
                 return None
             data += piece
-        return data
+        return bytes(data)
 
     def write_virtual(self, va: int, data: bytes) -> bool:
         """Write as the guest would store, page by page; False, and nothing more written, where it may not."""
