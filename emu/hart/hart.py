@@ -301,7 +301,7 @@ class Hart(EngineHandlers):
                 self._prepare_run()
             self._engine.run()
             self._after_run()
-            self._charge(1)
+            self.charge(1)
             if self._blocked:
                 self._blocked = False
                 return HartStop.BLOCKED
@@ -320,18 +320,14 @@ class Hart(EngineHandlers):
         s.fast_limit = 0 if s.mip else s.limit
         s.stop_reason = s.resync = s.fault = 0
 
-    def _charge(self, work: int) -> None:
-        """The same as ``charge`` in C."""
+    def charge(self, work: int) -> None:
+        """A call of the guest's costs so much, in units of a plain access to a device; the same as ``charge`` in C."""
         s = self._shared
         if s.work_left > work:
             s.work_left -= work
         else:
             s.work_left = 0
             self.end_slice()
-
-    def charge(self, calls: int) -> None:
-        """A call of the guest's took as long as so many more would: the slice ends the sooner."""
-        self._shared.work_left = max(1, self._shared.work_left - calls)
 
     def stop_by(self, icount: int) -> None:
         """Make ``run`` come back before the instruction at ``icount``, or before the next one if that is later."""
@@ -530,7 +526,7 @@ class Hart(EngineHandlers):
     def _call_semihosting(self) -> None:
         assert self.on_semihosting is not None
         x = self.env.x
-        self._charge(WORK_OF_SEMIHOSTING)
+        self.charge(WORK_OF_SEMIHOSTING)
         result = self.on_semihosting(int(x[_A0]), int(x[_A1]))
         if result is None:
             self._blocked = True
@@ -574,7 +570,7 @@ class Hart(EngineHandlers):
     def _begin_access(self) -> bool:
         """The Python callbacks come here; C does the same itself."""
         self._shared.in_flight = 1
-        self._charge(1)
+        self.charge(1)
         return not self._access_fault
 
     def _refuse_access(self) -> None:
@@ -677,7 +673,7 @@ class Hart(EngineHandlers):
             size = min(end, page + 1 << PAGE_BITS) - start
             if flags & PageFlag.CODE and memory.holds_code(start, size):
                 self._engine.code_was_written(start, size)
-                self._charge(WORK_OF_INVALIDATION)
+                self.charge(WORK_OF_INVALIDATION)
                 resync = True
             if flags & PageFlag.TABLE:
                 self._engine.flush_tlb()
