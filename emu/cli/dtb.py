@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import click
 
 from minstret.emu.cli.options import board_options, make_setup
+from minstret.emu.cli.streams import shown_output, write_output
 from minstret.emu.errors import ConfigError
 
 
@@ -23,12 +22,8 @@ def dtb(output: str, **options: Any) -> int:
     if options["firmware"] is None and options["bios"] is None and options["kernel"] is None:
         options["firmware"] = "hello" if options["cpu"] != "rv32" else "hello-rv32"  # any will do
     tree = make_setup(options).make().device_tree
-    if output == "-":
-        sys.stdout.buffer.write(tree)
-        sys.stdout.buffer.flush()
-        return 0
     try:
-        Path(output).write_bytes(tree)
+        write_output(output, tree)
     except OSError as error:
-        raise ConfigError(f"--output: {output}: {error.strerror or error}") from None
+        raise ConfigError(f"--output: {shown_output(output)}: {error.strerror or error}") from None
     return 0

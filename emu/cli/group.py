@@ -149,5 +149,7 @@ def _with_help(message: str, context: click.Context | None) -> str:
 
 
 def _fail(message: str) -> int:
+    streams = sys.modules.get("minstret.emu.cli.streams")  # not imported for an error's sake
+    message = message if streams is None else streams.as_given(message)
     click.echo(f"minstret: {printable(message)}", err=True)
     return exits.Exit.OURS

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from minstret.emu import units
+from minstret.emu.cli.streams import as_given, reads_trace
 from minstret.emu.errors import ConfigError, TraceError
 from minstret.emu.ingress import Position
 from minstret.emu.text import printable
@@ -44,6 +45,7 @@ Examples:
   minstret info --json run.mst | jq .sizes""")  # fmt: skip
 @click.argument("trace")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@reads_trace
 def info(trace: str, as_json: bool) -> None:
     """Say what a trace is of: board, images, how it ended, and how large its parts are."""
     facts = trace_facts(TraceReader(trace))
@@ -53,7 +55,7 @@ def info(trace: str, as_json: bool) -> None:
     end = facts["end"]
     config = facts["config"]
     click.echo(
-        f"{printable(trace)}: format {facts['format']}, recorded by minstret {facts['minstret']},"
+        f"{printable(as_given(trace))}: format {facts['format']}, recorded by minstret {facts['minstret']},"
         f" unicorn {facts['unicorn']}"
     )
     for role, image in sorted(facts["images"].items()):
@@ -116,6 +118,7 @@ Examples:
 @click.option("--to", "to_icount", metavar="ICOUNT", help="End there.")
 @click.option("--all", "show_all", is_flag=True, help="Every checkpoint by itself, and what the guest sent.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, one object a line; implies --all.")
+@reads_trace
 def log(trace: str, from_icount: str, to_icount: str | None, show_all: bool, as_json: bool) -> None:
     """List what a trace has, in its order: events, answers, checkpoints; what the guest sent, with --all."""
     reader = TraceReader(trace)
@@ -202,6 +205,7 @@ Examples:
   minstret timers --json run.mst""")  # fmt: skip
 @click.argument("trace")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@reads_trace
 def timers(trace: str, as_json: bool) -> None:
     """Say what each timer did in a recording, and which checkpoints the EXTERNAL attribute has spared it."""
     facts = timer_table_facts(TraceReader(trace))

@@ -18,12 +18,12 @@ from minstret.devices.placement import PACKAGED, Load, packaged
 from minstret.devices.usernet.config import UserNetConfig
 from minstret.devices.virtio.net import DEFAULT_MAC
 from minstret.emu import units
+from minstret.emu.cli.streams import input_from_stdin, is_stream, read_image
 from minstret.emu.cli.suggestions import file_or
 from minstret.emu.clock import ICOUNT_SHIFT_MAX
 from minstret.emu.errors import ConfigError
 from minstret.emu.hart.shared import Counting
 from minstret.emu.host import HostFolder
-from minstret.emu.loader import read_image
 from minstret.firmware import IMAGES, image_path
 
 counting_option = click.option(
@@ -48,6 +48,7 @@ What to boot, placed as QEMU's virt board places it:
                  @ADDRESS an image that says where it goes; may be given again
 An image is an ELF executable, Intel hex, S-records, a U-Boot uImage, any of them
 compressed by gzip, or else a raw binary.
+One FILE may be -, standard input; the guest's console then has no input.
 """
 
 
@@ -98,6 +99,7 @@ def board_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def make_setup(options: dict[str, Any], *, sleep_by_default: bool = False, script: Sequence[ScriptLine] = ()) -> Setup:
     """What the options from ``board_options`` ask for: a configuration, and images read from their files."""
     config = board_config(options, sleep_by_default)
+    input_from_stdin(options)  # one at most
     kernel, initrd = options["kernel"], options["initrd"]
     first = _first_image(options)
     if options["append"] and kernel is None:
@@ -156,8 +158,10 @@ def _files(net: str) -> HostFolder | None:
     return None if folder is None else HostFolder(folder)
 
 
-def find_firmware(name: str, xlen: int | None) -> Path:
-    """The file called ``name``, a packaged firmware, or the image of that name that comes along."""
+def find_firmware(name: str, xlen: int | None) -> str | Path:
+    """The file called ``name``, a packaged firmware, or the image of that name that comes along; ``-`` stays."""
+    if is_stream(name):
+        return name
     path = Path(name)
     if path.exists():
         return path

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import BinaryIO
 
 from minstret.emu import units
+from minstret.emu.cli.streams import open_output, shown_output
 from minstret.emu.errors import ConfigError
 
 _SNAPLEN = 1 << 18
@@ -22,11 +23,11 @@ class PcapFile:
         from dpkt.pcap import Writer  # takes a while, and most runs have no card
 
         try:
-            self._file: BinaryIO = open(path, "wb", buffering=0)  # noqa: SIM115
+            self._file: BinaryIO = open_output(path)
             self._writer = Writer(self._file, snaplen=_SNAPLEN, nano=True)
         except OSError as error:
-            raise ConfigError(f"--pcap: can't write {path}: {error.strerror}") from None
-        self._path = path
+            raise ConfigError(f"--pcap: can't write {shown_output(path)}: {error.strerror}") from None
+        self._path = shown_output(path)
 
     def write(self, virtual_ns: int, frame: bytes) -> None:
         """Add a frame that crossed the wire at ``virtual_ns``. The format has 32 bits of seconds: 136 years, then 0."""

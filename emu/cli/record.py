@@ -15,6 +15,7 @@ from minstret.emu.cli import exits
 from minstret.emu.cli.invocation import invocation
 from minstret.emu.cli.options import FIRMWARE_HELP, board_options
 from minstret.emu.cli.session import Session, session_options
+from minstret.emu.cli.streams import is_stream
 from minstret.emu.errors import ConfigError
 from minstret.emu.ingress import Source
 from minstret.emu.machine import Outcome
@@ -32,7 +33,8 @@ class RecordSession(Session):
         super().__init__(options)
 
     def make_board(self, setup: Setup, source: Source) -> Board:
-        path = self._path or Path(self._booted).stem + SUFFIX
+        stem = "stdin" if is_stream(self._booted) else Path(self._booted).stem
+        path = self._path or stem + SUFFIX
         self.recording = Recording(
             path, setup, source=source, options=self._record, overwrite=self._overwrite, realtime_ns=host.realtime_ns
         )
@@ -71,6 +73,8 @@ def record(output: str | None, force: bool, snapshot_every: str, keep: str, ring
     record_options = RecordOptions(units.parse_count(snapshot_every, "--snapshot-every"), ring)
     if ring and not record_options.snapshot_every_insns:
         raise ConfigError("--ring: there is nothing to keep without snapshots; leave --snapshot-every 0 away")
+    if output is not None and is_stream(output):
+        raise ConfigError("-o -: a trace is a database, which needs a file: give a name")
     session = RecordSession(options, output, force, record_options)
     with session.recording as recording:
         outcome = session.run()

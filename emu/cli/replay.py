@@ -21,6 +21,7 @@ from minstret.emu.cli.session import (
     write_json,
 )
 from minstret.emu.cli.slow import say_if_slow
+from minstret.emu.cli.streams import claim_stdout, reads_trace
 from minstret.emu.errors import ConfigError
 from minstret.emu.hart.shared import Counting
 from minstret.emu.machine import StopReason
@@ -39,12 +40,16 @@ Examples:
 @click.option("--to", "to_icount", metavar="ICOUNT", help=(
     "Stop before this instruction; at the trace's last one, play it to its end."))  # fmt: skip
 @click.option("--from", "from_icount", metavar="ICOUNT", help="Begin at the last snapshot up to there.")
-@click.option("--pcap", metavar="FILE", help="Write the card's frames there, stamped with virtual time.")
+@click.option("--pcap", metavar="FILE", help=(
+    "Write the card's frames there, stamped with virtual time; - is standard output, as for --json."))  # fmt: skip
 @click.option("--slice-insns", metavar="N", help="Run at most N instructions at a stretch. Never visible.")
 @counting_option
 @idle_ok_option
 @click.option("-q", "--quiet", is_flag=True, help="No status line and no report on standard error.")
-@click.option("--json", "json_path", metavar="FILE", help="Write how the replay ended, its counts and digest.")
+@click.option("--json", "json_path", metavar="FILE", help=(
+    "Write how the replay ended, its counts and digest; - is standard output, and then the guest's console is on "
+    "standard error."))  # fmt: skip
+@reads_trace
 def replay(
     trace: str, to_icount: str | None, from_icount: str | None, pcap: str | None, slice_insns: str | None,
     counting: str, idle_ok: bool, quiet: bool, json_path: str | None,
@@ -58,6 +63,7 @@ def replay(
     start = None if from_icount is None else units.parse_count(from_icount, "--from")
     if stop is not None and start is not None and stop < start:
         raise ConfigError(f"--to: {stop} is before --from {start}")
+    claim_stdout({"--json": json_path, "--pcap": pcap})
     if json_path is not None:
         check_writable("--json", json_path)
     slice_max = None if slice_insns is None else units.parse_count(slice_insns, "--slice-insns")

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import click
@@ -22,6 +21,14 @@ from minstret.emu import host, units
 from minstret.emu.cli.options import make_setup
 from minstret.emu.cli.pcap import PcapFile
 from minstret.emu.cli.slow import say_if_slow
+from minstret.emu.cli.streams import (
+    claim_stdout,
+    input_from_stdin,
+    is_stream,
+    read_script,
+    shown_output,
+    write_output,
+)
 from minstret.emu.errors import ConfigError
 from minstret.emu.files import read_file
 from minstret.emu.hostfiles import HostFiles
@@ -57,7 +64,8 @@ def session_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "A guest that listens later needs --input-script.")),
         click.option("--input-script", metavar="FILE", help=(
             "Lines such as 'AT 1.5s: press a' or 'AT icount 1000000: move 100 200', played to keyboard and tablet.")),
-        click.option("--pcap", metavar="FILE", help="Write the card's frames there, stamped with virtual time."),
+        click.option("--pcap", metavar="FILE", help=(
+            "Write the card's frames there, stamped with virtual time; - is standard output, as for --json.")),
         click.option("--max-insns", metavar="N", help="Stop after N instructions (exit status 123): 1000000, 5M, 2G."),
         click.option("--timeout", type=float, metavar="SECONDS", help=(
             "Stop after so much host time (exit status 124).")),
@@ -65,7 +73,9 @@ def session_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--no-input", is_flag=True, help="Leave standard input alone."),
         click.option("-q", "--quiet", is_flag=True, help="No status line and no report on standard error."),
         click.option("-v", "--verbose", is_flag=True, help="Say more on standard error: what was left out, and so on."),
-        click.option("--json", "json_path", metavar="FILE", help="Write how the run ended, its counts and digest."),
+        click.option("--json", "json_path", metavar="FILE", help=(
+            "Write how the run ended, its counts and digest; - is standard output, and then the guest's console is "
+            "on standard error.")),
     )  # fmt: skip
     for option in reversed(options):
         function = option(function)
@@ -152,6 +162,8 @@ class Session:
         self._json_path, self._is_quiet = options["json_path"], options["quiet"]
         self._counting = options["counting"]
         self._is_verbose = options["verbose"]
+        self._file_from_stdin = None if options["no_input"] else input_from_stdin(options)
+        claim_stdout({"--json": self._json_path, "--pcap": options["pcap"]})
         if self._json_path is not None:
             check_writable("--json", self._json_path)
         script = _script(options)
@@ -160,7 +172,7 @@ class Session:
         self.console = Console()
         self.source = ConsoleSource(
             self.console,
-            console_target=CONSOLE_TARGET if _has_input(options["no_input"]) else None,
+            console_target=CONSOLE_TARGET if _has_input(options["no_input"] or self._file_from_stdin) else None,
             timeout_ns=None if timeout is None else int(timeout * units.NS_PER_S),
         )
         self.host = host_answers(options)
@@ -216,6 +228,8 @@ class Session:
         """Run to the end, then say how it ended."""
         if not self._is_quiet:
             say_if_slow(self._counting)
+        if self._file_from_stdin is not None:
+            self.say(f"{self._file_from_stdin} comes from standard input, so nothing is typed on the guest's console")
         stopwatch = Stopwatch()
         with self._listening():
             outcome = self.board.run_until(icount=self._limit)
@@ -274,14 +288,15 @@ def _script(options: dict[str, Any]) -> list[ScriptLine]:
 
 def _read_text(option: str, path: str) -> str:
     try:
-        return read_file(path, _SCRIPT_SIZE_MAX).decode()
+        data = read_script(_SCRIPT_SIZE_MAX) if is_stream(path) else read_file(path, _SCRIPT_SIZE_MAX)
+        return data.decode()
     except UnicodeDecodeError:
         raise ConfigError(f"{option}: {path}: not a text file") from None
     except ConfigError as error:
         raise ConfigError(f"{option}: {error}") from None
 
 
-def _has_input(no_input: bool) -> bool:
+def _has_input(no_input: object) -> bool:
     if no_input or sys.stdin is None or sys.stdin.closed:
         return False
     try:
@@ -298,6 +313,8 @@ def check_writable(option: str, path: str) -> None:
         ConfigError: it can't.
     """
     folder = os.path.dirname(path) or "."
+    if is_stream(path):
+        return
     if os.path.isdir(path) or not os.path.isdir(folder) or not os.access(folder, os.W_OK):
         raise ConfigError(f"{option}: can't write {path}")
 
@@ -384,6 +401,6 @@ def write_json(path: str, facts: dict[str, Any]) -> None:
         ConfigError: it can't be.
     """
     try:
-        Path(path).write_text(json.dumps(facts, indent=2) + "\n")
+        write_output(path, f"{json.dumps(facts, indent=2)}\n".encode())
     except OSError as error:
-        raise ConfigError(f"--json: {path}: {error.strerror}") from None
+        raise ConfigError(f"--json: {shown_output(path)}: {error.strerror}") from None

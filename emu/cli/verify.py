@@ -18,6 +18,7 @@ from minstret.devices.recording import Replay
 from minstret.emu.cli import exits
 from minstret.emu.cli.options import FIRMWARE_HELP, board_options
 from minstret.emu.cli.slow import say_if_slow
+from minstret.emu.cli.streams import as_given, inputs_to_repeat
 from minstret.emu.clock import ClockType
 from minstret.emu.errors import DivergenceError, TraceError
 from minstret.emu.text import printable
@@ -51,12 +52,13 @@ def verify(runs: int, timeout: float, **options: Any) -> int:
     """
     say_if_slow(options["counting"])
     try:
-        firmware = options["firmware"]
-        if firmware is not None and _is_trace(firmware):
-            return verify_trace(firmware, runs)
-        return _verify_runs(runs, timeout, _arguments(options))
+        with inputs_to_repeat(options) as options:
+            firmware = options["firmware"]
+            if firmware is not None and _is_trace(firmware):
+                return verify_trace(firmware, runs)
+            return _verify_runs(runs, timeout, _arguments(options))
     except DivergenceError as error:
-        click.echo(f"minstret: {printable(str(error))}")
+        click.echo(f"minstret: {printable(as_given(str(error)))}")
         return DIFFERENT
 
 
@@ -72,7 +74,7 @@ def _arguments(options: dict[str, Any]) -> list[str]:
     own = {"runs", "timeout", "firmware"}
     arguments = [] if options["firmware"] is None else [options["firmware"]]
     for parameter in context.command.params:
-        value = context.params.get(parameter.name or "")
+        value = options.get(parameter.name or "")
         if parameter.name in own or not isinstance(parameter, click.Option) or value == parameter.default:
             continue
         if value is None or value is False:

@@ -1,0 +1,239 @@
+"""``-``: standard input or output in the place of a file.
+
+A file that comes from standard input takes it from the guest's console; a file that goes to standard output sends the
+console to standard error. A file called ``-`` is ``./-``.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import click
+
+from minstret.emu import units
+from minstret.emu.errors import ConfigError
+from minstret.emu.loader import ImageFile
+from minstret.emu.loader import read_image as read_image_file
+
+STREAM = "-"
+STDIN_NAME, STDOUT_NAME = "standard input", "standard output"
+IMAGE_SIZE_MAX = TRACE_SIZE_MAX = units.GIB
+_PIECE_SIZE = 1 << 20
+_STDOUT, _STDERR = 1, 2
+_INPUTS = {"firmware": "FIRMWARE", "bios": "--bios", "kernel": "--kernel", "initrd": "--initrd",
+           "loads": "--load", "input_script": "--input-script"}  # fmt: skip
+
+_copy: str | None = None
+"""The file that standard input was copied to."""
+_stdout_fd: int | None = None
+"""What standard output is, while the console is not on it."""
+
+
+# ---- input
+
+
+def input_from_stdin(options: dict[str, Any]) -> str | None:
+    """The option (or FIRMWARE) whose file comes from standard input.
+
+    Raises:
+        ConfigError: there are several.
+    """
+    found = [
+        shown for name, shown in _INPUTS.items() for each in _each(options.get(name)) if is_stream(each.split("@")[0])
+    ]
+    if len(found) > 1:
+        raise ConfigError(f"{' and '.join(found)}: only one file can come from {STDIN_NAME}")
+    return found[0] if found else None
+
+
+def _each(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    return value if isinstance(value, tuple) else () if value is None else (value,)
+
+
+def is_stream(name: str | Path) -> bool:
+    """Whether it is the ``-`` that a user has typed; a path that says ``-`` is a file."""
+    return isinstance(name, str) and name == STREAM
+
+
+def read_image(path: str | Path) -> ImageFile:
+    """Read a file to boot from.
+
+    Raises:
+        ConfigError: it can't be read.
+    """
+    if not is_stream(path):
+        return read_image_file(path)
+    return ImageFile(STDIN_NAME, b"".join(_stdin_pieces(IMAGE_SIZE_MAX)))
+
+
+def read_script(size_max: int) -> bytes:
+    """A script of at most ``size_max`` bytes from standard input.
+
+    Raises:
+        ConfigError: it can't be read.
+    """
+    return b"".join(_stdin_pieces(size_max))
+
+
+def _stdin_pieces(size_max: int) -> Iterator[bytes]:
+    """Standard input, to its end.
+
+    Raises:
+        ConfigError: there is none, it is no file and no pipe, or more than ``size_max`` bytes come.
+    """
+    size = 0
+    try:
+        descriptor = sys.stdin.fileno()
+        _check_kind(descriptor)
+        while piece := os.read(descriptor, _PIECE_SIZE):
+            size += len(piece)
+            if size > size_max:
+                raise ConfigError(f"{STDIN_NAME}: more than {size_max // units.MIB} MiB came; give the file's name")
+            yield piece
+    except (AttributeError, ValueError):  # None or closed
+        raise ConfigError(f"{STDIN_NAME} is closed: give a file's name") from None
+    except OSError as error:
+        raise ConfigError(f"{STDIN_NAME}: {error.strerror}") from None
+
+
+def _check_kind(descriptor: int) -> None:
+    if os.isatty(descriptor):
+        raise ConfigError(f"{STDIN_NAME} is a terminal: give a file's name, or pipe a file into it")
+    if stat.S_ISCHR(os.fstat(descriptor).st_mode) and not os.path.samestat(os.fstat(descriptor), os.stat(os.devnull)):
+        raise ConfigError(f"{STDIN_NAME} is a device: give a file's name, or pipe a file into it")
+
+
+@contextmanager
+def stdin_as_file(size_max: int) -> Iterator[str]:
+    """The path of a temporary file with what comes from standard input.
+
+    Raises:
+        ConfigError: it can't be read, or there is too much of it; see ``_stdin_pieces``.
+    """
+    global _copy
+    with tempfile.TemporaryDirectory(prefix="minstret-") as folder:
+        _copy = os.path.join(folder, "stdin")
+        with open(_copy, "wb", buffering=0) as file:
+            for piece in _stdin_pieces(size_max):
+                try:
+                    _write_all(file, piece)
+                except OSError as error:
+                    raise ConfigError(f"{STDIN_NAME}: can't copy it to {folder}: {error.strerror}") from None
+        yield _copy
+
+
+def as_given(text: str) -> str:
+    """A message that names what the user gave: ``-`` for the copy of standard input."""
+    return text if _copy is None else text.replace(_copy, STREAM)
+
+
+def reads_trace(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a command whose argument is ``trace`` take that from standard input too."""
+
+    @wraps(function)
+    def command(trace: str, **options: Any) -> Any:
+        if not is_stream(trace):
+            return function(trace=trace, **options)
+        with stdin_as_file(TRACE_SIZE_MAX) as copy:
+            return function(trace=copy, **options)
+
+    return command
+
+
+@contextmanager
+def inputs_to_repeat(options: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The options with a file in the place of standard input, which can be read once only."""
+    if input_from_stdin(options) is None:
+        yield options
+        return
+    with stdin_as_file(IMAGE_SIZE_MAX) as copy:
+        yield options | {name: _with_copy(options[name], copy) for name in _INPUTS if options.get(name) is not None}
+
+
+def _with_copy(value: str | tuple[str, ...], copy: str) -> str | tuple[str, ...]:
+    if isinstance(value, tuple):
+        return tuple(str(_with_copy(each, copy)) for each in value)
+    name, at, address = value.partition("@")
+    return copy + at + address if is_stream(name) else value
+
+
+# ---- output
+
+
+def claim_stdout(paths: dict[str, str | None]) -> None:
+    """Until the command ends, let only that of ``paths``, by option, that is ``-`` go to standard output.
+
+    What else is written there goes to standard error.
+
+    Raises:
+        ConfigError: several are to go there, or it is closed.
+    """
+    global _stdout_fd
+    found = [option for option, path in paths.items() if path == STREAM]
+    if not found:
+        return
+    if len(found) > 1:
+        raise ConfigError(f"{' and '.join(found)}: only one of them can go to {STDOUT_NAME}")
+    if sys.stdout is not None:
+        sys.stdout.flush()
+    try:
+        _stdout_fd = fcntl.fcntl(_STDOUT, fcntl.F_DUPFD_CLOEXEC, _STDERR + 1)
+    except OSError:
+        raise ConfigError(f"{found[0]}: {STDOUT_NAME} is closed") from None
+    try:
+        os.dup2(_STDERR, _STDOUT)
+    except OSError:  # standard error is closed: nobody wants to see the console
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, _STDOUT)
+        os.close(null)
+    click.get_current_context().call_on_close(_release_stdout)
+
+
+def _release_stdout() -> None:
+    global _stdout_fd
+    if _stdout_fd is not None:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        os.dup2(_stdout_fd, _STDOUT)
+        os.close(_stdout_fd)
+        _stdout_fd = None
+
+
+def open_output(path: str) -> BinaryIO:
+    """Open an output, unbuffered. Standard output is claimed before.
+
+    Raises:
+        OSError: it can't be.
+    """
+    if path == STREAM:
+        return os.fdopen(os.dup(_STDOUT if _stdout_fd is None else _stdout_fd), "wb", buffering=0)
+    return open(path, "wb", buffering=0)
+
+
+def shown_output(path: str) -> str:
+    """Its name in messages."""
+    return STDOUT_NAME if path == STREAM else path
+
+
+def write_output(path: str, data: bytes) -> None:
+    """Write a whole output.
+
+    Raises:
+        OSError: it can't be.
+    """
+    with closing(open_output(path)) as file:
+        _write_all(file, data)
+
+
+def _write_all(file: BinaryIO, data: bytes) -> None:
+    while data:
+        data = data[file.write(data) :]
