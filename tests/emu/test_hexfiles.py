@@ -131,7 +131,7 @@ def test_one_changed_character_is_found_or_changes_nothing() -> None:
         for at in range(len(whole)):
             try:
                 firmware = loaded(whole[:at] + b"7" + whole[at + 1 :])
-            except ConfigError as caught:
-                assert "\n" not in str(caught)
+            except ConfigError as error:
+                assert "\n" not in str(error)  # noqa: PT017
             else:  # another digit of the same value, or what goes before the checksum: it is no such file any more
                 assert firmware.segments[0].data == CODE or firmware.segments[0].address == 0x1234
