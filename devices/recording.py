@@ -130,7 +130,9 @@ class Recording:
         self, path: str, setup: Setup, *, source: Source | None = None, options: RecordOptions | None = None,
         overwrite: bool = False, realtime_ns: Callable[[], int] = lambda: 0,
     ) -> None:  # fmt: skip
-        """Begin a trace at ``path``; make the board with ``make_board``.
+        """Look whether there can be a trace at ``path``; make the board with ``make_board``.
+
+        The trace is there, and what was there before is gone, when the board begins to run.
 
         Raises:
             TraceError: the file can't be made.
@@ -149,16 +151,14 @@ class Recording:
         """The board behind the recording door.
 
         Raises:
-            ConfigError: it can't be made; the trace is removed again.
+            ConfigError: it can't be made; the path is as it was.
         """
         try:
             self.board = self._setup.make(door=self.door, host=host, on_console=on_console)
         except BaseException:
             self._writer.close()
-            Path(self.path).unlink(missing_ok=True)
             raise
         self._writer.put_meta("config", _plain_config(self.board.config))  # with what the images have decided
-        self._writer.commit(Position(0, 0))
         return self.board
 
     def run(self, *, icount: int | None = None) -> Outcome:

@@ -67,6 +67,7 @@ class RecordingDoor(LiveDoor):
     def admit(self, position: Position) -> bool:
         if not self._has_begun:
             self._has_begun = True
+            self._writer.begin()
             self._machine.hart.take_dirty_pages()  # what was loaded comes with the images
         if self._next_snapshot is not None and position.icount >= self._next_snapshot:
             self._snapshot(position)

@@ -34,6 +34,7 @@ from typing import Any, NamedTuple
 from minstret.emu.clock import ICOUNT_SHIFT_MAX, ClockType
 from minstret.emu.errors import TraceError
 from minstret.emu.ingress import Position
+from minstret.emu.newfile import NewFile
 from minstret.emu.text import printable
 
 if sys.version_info >= (3, 14):
@@ -229,11 +230,11 @@ def _decompress(data: bytes, size_max: int) -> bytes:
 
 
 class TraceWriter:
-    """Writes one trace. Nothing is in the file before ``commit``."""
+    """Writes one trace. Until ``begin`` it is in memory, and the path as it was; later each ``commit`` adds to it."""
 
     def __init__(self, path: str, meta: Mapping[str, Any], blobs: Mapping[bytes, bytes], *, shift: int,
                  overwrite: bool = False) -> None:  # fmt: skip
-        """Make the file.
+        """Look whether the file can be made.
 
         Args:
             path: Where.
@@ -242,7 +243,7 @@ class TraceWriter:
             shift: The icount shift, with which virtual time follows from icount.
             overwrite: Replace an existing file.
         Raises:
-            TraceError: it exists, or can't be written.
+            TraceError: it exists, is being recorded, or can't be written.
         """
         self.path = path
         self.bytes_outputs = 0
@@ -263,28 +264,36 @@ class TraceWriter:
         self._base = 0
         self._base_pages: dict[int, tuple[int, bytes]] = {}  # the row of each page up to snapshot _base, after a drop
         self._failure: TraceError | None = None
-        _create(path, overwrite)
-        self._db = sqlite3.connect(os.path.abspath(path), isolation_level=None)
-        try:
-            self._db.executescript(
-                f"PRAGMA locking_mode=EXCLUSIVE; PRAGMA page_size={PAGE_SIZE}; PRAGMA application_id={APPLICATION_ID};"
-                f"PRAGMA user_version={FORMAT_VERSION}; PRAGMA synchronous=OFF; PRAGMA journal_mode=DELETE;"
-                f"BEGIN; {_SCHEMA} COMMIT;"
-            )
-            self._db.execute("BEGIN")
-            for key, value in {"format": FORMAT_VERSION, **meta}.items():
-                self._db.execute("INSERT INTO meta VALUES (?, ?)", (key, json.dumps(value, sort_keys=True)))
-            for sha256, data in blobs.items():
-                row = (sha256, len(data), zstd.compress(data, _BLOB_LEVEL))
-                self._db.execute("INSERT OR IGNORE INTO blobs VALUES (?, ?, ?)", row)
-            self._db.execute("INSERT INTO reached VALUES (0, 0, 0, 0)")
-            self._db.execute("COMMIT")
-            self._db.execute("BEGIN")
-        except sqlite3.Error as error:
-            self.close()
-            with suppress(OSError):
-                os.unlink(path)
-            raise TraceError(f"{path}: can't write it: {error}") from None
+        self._file = NewFile(path, overwrite)
+        self._has_begun = False
+        self._db = sqlite3.connect(":memory:", isolation_level=None)
+        self._db.executescript(
+            f"PRAGMA page_size={PAGE_SIZE}; PRAGMA application_id={APPLICATION_ID};"
+            f"PRAGMA user_version={FORMAT_VERSION}; {_SCHEMA} BEGIN;"
+        )
+        for key, value in {"format": FORMAT_VERSION, **meta}.items():
+            self._db.execute("INSERT INTO meta VALUES (?, ?)", (key, json.dumps(value, sort_keys=True)))
+        for sha256, data in blobs.items():
+            row = (sha256, len(data), zstd.compress(data, _BLOB_LEVEL))
+            self._db.execute("INSERT OR IGNORE INTO blobs VALUES (?, ?, ?)", row)
+        self._db.execute("INSERT INTO reached VALUES (0, 0, 0, 0)")
+
+    def begin(self) -> None:
+        """Put what there is so far at the path, whole: a trace that goes up to instruction 0.
+
+        Raises:
+            TraceError: it can't be written; what was at the path is there still.
+        """
+        if self._has_begun:
+            return
+        self._execute("COMMIT", ())
+        with closing(self._db) as db:
+            self._file.publish(_file_of(db))
+        self._has_begun = True
+        self._db = sqlite3.connect(os.path.abspath(self.path), isolation_level=None)
+        for pragma in ("locking_mode=EXCLUSIVE", "synchronous=OFF", "journal_mode=DELETE"):
+            self._execute(f"PRAGMA {pragma}", ())
+        self._execute("BEGIN EXCLUSIVE", ())
 
     @property
     def next_seq(self) -> int:
@@ -433,6 +442,7 @@ class TraceWriter:
         Raises:
             TraceError: it can't be; what was committed before stays good.
         """
+        self.begin()
         self._close_chunk()
         self._close_stream()
         row = (self._next_seq, position.icount, position.virtual_ns)
@@ -452,6 +462,7 @@ class TraceWriter:
         with suppress(sqlite3.Error):
             self._db.rollback()
         self._db.close()
+        self._file.close()
 
     def _execute(self, sql: str, row: tuple[Any, ...]) -> sqlite3.Cursor:
         return self._safely(self._db.execute, sql, row)
@@ -471,20 +482,15 @@ class TraceWriter:
             raise self._failure from None
 
 
-def _create(path: str, overwrite: bool) -> None:
-    if os.path.isdir(path):
-        raise TraceError(f"{path}: is a folder; give a file")
-    if os.path.lexists(path) and not overwrite:
-        raise TraceError(f"{path}: exists; give another name with -o, or -f to overwrite it")
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise TraceError(f"{path}: is no ordinary file; give another name with -o")
-    try:
-        for name in (path, path + "-journal"):
-            with suppress(FileNotFoundError):
-                os.unlink(name)
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-    except OSError as error:
-        raise TraceError(f"{path}: can't write it: {error.strerror}") from None
+def _file_of(db: sqlite3.Connection) -> bytes:
+    """The bytes of a file with the database."""
+    if hasattr(db, "serialize"):
+        return db.serialize()
+    with tempfile.TemporaryDirectory(prefix="minstret-") as folder:  # SQLite before 3.36
+        path = os.path.join(folder, "trace")
+        with closing(sqlite3.connect(path)) as copy:
+            db.backup(copy)
+        return Path(path).read_bytes()
 
 
 def _pack_state(state: dict[str, Any]) -> bytes:
@@ -569,6 +575,8 @@ class TraceReader:
         if self._db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
             raise TraceError(f"{self.path}: not a trace (made by minstret record)")
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            raise self.nothing_recorded()
         if version != FORMAT_VERSION:
             raise TraceError(
                 f"{self.path}: a trace of format {version}; this minstret reads format {FORMAT_VERSION}:"
@@ -615,6 +623,15 @@ class TraceReader:
     def end(self) -> dict[str, Any] | None:
         """How the recording ended; None where it was killed."""
         return self.meta.get("end")
+
+    @property
+    def is_of_nothing(self) -> bool:
+        """Whether the recording was killed before its first instruction, or before the first commit behind that."""
+        return self.end is None and self.reached().position == Position(0, 0)
+
+    def nothing_recorded(self) -> TraceError:
+        """What to say of such a trace."""
+        return TraceError(f"{self.path}: nothing was recorded yet: the recording was killed in its first moments")
 
     def reached(self) -> Reached:
         """How far it goes."""

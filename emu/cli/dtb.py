@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from minstret.emu.cli.options import board_options, make_setup
+from minstret.emu.cli.outputs import check_outputs, images_read
 from minstret.emu.cli.streams import shown_output, write_output
 from minstret.emu.errors import ConfigError
 
@@ -21,6 +22,7 @@ def dtb(output: str, **options: Any) -> int:
     """Write the device tree (DTB) that a board with these options gives its guest."""
     if options["firmware"] is None and options["bios"] is None and options["kernel"] is None:
         options["firmware"] = "hello" if options["cpu"] != "rv32" else "hello-rv32"  # any will do
+    check_outputs([("--output", output)], images_read(options))
     tree = make_setup(options).make().device_tree
     try:
         write_output(output, tree)

@@ -48,7 +48,8 @@ Examples:
 @reads_trace
 def info(trace: str, as_json: bool) -> None:
     """Say what a trace is of: board, images, how it ended, and how large its parts are."""
-    facts = trace_facts(TraceReader(trace))
+    reader = TraceReader(trace)
+    facts = trace_facts(reader)
     if as_json:
         click.echo(json.dumps(facts, indent=2))
         return
@@ -62,7 +63,9 @@ def info(trace: str, as_json: bool) -> None:
         if role in ("bios", "kernel", "initrd") or re.fullmatch(r"load\d+", role):
             click.echo(f"  {role:<10} {printable(image['name'], _SHOWN_NAME)}  sha256 {image['sha256'][:16]}")
     click.echo(f"  board      {_board_text(config)}")
-    if end is None:
+    if reader.is_of_nothing:
+        click.echo("  end        none: nothing was recorded yet; the recording was killed in its first moments")
+    elif end is None:
         click.echo("  end        none: the recording was killed; it replays to where it had come")
     else:
         code = "" if end["exit_code"] is None else f" with {end['exit_code']}"

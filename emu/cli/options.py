@@ -140,10 +140,16 @@ def _first_image(options: dict[str, Any]) -> str | None:
 _ADDRESS = re.compile(r"0[xX][0-9a-fA-F_]{1,20}|[0-9_]{1,20}", re.ASCII)
 
 
+def load_file(text: str) -> str:
+    """The path in what ``--load`` is given."""
+    name, at, address = text.rpartition("@")
+    return text if not at or (not _ADDRESS.fullmatch(address) and Path(text).exists()) else name
+
+
 def parse_load(text: str) -> Load:
     """The file that ``--load FILE`` or ``--load FILE@ADDRESS`` names, read."""
-    name, at, address = text.rpartition("@")
-    if not at or (not _ADDRESS.fullmatch(address) and Path(text).exists()):
+    name, _, address = text.rpartition("@")
+    if load_file(text) == text:
         return Load(read_image(text))
     if not name or not _ADDRESS.fullmatch(address):
         raise ConfigError(f"--load: expected FILE@ADDRESS with an address such as 0x80400000, got {text!r}")

@@ -14,6 +14,7 @@ from minstret.emu import host, units
 from minstret.emu.cli import exits
 from minstret.emu.cli.invocation import invocation
 from minstret.emu.cli.options import FIRMWARE_HELP, board_options
+from minstret.emu.cli.outputs import Named, trace_written
 from minstret.emu.cli.session import Session, session_options
 from minstret.emu.cli.streams import is_stream
 from minstret.emu.errors import ConfigError
@@ -27,17 +28,20 @@ class RecordSession(Session):
     """A session behind a recording door."""
 
     def __init__(self, options: dict[str, Any], path: str | None, overwrite: bool, record: RecordOptions) -> None:
-        self._path, self._overwrite, self._record = path, overwrite, record
-        self._booted = str(options["kernel"] or options["firmware"] or options["bios"])
+        booted = str(options["kernel"] or options["firmware"] or options["bios"])
+        stem = "stdin" if is_stream(booted) else Path(booted).stem
+        self._path, self._overwrite, self._record = path or stem + SUFFIX, overwrite, record
         self.recording: Recording
         super().__init__(options)
 
+    def written(self) -> tuple[Named, ...]:
+        return trace_written(self._path)
+
     def make_board(self, setup: Setup, source: Source) -> Board:
-        stem = "stdin" if is_stream(self._booted) else Path(self._booted).stem
-        path = self._path or stem + SUFFIX
         self.recording = Recording(
-            path, setup, source=source, options=self._record, overwrite=self._overwrite, realtime_ns=host.realtime_ns
-        )
+            self._path, setup, source=source, options=self._record, overwrite=self._overwrite,
+            realtime_ns=host.realtime_ns,
+        )  # fmt: skip
         return self.recording.make_board(host=self.host, on_console=self.console.write)
 
     def ended(self, outcome: Outcome) -> str:

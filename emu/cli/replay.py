@@ -10,6 +10,7 @@ from minstret.devices.recording import Replay
 from minstret.emu import host, units
 from minstret.emu.cli import exits
 from minstret.emu.cli.options import counting_option
+from minstret.emu.cli.outputs import check_outputs, trace_read
 from minstret.emu.cli.pcap import PcapFile
 from minstret.emu.cli.session import (
     Console,
@@ -63,6 +64,7 @@ def replay(
     start = None if from_icount is None else units.parse_count(from_icount, "--from")
     if stop is not None and start is not None and stop < start:
         raise ConfigError(f"--to: {stop} is before --from {start}")
+    check_outputs([("--json", json_path), ("--pcap", pcap)], trace_read(trace))
     claim_stdout({"--json": json_path, "--pcap": pcap})
     if json_path is not None:
         check_writable("--json", json_path)
@@ -71,6 +73,8 @@ def replay(
         raise ConfigError("--slice-insns: expected 1 or more, got 0")
     console = Console()
     reader = TraceReader(trace)
+    if reader.is_of_nothing:
+        raise reader.nothing_recorded()
     last = reader.reached().position.icount
     for option, icount in (("--from", start), ("--to", stop)):
         if icount is not None and icount > last:

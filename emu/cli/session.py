@@ -19,6 +19,7 @@ from minstret.devices.hostinput.script import ScriptLine, keys_line, parse_scrip
 from minstret.devices.outside import KEYBOARD
 from minstret.emu import host, units
 from minstret.emu.cli.options import make_setup
+from minstret.emu.cli.outputs import Named, check_outputs, images_read
 from minstret.emu.cli.pcap import PcapFile
 from minstret.emu.cli.slow import say_if_slow
 from minstret.emu.cli.streams import (
@@ -160,6 +161,8 @@ class Session:
         if timeout is not None and not 0 < timeout < 1e9:
             raise ConfigError(f"--timeout: expected a number of seconds above 0, got {timeout:g}")
         self._json_path, self._is_quiet = options["json_path"], options["quiet"]
+        reads = [*images_read(options), ("--input-script", options["input_script"])]
+        check_outputs([*self.written(), ("--json", self._json_path), ("--pcap", options["pcap"])], reads)
         self._counting = options["counting"]
         self._is_verbose = options["verbose"]
         self._file_from_stdin = None if options["no_input"] else input_from_stdin(options)
@@ -186,6 +189,10 @@ class Session:
         self.source.on_command = self._obey
         assert self.board.outside is not None
         self.source.on_keys = self.board.outside.input.type_bytes
+
+    def written(self) -> tuple[Named, ...]:
+        """What is written besides the files that all sessions may write."""
+        return ()
 
     def make_board(self, setup: Setup, source: Source) -> Board:
         """The board behind its door; a recording makes another one."""

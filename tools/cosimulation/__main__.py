@@ -13,6 +13,7 @@ from elftools.elf.elffile import ELFFile
 from cosimulation import spike
 from cosimulation.compare import Comparison, Result
 from cosimulation.follow import ALLOWED, Follower
+from minstret.emu.cli.outputs import check_outputs
 from minstret.emu.errors import MinstretError
 from minstret.emu.hart.shared import Counting
 from minstret.emu.loader import load_firmware
@@ -68,6 +69,7 @@ def main(
         image = image_path(firmware, xlen) if firmware in IMAGES else Path(firmware)
         if not image.exists():
             raise spike.CosimError(f"{firmware}: no such file, and no image of that name: {', '.join(IMAGES)}")
+        check_outputs([("--json", json_file)], [("FIRMWARE", str(image))])
         with tempfile.TemporaryDirectory(prefix="minstret-cosim-") as folder:
             if settings:
                 image = changed(image, settings, Path(folder))

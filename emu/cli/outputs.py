@@ -1,0 +1,87 @@
+"""No file that a command writes may be one that it reads, or writes for something else."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+from minstret.emu.cli.options import find_firmware, load_file
+from minstret.emu.cli.streams import is_stream
+from minstret.emu.errors import ConfigError
+from minstret.emu.trace import has_trace_head
+
+Named = tuple[str, str | None]
+"""What a file is, as the user named it (``--json``), and its path; None where there is none."""
+
+
+def check_outputs(writes: Iterable[Named], reads: Iterable[Named]) -> None:
+    """Look at all files of a command before any is opened. Hard links and symbolic links are seen through.
+
+    Raises:
+        ConfigError: writing one would destroy another.
+    """
+    known: dict[object, str] = {}
+    for what, path in reads:
+        if (key := _stdin_key() if is_stream(path or "") else _key(path)) is not None:
+            known.setdefault(key, f"which is read as {what}")
+    for what, path in writes:
+        if (key := _key(path)) is None:
+            continue
+        if key in known:
+            raise ConfigError(f"{what}: can't write {path}, {known[key]}; give another name")
+        known[key] = f"which is written by {what}"
+
+
+def _key(path: str | None) -> object:
+    """Equal for two paths of one file; None where there is no file to lose."""
+    if path is None or is_stream(path):
+        return None
+    try:
+        info = os.stat(path)
+    except OSError:
+        return os.path.realpath(path)
+    return _key_of(info)
+
+
+def _stdin_key() -> object:
+    with suppress(OSError):
+        return _key_of(os.fstat(0))
+    return None
+
+
+def _key_of(info: os.stat_result) -> object:
+    return (info.st_dev, info.st_ino) if stat.S_ISREG(info.st_mode) else None
+
+
+def images_read(options: Mapping[str, Any]) -> Iterator[Named]:
+    """The files that the options from ``board_options`` name."""
+    for name, what in (("firmware", "FIRMWARE"), ("bios", "--bios"), ("kernel", "--kernel")):
+        if options[name] is not None:
+            yield what, _image_path(options[name])
+    yield "--initrd", options["initrd"]
+    for text in options["loads"]:
+        yield "--load", load_file(text)
+
+
+def _image_path(name: str) -> str | None:
+    """The file; None where its loading will tell better what is wrong with it."""
+    if is_stream(name):
+        return name
+    try:
+        path = str(find_firmware(name, None))
+    except ConfigError:
+        return None
+    return None if os.path.isfile(path) and has_trace_head(path) else path
+
+
+def trace_read(path: str) -> tuple[Named, ...]:
+    """A trace, and the journal that belongs to it."""
+    return ("the trace", path), ("the trace's journal", f"{path}-journal")
+
+
+def trace_written(path: str) -> tuple[Named, ...]:
+    """The same, where it is recorded."""
+    return ("-o", path), ("-o (its journal)", f"{path}-journal")

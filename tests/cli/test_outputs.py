@@ -1,0 +1,107 @@
+"""Commands whose outputs would destroy their inputs, or each other."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from elf_files import PASSES, write_elf
+
+from minstret.emu.cli import main
+
+Command = Callable[..., subprocess.CompletedProcess[bytes]]
+
+
+@pytest.fixture
+def minstret(capfdbinary: pytest.CaptureFixture[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """The command within this process, in a folder with fw.elf, x.mst, a script, and links to them."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+        with pytest.raises(SystemExit) as caught:
+            main(list(arguments))
+        assert isinstance(caught.value.code, int)
+        return subprocess.CompletedProcess(arguments, caught.value.code, *capfdbinary.readouterr())
+
+    write_elf(tmp_path / "fw.elf", PASSES)
+    Path("keys.txt").write_text("AT 1ms: press a\n")
+    assert run("record", "-q", "-m", "4M", "-o", "x.mst", "fw.elf").returncode == 0
+    for name in ("fw.elf", "x.mst", "keys.txt"):
+        os.symlink(name, f"soft-{name}")
+        os.link(name, f"hard-{name}")
+    os.symlink("new", "soft-new")
+    Path("folder").mkdir()
+    return run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ("replay --json x.mst x.mst", "--json: can't write x.mst, which is read as the trace"),
+        ("replay --json hard-x.mst x.mst", "--json: can't write hard-x.mst, which is read as the trace"),
+        ("replay --json x.mst soft-x.mst", "--json: can't write x.mst, which is read as the trace"),
+        ("replay --pcap folder/../x.mst x.mst", "--pcap: can't write folder/../x.mst, which is read as the trace"),
+        ("replay --json x.mst-journal x.mst",
+         "--json: can't write x.mst-journal, which is read as the trace's journal"),
+        ("replay --json new --pcap soft-new x.mst", "--pcap: can't write soft-new, which is written by --json"),
+        ("run --json fw.elf fw.elf", "--json: can't write fw.elf, which is read as FIRMWARE"),
+        ("run --json soft-fw.elf --bios fw.elf", "--json: can't write soft-fw.elf, which is read as --bios"),
+        ("run --json hard-fw.elf --kernel fw.elf", "--json: can't write hard-fw.elf, which is read as --kernel"),
+        ("run --json keys.txt --kernel fw.elf --initrd keys.txt",
+         "--json: can't write keys.txt, which is read as --initrd"),
+        ("run --json keys.txt --load keys.txt@0x80400000 fw.elf",
+         "--json: can't write keys.txt, which is read as --load"),
+        ("run --json soft-keys.txt --input keyboard --input-script hard-keys.txt fw.elf",
+         "--json: can't write soft-keys.txt, which is read as --input-script"),
+        ("run --net user --pcap fw.elf fw.elf", "--pcap: can't write fw.elf, which is read as FIRMWARE"),
+        ("run --net user --pcap new --json ./new fw.elf", "--pcap: can't write new, which is written by --json"),
+        ("record -o new --json new fw.elf", "--json: can't write new, which is written by -o"),
+        ("record -o new --json soft-new fw.elf", "--json: can't write soft-new, which is written by -o"),
+        ("record -o new --json new-journal fw.elf",
+         "--json: can't write new-journal, which is written by -o (its journal)"),
+        ("record --json fw.mst fw.elf", "--json: can't write fw.mst, which is written by -o"),
+        ("record -f -o fw.elf fw.elf", "-o: can't write fw.elf, which is read as FIRMWARE"),
+        ("record -f -o hard-fw.elf fw.elf", "-o: can't write hard-fw.elf, which is read as FIRMWARE"),
+        ("record -f -o x.mst --net user --pcap x.mst fw.elf", "--pcap: can't write x.mst, which is written by -o"),
+        ("dtb -o fw.elf fw.elf", "--output: can't write fw.elf, which is read as FIRMWARE"),
+    ],
+)  # fmt: skip
+def test_output_that_is_another_file_of_the_command_is_refused(minstret: Command, arguments: str, text: str) -> None:
+    before = {name: Path(name).read_bytes() for name in os.listdir() if os.path.isfile(name)}
+
+    done = minstret(*arguments.split())
+
+    assert done.stderr.decode() == f"minstret: {text}; give another name\n"
+    assert done.returncode == 125
+    assert {name: Path(name).read_bytes() for name in os.listdir() if os.path.isfile(name)} == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "run -m 4M --json /dev/null --net user --pcap /dev/null fw.elf",
+        "run -m 4M --json a.json --net user --pcap b.pcap fw.elf",
+        "record -m 4M --json a.json -f -o x.mst fw.elf",
+        "replay --json a.json x.mst",
+        "dtb -o -",
+        "run -m 4M --json fw.json hello",
+    ],
+)
+def test_files_apart_are_written(minstret: Command, arguments: str) -> None:
+    assert minstret(*arguments.split()).returncode == 0
+
+
+def test_file_that_is_standard_input_is_not_written(minstret: Command) -> None:
+    before = Path("fw.elf").read_bytes()
+    with open("fw.elf", "rb") as file:
+        done = subprocess.run(
+            [sys.executable, "-m", "minstret", "run", "--json", "hard-fw.elf", "-"], stdin=file, capture_output=True,
+            timeout=60, check=False,
+        )  # fmt: skip
+
+    assert done.stderr == b"minstret: --json: can't write hard-fw.elf, which is read as FIRMWARE; give another name\n"
+    assert Path("fw.elf").read_bytes() == before
