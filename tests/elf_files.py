@@ -12,19 +12,24 @@ RAM = 0x8000_0000
 UART0, FINISHER, CLINT = 0x1000_0000, 0x0010_0000, 0x0200_0000
 
 EM_RISCV, ET_EXEC, ET_REL = 243, 2, 1
-_PT_LOAD, _RWX = 1, 7
+_PT_LOAD, _PT_NOTE, _RWX = 1, 4, 7
 _SHT_SYMTAB, _SHT_STRTAB = 2, 3
 _STB_GLOBAL, _STT_FUNC, _SHN_ABS = 1, 2, 0xFFF1
 
 
 @dataclass(frozen=True)
 class Load:
-    """A PT_LOAD segment; by default as long in memory as in the file, at its own physical address."""
+    """A PT_LOAD segment; by default as long in memory as in the file, at its own physical address.
+
+    ``with_headers``: the file's headers go before the data, as linkers put them there. ``is_note``: the data is a note.
+    """
 
     vaddr: int
     data: bytes
     paddr: int | None = None
     memory_size: int | None = None
+    with_headers: bool = False
+    is_note: bool = False
 
 
 def elf_bytes(
@@ -39,10 +44,13 @@ def elf_bytes(
     """An ELF file with these segments, and a symbol table for ``symbols``: name to (address, size)."""
     order, is64 = ">" if big_endian else "<", xlen == 64
     header_size, program_size, section_size = (64, 56, 64) if is64 else (52, 32, 40)
-    at = header_size + program_size * len(loads)
+    program_count = len(loads) + sum(load.is_note for load in loads)
+    at = header_size + program_size * program_count
     programs = b""
     for load in loads:
         programs += _program_header(order, is64, load, at)
+        if load.is_note:
+            programs += _program_header(order, is64, load, at, _PT_NOTE)
         at += len(load.data)
     body = b"".join(load.data for load in loads)
     sections, section_count, tables = b"", 0, b""
@@ -60,20 +68,21 @@ def elf_bytes(
     header = struct.pack(
         f"{order}4sBBBB8xHHI{word}{word}{word}IHHHHHH",
         b"\x7fELF", 2 if is64 else 1, 2 if big_endian else 1, 1, 0, kind, machine, 1, entry, header_size,
-        at + len(tables) if section_count else 0, 0, header_size, program_size, len(loads), section_size,
+        at + len(tables) if section_count else 0, 0, header_size, program_size, program_count, section_size,
         section_count, 2 if section_count else 0,
     )  # fmt: skip
     return header + programs + body + tables + sections
 
 
-def _program_header(order: str, is64: bool, load: Load, offset: int) -> bytes:
+def _program_header(order: str, is64: bool, load: Load, offset: int, kind: int = _PT_LOAD) -> bytes:
     paddr = load.vaddr if load.paddr is None else load.paddr
-    size = len(load.data) if load.memory_size is None else load.memory_size
+    before = offset if load.with_headers else 0
+    file_size = before + len(load.data)
+    size = file_size if load.memory_size is None else before + load.memory_size
+    offset, vaddr, paddr = offset - before, load.vaddr - before, paddr - before
     if is64:
-        return struct.pack(
-            f"{order}IIQQQQQQ", _PT_LOAD, _RWX, offset, load.vaddr, paddr, len(load.data), size, 4
-        )  # fmt: skip
-    return struct.pack(f"{order}IIIIIIII", _PT_LOAD, offset, load.vaddr, paddr, len(load.data), size, _RWX, 4)
+        return struct.pack(f"{order}IIQQQQQQ", kind, _RWX, offset, vaddr, paddr, file_size, size, 4)
+    return struct.pack(f"{order}IIIIIIII", kind, offset, vaddr, paddr, file_size, size, _RWX, 4)
 
 
 def _symbol_table(order: str, is64: bool, symbols: dict[str, tuple[int, int]]) -> tuple[bytes, bytes]:

@@ -148,8 +148,12 @@ def _with_help(message: str, context: click.Context | None) -> str:
     return f"{message} S{see}" if message.endswith(("?", "?)")) else f"{message}; s{see}"
 
 
+_MESSAGE_MAX = 2000
+"""Characters: a line that quotes a file may be as long as that."""
+
+
 def _fail(message: str) -> int:
     streams = sys.modules.get("minstret.emu.cli.streams")  # not imported for an error's sake
     message = message if streams is None else streams.as_given(message)
-    click.echo(f"minstret: {printable(message)}", err=True)
+    click.echo(f"minstret: {printable(message, _MESSAGE_MAX)}", err=True)
     return exits.Exit.OURS

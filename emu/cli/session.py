@@ -41,7 +41,7 @@ from minstret.emu.text import printable
 NEWLINE = 0x0A
 _DIGEST_SHOWN = 16
 _RETRACED_INSNS = 8
-_SCRIPT_SIZE_MAX = 4 * units.MIB
+_SCRIPT_SIZE_MAX = units.MIB
 _RETRACE_RUN_MAX = 100_000_000
 """Runs up to this are repeated to tell the last instructions before they got stuck: a second at most."""
 

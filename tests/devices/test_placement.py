@@ -7,6 +7,7 @@ import struct
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import asm
 import pytest
@@ -16,6 +17,7 @@ from harts import ROM_INSNS
 from minstret.devices import placement
 from minstret.devices.board import Board, BoardConfig
 from minstret.devices.placement import BootImages, Placement, place
+from minstret.devices.placement import Load as Further
 from minstret.emu import units
 from minstret.emu.cli import main
 from minstret.emu.errors import ConfigError
@@ -51,9 +53,10 @@ def read(path: Path | None) -> ImageFile | None:
 
 
 def placed(
-    bios: Path, kernel: Path | None = None, initrd: Path | None = None, *, xlen: int = 64, ram_size: int = 128 * MIB
-) -> Placement:
-    images = BootImages(load_firmware(bios, RAM), read(kernel), read(initrd))
+    bios: Path, kernel: Path | None = None, initrd: Path | None = None, *, loads: tuple[Further, ...] = (),
+    xlen: int = 64, ram_size: int = 128 * MIB,
+) -> Placement:  # fmt: skip
+    images = BootImages(load_firmware(bios, RAM), read(kernel), read(initrd), loads=loads)
     return place(images, xlen, ram_size, lambda initrd_range: TREE)
 
 
@@ -201,12 +204,189 @@ def test_elf_bios_is_entered_at_its_own_entry(file: File) -> None:
     assert placed(bios).entry == RAM + 0x1008
 
 
+# ---- what lies outside RAM
+
+
+@each_xlen
+def test_headers_before_the_code_may_lie_outside_ram(file: File, xlen: int) -> None:
+    bios = file("fw.elf", elf_bytes(Load(RAM, LOOPS, with_headers=True), xlen=xlen))
+
+    result = placed(bios, xlen=xlen)
+
+    assert (result.segments[0], result.entry) == (Segment(RAM, LOOPS, 4), RAM)
+    start = RAM - (64 + 56 if xlen == 64 else 52 + 32)
+    assert result.left_out == (
+        f"{bios} ({start:#x}..{RAM - 1:#x}) is left out: outside RAM, and only headers, notes and zeros",
+    )
+
+
+def test_note_outside_ram_is_left_out(file: File) -> None:
+    note = Load(0x1_0000, b"\4\0\0\0\4\0\0\0\3\0\0\0GNU\0wxyz", is_note=True)
+    bios = file("fw.elf", elf_bytes(note, Load(RAM, LOOPS)))
+
+    result = placed(bios)
+
+    assert addresses(result) == [RAM, result.tree]
+    assert result.left_out == (
+        f"{bios} (0x10000..0x10013) is left out: outside RAM, and only headers, notes and zeros",
+    )
+
+
+def test_segment_without_bytes_outside_ram_is_left_out_and_the_kernel_goes_by_what_is_inside(file: File) -> None:
+    loads = (Load(RAM, LOOPS), Load(0x2000_0000, b"", memory_size=0x1000), Load(0x9000_0000, b"", memory_size=0x1000))
+    bios = file("fw.elf", elf_bytes(*loads))
+
+    result = placed(bios, file("kernel"))
+
+    assert addresses(result) == [RAM, RAM + 2 * MIB, result.tree]
+    assert result.left_out == tuple(
+        f"{bios} ({at:#x}..{at + 0xFFF:#x}) is left out: outside RAM, and no bytes in the file"
+        for at in (0x2000_0000, 0x9000_0000)
+    )
+
+
+def test_segment_without_bytes_inside_ram_is_zeros(file: File) -> None:
+    bios = file("fw.elf", elf_bytes(Load(RAM, LOOPS), Load(RAM + 0x1000, b"", memory_size=0x1000)))
+
+    assert placed(bios).segments[1] == Segment(RAM + 0x1000, b"", 0x1000)
+
+
+@pytest.mark.parametrize(
+    "load",
+    [
+        Load(0x2000_0000, b"code"),
+        Load(RAM - 0x1000, b"x" + bytes(0x1FFF)),
+        Load(RAM - 0x1000, b"", memory_size=0x2000),
+        Load(RAM + 127 * MIB, b"", memory_size=2 * MIB),
+        Load(RAM + 128 * MIB - 4, b"code", memory_size=8),
+    ],
+)  # fmt: skip
+def test_what_a_program_needs_outside_ram_is_refused(file: File, load: Load) -> None:
+    bios = file("fw.elf", elf_bytes(Load(RAM + MIB, LOOPS), load, entry=RAM + MIB))
+
+    assert "is outside RAM (0x80000000..0x87ffffff)" in refusal(bios)
+
+
+def test_image_of_which_nothing_is_in_ram_is_refused(file: File) -> None:
+    bios = file("fw.elf", elf_bytes(Load(0x1000, bytes(8)), entry=0x1000))
+
+    assert refusal(bios) == f"{bios} (0x1000..0x1007) is outside RAM (0x80000000..0x87ffffff), and nothing of it inside"
+
+
+def test_segments_of_one_file_that_overlap_are_refused(file: File) -> None:
+    bios = file("fw.elf", elf_bytes(Load(RAM, bytes(16)), Load(RAM + 15, b"x")))
+
+    assert refusal(bios) == f"{bios} (0x80000000..0x8000000f): its segment at 0x8000000f overlaps this one"
+
+
+# ---- further files
+
+
+def test_further_files_go_where_they_are_told_and_no_byte_is_looked_at(file: File) -> None:
+    elf = file("payload.elf", elf_bytes(Load(RAM + 0x30_0000, LOOPS), entry=RAM + 0x30_0000))
+    text, gz = file("notes.txt", b"text\n"), file("data.gz", gzip.compress(b"data"))
+    loads = tuple(Further(read_image(path), RAM + (4 + n) * MIB) for n, path in enumerate((elf, text, gz)))
+
+    result = placed(file("bios"), file("kernel"), loads=loads)
+
+    assert addresses(result) == [RAM, RAM + 2 * MIB, RAM + 4 * MIB, RAM + 5 * MIB, RAM + 6 * MIB, result.tree]
+    assert [bytes(s.data) for s in result.segments[2:5]] == [path.read_bytes() for path in (elf, text, gz)]
+
+
+def test_further_file_without_an_address_goes_where_it_says_and_gives_its_symbols(file: File) -> None:
+    symbols = {"payload_start": (RAM + 0x30_0000, 4)}
+    elf = file("payload.elf", elf_bytes(Load(RAM + 0x30_0000, LOOPS), entry=RAM + 0x30_0000, symbols=symbols))
+
+    board = Board(file("bios", LOOPS), loads=[Further(read_image(elf))])
+
+    assert board.memory[RAM + 0x30_0000 : RAM + 0x30_0004] == LOOPS
+    assert board.symbols.describe(RAM + 0x30_0002) == "payload_start+0x2"
+    assert board.placement.entry == RAM
+
+
+@pytest.mark.parametrize(
+    ("content", "at", "text"),
+    [
+        (b"four", RAM + 2, "{bios} (0x80000000..0x80000003) overlaps {file} (0x80000002..0x80000005)"),
+        (b"four", RAM + 2 * MIB - 3, "{kernel} (0x80200000..0x80200003) overlaps {file} (0x801ffffd..0x80200000)"),
+        (b"four", RAM + 66 * MIB, "{initrd} (0x84200000..0x84200003) overlaps {file} (0x84200000..0x84200003)"),
+        (b"four", RAM + 126 * MIB, "{file} (0x87e00000..0x87e00003) overlaps the device tree"),
+        (b"four", RAM - 2, "{file} (0x7ffffffe..0x80000001) is outside RAM"),
+        (b"four", (1 << 64) - 1, "{file} (0xffffffffffffffff..0x10000000000000002) is outside RAM"),
+        (b"", RAM + MIB, "{file}: the file is empty"),
+        (b"four", None, "{file}: a raw binary, which does not say where it goes; write {file}@ADDRESS"),
+        (elf_bytes(Load(RAM + MIB, LOOPS), entry=RAM + MIB, xlen=32), None, "{file}: an rv32 executable on an rv64"),
+    ],
+)
+def test_further_file_that_does_not_fit_is_refused_by_name(
+    file: File, content: bytes, at: int | None, text: str
+) -> None:
+    names = {name: file(name) for name in ("bios", "kernel", "initrd")} | {"file": file("file", content)}
+
+    got = refusal(*list(names.values())[:3], loads=(Further(read_image(names["file"]), at),))
+
+    assert got.startswith(text.format(**names))
+
+
+def test_two_further_files_that_overlap_are_refused_and_the_same_file_twice_is_not(file: File) -> None:
+    one, two = file("one"), file("two")
+
+    text = refusal(file("bios"), loads=(Further(read_image(one), RAM + MIB), Further(read_image(two), RAM + MIB + 3)))
+    assert text.startswith(f"{one} (0x80100000..0x80100003) overlaps {two} (0x80100003..")
+
+    twice = tuple(Further(read_image(one), RAM + at) for at in (MIB, 2 * MIB))
+    assert len(placed(file("bios"), loads=twice).segments) == 4
+
+
+# ---- no firmware below the kernel
+
+
+@each_xlen
+def test_bare_kernel_starts_in_m_mode_at_the_start_of_ram(file: File, xlen: int) -> None:
+    kernel, initrd = file("kernel", gzip.compress(LOOPS)), file("initrd", b"cpio")
+
+    board = Board(None, BoardConfig(xlen=xlen, ram_size=16 * MIB), kernel=kernel, initrd=initrd, append="quiet")
+    board.run_until(icount=ROM_INSNS)
+
+    assert board.registers["pc"] == RAM
+    assert board.hart.env.priv == 3
+    assert board.memory[RAM : RAM + 4] == LOOPS
+    assert board.memory[RAM + 8 * MIB : RAM + 8 * MIB + 4] == b"cpio"
+    assert b"quiet" in board.device_tree
+    size, info = xlen // 8, board.registers["a2"]
+    assert int.from_bytes(board.memory[info + 2 * size : info + 3 * size], "little") == RAM
+
+
+def test_bare_elf_kernel_starts_at_its_entry_and_has_its_symbols(file: File) -> None:
+    symbols = {"main": (RAM + MIB, 8)}
+    kernel = file("kernel", elf_bytes(Load(RAM + MIB, LOOPS * 2), entry=RAM + MIB + 4, symbols=symbols))
+
+    board = Board(None, kernel=kernel)
+    board.run_until(icount=ROM_INSNS)
+
+    assert board.registers["pc"] == RAM + MIB + 4
+    assert board.symbols.describe(RAM + MIB + 4) == "main+0x4"
+
+
+def test_bare_kernel_has_semihosting_and_a_report_can_run_it_again(file: File) -> None:
+    board = Board(None, kernel=file("kernel", LOOPS))
+    board.run_until(icount=1000)
+
+    assert board.hart.on_semihosting is not None
+    assert board.retrace(2) == [RAM, RAM]
+
+
+def test_neither_firmware_nor_kernel_is_refused() -> None:
+    with pytest.raises(ConfigError, match="without firmware there must be a kernel"):
+        Board(None)
+
+
 # ---- what does not go together
 
 
-def refusal(*arguments: Path | None, **options: int) -> str:
+def refusal(*arguments: Path | None, **options: Any) -> str:
     with pytest.raises(ConfigError) as caught:
-        placed(*arguments, **options)  # type: ignore[arg-type]
+        placed(*arguments, **options)  # type: ignore[misc]
     return str(caught.value)
 
 

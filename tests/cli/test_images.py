@@ -1,0 +1,162 @@
+"""Images on the command line: further files, no firmware, all kinds; recorded, they need their files no more."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import asm
+import pytest
+from elf_files import PASSES, RAM, Load, elf_bytes, fails_with
+
+from minstret.emu.cli import main
+from minstret.emu.cli.options import parse_load
+from minstret.emu.errors import ConfigError
+
+DATA_AT = 0x8040_0000
+EXITS_WITH_WHAT_IS_LOADED = asm.code(
+    asm.li(asm.T0, DATA_AT), asm.lw(asm.T1, asm.T0, 0),
+    asm.li(asm.T0, 0x10_0000), asm.sw(asm.T1, asm.T0, 0), asm.LOOP,
+)  # fmt: skip
+EXIT_7 = (7 << 16 | 0x3333).to_bytes(4, "little")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fw.bin").write_bytes(EXITS_WITH_WHAT_IS_LOADED)
+    (tmp_path / "seven.bin").write_bytes(EXIT_7)
+    return tmp_path
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as caught:
+        main([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    return int(caught.value.code or 0), out, err
+
+
+def call_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any]:
+    call(capsys, *arguments, "--json", "end.json")
+    return json.loads(Path("end.json").read_text())
+
+
+def test_load_puts_a_file_where_it_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(capsys, "run", "-q", "--no-input", "--load", f"seven.bin@{DATA_AT:#x}", "fw.bin") == (7, "", "")
+
+
+def test_load_without_an_address_takes_what_says_where_it_goes(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("seven.elf").write_bytes(elf_bytes(Load(DATA_AT, EXIT_7), entry=DATA_AT))
+    Path("seven.gz").write_bytes(gzip.compress(Path("seven.elf").read_bytes()))
+
+    for name in ("seven.elf", "seven.gz"):
+        assert call(capsys, "run", "-q", "--no-input", "--load", name, "fw.bin")[0] == 7
+
+
+def test_load_that_overlaps_is_refused_by_both_names(capsys: pytest.CaptureFixture[str]) -> None:
+    status, _, err = call(capsys, "run", "--load", "seven.bin@0x80000002", "fw.bin")
+
+    assert status == 125
+    assert err.startswith("minstret: fw.bin (0x80000000..")
+    assert " overlaps seven.bin (0x80000002..0x80000005); move one, or give more --memory\n" in err
+
+
+def test_recording_with_further_files_replays_without_them(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    Path("five.elf").write_bytes(elf_bytes(Load(DATA_AT + 0x1000, b"five"), entry=DATA_AT + 0x1000))
+    loads = ("--load", f"seven.bin@{DATA_AT}", "--load", "five.elf")
+    run = call_json(capsys, "run", "-q", "--no-input", *loads, "fw.bin")
+    recorded = call_json(capsys, "record", "-q", "--no-input", "-o", "run.mst", *loads, "fw.bin")
+    for name in ("seven.bin", "five.elf", "fw.bin"):
+        (folder / name).unlink()
+
+    replayed = call_json(capsys, "replay", "-q", "run.mst")
+
+    assert run["exit_code"] == recorded["exit_code"] == replayed["exit_code"] == 7
+    assert run["digest"] == recorded["digest"] == replayed["digest"]
+    info = call(capsys, "info", "run.mst")[1]
+    assert "load0      seven.bin" in info and "load1      five.elf" in info
+
+
+@pytest.mark.parametrize("kind", ["bare", "gz", "hex", "headers"])
+def test_recording_of_any_image_replays_without_it(capsys: pytest.CaptureFixture[str], folder: Path, kind: str) -> None:
+    code = fails_with(3)
+    content = {
+        "bare": code, "gz": gzip.compress(elf_bytes(Load(RAM, code))),
+        "hex": intel_hex(code), "headers": elf_bytes(Load(RAM, code, with_headers=True)),
+    }[kind]  # fmt: skip
+    Path("image").write_bytes(content)
+    options = ("--bios", "none", "--kernel", "image") if kind == "bare" else ("image",)
+    recorded = call_json(capsys, "record", "-q", "--no-input", "-o", "run.mst", *options)
+    (folder / "image").unlink()
+
+    replayed = call_json(capsys, "replay", "-q", "run.mst")
+
+    assert (recorded["exit_code"], replayed["exit_code"]) == (3, 3)
+    assert recorded["digest"] == replayed["digest"]
+
+
+def intel_hex(code: bytes) -> bytes:
+    record = bytes((len(code), 0, 0, 0)) + code
+    record += bytes((-sum(record) & 0xFF,))
+    return b"\n".join((b":0200000480007A", b":" + record.hex().upper().encode(), b":00000001FF", b""))
+
+
+def test_verify_passes_further_files_on(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = call(
+        capsys, "verify", "--runs", 2, "--load", f"seven.bin@{DATA_AT:#x}", "--load", "fw.bin@0x81000000", "fw.bin"
+    )
+
+    assert status == 0
+    assert out.startswith("the same run 2 times: finished")
+
+
+def test_bios_none_starts_the_kernel(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("kernel").write_bytes(fails_with(5))
+
+    assert call(capsys, "run", "-q", "--no-input", "--bios", "none", "--kernel", "kernel")[0] == 5
+    assert call(capsys, "run", "-q", "--no-input", "--bios", "none", "kernel")[0] == 5
+    assert call(capsys, "run", "-q", "--no-input", "--bios", "none", "--kernel", "hello")[0] == 0
+
+
+def test_bios_none_alone_asks_for_a_kernel(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(capsys, "run", "--bios", "none") == (
+        125, "", "minstret: --bios none: then --kernel says what runs first\n"
+    )  # fmt: skip
+
+
+def test_firmware_beside_bios_none_and_a_kernel_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("fw").write_bytes(PASSES)
+
+    status, _, err = call(capsys, "run", "--bios", "none", "--kernel", "fw", "fw")
+
+    assert (status, err) == (125, "minstret: FIRMWARE (fw) and --bios (none) are the same thing; give one of them\n")
+
+
+def test_verbose_says_what_was_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("fw.elf").write_bytes(elf_bytes(Load(RAM, PASSES, with_headers=True)))
+
+    quiet = call(capsys, "run", "--no-input", "fw.elf")[2]
+    verbose = call(capsys, "run", "--no-input", "-v", "fw.elf")[2]
+
+    line = "minstret: fw.elf (0x7fffff88..0x7fffffff) is left out: outside RAM, and only headers, notes and zeros\n"
+    assert line not in quiet
+    assert line in verbose
+
+
+@pytest.mark.parametrize("text", ["seven.bin@", "seven.bin@x", "@0x80000000", "seven.bin@0x", "seven.bin@_",
+                                  "seven.bin@010", "seven.bin@-1", "seven.bin@0x80000000,force-raw=on"])  # fmt: skip
+def test_load_with_no_good_address_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="--load: expected"):
+        parse_load(text)
+
+
+def test_load_takes_names_with_an_at_sign() -> None:
+    shutil.copy("seven.bin", "a@b.bin")
+    shutil.copy("seven.bin", "a@0x80000000")
+
+    assert (parse_load("a@b.bin").file.name, parse_load("a@b.bin").address) == ("a@b.bin", None)
+    assert (parse_load("a@b.bin@0x10").file.name, parse_load("a@b.bin@0x10").address) == ("a@b.bin", 16)
+    assert parse_load("a@0x80000000@32").address == 32
