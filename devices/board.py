@@ -227,7 +227,7 @@ class Board:
             )
         self.machine.on_reset = self.reset
         self.semihosting = self._make_semihosting()
-        if self.images.kernel is not None:  # OpenSBI would take it as its console, and a read stops time
+        if self.images.kernel is not None:  # OpenSBI, below it, would take it as its console, and a read stops time
             self.hart.on_semihosting = None
         self.machine.add_part("semihosting", self.semihosting)
         self.machine.on_end_of_input = self.semihosting.end_of_input

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from minstret.emu.errors import ConfigError
@@ -17,7 +18,13 @@ _KINDS = {
 _PIECE_SIZE = 64 * KIB
 
 
-def read_file(path: str | Path, size_max: int) -> bytes:
+Check = Callable[[int, bytes], None]
+"""Looks at a file's size and first bytes, and raises ConfigError where it shall not be read."""
+
+_HEAD_SIZE = 512
+
+
+def read_file(path: str | Path, size_max: int, check: Check = lambda size, head: None) -> bytes:
     """A regular file's content.
 
     Nothing else is read: a pipe without a writer would block, a device such as /dev/zero has no end.
@@ -25,6 +32,7 @@ def read_file(path: str | Path, size_max: int) -> bytes:
     Args:
         path: The file.
         size_max: Bytes. A larger file is refused before any of it is read.
+        check: Called before the file is read.
     Raises:
         ConfigError: it can't be read, is no regular file, or is too large; the text begins with ``path``.
     """
@@ -33,6 +41,7 @@ def read_file(path: str | Path, size_max: int) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             size = _regular_size(descriptor, name, size_max)
+            check(size, os.pread(descriptor, _HEAD_SIZE, 0))
             with io.FileIO(descriptor, closefd=False) as file:
                 return _read(file, name, size, size_max)
         finally:

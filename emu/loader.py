@@ -16,10 +16,10 @@ from pathlib import Path
 
 from minstret.emu import hexfiles, uimage
 from minstret.emu.errors import ConfigError
-from minstret.emu.files import read_file
+from minstret.emu.files import read_file, size_text
 from minstret.emu.image import Firmware, ImageFile, Segment, Symbol, SymbolTable
 from minstret.emu.naming import misfit
-from minstret.emu.packed import unpack
+from minstret.emu.packed import is_packed, unpack
 from minstret.emu.units import GIB
 
 __all__ = ["Firmware", "ImageFile", "Segment", "Symbol", "SymbolTable", "load_firmware", "read_image"]
@@ -33,13 +33,29 @@ _PACKINGS_MAX = 2
 """As in an EFI kernel in a gzip file."""
 
 
-def read_image(path: str | Path) -> ImageFile:
+def read_image(path: str | Path, ram_size: int = IMAGE_SIZE_MAX) -> ImageFile:
     """Read a file to boot from.
 
+    Args:
+        path: The file.
+        ram_size: Bytes. A raw binary that is larger is not read.
     Raises:
-        ConfigError: it can't be read, is no regular file, or larger than 1 GiB.
+        ConfigError: it can't be read, is no regular file, or too large.
     """
-    return ImageFile(str(path), read_file(path, IMAGE_SIZE_MAX))
+    name = str(path)
+
+    def check(size: int, head: bytes) -> None:
+        if size > ram_size and not _is_known(head):
+            what = misfit(name, head) or f"larger than RAM ({size_text(ram_size)}); give more --memory"
+            raise ConfigError(f"{name}: {what}")
+
+    return ImageFile(name, read_file(path, IMAGE_SIZE_MAX, check))
+
+
+def _is_known(head: bytes) -> bool:
+    """Whether a file that begins so is something else than what goes into memory as it is."""
+    is_hex = hexfiles.is_intel_hex(head) or hexfiles.is_s_records(head)
+    return head.startswith((_ELF_MAGIC, uimage.MAGIC)) or is_packed(head) or is_hex
 
 
 def load_firmware(source: str | Path | ImageFile, raw_base: int | None, size_max: int = IMAGE_SIZE_MAX) -> Firmware:

@@ -17,6 +17,15 @@ _PIECE_SIZE, _PACKED_PIECE_SIZE = 1 << 20, 1 << 16
 _ZBOOT_HEADER_SIZE = 64
 
 
+def is_packed(head: bytes) -> bool:
+    """Whether a file that begins so is compressed."""
+    return _is_zboot(head) or head.startswith((_GZIP_MAGIC, *_OTHER_MAGICS))
+
+
+def _is_zboot(head: bytes) -> bool:
+    return head[:2] == b"MZ" and head[4:8] == b"zimg" and len(head) >= _ZBOOT_HEADER_SIZE
+
+
 def unpack(file: ImageFile, size_max: int) -> ImageFile:
     """An image as it runs: unpacked, if it is compressed by gzip, or an EFI kernel that unpacks itself (zboot).
 
@@ -28,7 +37,7 @@ def unpack(file: ImageFile, size_max: int) -> ImageFile:
     Source: Linux arch/riscv/boot, drivers/firmware/efi/libstub/zboot-header.S.
     """
     data = file.data
-    if data[:2] == b"MZ" and data[4:8] == b"zimg" and len(data) >= _ZBOOT_HEADER_SIZE:
+    if _is_zboot(data):
         start, size = (int.from_bytes(data[at : at + 4], "little") for at in (8, 12))
         kind = data[24:32].split(b"\0")[0].decode("ascii", "replace")
         if kind not in ("gzip", "zstd"):

@@ -1,7 +1,7 @@
 """The trace: one SQLite file with everything a replay needs. Reader and writer side by side, with the format's version.
 
     meta            key, value (JSON): format, versions, configuration, and once the recording has ended: end
-    blobs           firmware, kernel, initrd, by SHA-256
+    blobs           firmware, kernel, initrd and further files, by SHA-256
     events          what the host decided: seq, kind, position, name, data, registers
     checkpoints     runs of timer passes between two events, packed (see _pack)
     outputs         what the guest sent: stream, position, data

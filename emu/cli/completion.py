@@ -97,6 +97,7 @@ complete --command minstret --no-files --arguments '(__minstret_completion)'
 _SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
 
 _VALUES = {
+    "bios": ("none",),
     "net": ("none", "user", "user,restrict=on"),
     "icount": ("sleep=on", "sleep=off", "shift=1,sleep=on", "shift=1,sleep=off"),
     "inputs": ("keyboard", "tablet", "keyboard,tablet"),

@@ -109,11 +109,11 @@ def make_setup(options: dict[str, Any], *, sleep_by_default: bool = False, scrip
     if first is not None and kernel is not None and (config.host_files or config.arguments):
         raise ConfigError("--semihosting, --args: with --kernel under firmware there is no semihosting")
     return Setup(
-        config, None if first is None else read_image(find_firmware(first, config.xlen)),
-        kernel=None if kernel is None else read_image(find_firmware(kernel, config.xlen)),
-        initrd=None if initrd is None else read_image(initrd),
+        config, None if first is None else read_image(find_firmware(first, config.xlen), config.ram_size),
+        kernel=None if kernel is None else read_image(find_firmware(kernel, config.xlen), config.ram_size),
+        initrd=None if initrd is None else read_image(initrd, config.ram_size),
         append=options["append"], files=_files(options["net"]), script=tuple(script),
-        loads=tuple(parse_load(text) for text in options["loads"]),
+        loads=tuple(parse_load(text, config.ram_size) for text in options["loads"]),
     )  # fmt: skip
 
 
@@ -146,15 +146,15 @@ def load_file(text: str) -> str:
     return text if not at or (not _ADDRESS.fullmatch(address) and Path(text).exists()) else name
 
 
-def parse_load(text: str) -> Load:
+def parse_load(text: str, ram_size: int) -> Load:
     """The file that ``--load FILE`` or ``--load FILE@ADDRESS`` names, read."""
     name, _, address = text.rpartition("@")
     if load_file(text) == text:
-        return Load(read_image(text))
+        return Load(read_image(text, ram_size))
     if not name or not _ADDRESS.fullmatch(address):
         raise ConfigError(f"--load: expected FILE@ADDRESS with an address such as 0x80400000, got {text!r}")
     try:
-        return Load(read_image(name), int(address, 0))
+        return Load(read_image(name, ram_size), int(address, 0))
     except ValueError:
         raise ConfigError(f"--load: expected an address such as 0x80400000, got {address!r}") from None
 

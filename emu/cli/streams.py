@@ -64,14 +64,17 @@ def is_stream(name: str | Path) -> bool:
     return isinstance(name, str) and name == STREAM
 
 
-def read_image(path: str | Path) -> ImageFile:
+def read_image(path: str | Path, ram_size: int = IMAGE_SIZE_MAX) -> ImageFile:
     """Read a file to boot from.
 
+    Args:
+        path: The file.
+        ram_size: Bytes. A raw binary that is larger is not read.
     Raises:
-        ConfigError: it can't be read.
+        ConfigError: it can't be read, or is too large.
     """
     if not is_stream(path):
-        return read_image_file(path)
+        return read_image_file(path, ram_size)
     return ImageFile(STDIN_NAME, b"".join(_stdin_pieces(IMAGE_SIZE_MAX)))
 
 

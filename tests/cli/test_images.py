@@ -16,7 +16,7 @@ from minstret.emu.cli import main
 from minstret.emu.cli.options import parse_load
 from minstret.emu.errors import ConfigError
 
-DATA_AT = 0x8040_0000
+DATA_AT, RAM_SIZE = 0x8040_0000, 128 << 20
 EXITS_WITH_WHAT_IS_LOADED = asm.code(
     asm.li(asm.T0, DATA_AT), asm.lw(asm.T1, asm.T0, 0),
     asm.li(asm.T0, 0x10_0000), asm.sw(asm.T1, asm.T0, 0), asm.LOOP,
@@ -150,13 +150,30 @@ def test_verbose_says_what_was_left_out(capsys: pytest.CaptureFixture[str]) -> N
                                   "seven.bin@010", "seven.bin@-1", "seven.bin@0x80000000,force-raw=on"])  # fmt: skip
 def test_load_with_no_good_address_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="--load: expected"):
-        parse_load(text)
+        parse_load(text, RAM_SIZE)
 
 
-def test_load_takes_names_with_an_at_sign() -> None:
-    shutil.copy("seven.bin", "a@b.bin")
-    shutil.copy("seven.bin", "a@0x80000000")
+@pytest.mark.parametrize(
+    ("text", "name", "address"),
+    [("a@b.bin", "a@b.bin", None), ("a@b.bin@0x10", "a@b.bin", 16), ("a@0x80000000@32", "a@0x80000000", 32)],
+)
+def test_load_takes_names_with_an_at_sign(text: str, name: str, address: int | None) -> None:
+    shutil.copy("seven.bin", name)
 
-    assert (parse_load("a@b.bin").file.name, parse_load("a@b.bin").address) == ("a@b.bin", None)
-    assert (parse_load("a@b.bin@0x10").file.name, parse_load("a@b.bin@0x10").address) == ("a@b.bin", 16)
-    assert parse_load("a@0x80000000@32").address == 32
+    load = parse_load(text, RAM_SIZE)
+
+    assert (load.file.name, load.address) == (name, address)
+
+
+def test_raw_file_larger_than_ram_is_refused_unread(capsys: pytest.CaptureFixture[str]) -> None:
+    with Path("large.bin").open("wb") as file:
+        file.truncate(1 << 30)
+    shutil.copy("large.bin", "large.mst")
+    with Path("large.mst").open("r+b") as file:
+        file.write(b"SQLite format 3\0" + bytes(52) + b"MSTR")
+
+    for options in (("large.bin",), ("--kernel", "large.bin", "fw.bin"), ("--load", "large.bin@0x80100000", "fw.bin")):
+        _, _, err = call(capsys, "run", "-m", "16M", *options)
+        assert err == "minstret: large.bin: larger than RAM (16 MiB); give more --memory\n"
+    _, _, err = call(capsys, "run", "-m", "16M", "large.mst")
+    assert err == "minstret: large.mst: this is a recording: `minstret replay large.mst`\n"
