@@ -43,19 +43,16 @@ def read_image(path: str | Path, ram_size: int = IMAGE_SIZE_MAX) -> ImageFile:
         ConfigError: it can't be read, is no regular file, or too large.
     """
     name = str(path)
-
-    def check(size: int, head: bytes) -> None:
-        if size > ram_size and not _is_known(head):
-            what = misfit(name, head) or f"larger than RAM ({size_text(ram_size)}); give more --memory"
-            raise ConfigError(f"{name}: {what}")
-
-    return ImageFile(name, read_file(path, IMAGE_SIZE_MAX, check))
+    return ImageFile(name, read_file(path, IMAGE_SIZE_MAX, lambda size, head: check_size(name, size, head, ram_size)))
 
 
-def _is_known(head: bytes) -> bool:
-    """Whether a file that begins so is something else than what goes into memory as it is."""
+def check_size(name: str, size: int, head: bytes, ram_size: int) -> None:
+    """Raise ConfigError where an image that begins with ``head`` is larger than it may be."""
     is_hex = hexfiles.is_intel_hex(head) or hexfiles.is_s_records(head)
-    return head.startswith((_ELF_MAGIC, uimage.MAGIC)) or is_packed(head) or is_hex
+    is_raw = not (is_hex or is_packed(head) or head.startswith((_ELF_MAGIC, uimage.MAGIC)))
+    if is_raw and size > ram_size:
+        what = misfit(name, head) or f"larger than RAM ({size_text(ram_size)}); give more --memory"
+        raise ConfigError(f"{name}: {what}")
 
 
 def load_firmware(source: str | Path | ImageFile, raw_base: int | None, size_max: int = IMAGE_SIZE_MAX) -> Firmware:

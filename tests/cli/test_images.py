@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -177,3 +179,15 @@ def test_raw_file_larger_than_ram_is_refused_unread(capsys: pytest.CaptureFixtur
         assert err == "minstret: large.bin: larger than RAM (16 MiB); give more --memory\n"
     _, _, err = call(capsys, "run", "-m", "16M", "large.mst")
     assert err == "minstret: large.mst: this is a recording: `minstret replay large.mst`\n"
+
+
+def test_endless_standard_input_is_refused_once_it_is_larger_than_ram() -> None:
+    with subprocess.Popen(["cat", "/dev/zero"], stdout=subprocess.PIPE) as zeros:
+        done = subprocess.run(
+            [sys.executable, "-m", "minstret.emu.cli", "run", "-m", "16M", "-"], stdin=zeros.stdout,
+            capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        zeros.kill()
+
+    assert done.returncode == 125
+    assert done.stderr == "minstret: standard input: larger than RAM (16 MiB); give more --memory\n"

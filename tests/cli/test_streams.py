@@ -205,7 +205,7 @@ def test_pipe_without_an_end_is_refused_at_the_limit() -> None:
         done = minstret("run", "--input", "keyboard", "hello", "--input-script", "-", stdin_file=endless.stdout)
         endless.kill()
 
-    assert says(done, "--input-script: standard input: more than 4 MiB came; give the file's name")
+    assert says(done, "--input-script: standard input: more than 1 MiB came; give the file's name")
 
 
 # ---- output
