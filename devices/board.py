@@ -221,10 +221,7 @@ class Board:
         self.symbols = self.firmware.symbols.with_others(*self.placement.others)
         self._load_images()
         self.hart.reset(Base.BOOT_ROM)
-        if self.firmware.tohost is not None and self._in_ram(self.firmware.tohost, 8):
-            self.htif = Htif(
-                self.hart, self.firmware.tohost, self.machine.request_exit, lambda byte: self._transmit(bytes((byte,)))
-            )
+        self.htif = self._make_htif()
         self.machine.on_reset = self.reset
         self.semihosting = self._make_semihosting()
         if self.images.kernel is not None:  # OpenSBI, below it, would take it as its console, and a read stops time
@@ -267,6 +264,8 @@ class Board:
         for device in self._devices:
             device.reset()
         self.semihosting.reset()
+        if self.htif is not None:
+            self.htif.reset()
         self._load_images()
         self.hart.reset(Base.BOOT_ROM)
 
@@ -336,6 +335,19 @@ class Board:
             self.hart.map_io(base, device.size_bytes)
         self._devices = [device for _, device in placed]
         machine.time_delta = lambda: self.clint.state.mtime_delta
+
+    def _make_htif(self) -> Htif | None:
+        """It is there where the firmware has its words, in RAM."""
+        machine, tohost, symbol = self.machine, self.firmware.tohost, self.firmware.symbols.find("fromhost")
+        if tohost is None or not self._in_ram(tohost, 8):
+            return None
+        fromhost = symbol.address if symbol is not None and self._in_ram(symbol.address, 8) else None
+        htif = Htif(
+            self.hart, tohost, fromhost, machine.request_exit, self._transmit, self.uart.take_received,
+            machine.room_for_input,
+        )  # fmt: skip
+        machine.add_part("htif", htif)
+        return htif
 
     def _make_semihosting(self) -> Semihosting:
         machine, config = self.machine, self.config
@@ -458,8 +470,12 @@ class Board:
         return next(bytes(s.data) for s in self.placement.segments if s.address == self.placement.tree)
 
     def _receive(self, data: bytes) -> int:
-        """Input goes to the UART, or to semihosting once that has read."""
-        return self.semihosting.receive(data) if self.semihosting.state.has_console else self.uart.receive(data)
+        """Input goes to the UART, or to semihosting or HTIF once that has read."""
+        if self.semihosting.state.has_console:
+            return self.semihosting.receive(data)
+        if self.htif is not None and self.htif.state.has_console:
+            return self.htif.receive(data)
+        return self.uart.receive(data)
 
     def _host_irqs(self) -> list[int]:
         """The interrupts that what a person types may raise."""
