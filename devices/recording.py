@@ -36,6 +36,10 @@ _NEVER_VISIBLE = {name: to_plain(getattr(BoardConfig(), name)) for name in ("sli
 """These a trace leaves out: each replay may choose them."""
 
 
+_ASKED_FOR = (StopReason.TIMEOUT, StopReason.INTERRUPTED, StopReason.TERMINATED)
+"""Ends that the host asked for, by an event."""
+
+
 def trace_meta(setup: Setup) -> tuple[dict[str, Any], dict[bytes, bytes]]:
     """What a trace says about a board, and the files it boots, by SHA-256."""
     blobs: dict[bytes, bytes] = {}
@@ -292,7 +296,7 @@ class Replay:
             outcome = self.board.run_until(icount=icount, virtual_ns=virtual_ns)
             if self._is_interrupted:
                 return Outcome(StopReason.INTERRUPTED)
-            if outcome.reason not in (StopReason.TIMEOUT, StopReason.INTERRUPTED) or not self._goes_on(outcome):
+            if outcome.reason not in _ASKED_FOR or not self._goes_on(outcome):
                 return outcome
 
     def _goes_on(self, outcome: Outcome) -> bool:
@@ -322,4 +326,4 @@ class Replay:
                     f"end at icount {got.position.icount:_}: expected {what} {expected}, got {actual};"
                     f" look closer: minstret verify {self.reader.path}"
                 )
-        return Outcome(StopReason(end["reason"]), outcome.exit_code, outcome.first_trap)
+        return replace(outcome, reason=StopReason(end["reason"]))

@@ -26,6 +26,15 @@ class DivergenceError(MinstretError):
     """A replay came to something else than the recording: who, where, expected, got, how to look closer."""
 
 
+class Terminated(BaseException):
+    """A signal asks the process to end. Like KeyboardInterrupt it is nobody's to catch but the command's."""
+
+    def __init__(self, number: int) -> None:
+        """Make it for a signal's ``number``."""
+        super().__init__(number)
+        self.number = number
+
+
 class GuestFault(Exception):
     """The guest did it: becomes a trap. Never reaches the user as an exception."""
 

@@ -5,6 +5,7 @@ What comes from here reaches the guest through the door alone.
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import select
@@ -14,12 +15,13 @@ import termios
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
+from typing import TextIO
 
-from minstret.emu.errors import ConfigError
+from minstret.emu.errors import ConfigError, HostError, Terminated
 from minstret.emu.ingress import Event
-from minstret.emu.machine import STOP_TARGET, StopReason
+from minstret.emu.machine import STOP_TARGET, StopReason, stop_request
 from minstret.emu.timers import TimerList
 
 _READ_MAX = 4096
@@ -150,27 +152,249 @@ class EscapeKeys:
         yield bytes(out), ""
 
 
-class HostSource:
-    """Keyboard input for the console, Ctrl-C, and the time limit."""
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+"""Signals that ask for an end."""
 
-    def __init__(self, *, console_target: str | None, timeout_ns: int | None = None) -> None:
+HANG_UP, INTERRUPT, NO_READER = int(signal.SIGHUP), int(signal.SIGINT), int(signal.SIGPIPE)
+"""What a terminal that is gone, Ctrl-C, and a pipe without a reader send."""
+
+_LISTENS_NS = 2_000_000_000
+"""A run that has not taken a signal after so long is not listening: the next one ends the process."""
+
+
+def signal_name(number: int) -> str:
+    """``SIGTERM`` for 15."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def failed_by(error: OSError) -> int:
+    """The signal that tells the same as an error in writing, 0 where there is none."""
+    return {errno.EIO: HANG_UP, errno.EPIPE: NO_READER}.get(error.errno or 0, 0)
+
+
+def is_terminal(file: TextIO | None) -> bool:
+    """Whether what is written there is seen by a person."""
+    try:
+        return file is not None and file.isatty()
+    except (OSError, ValueError):
+        return False
+
+
+class Signals:
+    """Signals that ask for an end, noted until the run takes them.
+
+    The handlers do nothing else: whatever is under way, a write into a trace above all, is done to its end.
+    """
+
+    def __init__(self, on_signal: Callable[[], None] = lambda: None) -> None:
+        """Make it; ``on_signal`` is called by the handlers, between any two instructions of Python's."""
+        self.number: int | None = None
+        """The first signal that nobody has taken yet."""
+        self._on_signal = on_signal
+        self._noted_ns = 0
+        self._wakeup_fd = -1
+
+    def take(self) -> int | None:
+        """The signal, which is then dealt with."""
+        number, self.number = self.number, None
+        return number
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        now_ns = realtime_ns()
+        if self.number is None:
+            self.number, self._noted_ns = number, now_ns
+            self._on_signal()
+        elif now_ns - self._noted_ns > _LISTENS_NS:
+            raise KeyboardInterrupt if number == signal.SIGINT else Terminated(number)
+
+    @contextmanager
+    def caught(self) -> Iterator[None]:
+        """Note signals meanwhile; those that whoever started us wants ignored stay so.
+
+        Raises:
+            HostError: there are no file descriptors left.
+        """
+        with ExitStack() as stack:
+            self._wakeup_fd, wakeup_write = _pipe()  # a signal must end a wait: poll by itself goes on
+            stack.callback(self._close, self._wakeup_fd, wakeup_write)
+            stack.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(wakeup_write, warn_on_full_buffer=False))
+            for number in STOP_SIGNALS:
+                if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN:
+                    stack.callback(signal.signal, number, signal.signal(number, self._note))
+            yield
+
+    def _close(self, *files: int) -> None:
+        self._wakeup_fd = -1
+        for fd in files:
+            os.close(fd)
+
+    def wait(self, files: Iterable[int], timeout_ns: int | None, events: int = select.POLLIN) -> bool:
+        """Wait for ``events`` of one of ``files``; False where a signal or the end of time came first."""
+        poll, end_ns = select.poll(), None if timeout_ns is None else realtime_ns() + timeout_ns
+        for fd in files:
+            poll.register(fd, events)
+        if self._wakeup_fd >= 0:
+            poll.register(self._wakeup_fd, select.POLLIN)
+        while self.number is None:
+            left_ns = None if end_ns is None else max(0, end_ns - realtime_ns())
+            ready = poll.poll(None if left_ns is None else min(left_ns, _WAIT_MAX_NS) // 1_000_000)
+            if any(fd != self._wakeup_fd for fd, _ in ready):
+                return True
+            if ready:  # a signal that asks for no end
+                os.read(self._wakeup_fd, _READ_MAX)
+            elif left_ns is not None and left_ns < 1_000_000:  # poll knows milliseconds only
+                time.sleep(left_ns / 1e9)
+                return False
+        return False
+
+
+def _pipe() -> tuple[int, int]:
+    try:
+        read_fd, write_fd = os.pipe()
+    except OSError as error:
+        raise HostError(f"can't make a pipe: {error.strerror}; see ulimit -n") from None
+    os.set_blocking(read_fd, False)
+    os.set_blocking(write_fd, False)
+    return read_fd, write_fd
+
+
+def _is_ready(fd: int, events: int) -> bool:
+    """Whether reading or writing would not wait, be it that it fails."""
+    poll = select.poll()
+    poll.register(fd, events)
+    return bool(poll.poll(0))
+
+
+class Output:
+    """Standard output. A reader that does not read can't keep a run from ending."""
+
+    _WRITE_MAX, _TERMINAL_MAX = 4096, 256
+    """What can be written without waiting where poll says that something can: bytes."""
+
+    def __init__(self, signals: Signals, deadline_ns: int | None = None) -> None:
+        """Wait for the reader until a signal comes, or host time is at ``deadline_ns``."""
+        self._signals = signals
+        self._deadline_ns = deadline_ns
+        self.is_ending = False
+        """Whether to write only what need not wait."""
+
+    def write(self, data: bytes) -> int:
+        """Write as much as can be before the run must end; how much that was.
+
+        Raises:
+            OSError: it can't be written.
+        """
+        if sys.stdout is None:  # closed by whoever started us
+            return len(data)
+        sys.stdout.flush()
+        fd, done = sys.stdout.fileno(), 0
+        size = self._TERMINAL_MAX if os.isatty(fd) else self._WRITE_MAX
+        while done < len(data) and self._may_write(fd):
+            done += os.write(fd, data[done : done + size])
+        return done
+
+    def _may_write(self, fd: int) -> bool:
+        if _is_ready(fd, select.POLLOUT):
+            return True
+        left_ns = None if self._deadline_ns is None else max(0, self._deadline_ns - realtime_ns())
+        return not self.is_ending and self._signals.wait([fd], left_ns, select.POLLOUT)
+
+
+class Terminal:
+    """A terminal that hands over each key at once, without echo. It has its own modes whenever we don't run."""
+
+    def __init__(self, fd: int, *, takes_signals: bool) -> None:
+        """Use the terminal at ``fd``; with ``takes_signals`` Ctrl-C, Ctrl-Z and the like stay its own."""
+        self._fd = fd
+        self._takes_signals = takes_signals
+        self._saved: list[object] | None = None
+
+    @contextmanager
+    def raw(self) -> Iterator[None]:
+        """Meanwhile it is so. Ctrl-Z, or SIGTSTP, gives it back until we go on."""
+        with ExitStack() as stack:
+            for number, handler in ((signal.SIGTSTP, self._stop), (signal.SIGCONT, self._go_on)):
+                if signal.getsignal(number) != signal.SIG_IGN:
+                    stack.callback(signal.signal, number, signal.signal(number, handler))
+            stack.callback(self._leave)
+            self._enter()
+            yield
+
+    def _enter(self) -> None:
+        if self._is_elsewhere():
+            return
+        try:
+            modes = termios.tcgetattr(self._fd)
+            if self._saved is None:
+                self._saved = [*modes[:6], list(modes[6])]
+            modes[0] &= ~(termios.ICRNL | termios.IXON)
+            modes[3] &= ~(termios.ICANON | termios.ECHO | termios.IEXTEN)
+            if not self._takes_signals:
+                modes[3] &= ~termios.ISIG
+            modes[6][termios.VMIN], modes[6][termios.VTIME] = 1, 0
+            termios.tcsetattr(self._fd, termios.TCSANOW, modes)
+        except termios.error:  # it is gone
+            pass
+
+    def _leave(self) -> None:
+        if self._saved is None or self._is_elsewhere():
+            return
+        with suppress(termios.error):  # it is gone
+            termios.tcsetattr(self._fd, termios.TCSANOW, self._saved)  # type: ignore[arg-type]
+        self._saved = None
+
+    def _is_elsewhere(self) -> bool:
+        """Whether it belongs to another job now: setting its modes would stop us."""
+        try:
+            return os.tcgetpgrp(self._fd) != os.getpgrp()
+        except OSError:  # not the terminal that controls us
+            return False
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self._leave()
+        if self._takes_signals:  # as if there were no handler: a job without a shell goes on
+            signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTSTP)
+            signal.signal(signal.SIGTSTP, self._stop)
+        else:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        self._enter()
+
+    def _go_on(self, number: int, frame: FrameType | None) -> None:
+        self._enter()
+
+
+class HostSource:
+    """Keyboard input for the console, signals, and the time limit."""
+
+    def __init__(
+        self, *, console_target: str | None, timeout_ns: int | None = None, ctrl_c_stops: bool = False
+    ) -> None:
         """Listen to standard input (if ``console_target`` names where it goes) and to the clock.
 
         Args:
             console_target: The door's target for typed bytes; None leaves standard input alone.
             timeout_ns: Ask the machine to stop after so much host time.
+            ctrl_c_stops: At a terminal Ctrl-C, Ctrl-Z and Ctrl-backslash are for us; else for the guest.
         """
         self._console_target = console_target
-        self._deadline_ns = None if timeout_ns is None else realtime_ns() + timeout_ns
-        self._interrupted = False
+        self.deadline_ns = None if timeout_ns is None else realtime_ns() + timeout_ns
+        self._has_timed_out = False
+        self._failed_by: int | None = None
+        self.signals = Signals()
+        self._ctrl_c_stops = ctrl_c_stops
         self._escape_keys = EscapeKeys()
         self.on_command: Callable[[str], None] = lambda key: None
         """Called with the key after Ctrl-A, but for x, which ends the run."""
+        self.has_stopped = False
+        """Whether the machine was asked to stop."""
         self.keys_go_to_keyboard = False
         self.on_keys: Callable[[bytes], None] = lambda data: None
         """Called with what is typed at a terminal while ``keys_go_to_keyboard``."""
         self._fd = sys.stdin.fileno() if console_target is not None else -1
-        self._wakeup_fd = -1
 
     @property
     def is_terminal(self) -> bool:
@@ -182,17 +406,31 @@ class HostSource:
         """``keyboard`` or ``console``."""
         return "keyboard" if self.keys_go_to_keyboard else "console"
 
+    def output_failed(self, error: OSError) -> None:
+        """Ask the machine to stop: the console can't be written."""
+        self._failed_by = failed_by(error)
+
     def poll(self, wants_input: bool) -> Iterable[Event]:
-        events = []
-        if self._interrupted:
-            self._interrupted = False
-            events.append(_stop(StopReason.INTERRUPTED))
-        if self._deadline_ns is not None and realtime_ns() >= self._deadline_ns:
-            self._deadline_ns = None
-            events.append(_stop(StopReason.TIMEOUT))
-        if (wants_input or self.is_terminal) and self._fd >= 0 and select.select([self._fd], [], [], 0)[0]:
+        events = self._stops()
+        if (wants_input or self.is_terminal) and self._fd >= 0 and _is_ready(self._fd, select.POLLIN):
             events += self._read_input()
         return events
+
+    def _stops(self) -> list[Event]:
+        """A reason to stop, at most one at a time."""
+        if (number := self.signals.take()) is not None:
+            return [self._stop(StopReason.INTERRUPTED if number == signal.SIGINT else StopReason.TERMINATED, number)]
+        if not self._has_timed_out and self.deadline_ns is not None and realtime_ns() >= self.deadline_ns:
+            self._has_timed_out = True
+            return [self._stop(StopReason.TIMEOUT)]
+        if self._failed_by is not None:
+            number, self._failed_by = self._failed_by, None
+            return [self._stop(StopReason.TERMINATED, number)]
+        return []
+
+    def _stop(self, reason: StopReason, number: int = 0) -> Event:
+        self.has_stopped = True
+        return Event(STOP_TARGET, stop_request(reason, number if reason is StopReason.TERMINATED else 0))
 
     @property
     def is_open(self) -> bool:
@@ -213,7 +451,7 @@ class HostSource:
         for typed, key in self._escape_keys.feed(data):
             events += self._typed(typed)
             if key == "x":
-                events.append(_stop(StopReason.INTERRUPTED))
+                events.append(self._stop(StopReason.INTERRUPTED))
             elif key:
                 self.on_command(key)
         return events
@@ -228,65 +466,19 @@ class HostSource:
     def wait(self, timeout_ns: int | None) -> int:
         start_ns = realtime_ns()
         limits_ns = [min(n, _WAIT_MAX_NS) for n in (timeout_ns, self._until_deadline_ns()) if n is not None]
-        files = [fd for fd in (self._fd, self._wakeup_fd) if fd >= 0]
-        if not self._interrupted:
-            select.select(files, [], [], min(limits_ns) / 1e9 if limits_ns else None)
+        self.signals.wait([self._fd] if self._fd >= 0 else [], min(limits_ns) if limits_ns else None)
         return realtime_ns() - start_ns
 
     def _until_deadline_ns(self) -> int | None:
-        return None if self._deadline_ns is None else max(0, self._deadline_ns - realtime_ns())
+        if self.deadline_ns is None or self._has_timed_out:
+            return None
+        return max(0, self.deadline_ns - realtime_ns())
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Ctrl-C becomes an event, and a terminal hands over every key at once, without echo."""
-
-        def on_interrupt(number: int, frame: FrameType | None) -> None:
-            if self._interrupted:  # a second one: the machine did not listen
-                raise KeyboardInterrupt
-            self._interrupted = True
-
-        self._wakeup_fd, wakeup_write = os.pipe()  # a signal must end a wait: select by itself goes on
-        os.set_blocking(wakeup_write, False)
-        previous_fd = signal.set_wakeup_fd(wakeup_write, warn_on_full_buffer=False)
-        previous = signal.signal(signal.SIGINT, on_interrupt)
-        saved = None
-        if self._fd >= 0 and os.isatty(self._fd):
-            saved = termios.tcgetattr(self._fd)
-            raw = termios.tcgetattr(self._fd)
-            raw[0] &= ~termios.ICRNL
-            raw[3] &= ~(termios.ICANON | termios.ECHO)
-            raw[6][termios.VMIN], raw[6][termios.VTIME] = 1, 0
-            termios.tcsetattr(self._fd, termios.TCSANOW, raw)
-        try:
+        """A terminal hands over every key at once, without echo."""
+        if self.is_terminal:
+            with Terminal(self._fd, takes_signals=self._ctrl_c_stops).raw():
+                yield
+        else:
             yield
-        finally:
-            if saved is not None:
-                termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, saved)
-            signal.signal(signal.SIGINT, previous)
-            signal.set_wakeup_fd(previous_fd)
-            os.close(wakeup_write)
-            os.close(self._wakeup_fd)
-            self._wakeup_fd = -1
-
-
-@contextmanager
-def interruptible(on_interrupt: Callable[[], None]) -> Iterator[None]:
-    """Ctrl-C calls ``on_interrupt`` meanwhile, a second one raises KeyboardInterrupt."""
-    seen = False
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        nonlocal seen
-        if seen:
-            raise KeyboardInterrupt
-        seen = True
-        on_interrupt()
-
-    previous = signal.signal(signal.SIGINT, on_signal)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
-
-
-def _stop(reason: StopReason) -> Event:
-    return Event(STOP_TARGET, reason.value.encode())

@@ -41,8 +41,9 @@ SLICE_INSNS_MAX_PYTHON = 20_000
 """The same with the Python twins of the callbacks, which are that much slower."""
 
 STOP_TARGET = "machine.stop"
-"""The door's target for reasons to end a run: ``timeout``, ``interrupted``."""
+"""The door's target for reasons to end a run: see ``stop_request``."""
 
+_SIGNALS = range(1, 65)
 
 UNLIMITED_INSNS = 1 << 62
 _LOOK_SIZE = 16 * PAGE_SIZE
@@ -60,15 +61,39 @@ class StopReason(Enum):
     INTERRUPTED = "interrupted"
     END_OF_TIME = "end-of-time"
     """Virtual time has come to VIRTUAL_NS_MAX."""
+    TERMINATED = "terminated"
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended. ``exit_code`` is the guest's, None unless it finished."""
+    """How a run ended. ``exit_code`` is the guest's, None unless it finished; ``signal`` is what terminated it."""
 
     reason: StopReason
     exit_code: int | None = None
     first_trap: TrapRecord | None = None
+    signal: int | None = None
+
+
+def stop_request(reason: StopReason, signal: int | None = None) -> bytes:
+    """What to send to STOP_TARGET: ``timeout``, ``interrupted``, ``terminated 15`` or, of no signal, ``terminated``."""
+    return reason.value.encode() + (b" %d" % signal if signal else b"")
+
+
+def _asked_stop(data: bytes) -> Outcome:
+    """The end that a request asks for.
+
+    Raises:
+        ValueError: the host can't ask for that.
+    """
+    text, _, number = data.decode().partition(" ")
+    reason = StopReason(text)
+    if reason not in (StopReason.TIMEOUT, StopReason.INTERRUPTED, StopReason.TERMINATED):
+        raise ValueError(f"the host can't ask for an end by {reason.value}")
+    if not number:
+        return Outcome(reason)
+    if reason is not StopReason.TERMINATED or int(number) not in _SIGNALS:
+        raise ValueError(f"the host can't ask for an end by {text} {number[:16]}")
+    return Outcome(reason, signal=int(number))
 
 
 class HasState(Protocol):
@@ -184,7 +209,7 @@ class Machine:
         """Whether what EXTERNAL timers bring could interrupt the hart's wait."""
         self.exit_code: int | None = None
         self._reset_requested = False
-        self._stop_requested: StopReason | None = None
+        self._stop_requested: Outcome | None = None
         self._reached = False
         self._blocked_at: Position | None = None
         self.door.connect(STOP_TARGET, self._on_stop_event)
@@ -260,10 +285,7 @@ class Machine:
         return {window.device.name: window.device for window in self.bus.windows} | self._parts
 
     def _on_stop_event(self, data: bytes) -> int:
-        reason = StopReason(data.decode())
-        if reason not in (StopReason.TIMEOUT, StopReason.INTERRUPTED):
-            raise ValueError(f"the host can't ask for an end by {reason.value}")
-        self._stop_requested = reason
+        self._stop_requested = _asked_stop(data)
         return len(data)
 
     # ---- running
@@ -332,8 +354,8 @@ class Machine:
         if self.exit_code is not None:
             return Outcome(StopReason.FINISHED, self.exit_code)
         if self._stop_requested is not None:
-            reason, self._stop_requested = self._stop_requested, None
-            return Outcome(reason)
+            outcome, self._stop_requested = self._stop_requested, None
+            return outcome
         reached_icount = icount is not None and now.icount >= icount
         reached_ns = virtual_ns is not None and now.virtual_ns >= virtual_ns
         has_reached = self._reached or reached_icount or reached_ns or self.door.is_over(now)

@@ -33,6 +33,7 @@ TFTP_TEXT = bytes(range(256)) * 9
 
 CTRL_C = Event(STOP_TARGET, StopReason.INTERRUPTED.value.encode())
 TIMEOUT = Event(STOP_TARGET, StopReason.TIMEOUT.value.encode())
+TERMINATED = Event(STOP_TARGET, b"terminated 15")
 
 
 def typed(data: bytes) -> Event:

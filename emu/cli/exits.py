@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from minstret.emu.cli import INTERRUPTED
+from minstret.emu.cli import INTERRUPTED, SIGNALLED
 
 if TYPE_CHECKING:
     from minstret.emu.machine import Outcome
@@ -26,6 +26,9 @@ class Exit(IntEnum):
     INTERRUPTED = INTERRUPTED
 
 
+_OUTPUT_LOST = (None, 13)
+"""What stops a run whose console can't be written: nothing that has a number, or SIGPIPE."""
+
 HELP = f"""\b
 Exit status:
   0-{GUEST_MAX}  the guest's own (larger ones become {GUEST_MAX}; --json has the true one)
@@ -35,7 +38,7 @@ Exit status:
   123    --max-insns reached, or the end of virtual time (292 years)
   124    --timeout reached
   125    usage error, or an error of minstret's own
-  130    Ctrl-C"""
+  128+N  ended by signal N: 130 Ctrl-C (SIGINT), 129 SIGHUP, 131 SIGQUIT, 143 SIGTERM"""
 
 
 def exit_status(outcome: Outcome, idle_ok: bool = False) -> int:
@@ -44,6 +47,8 @@ def exit_status(outcome: Outcome, idle_ok: bool = False) -> int:
 
     if outcome.reason is StopReason.FINISHED:
         return min(outcome.exit_code or 0, GUEST_MAX)
+    if outcome.reason is StopReason.TERMINATED:
+        return Exit.OURS if outcome.signal in _OUTPUT_LOST else SIGNALLED + (outcome.signal or 0)
     return {
         StopReason.WAITS_FOREVER: 0 if idle_ok else Exit.GUEST_IDLE,
         StopReason.REACHED: Exit.MAX_INSNS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -10,6 +11,7 @@ from importlib import import_module
 import click
 
 from minstret.emu.cli import INTERRUPTED, exits
+from minstret.emu.cli.say import say
 from minstret.emu.errors import DivergenceError, MinstretError
 from minstret.emu.text import printable
 
@@ -132,9 +134,19 @@ def run_command(arguments: list[str] | None) -> int:
         return exits.Exit.OURS
     except OSError as error:
         sys.stdout = None
-        return _fail(f"can't write standard output: {error.strerror or error}")
+        return _fail(_refused(error))
     except click.Abort:  # click's word for KeyboardInterrupt
         return INTERRUPTED
+
+
+def _refused(error: OSError) -> str:
+    """What the system has refused: files of the user's have words of their own where they are opened."""
+    reason = error.strerror or str(error)
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return f"no file descriptors are left here ({reason}); see ulimit -n"
+    if error.errno == errno.ENOMEM:
+        return f"not enough memory on this host ({reason}); see ulimit -v"
+    return f"{error.filename}: {reason}" if error.filename is not None else f"can't write standard output: {reason}"
 
 
 def _with_help(message: str, context: click.Context | None) -> str:
@@ -155,5 +167,5 @@ _MESSAGE_MAX = 2000
 def _fail(message: str) -> int:
     streams = sys.modules.get("minstret.emu.cli.streams")  # not imported for an error's sake
     message = message if streams is None else streams.as_given(message)
-    click.echo(f"minstret: {printable(message, _MESSAGE_MAX)}", err=True)
+    say(f"minstret: {printable(message, _MESSAGE_MAX)}")
     return exits.Exit.OURS

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from minstret.devices.recording import Replay
@@ -25,7 +23,7 @@ from minstret.emu.cli.slow import say_if_slow
 from minstret.emu.cli.streams import claim_stdout, reads_trace
 from minstret.emu.errors import ConfigError
 from minstret.emu.hart.shared import Counting
-from minstret.emu.machine import StopReason
+from minstret.emu.machine import Outcome, StopReason
 from minstret.emu.trace import TraceReader
 
 
@@ -71,7 +69,14 @@ def replay(
     slice_max = None if slice_insns is None else units.parse_count(slice_insns, "--slice-insns")
     if slice_max == 0:
         raise ConfigError("--slice-insns: expected 1 or more, got 0")
-    console = Console()
+    signals = host.Signals(lambda: playing.interrupt())
+    console = Console(host.Output(signals))
+
+    def show(data: bytes) -> None:
+        console.write(data)
+        if console.failed is not None:
+            playing.interrupt()
+
     reader = TraceReader(trace)
     if reader.is_of_nothing:
         raise reader.nothing_recorded()
@@ -80,7 +85,7 @@ def replay(
         if icount is not None and icount > last:
             raise ConfigError(f"{option}: {icount} is beyond icount {last}, where this trace ends")
     playing = Replay(
-        reader, snapshot=None if start is None else snapshot_before(reader, start), on_console=console.write,
+        reader, snapshot=None if start is None else snapshot_before(reader, start), on_console=show,
         slice_insns_max=slice_max, counting=Counting(counting),
     )  # fmt: skip
     board = playing.board
@@ -93,11 +98,12 @@ def replay(
         say_if_slow(counting)
     stopwatch, began_at = Stopwatch(), board.position.icount
     try:
-        with host.interruptible(playing.interrupt):
+        with signals.caught():
             outcome = playing.run(to_icount=stop)
     finally:
+        console.output.is_ending = signals.number is not None
         console.flush()
-        sys.stdout.flush()
+    outcome = _as_asked(outcome, signals.number, console)
     figures, digest = stopwatch.figures(), board.digest()
     if not quiet:
         console.end_line()
@@ -107,7 +113,20 @@ def replay(
         show_end(board, outcome, figures, digest, is_repeatable=False, from_icount=began_at, text=text)
     if json_path is not None:
         write_json(json_path, end_facts(board, outcome, figures, digest))
+    if console.failed is not None and outcome.signal != host.HANG_UP:
+        raise console.failed
     return 0 if outcome.reason is StopReason.REACHED else exits.exit_status(outcome, idle_ok)
+
+
+def _as_asked(outcome: Outcome, number: int | None, console: Console) -> Outcome:
+    """The end of a replay that was interrupted, with the reason for it."""
+    if outcome.reason is not StopReason.INTERRUPTED:
+        return outcome
+    if number is None and console.failed is not None:
+        number = host.failed_by(console.failed)
+    if number is None or number == host.INTERRUPT:
+        return outcome
+    return Outcome(StopReason.TERMINATED, signal=number or None)
 
 
 def snapshot_before(reader: TraceReader, icount: int) -> int | None:

@@ -30,6 +30,7 @@ def run(**options: Any) -> int:
     """Boot firmware, or a kernel under firmware.
 
     The guest's console is on standard output and takes standard input; everything else is on standard error.
-    At a terminal Ctrl-A x ends the run, Ctrl-A h lists the keys; Ctrl-C ends it too.
+    At a terminal all keys go to the guest, Ctrl-C too; Ctrl-A x ends the run, Ctrl-A h lists what else Ctrl-A does.
+    Elsewhere Ctrl-C ends it. SIGTERM, SIGHUP and SIGQUIT end a run anywhere, with all in order.
     """
     return exits.exit_status(Session(options).run(), options["idle_ok"])

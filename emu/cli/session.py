@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +21,7 @@ from minstret.emu import host, units
 from minstret.emu.cli.options import make_setup
 from minstret.emu.cli.outputs import Named, check_outputs, images_read
 from minstret.emu.cli.pcap import PcapFile
+from minstret.emu.cli.say import say
 from minstret.emu.cli.slow import say_if_slow
 from minstret.emu.cli.streams import (
     claim_stdout,
@@ -30,7 +31,7 @@ from minstret.emu.cli.streams import (
     shown_output,
     write_output,
 )
-from minstret.emu.errors import ConfigError
+from minstret.emu.errors import ConfigError, HostError
 from minstret.emu.files import read_file
 from minstret.emu.hostfiles import HostFiles
 from minstret.emu.ingress import Event, LiveDoor, Source
@@ -71,6 +72,8 @@ def session_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--timeout", type=float, metavar="SECONDS", help=(
             "Stop after so much host time (exit status 124).")),
         idle_ok_option,
+        click.option("--ctrl-c", type=click.Choice(("guest", "stop")), default="guest", show_default=True, help=(
+            "At a terminal: whether Ctrl-C and Ctrl-Z are typed to the guest, or stop the run. Ctrl-A x ends it.")),
         click.option("--no-input", is_flag=True, help="Leave standard input alone."),
         click.option("-q", "--quiet", is_flag=True, help="No status line and no report on standard error."),
         click.option("-v", "--verbose", is_flag=True, help="Say more on standard error: what was left out, and so on."),
@@ -86,7 +89,11 @@ def session_options(function: Callable[..., Any]) -> Callable[..., Any]:
 class Console:
     """The guest's console on standard output: whole lines at a time, nothing held back while it waits."""
 
-    def __init__(self) -> None:
+    def __init__(self, output: host.Output) -> None:
+        """Write to ``output``."""
+        self.output = output
+        self.failed: OSError | None = None
+        """Why nothing can be written any more."""
         self._pending = bytearray()
         self.last_byte = NEWLINE
 
@@ -96,34 +103,46 @@ class Console:
             self.flush()
 
     def flush(self) -> None:
-        if self._pending:
-            self.last_byte = self._pending[-1]
-            data, self._pending = bytes(self._pending), bytearray()
-            if sys.stdout is None:  # closed by whoever started us
-                return
-            sys.stdout.buffer.write(data)
-            sys.stdout.buffer.flush()
+        if not self._pending:
+            return
+        data, self._pending = bytes(self._pending), bytearray()
+        if self.failed is not None:
+            return
+        try:
+            written = self.output.write(data)
+        except OSError as error:
+            self.failed = error
+            return
+        self._pending = bytearray(data[written:]) + self._pending
+        self.last_byte = data[written - 1] if written else self.last_byte
 
     def end_line(self) -> None:
         """Begin a new line on standard error where the guest left one unfinished."""
         if self.last_byte != NEWLINE:
-            click.echo("", err=True)
+            say("")
 
 
 class ConsoleSource(host.HostSource):
     """The host's input; shows pending output whenever it is asked for input."""
 
-    def __init__(self, console: Console, *, console_target: str | None, timeout_ns: int | None) -> None:
-        super().__init__(console_target=console_target, timeout_ns=timeout_ns)
-        self._console = console
+    def __init__(self, *, console_target: str | None, timeout_ns: int | None, ctrl_c_stops: bool) -> None:
+        super().__init__(console_target=console_target, timeout_ns=timeout_ns, ctrl_c_stops=ctrl_c_stops)
+        self.console = Console(host.Output(self.signals, self.deadline_ns))
+        self._has_told = False
 
     def poll(self, wants_input: bool) -> Iterable[Event]:
-        self._console.flush()
+        self._flush()
         return super().poll(wants_input)
 
     def wait(self, timeout_ns: int | None) -> int:
-        self._console.flush()
+        self._flush()
         return super().wait(timeout_ns)
+
+    def _flush(self) -> None:
+        self.console.flush()
+        if self.console.failed is not None and not self._has_told:
+            self._has_told = True
+            self.output_failed(self.console.failed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,12 +191,12 @@ class Session:
         script = _script(options)
         if options["pcap"] is not None and options["net"] == "none":
             raise ConfigError("--pcap: there is no card to listen at; add --net user")
-        self.console = Console()
         self.source = ConsoleSource(
-            self.console,
             console_target=CONSOLE_TARGET if _has_input(options["no_input"] or self._file_from_stdin) else None,
             timeout_ns=None if timeout is None else int(timeout * units.NS_PER_S),
+            ctrl_c_stops=options["ctrl_c"] == "stop",
         )
+        self.console = self.source.console
         self.host = host_answers(options)
         setup = make_setup(options, script=script, sleep_by_default=self.source.is_terminal)
         self.board = self.make_board(setup, self.source)
@@ -205,12 +224,12 @@ class Session:
     def say(self, text: str) -> None:
         """A line on standard error, unless that is to be quiet."""
         if not self._is_quiet:
-            click.echo(f"minstret: {printable(text)}", err=True)
+            say(f"minstret: {printable(text)}")
 
     def say_more(self, text: str) -> None:
         """A line on standard error where --verbose asks for it."""
         if self._is_verbose:
-            click.echo(f"minstret: {printable(text)}", err=True)
+            say(f"minstret: {printable(text)}")
 
     def _capture(self, frame: bytes) -> None:
         assert self._pcap is not None
@@ -227,30 +246,55 @@ class Session:
             try:
                 yield
             finally:
+                self.console.output.is_ending = self.source.has_stopped
                 self.console.flush()
                 if self._pcap is not None:
                     self._pcap.close()
 
     def run(self) -> Outcome:
-        """Run to the end, then say how it ended."""
+        """Run to the end, then say how it ended.
+
+        Raises:
+            OSError: the console could not be written; all else was.
+        """
         if not self._is_quiet:
             say_if_slow(self._counting)
         if self._file_from_stdin is not None:
             self.say(f"{self._file_from_stdin} comes from standard input, so nothing is typed on the guest's console")
-        stopwatch = Stopwatch()
-        with self._listening():
-            outcome = self.board.run_until(icount=self._limit)
-        figures = stopwatch.figures()
-        if outcome.reason is StopReason.REACHED:
-            outcome = Outcome(StopReason.MAX_INSNS)
-        digest = self.ended(outcome)
-        if not self._is_quiet:
+        with self.source.signals.caught():  # until all is written
+            self._greet()
+            stopwatch = Stopwatch()
+            with self._listening():
+                outcome = self.board.run_until(icount=self._limit)
+            figures = stopwatch.figures()
+            if outcome.reason is StopReason.REACHED:
+                outcome = Outcome(StopReason.MAX_INSNS)
+            digest = self.ended(outcome)
+            facts_error = self._write_facts(outcome, figures, digest)
+        output_error = self.console.failed if outcome.signal != host.HANG_UP else None
+        if not self._is_quiet and output_error is None:
             self.console.end_line()
             door = self.board.machine.door
             show_end(self.board, outcome, figures, digest, isinstance(door, LiveDoor) and not door.has_met_host)
-        if self._json_path is not None:
-            write_json(self._json_path, end_facts(self.board, outcome, figures, digest))
+        if facts_error is not None:
+            raise facts_error
+        if output_error is not None:
+            raise output_error
         return outcome
+
+    def _write_facts(self, outcome: Outcome, figures: Figures, digest: str) -> ConfigError | None:
+        """What --json asks for; the report comes first even where it can't be written."""
+        if self._json_path is not None:
+            try:
+                write_json(self._json_path, end_facts(self.board, outcome, figures, digest))
+            except ConfigError as error:
+                return error
+        return None
+
+    def _greet(self) -> None:
+        """At a terminal, which is the guest's now, say how to get out."""
+        if self.source.is_terminal and host.is_terminal(sys.stderr):
+            self.say("Ctrl-A x ends the run, Ctrl-A h lists the other keys")
 
     def _obey(self, key: str) -> None:
         """A key after Ctrl-A."""
@@ -258,21 +302,20 @@ class Session:
             self._say_where()
         elif key == "k" and KEYBOARD in self.board.config.inputs:
             self.source.keys_go_to_keyboard = not self.source.keys_go_to_keyboard
-            click.echo(f"\nminstret: keys go to the {self.source.keys_go_to}", err=True)
+            say(f"\nminstret: keys go to the {self.source.keys_go_to}")
         elif key == "k":
-            click.echo("\nminstret: there is no keyboard; add --input keyboard", err=True)
+            say("\nminstret: there is no keyboard; add --input keyboard")
         else:
-            click.echo(f"\n{host.ESCAPE_HELP}", err=True, nl=False)
+            say(f"\n{host.ESCAPE_HELP}", nl=False)
 
     def _say_where(self) -> None:
         board, position = self.board, self.board.position
         pc = board.hart.pc
         name = board.symbols.describe(pc)
         state = "waits" if board.hart.waiting else "runs"
-        click.echo(
+        say(
             f"\nminstret: the guest {state} at pc {pc:#x}{f' <{name}>' if name else ''},"
-            f" {position.icount:,} instructions, {position.virtual_ns / 1e9:.6f} s virtual",
-            err=True,
+            f" {position.icount:,} instructions, {position.virtual_ns / 1e9:.6f} s virtual"
         )
 
 
@@ -338,6 +381,7 @@ def end_text(board: Board, outcome: Outcome) -> str:
         StopReason.TIMEOUT: "stopped by --timeout",
         StopReason.INTERRUPTED: "stopped by Ctrl-C",
         StopReason.END_OF_TIME: "virtual time ended, 292 years after power-on: it counts no further",
+        StopReason.TERMINATED: f"stopped by {host.signal_name(outcome.signal or 0)}",
     }[outcome.reason]
 
 
@@ -349,18 +393,25 @@ def show_end(
     position = board.position
     if outcome.reason is StopReason.TRAP_LOOP:
         is_short = position.icount <= _RETRACE_RUN_MAX
-        recent = board.retrace(_RETRACED_INSNS) if is_repeatable and is_short else ()
+        recent = _retraced(board) if is_repeatable and is_short else ()
         lines = [board.report(outcome, recent)]
     else:
         lines = [printable(line) for line in (text or end_text(board, outcome), *where_lines(board, outcome))]
     for line in lines:
-        click.echo(f"minstret: {line}", err=True)
-    click.echo(
+        say(f"minstret: {line}")
+    say(
         f"minstret: {position.icount:,} instructions, {position.virtual_ns / 1e9:.6f} s virtual,"
         f" {figures.wall_ns / 1e9:.2f} s here ({figures.mips(position.icount - from_icount):.0f} MIPS),"
-        f" digest {digest[:_DIGEST_SHOWN]}",
-        err=True,
+        f" digest {digest[:_DIGEST_SHOWN]}"
     )
+
+
+def _retraced(board: Board) -> Sequence[int]:
+    """The last instructions, where the host has room for a second board to find them."""
+    try:
+        return board.retrace(_RETRACED_INSNS)
+    except (HostError, MemoryError):
+        return ()
 
 
 def where_lines(board: Board, outcome: Outcome) -> list[str]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import click
-
+from minstret.emu.cli.say import say
 from minstret.emu.hart.engine import c_callbacks
 from minstret.emu.hart.shared import Counting
 
@@ -16,4 +15,4 @@ SLOW = (
 def say_if_slow(counting: str) -> None:
     """A line on standard error where the C callbacks were not built, and ``--counting`` asks for them."""
     if c_callbacks is None and counting != Counting.PYTHON.value:
-        click.echo(f"minstret: {SLOW}", err=True)
+        say(f"minstret: {SLOW}")

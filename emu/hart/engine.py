@@ -8,6 +8,7 @@ none of it but through ``on_tlb_fill``.
 from __future__ import annotations
 
 import ctypes
+import mmap
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
@@ -35,6 +36,10 @@ _CTL_TLB_FLUSH = 11 | 1 << 30
 _A0 = 10
 _TRIAL = b"".join(insn.to_bytes(4, "little") for insn in (0x0040006F, 0x100522AF, 0x0000006F))
 """j .+4; lr.w t0, (a0); j ."""
+_TRANSLATOR_SIZE = (1 << 30) + (64 << 20)
+"""What Unicorn maps for translated code, and something for all else it needs, bytes."""
+_RWX = mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC
+
 _NEVER = 1  # an odd address: no PC ever reaches it
 
 _ON_INTERRUPT = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p)
@@ -47,6 +52,20 @@ IO_SIZE = 0x3FF0_0000
 
 def _function_address(name: str) -> int:
     return ctypes.cast(getattr(uclib, name), ctypes.c_void_p).value or 0
+
+
+def _check_room() -> None:
+    """Map once what Unicorn will, as it ends the process, with a status of the guest's, where that is refused.
+
+    Raises:
+        HostError: it is.
+    """
+    try:
+        mmap.mmap(-1, _TRANSLATOR_SIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, _RWX).close()
+    except OSError as error:
+        raise HostError(
+            f"no room for translated code, 1 GiB of address space: {error.strerror}; see ulimit -v"
+        ) from None
 
 
 class Engine:
@@ -63,6 +82,7 @@ class Engine:
         self.xlen = xlen
         self.counting = counting if c_callbacks is not None else Counting.PYTHON
         self.memory = memory
+        _check_room()
         self._uc = unicorn.Uc(uc_const.UC_ARCH_RISCV, getattr(uc_const, f"UC_MODE_RISCV{xlen}"))
         live = layout.find_live_state(self._uc, xlen)
         self.env: Any = live.env

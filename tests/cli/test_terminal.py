@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import termios
@@ -45,6 +46,14 @@ class Terminal:
             [*COMMAND, *map(str, arguments)], stdin=self._slave, stdout=self._slave, stderr=self._slave,
             start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )  # fmt: skip
+
+    def set_attributes(self, attributes: list[Any]) -> None:
+        termios.tcsetattr(self._slave, termios.TCSANOW, attributes)
+
+    def hang_up(self) -> None:
+        """Close it as a window does, and with it this object."""
+        os.close(self._slave)
+        os.close(self._master)
 
     def attributes(self) -> list[Any]:
         return termios.tcgetattr(self._slave)
@@ -310,13 +319,144 @@ def test_ctrl_a_twice_sends_one_ctrl_a(echo: Terminal) -> None:
     assert b"2 bytes" in echo.shown
 
 
-def test_ctrl_c_ends_with_130_and_restores_the_terminal(echo: Terminal) -> None:
-    echo.type(CTRL_C)
+def test_ctrl_c_ctrl_z_and_other_keys_of_the_terminal_go_to_the_guest(echo: Terminal) -> None:
+    keys = b"\x03\x1a\x1c\x11\x13\x16\x0f"  # Ctrl-C, -Z, -backslash, -Q, -S, -V, -O
 
-    assert echo.end() == 130
-    assert b"minstret: stopped by Ctrl-C" in echo.shown
-    assert b"Traceback" not in echo.shown
+    echo.type(keys + b"a.")
+
+    assert echo.end() == 0
+    assert keys + b"A" in echo.shown
+    assert b"8 bytes" in echo.shown
+
+
+def test_ctrl_c_stop_ends_with_130_and_restores_the_terminal(start: StartTerminal) -> None:
+    terminal = start("run", "--ctrl-c", "stop", "echo")
+    terminal.wait_for(BANNER)
+
+    terminal.type(CTRL_C)
+
+    assert terminal.end() == 130
+    assert b"minstret: stopped by Ctrl-C" in terminal.shown
+    assert b"Traceback" not in terminal.shown
+    assert terminal.attributes() == terminal.attributes_before
+
+
+def test_ctrl_backslash_with_ctrl_c_stop_ends_with_131(start: StartTerminal) -> None:
+    terminal = start("run", "--ctrl-c", "stop", "echo")
+    terminal.wait_for(BANNER)
+
+    terminal.type(b"\x1c")
+
+    assert terminal.end() == 131
+    assert b"minstret: stopped by SIGQUIT" in terminal.shown
+    assert terminal.attributes() == terminal.attributes_before
+
+
+@pytest.mark.parametrize(("options", "is_said"), [((), True), (("-q",), False), (("--no-input",), False)])
+def test_start_says_how_to_get_out_where_the_terminal_is_the_guests(
+    start: StartTerminal, options: tuple[str, ...], is_said: bool
+) -> None:
+    terminal = start("run", *options, "echo")
+
+    before = terminal.wait_for(BANNER)
+
+    assert (b"minstret: Ctrl-A x ends the run" in before) == is_said
+
+
+# ---- signals
+
+
+@pytest.mark.parametrize("command", ["run", "record"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT])
+def test_signal_restores_the_terminal_and_finishes_what_was_begun(
+    start: StartTerminal, tmp_path: Path, command: str, number: signal.Signals
+) -> None:
+    trace, facts = tmp_path / "echo.mst", tmp_path / "echo.json"
+    options = ("-o", trace) if command == "record" else ()
+    terminal = start(command, *options, "--json", facts, "echo")
+    terminal.wait_for(BANNER)
+
+    terminal.process.send_signal(number)
+
+    assert terminal.end() == 128 + number
+    assert terminal.attributes() == terminal.attributes_before
+    reason = "interrupted" if number == signal.SIGINT else "terminated"
+    result = json.loads(facts.read_text())
+    assert result["stop_reason"] == reason
+    assert result["where"]["waiting"] is True
+    if command == "record":
+        assert not (tmp_path / "echo.mst-journal").exists()
+        replayed = piped("replay", "-q", "--json", tmp_path / "two.json", trace)
+        assert (replayed.returncode, replayed.stderr) == (128 + number, b"")
+        assert json.loads((tmp_path / "two.json").read_text())["digest"] == result["digest"]
+
+
+def test_terminal_that_is_hung_up_ends_a_recording_with_129(tmp_path: Path) -> None:
+    trace = tmp_path / "echo.mst"
+    terminal = Terminal("record", "-o", trace, "echo")
+    terminal.wait_for(BANNER)
+
+    terminal.hang_up()
+
+    assert terminal.process.wait(PATIENCE_S) == 129
+    assert piped("replay", "-q", trace).returncode == 129
+
+
+def test_busy_chatty_guest_ends_when_its_terminal_is_hung_up(tmp_path: Path) -> None:
+    terminal = Terminal("run", elf_files.write_elf(tmp_path / "guest.elf", elf_files.CHATTERS))
+    terminal.wait_for(b"x")
+
+    terminal.hang_up()
+
+    assert terminal.process.wait(PATIENCE_S) == 129
+
+
+def state_of(terminal: Terminal) -> str:
+    return Path(f"/proc/{terminal.process.pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not is_so():
+        assert time.monotonic() < deadline
+
+
+def test_stopped_run_leaves_the_terminal_as_it_was_and_comes_back_raw(echo: Terminal) -> None:
+    for _ in range(2):
+        echo.process.send_signal(signal.SIGTSTP)
+        wait_until(lambda: state_of(echo) == "T")
+        assert echo.attributes() == echo.attributes_before
+
+        echo.process.send_signal(signal.SIGCONT)
+        wait_until(lambda: is_raw(echo))
+
+    echo.type(b"a.")
+    assert echo.end() == 0
+    assert b"A" in echo.shown
     assert echo.attributes() == echo.attributes_before
+
+
+def test_run_that_was_stopped_by_force_comes_back_raw(echo: Terminal) -> None:
+    echo.process.send_signal(signal.SIGSTOP)
+    wait_until(lambda: state_of(echo) == "T")
+    echo.set_attributes(echo.attributes_before)  # as a shell does
+
+    echo.process.send_signal(signal.SIGCONT)
+
+    wait_until(lambda: is_raw(echo))
+    echo.type(CTRL_A + b"x")
+    assert echo.end() == 130
+
+
+def test_sigterm_ends_a_run_whose_terminal_nobody_reads(start: StartTerminal, tmp_path: Path) -> None:
+    guest = elf_files.write_elf(tmp_path / "guest.elf", elf_files.CHATTERS)
+    terminal = start("run", "-q", guest)
+    terminal.wait_for(b"x")
+    wait_until(lambda: state_of(terminal) == "S")  # the terminal is full
+
+    terminal.process.send_signal(signal.SIGTERM)
+
+    assert terminal.process.wait(PATIENCE_S) == 143
 
 
 # ---- the terminal afterwards

@@ -19,6 +19,7 @@ from recordings import (
     NET_IMAGES,
     PASS,
     RAM,
+    TERMINATED,
     TIMEOUT,
     Hand,
     Recorded,
@@ -496,6 +497,7 @@ def ends_of_every_kind(folder: Path) -> dict[str, Recorded]:
         "end of time": of_code("time-ends", WAITS_UNTIL_TIME_ENDS),
         "Ctrl-C": stopped_by(CTRL_C, "echo", 300),
         "timeout": stopped_by(TIMEOUT, "echo", 536),
+        "SIGTERM": stopped_by(TERMINATED, "echo", 400),
         "Ctrl-C in a wait": record(folder / "asleep.mst", setup_of_image("ticks", sleep=True), source=asleep),
         "--max-insns": record(folder / "limit.mst", setup_of_image("ticks"), drive=stopped_by_max_insns),
         "an icount": record(folder / "icount.mst", setup_of_image("ticks"), icount=5000),
@@ -537,9 +539,9 @@ def test_session_that_goes_on_behind_ctrl_c_replays_to_its_end(tmp_path: Path) -
 
     def drive(board: Board) -> None:
         board.run_until(uart="full stop\n")
-        for stop in (CTRL_C, TIMEOUT, CTRL_C):
+        for stop in (CTRL_C, TIMEOUT, TERMINATED, CTRL_C):
             hand.give(stop)
-            assert board.run().reason in (StopReason.INTERRUPTED, StopReason.TIMEOUT)
+            assert board.run().reason.value.encode() == stop.data.split()[0]
         hand.give(typed(b"that was\n"))
         board.run_until(uart="WAS\n")
         hand.give(CTRL_C)
@@ -663,7 +665,7 @@ def test_read_of_several_bytes_gets_what_is_held_back_in_a_replay_too(
     assert_replays(recorded, slice_insns_max=1)
 
 
-@pytest.mark.parametrize("stop", [CTRL_C, TIMEOUT], ids=["ctrl-c", "timeout"])
+@pytest.mark.parametrize("stop", [CTRL_C, TIMEOUT, TERMINATED], ids=["ctrl-c", "timeout", "sigterm"])
 def test_end_asked_for_while_the_guest_stands_still_replays_the_same(stop: Event, tmp_path: Path) -> None:
     hand = Hand(typed(b"ab"), stop)
     recorded = record(tmp_path, setup_of_code(reader_code()), source=hand)
