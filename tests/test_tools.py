@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -49,3 +52,59 @@ def test_help_after_an_install_is_the_whole_help(tool: str) -> None:
 
     assert (done.returncode, done.stderr) == (0, "")
     assert ("usage: " if tool != "test" else "checks and tests") in done.stdout.lower()
+
+
+# ---- bad input, and Ctrl-C
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "bench --nope", "bench nope", "bench smoke --rounds 0", "bench smoke --only nope",
+        "bench all --json /nonexistent/x.json", "bench all --markdown /tmp", "bench operations --json /tmp",
+        "bench replay x", "cosim", "cosim --nope", "cosim nope", "cosim --cpu rv99 hello", "cosim --max-insns x hello",
+        "cosim --json /nonexistent/x.json hello", "cosim /tmp", "get-guests --nope", "get-guests x",
+        "get-guests --into /proc/x", "build-firmware --nope", "build-firmware --check --output x",
+        "build-firmware --output /proc/x", "demo --nope", "demo x", "demo --runs 0",
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_line(command: str) -> None:
+    tool, *arguments = command.split()
+
+    done = run_tool(ROOT / "tools" / tool, *arguments)
+
+    assert (done.stdout, done.stderr.count("\n")) == ("", 1), done.stderr
+    assert done.returncode in (1, 2, 125)
+    assert done.returncode == 125 or tool in ("get-guests", "build-firmware")
+
+
+def test_bench_by_itself_lists_its_commands() -> None:
+    done = run_tool(ROOT / "tools" / "bench")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "  smoke " in done.stdout
+
+
+@pytest.mark.parametrize("command", ["bench smoke --no-qemu --only integer", "cosim --max-insns 1G bench"])
+def test_ctrl_c_gives_130_and_one_line(command: str) -> None:
+    """Sent when the tool has started the process that does the work."""
+    tool, *arguments = command.split()
+    if tool == "cosim" and not (ROOT / ".cache" / "spike").is_dir():
+        pytest.skip("no Spike here yet: tools/cosim hello installs it")
+    with subprocess.Popen(
+        [ROOT / "tools" / tool, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    ) as process:  # fmt: skip
+        deadline = time.monotonic() + PATIENCE_S
+        while not has_child(process.pid) and time.monotonic() < deadline:
+            assert process.poll() is None
+        os.killpg(process.pid, signal.SIGINT)
+        said = process.communicate(timeout=PATIENCE_S)[1]
+
+    assert (process.returncode, said.strip()) == (130, f"tools/{tool}: interrupted")
+
+
+def has_child(pid: int) -> bool:
+    """Whether this process, which the shell script has become, runs something itself."""
+    is_python = b"python" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0]
+    return is_python and bool(Path(f"/proc/{pid}/task/{pid}/children").read_text().split())

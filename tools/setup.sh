@@ -40,14 +40,16 @@ find_environment() {
 }
 
 setup_environment() {
-    local extras=$1 stamp wanted
+    local extras=$1 stamp sources wanted
     find_environment || return 1
     stamp=.venv/.installed
-    wanted=$(cat pyproject.toml emu/hart/_callbacks.c | cksum)$extras
-    command -v cc gcc >/dev/null && wanted+=" with a C compiler"  # one that came later is made use of
-    if [ -x "$python" ] && [ -f "$stamp" ] && grep -qxF "$wanted" "$stamp"; then
+    sources=$(cat pyproject.toml emu/hart/_callbacks.c | cksum)
+    command -v cc gcc >/dev/null && sources+=" with a C compiler"  # one that came later is made use of
+    wanted="$sources$extras"
+    if [ -x "$python" ] && [ -f "$stamp" ] && grep -qxF -e "$wanted" -e "$sources[dev]" "$stamp"; then
         return 0
     fi
+    trap 'echo >&2; exit 130' INT  # pip and uv end with a status of their own
     make_venv || return 1
     echo "Installing minstret$extras into .venv ..." >&2
     rm -f emu/hart/_callbacks*.so  # of an older source
@@ -57,6 +59,7 @@ setup_environment() {
     "$python" -m compileall -q emu devices firmware  # a start need not compile, even where nothing may be written later
     link_sources
     echo "$wanted" >> "$stamp"
+    trap - INT
 }
 
 find_python() {

@@ -11,7 +11,8 @@ from typing import Any
 from minstret.emu.cli.options import find_firmware, load_file
 from minstret.emu.cli.streams import is_stream
 from minstret.emu.errors import ConfigError
-from minstret.emu.trace import has_trace_head
+
+_DATABASE = b"SQLite format 3\0"
 
 Named = tuple[str, str | None]
 """What a file is, as the user named it (``--json``), and its path; None where there is none."""
@@ -74,7 +75,14 @@ def _image_path(name: str) -> str | None:
         path = str(find_firmware(name, None))
     except ConfigError:
         return None
-    return None if os.path.isfile(path) and has_trace_head(path) else path
+    return None if os.path.isfile(path) and _is_database(path) else path
+
+
+def _is_database(path: str) -> bool:
+    """Whether it may be a trace. To ask minstret.emu.trace would take as long as the start of a run."""
+    with suppress(OSError), open(path, "rb") as file:
+        return file.read(len(_DATABASE)) == _DATABASE
+    return False
 
 
 def trace_read(path: str) -> tuple[Named, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+import oneline
 from benchmarks import compare, log, operations, replay
 
 
@@ -32,4 +33,4 @@ main.add_command(replay.main)
 main.add_command(log.main)
 
 if __name__ == "__main__":
-    main(prog_name="tools/bench")
+    oneline.run(main, "tools/bench")

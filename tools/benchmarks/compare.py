@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+import oneline
 from benchmarks.processes import MINSTRET, Took, machine_facts, qemu_executable, run_to_end
 from benchmarks.report import Measured, Report
 from benchmarks.workloads import GUESTS, INSTRUCTIONS, START, WORKLOADS, Job, Place, Workload
@@ -110,9 +111,9 @@ def options(rounds: int) -> Callable[[Callable[..., None]], Callable[..., None]]
         click.option("--cpu", type=click.Choice(["rv64", "rv32"]), default="rv64", show_default=True,
                      help="Register width."),
         click.option("--no-qemu", is_flag=True, help="Leave QEMU out even where it is installed."),
-        click.option("--json", "json_file", type=click.Path(dir_okay=False), metavar="FILE",
+        click.option("--json", "json_file", callback=oneline.writable, metavar="FILE",
                      help="Write every single measurement."),
-        click.option("--markdown", "markdown_file", type=click.Path(dir_okay=False), metavar="FILE",
+        click.option("--markdown", "markdown_file", callback=oneline.writable, metavar="FILE",
                      help="Write the table as Markdown; into its place, if FILE has one, as docs/performance.md has."),
     ]  # fmt: skip
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import click
 
+import oneline
 from benchmarks.processes import qemu_executable, run_to_end
 from benchmarks.programs import (
     ECALL,
@@ -187,7 +188,7 @@ Examples:
 @click.option(
     "--json",
     "json_path",
-    type=click.Path(dir_okay=False, writable=True),
+    callback=oneline.writable,
     metavar="FILE",
     help=("Write all medians, in ns of user time."),
 )

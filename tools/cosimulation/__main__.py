@@ -10,10 +10,12 @@ from pathlib import Path
 import click
 from elftools.elf.elffile import ELFFile
 
+import oneline
 from cosimulation import spike
 from cosimulation.compare import Comparison, Result
 from cosimulation.follow import ALLOWED, Follower
 from minstret.emu.cli.outputs import check_outputs
+from minstret.emu.cli.suggestions import file_or
 from minstret.emu.errors import MinstretError
 from minstret.emu.hart.shared import Counting
 from minstret.emu.loader import load_firmware
@@ -48,7 +50,7 @@ Exit status: 0 both did the same, 1 they differ, 125 they can't be compared, 130
     "--strides", is_flag=True, help="Compare about a thousand instructions at once: for programs that take no trap."
 )
 @click.option("--set", "settings", multiple=True, metavar="SYMBOL=N", help="Change a variable of 4 bytes beforehand.")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False), metavar="FILE", help="Write the result.")
+@click.option("--json", "json_file", callback=oneline.writable, metavar="FILE", help="Write the result.")
 def main(
     firmware: str,
     cpu: str,
@@ -68,7 +70,8 @@ def main(
     try:
         image = image_path(firmware, xlen) if firmware in IMAGES else Path(firmware)
         if not image.exists():
-            raise spike.CosimError(f"{firmware}: no such file, and no image of that name: {', '.join(IMAGES)}")
+            meant = file_or(firmware, IMAGES) or f": {', '.join(IMAGES)}"
+            raise spike.CosimError(f"{firmware}: no such file, and no image of that name{meant}")
         check_outputs([("--json", json_file)], [("FIRMWARE", str(image))])
         with tempfile.TemporaryDirectory(prefix="minstret-cosim-") as folder:
             if settings:
@@ -165,4 +168,4 @@ def facts(result: Result) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    main(prog_name="tools/cosim")
+    oneline.run(main, "tools/cosim")
