@@ -49,7 +49,7 @@ from minstret.emu.ingress import Door, LiveDoor, Position
 from minstret.emu.irq import IrqLine
 from minstret.emu.loader import Firmware, ImageFile, load_firmware, read_image
 from minstret.emu.machine import SLICE_INSNS_MAX, Machine, MachineConfig, Outcome
-from minstret.emu.report import ABI_NAMES, report
+from minstret.emu.report import ABI_NAMES, InterruptCount, report
 from minstret.emu.timers import TimerList
 
 DEFAULT_RAM_SIZE = 128 * units.MIB
@@ -214,6 +214,7 @@ class Board:
         self.outside: Outside | None = None
         self.outside_lock: AbstractContextManager[object] = nullcontext()
         self.second_clock_timers: TimerList | None = None
+        self._source_names: dict[int, str] = {}
         self._attach_devices()
         self.registers = Registers(self.hart)
         self.memory = Memory(self.hart)
@@ -367,7 +368,16 @@ class Board:
         line.connect(on_change)
         return line
 
+    def interrupt_counts(self) -> list[InterruptCount]:
+        """How often each source of the PLIC was claimed, since the board was made."""
+        levels, claimed = self.plic.state.levels, self.plic.counts.claimed
+        return [
+            InterruptCount(source, name, claimed[source], bool(levels >> source & 1))
+            for source, name in sorted(self._source_names.items())
+        ]
+
     def _plic_line(self, name: str, source: int) -> IrqLine:
+        self._source_names[source] = name.removesuffix(".irq")
         return self._line(name, lambda level: self.plic.set_source(source, level))
 
     def _make_slots(self) -> list[ResettableDevice]:

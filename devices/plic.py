@@ -36,6 +36,13 @@ _THRESHOLD, _CLAIM_COMPLETE = 0x0, 0x4
 
 
 @dataclass(slots=True)
+class PlicCounts:
+    """How often each source was claimed since the start. Statistics, not state."""
+
+    claimed: list[int] = field(default_factory=lambda: [0] * (SOURCES + 1))
+
+
+@dataclass(slots=True)
 class PlicState:
     """Bit ``n`` of ``pending``, ``claimed``, ``levels`` and of each ``enable`` is source ``n``."""
 
@@ -55,6 +62,7 @@ class Plic:
     def __init__(self, name: str, context_lines: tuple[IrqLine, IrqLine]) -> None:
         self.name = name
         self.state = PlicState()
+        self.counts = PlicCounts()
         self._context_lines = context_lines
 
     def set_source(self, source: int, level: bool) -> None:
@@ -131,6 +139,7 @@ class Plic:
         if source:
             self.state.pending &= ~(1 << source)
             self.state.claimed |= 1 << source
+            self.counts.claimed[source] += 1
             self._update()
         return source
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from minstret.emu.hart.traps import CAUSE_TEXT, INTERRUPT_TEXT, Cause, Interrupt, TrapRecord
@@ -14,6 +15,8 @@ ABI_NAMES = (
 ).split()
 
 _PRIVILEGES = {0: "U-mode", 1: "S-mode", 3: "M-mode"}
+SATP_MODES = {8: "Sv39", 9: "Sv48", 10: "Sv57", 11: "Sv64"}
+_BUSY_CLAIMS, _BUSIEST_MAX = 1000, 3
 _BYTES_BEFORE, _INSNS_BEFORE, _INSNS_AFTER = 64, 6, 2
 
 
@@ -83,6 +86,42 @@ def where_facts(machine: Machine, symbols: SymbolTable) -> dict[str, Any]:
             "privilege": _privilege(trap.priv), "icount": trap.icount,
         },
     }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class InterruptCount:
+    """How often a source of the interrupt controller was claimed, and whether it asks still."""
+
+    source: int
+    name: str
+    claimed: int
+    is_raised: bool
+
+
+def busiest_text(counts: Sequence[InterruptCount]) -> str | None:
+    """The sources that were claimed most, for a guest that may be busy with nothing else; None where none was."""
+    busy = sorted((c for c in counts if c.claimed >= _BUSY_CLAIMS), key=lambda c: (-c.claimed, c.source))[:_BUSIEST_MAX]
+    texts = (
+        f"interrupt {count.source} {count.name}: claimed {count.claimed:,} times{', still raised' * count.is_raised}"
+        for count in busy
+    )
+    return "; ".join(texts) or None
+
+
+def interrupt_facts(counts: Sequence[InterruptCount]) -> list[dict[str, Any]]:
+    """All that were claimed, for programs."""
+    return [
+        {"source": count.source, "name": count.name, "claimed": count.claimed, "raised": count.is_raised}
+        for count in counts if count.claimed
+    ]  # fmt: skip
+
+
+def satp_text(modes: Iterable[int]) -> str | None:
+    """What was asked of satp in vain, None for nothing."""
+    names = [SATP_MODES.get(mode, f"mode {mode}") for mode in sorted(modes)]
+    if not names:
+        return None
+    return f"the guest asked satp for {' and '.join(names)}; here are Bare and Sv39, and the write changed nothing"
 
 
 def _privilege(priv: int) -> str:

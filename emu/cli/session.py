@@ -36,7 +36,16 @@ from minstret.emu.files import read_file
 from minstret.emu.hostfiles import HostFiles
 from minstret.emu.ingress import Event, LiveDoor, Source
 from minstret.emu.machine import Outcome, StopReason
-from minstret.emu.report import headline, last_trap_text, where_facts, where_text
+from minstret.emu.report import (
+    SATP_MODES,
+    busiest_text,
+    headline,
+    interrupt_facts,
+    last_trap_text,
+    satp_text,
+    where_facts,
+    where_text,
+)
 from minstret.emu.text import printable
 
 NEWLINE = 0x0A
@@ -202,6 +211,7 @@ class Session:
         self.board = self.make_board(setup, self.source)
         for line in self.board.placement.left_out:
             self.say_more(line)
+        self.board.hart.on_refused_satp = lambda mode: self.say_more(satp_text((mode,)) or "")
         self._pcap = None if options["pcap"] is None else PcapFile(options["pcap"])
         if self._pcap is not None:
             self.board.on_frame = self._capture
@@ -394,7 +404,7 @@ def show_end(
     if outcome.reason is StopReason.TRAP_LOOP:
         is_short = position.icount <= _RETRACE_RUN_MAX
         recent = _retraced(board) if is_repeatable and is_short else ()
-        lines = [board.report(outcome, recent)]
+        lines = [board.report(outcome, recent), *hint_lines(board)]
     else:
         lines = [printable(line) for line in (text or end_text(board, outcome), *where_lines(board, outcome))]
     for line in lines:
@@ -419,10 +429,18 @@ def where_lines(board: Board, outcome: Outcome) -> list[str]:
     last_trap = last_trap_text(board.machine, board.symbols)
     if outcome.reason is StopReason.FINISHED:
         return []
+    hints = hint_lines(board)
     if outcome.reason is StopReason.WAITS_FOREVER:  # which has said where
         wants_input = "its input has ended: keep that open, or " if board.machine.input_can_wake() else ""
-        return [f"{wants_input}add --idle-ok where that is a good end (status 0); {last_trap}"]
-    return [f"the guest was at {where_text(board.machine, board.symbols)}; {last_trap}"]
+        return [f"{wants_input}add --idle-ok where that is a good end (status 0); {last_trap}", *hints]
+    return [f"the guest was at {where_text(board.machine, board.symbols)}; {last_trap}", *hints]
+
+
+def hint_lines(board: Board) -> list[str]:
+    """What a guest that gets nowhere may be busy with, or may have asked for in vain."""
+    is_bare = int(board.hart.env.satp) == 0
+    texts = busiest_text(board.interrupt_counts()), satp_text(board.hart.refused_satp_modes) if is_bare else None
+    return [text for text in texts if text is not None]
 
 
 def end_facts(board: Board, outcome: Outcome, figures: Figures, digest: str) -> dict[str, Any]:
@@ -443,6 +461,8 @@ def end_facts(board: Board, outcome: Outcome, figures: Figures, digest: str) -> 
     }
     if outcome.reason is not StopReason.FINISHED:
         facts |= where_facts(board.machine, board.symbols)
+        facts["interrupts"] = interrupt_facts(board.interrupt_counts())
+        facts["satp_refused"] = [SATP_MODES.get(mode, str(mode)) for mode in sorted(board.hart.refused_satp_modes)]
     if board.net is not None:
         state = board.net.state
         facts["net"] = {

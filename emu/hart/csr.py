@@ -174,6 +174,7 @@ def _write_mstatus(hart: Hart, value: int) -> None:
 def _write_satp(hart: Hart, value: int) -> None:
     if hart.xlen == 64:
         if value >> 60 not in (0, 8):  # WARL: Bare and Sv39; a write that asks for another changes nothing
+            hart.refuse_satp(value >> 60)
             return
         value &= (0xF << 60) | (0xFFFF << 44) | ((1 << 44) - 1)
     hart.env.satp = value

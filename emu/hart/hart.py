@@ -149,6 +149,10 @@ class Hart(EngineHandlers):
         self._on_slow_write: Callable[[int, int], None] | None = None
         self.on_semihosting: Callable[[int, int], int | None] | None = None
         """Called with a0 and a1 of a semihosting call; gives a0, or None to be called again later."""
+        self.refused_satp_modes: set[int] = set()
+        """Modes that were written to satp and are not there. Statistics, not state."""
+        self.on_refused_satp: Callable[[int], None] = lambda mode: None
+        """Called with each such mode, once."""
         self._blocked = False
         self._steady_registers = 0
         self.reset(memory.ram_base)
@@ -636,6 +640,12 @@ class Hart(EngineHandlers):
         """Forget what the old PMP entries allowed, and which instructions they made special."""
         self._engine.flush_blocks()
         self._engine.flush_tlb()
+
+    def refuse_satp(self, mode: int) -> None:
+        """The guest has asked for a mode that is not there."""
+        if mode not in self.refused_satp_modes:
+            self.refused_satp_modes.add(mode)
+            self.on_refused_satp(mode)
 
     def flush_tlb(self) -> None:
         self._engine.flush_tlb()
