@@ -24,6 +24,7 @@ from asm import (
     ECALL,
     FENCE_I,
     MRET,
+    NOP,
     RA,
     S0,
     SFENCE_VMA,
@@ -236,7 +237,7 @@ class _Maker:
             self.service, self.service, self.counters, self.control, self.control, self.floating, self.sleep,
             self.table_edit, self.many_writes, self.elsewhere, self.switched, self.switched, self.timer, self.timer,
             self.software_interrupt, self.protection, self.long_block, self.far_time, self.alarm,
-            self.data_beside_code, self.reborn,
+            self.data_beside_code, self.reborn, self.overwrites_itself,
         )  # fmt: skip
         if self.is_portable:  # others have another RTC, and no end of time
             kinds = tuple(kind for kind in kinds if kind not in (self.far_time, self.alarm))
@@ -824,6 +825,29 @@ class _Maker:
         text.data += (illegal if pick.random() < 0.7 else addi(A0, A0, 1)).to_bytes(4, "little")
         text.emit(jalr(ZERO, RA, 0))
         text.label(over)
+
+    def overwrites_itself(self) -> None:
+        """A store over its own bytes and those around it, of which the last may be forbidden."""
+        text, pick = self.text, self.pick
+        here = self.fresh()
+        if pick.random() < 0.6 and not self.is_portable:
+            number = pick.randrange(3)
+            text.address(T0, here)
+            text.emit(addi(T0, T0, pick.choice((0, 4, 8))), srli(T0, T0, 2), csrw(f"pmpaddr{number}", T0))
+            text.constant(T0, 0x1F << 24 | (0x10 | pick.choice((1, 4, 5, 7))) << 8 * number)
+            text.emit(csrw("pmpcfg0", T0))
+        text.emit(addi(SERVICE, ZERO, STAY))
+        text.address(T3, here)
+        text.constant(T1, pick.choice((self.plain(), NOP << 8, NOP, C_NOP << 16 | C_NOP, 0xFFFFFFFF)))
+        if self.xlen == 64 and pick.random() < 0.5:
+            text.emit(slli(T2, T1, pick.choice((8, 16, 24, 32))), add(T1, T1, T2))
+        text.label(here)
+        text.store(T1, T3, pick.choice((-7, -5, -4, -3, -2, -1, 0, 1, 2, 3)))
+        if self.is_portable:
+            text.emit(FENCE_I)
+        text.emit(NOP, NOP, NOP)
+        text.constant(T0, 0x1F << 24)
+        text.emit(csrw("pmpcfg0", T0))
 
     def _begin_page(self, before: int) -> None:
         """No-operations up to ``before`` bytes ahead of the next page, where there is room for them."""

@@ -161,6 +161,7 @@ struct shared {
     /* counting by blocks */
     uint64_t block_count, blocks_max, is_device_access; /* blocks_max: so many, and all are dropped */
     uint64_t must_forget_blocks; /* before the next instruction */
+    uint64_t rewritten_pc, rewritten_icount, rewritten_insn; /* the last instruction under way when code was written */
     uint64_t new_entry; /* the page table entry, by its offset in RAM, that was last made and not yet used */
     /* the shortened block that was asked for, cut_insns 0: none; and whether that was to end it before a page that
      * is not there, so that special instructions may be in it */
@@ -543,6 +544,21 @@ static bool high_half_may_be_special(const struct shared *s, uint64_t offset, un
     return flags & PAGE_CODE && (code_bits_any(s, offset + 4, 4) || s->write_count[page] + 2 >= DEMOTE_AFTER_WRITES);
 }
 
+static bool fetch(void *uc, struct shared *s, uint64_t va, uint32_t *insn);
+
+/* A piece of a store is about to overwrite code: perhaps the very instruction, of which another piece may fault. */
+static void note_instruction_under_way(void *uc, struct shared *s)
+{
+    uint32_t insn;
+    uint64_t pc = env_word(s, s->off_pc);
+    if (s->rewritten_pc == pc && s->rewritten_icount == s->icount)
+        return;
+    fetch(uc, s, pc, &insn);
+    s->rewritten_pc = pc;
+    s->rewritten_icount = s->icount;
+    s->rewritten_insn = insn;
+}
+
 /* A store into the watch window: the page holds code or page tables. Do the store, and drop what was derived
  * from the old bytes: so no stale block and no stale translation ever runs. */
 static void on_watched_write(void *uc, uint64_t offset, unsigned size, uint64_t value, struct shared *s)
@@ -561,6 +577,8 @@ static void on_watched_write(void *uc, uint64_t offset, unsigned size, uint64_t 
     s->watched_writes++;
     s->new_entry = flags & PAGE_TABLE && !(s->ram[entry] & PTE_V) ? entry : NOWHERE;
     s->page_flags[page] |= PAGE_DIRTY;
+    if (was_code)
+        note_instruction_under_way(uc, s);
     memcpy(at, &value, size);
     if (was_valid) {
         flush_tlb(uc, s);
@@ -1080,6 +1098,8 @@ static bool take_fault(void *uc, struct shared *s)
     }
     if (!fetch(uc, s, pc, &insn))
         return false;
+    if (s->rewritten_pc == pc && s->rewritten_icount == s->icount + 1)
+        insn = (uint32_t)s->rewritten_insn; /* it has stored over itself before it faulted */
     if (!is_fault && cause == CAUSE_ILLEGAL) {
         take_exception(uc, s, CAUSE_ILLEGAL, insn);
         return true;

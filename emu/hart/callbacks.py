@@ -297,6 +297,12 @@ class Mmu:
         high = self._fetch_parcel(va + 2)
         return None if high is None else low | high << 16
 
+    def note_instruction_under_way(self) -> None:
+        """A piece of a store is about to overwrite code: perhaps the very instruction, of which another may fault."""
+        s, pc, icount = self.s, int(self.env.pc), int(self.s.icount)
+        if s.rewritten_pc != pc or s.rewritten_icount != icount:
+            s.rewritten_insn, s.rewritten_pc, s.rewritten_icount = self.fetch(pc) or 0, pc, icount
+
     def in_mixed_page(self, va: int) -> bool:
         """Whether PMP rights to execute differ within the page of ``va``."""
         if self.s.pmp_count == 0:
@@ -501,11 +507,14 @@ class PythonCallbacks:
         memory.page_flags[page] |= _DIRTY
         if memory.ram[offset : offset + size] != new:
             was_valid = flags & _TABLE and memory.ram[offset & ~(s.xlen_bytes - 1)] & PTE_V
+            was_code = flags & _CODE and memory.holds_code(offset, size)
+            if was_code:
+                self._mmu.note_instruction_under_way()
             memory.ram[offset : offset + size] = new
             if was_valid:
                 self._mmu.flush_tlb()
                 self._resync_after_this_instruction()
-            if flags & _CODE and memory.holds_code(offset, size):
+            if was_code:
                 self._code_was_written(offset, size)
                 self._resync_after_this_instruction()
         memory.write_count[page] += 1

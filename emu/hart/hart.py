@@ -449,7 +449,7 @@ class Hart(EngineHandlers):
 
     def _data_fault(self, kind: Fault, page_va: int | None) -> None:
         """A load or store faulted: ``page_va`` is the page that did, None if the access itself tells."""
-        access = self._access_under_way()
+        access = self._access_of(int(self._shared.icount) + 1)
         assert access is not None, f"no memory access at pc {self.env.pc:#x}"
         tval = self._address_of(access)
         if page_va is not None and tval >> PAGE_BITS != page_va >> PAGE_BITS:
@@ -594,8 +594,9 @@ class Hart(EngineHandlers):
             self._refuse_access()
             return
         address = self.memory.ram_base + offset
+        self._mmu.note_instruction_under_way()
         self.write_physical(address, (value & ((1 << 8 * size) - 1)).to_bytes(size, "little"))
-        access = self._access_under_way()
+        access = self._access_of(int(self._shared.icount))
         whole = size if access is None or self._address_of(access) % access.size else access.size
         if self._on_slow_write is not None and (address + size) % whole == 0:  # the last piece of the store
             self._shared.in_flight = 1
@@ -604,12 +605,15 @@ class Hart(EngineHandlers):
             finally:
                 self._shared.in_flight = 0
 
-    def _access_under_way(self) -> MemoryAccess | None:
-        return memory_access(self._mmu.fetch(self.env.pc) or 0, self.xlen)
+    def _access_of(self, counted: int) -> MemoryAccess | None:
+        """The access of the instruction at PC. ``counted``: icount while it is under way."""
+        s, pc = self._shared, int(self.env.pc)
+        is_noted = s.rewritten_pc == pc and s.rewritten_icount == counted
+        return memory_access(int(s.rewritten_insn) if is_noted else self._mmu.fetch(pc) or 0, self.xlen)
 
     def _pmp_allows_access(self, offset: int, size: int, wanted: Prot) -> bool:
         """Whether PMP allows the access under way, of which ``[offset, offset + size)`` is a piece."""
-        low, access = self.memory.ram_base + offset, self._access_under_way()
+        low, access = self.memory.ram_base + offset, self._access_of(int(self._shared.icount))
         if access is not None:
             if access.is_atomic and access.is_store:
                 wanted |= Prot.R | Prot.W

@@ -106,3 +106,40 @@ def test_store_across_a_page_with_code_and_a_plain_one(counting: str, slice_insn
     run_insns(board, 10)
     assert board.registers["a3"] == 0x1_0000_0001
     assert board.memory[RAM + 4092 : RAM + 4102] == bytes([1, 1, 0, 0, 0, 1, 0, 0, 0, 0])
+
+
+@pytest.mark.parametrize("slice_insns", SLICES)
+def test_store_that_is_refused_after_it_has_overwritten_itself(counting: str, slice_insns: int | None) -> None:
+    # bytes up to the end of the instruction are stored, PMP forbids the next one: what faulted was the store
+    place = 0x3000
+    program = code([NOP] * 2, sd(A1, S0, -3), NOP, LOOP)
+    board = board_of((0, code(LOOP)), (place, program), counting=counting, slice_insns=slice_insns)
+    run_insns(board, 0)
+    hart, at = board.hart, RAM + place + 8
+    hart.pmp.write_addr(0, at + 4 >> 2)
+    hart.pmp.write_addr(1, (1 << 54) - 1)
+    hart.pmp.write_cfg(0, 0x1F15)  # 4 bytes: read and execute; all else: everything
+    hart.pmp_changed()
+    hart.env.mtvec, hart.env.priv = RAM, 0
+    board.registers["pc"], board.registers["s0"] = RAM + place, at
+    board.registers["a1"] = NOP << 24
+    run_insns(board, 3)
+    assert (hart.env.mcause, hart.env.mepc, hart.env.mtval) == (7, at, at - 3)
+    assert board.memory[at : at + 8] == code(NOP, NOP)
+
+
+@pytest.mark.parametrize("slice_insns", SLICES)
+def test_store_that_overwrites_itself_and_ends_in_nothing(counting: str, slice_insns: int | None) -> None:
+    # at the end of the last page of RAM: page by page the second one is looked at first, so nothing is stored
+    size = 1 << 20
+    program = code(NOP, sd(A1, S0, -3))
+    board = board_of(
+        (0, code(LOOP)), (size - len(program), program), counting=counting, slice_insns=slice_insns, ram_size=size
+    )
+    run_insns(board, 0)
+    hart, at = board.hart, RAM + size - 4
+    hart.env.mtvec = RAM
+    board.registers["pc"], board.registers["s0"], board.registers["a1"] = at - 4, at, NOP << 24
+    run_insns(board, 2)
+    assert (hart.env.mcause, hart.env.mepc) == (7, at)
+    assert board.memory[at : at + 4] == code(sd(A1, S0, -3))

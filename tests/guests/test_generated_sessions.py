@@ -1,0 +1,44 @@
+"""Generated programs, recorded and replayed: whole, to an icount, from a snapshot, cut and counted in any way.
+
+The seed is printed; MINSTRET_SEED repeats a run, MINSTRET_SESSIONS says how many sessions the slow test takes.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from generated_sessions import Sessions
+from needs import Need
+
+from minstret.emu.hart.engine import c_callbacks
+
+FAST, SLOW = 40, int(os.environ.get("MINSTRET_SESSIONS", 1000))
+SEED_SLOW = os.environ.get("MINSTRET_SEED") or str(random.SystemRandom().randrange(1 << 32))
+
+
+@pytest.fixture(autouse=True)
+def _needs_c(need: Need) -> None:
+    need("the C extension (a C compiler at install time)", c_callbacks)
+
+
+def run(number: int, seed: str, folder: Path, announce: Callable[[str], None]) -> None:
+    sessions = Sessions(folder)
+    announce(f"{number} sessions with generated programs, seed {seed}")
+    for session in range(number):
+        sessions.run(f"{seed}/{session}")
+    announce(str(sessions))
+
+
+def test_sessions_with_generated_programs_replay_the_same(tmp_path: Path, announce: Callable[[str], None]) -> None:
+    run(FAST, "20181001", tmp_path, announce)
+
+
+@pytest.mark.slow
+def test_thousands_of_sessions_with_generated_programs_replay_the_same(
+    tmp_path: Path, announce: Callable[[str], None]
+) -> None:
+    run(SLOW, SEED_SLOW, tmp_path, announce)
