@@ -530,13 +530,13 @@ class Hart(EngineHandlers):
     def _call_semihosting(self) -> None:
         assert self.on_semihosting is not None
         x = self.env.x
-        self.charge(WORK_OF_SEMIHOSTING)
         result = self.on_semihosting(int(x[_A0]), int(x[_A1]))
         if result is None:
             self._blocked = True
         else:
             x[_A0] = result & self.xlen_mask
             self._retire_special()
+            self.charge(WORK_OF_SEMIHOSTING)
 
     def _retire_special(self) -> None:
         self.env.pc = (self.env.pc + 4) & self.xlen_mask
