@@ -40,7 +40,6 @@ from minstret.emu.hart.shared import (
     STEADY_REGISTERS,
     WORK_MAX,
     WORK_OF_INVALIDATION,
-    WORK_OF_SEMIHOSTING,
     Access,
     Counting,
     Fault,
@@ -536,7 +535,6 @@ class Hart(EngineHandlers):
         else:
             x[_A0] = result & self.xlen_mask
             self._retire_special()
-            self.charge(WORK_OF_SEMIHOSTING)
 
     def _retire_special(self) -> None:
         self.env.pc = (self.env.pc + 4) & self.xlen_mask

@@ -16,8 +16,6 @@ NOWHERE = (1 << 64) - 1
 WORK_MAX = 5_000
 """A slice ends after so much work, in units of a call from C to Python: see ``charge`` in _callbacks.c."""
 WORK_OF_INVALIDATION = 20
-WORK_OF_SEMIHOSTING = 250
-"""What a semihosting call may cost: it writes as much as the guest likes."""
 
 
 class Counting(Enum):
