@@ -79,7 +79,8 @@ class _Elf:
         if elf["e_machine"] != "EM_RISCV":
             raise ConfigError(f"{name}: not for RISC-V but for {elf.get_machine_arch()}")
         if elf["e_type"] not in ("ET_EXEC", "ET_DYN"):
-            raise ConfigError(f"{name}: not an executable ({elf['e_type']}): link it first")
+            hint = ": link it first" if elf["e_type"] == "ET_REL" else ""
+            raise ConfigError(f"{name}: not an executable ({elf['e_type']}){hint}")
         if not elf.little_endian:
             raise ConfigError(f"{name}: big-endian; minstret is little-endian")
         programs = [self._header("Elf_Phdr", at) for at in self._segments.offsets()]

@@ -54,7 +54,9 @@ def read_file(path: str | Path, size_max: int, check: Check = lambda size, head:
 def _regular_size(descriptor: int, name: str, size_max: int) -> int:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
-        raise ConfigError(f"{name}: is {_KINDS.get(stat.S_IFMT(status.st_mode), 'no file')}; give a file")
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "no file")
+        hint = ", or - for standard input" if stat.S_ISFIFO(status.st_mode) else ""
+        raise ConfigError(f"{name}: is {kind}; give a file{hint}")
     _check_size(name, status.st_size, size_max)
     return status.st_size
 

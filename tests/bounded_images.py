@@ -6,11 +6,13 @@ python bounded_images.py --fuzz SEED CASES    ELF files with random headers: any
 
 from __future__ import annotations
 
+import gzip
 import random
 import resource
 import signal
 import struct
 import sys
+import zlib
 from pathlib import Path
 
 from minstret.devices.placement import BootImages, place
@@ -93,12 +95,41 @@ def random_elf(rng: random.Random) -> bytes:
     return data[: rng.choice((*(len(data),) * 9, rng.randint(4, len(data))))]
 
 
+def random_other(rng: random.Random) -> bytes:
+    """An image of another kind with a few bytes changed, left out or put in."""
+    code = rng.randbytes(rng.choice((0, 1, 64, 4096)))
+    packed = gzip.compress(code, 1, mtime=0)
+    record = bytes((16, 0, 0, 0)) + code[:16].ljust(16)
+    record += bytes((-sum(record) & 0xFF,))
+    s_record = bytes((21, 128, 0, 0, 0)) + code[:16].ljust(16)
+    s_record += bytes((~sum(s_record) & 0xFF,))
+    fields = (code, 0x2705_1956, len(code), RAM, RAM)
+    data = bytearray(rng.choice((
+        b":0200000480007A\n:" + record.hex().encode() + b"\n:040000058000000077\n:00000001FF\n",
+        b"S0090000782E73726563A3\nS3" + s_record.hex().encode() + b"\nS705800000007A\n",
+        struct.pack(">7I4B32s", fields[1], 0, 0, fields[2], fields[3], fields[4], zlib.crc32(code), 5, 26, 2,
+                    rng.choice((0, 1, 9)), b"fuzz") + rng.choice((code, packed)),
+        packed,
+        struct.pack("<4s4sII8x8s32x", b"MZ", b"zimg", 64, 1 << 20, rng.choice((b"gzip", b"zstd"))) + packed,
+        b"MZ" + bytes(14) + rng.choice(EDGES).to_bytes(8, "little") + bytes(0x20) + b"RSC\x05" + code,
+        b"SQLite format 3\0" + code, b"#include <stdio.h>\n" + code, b"\n" * 300 + code,
+    )))  # fmt: skip
+    for _ in range(rng.choice((0, 1, 1, 2, 8))):
+        at = rng.randrange(len(data) + 1)
+        put_in = rng.choice((b"", rng.randbytes(1), bytes((rng.choice(b"0:S\nF%"),))))
+        data[at : at + rng.choice((0, 1, 1, 1, 5))] = put_in
+    if data[:4] == b"\x27\x05\x19\x56" and len(data) >= 64:  # a checksum that is right, so that the rest is looked at
+        data[4:8] = zlib.crc32(bytes(data[:4]) + bytes(4) + bytes(data[8:64])).to_bytes(4, "big")
+    return bytes(data)
+
+
 def fuzz(seed: int, cases: int) -> int:
     """How many were loaded; what is neither loaded nor refused in one line is printed."""
     loaded = 0
     for number in range(cases):
-        data = random_elf(random.Random(f"{seed}/{number}"))
-        text = outcome(ImageFile("fuzz.elf", data))
+        rng = random.Random(f"{seed}/{number}")
+        data = random_elf(rng) if rng.random() < 0.7 else random_other(rng)
+        text = outcome(ImageFile("fuzz", data))
         loaded += text == "loaded"
         if text.startswith(("CRASH", "BAD")):
             print(f"seed {seed}, case {number}: {text}")

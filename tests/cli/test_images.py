@@ -13,6 +13,7 @@ from typing import Any
 import asm
 import pytest
 from elf_files import PASSES, RAM, Load, elf_bytes, fails_with
+from recordings import tamper
 
 from minstret.emu.cli import main
 from minstret.emu.cli.options import parse_load
@@ -34,56 +35,56 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+def call(capfd: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
     with pytest.raises(SystemExit) as caught:
         main([str(argument) for argument in arguments])
-    out, err = capsys.readouterr()
+    out, err = capfd.readouterr()
     return int(caught.value.code or 0), out, err
 
 
-def call_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any]:
-    call(capsys, *arguments, "--json", "end.json")
+def call_json(capfd: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any]:
+    call(capfd, *arguments, "--json", "end.json")
     return json.loads(Path("end.json").read_text())
 
 
-def test_load_puts_a_file_where_it_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    assert call(capsys, "run", "-q", "--no-input", "--load", f"seven.bin@{DATA_AT:#x}", "fw.bin") == (7, "", "")
+def test_load_puts_a_file_where_it_is_told(capfd: pytest.CaptureFixture[str]) -> None:
+    assert call(capfd, "run", "-q", "--no-input", "--load", f"seven.bin@{DATA_AT:#x}", "fw.bin") == (7, "", "")
 
 
-def test_load_without_an_address_takes_what_says_where_it_goes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_load_without_an_address_takes_what_says_where_it_goes(capfd: pytest.CaptureFixture[str]) -> None:
     Path("seven.elf").write_bytes(elf_bytes(Load(DATA_AT, EXIT_7), entry=DATA_AT))
     Path("seven.gz").write_bytes(gzip.compress(Path("seven.elf").read_bytes()))
 
     for name in ("seven.elf", "seven.gz"):
-        assert call(capsys, "run", "-q", "--no-input", "--load", name, "fw.bin")[0] == 7
+        assert call(capfd, "run", "-q", "--no-input", "--load", name, "fw.bin")[0] == 7
 
 
-def test_load_that_overlaps_is_refused_by_both_names(capsys: pytest.CaptureFixture[str]) -> None:
-    status, _, err = call(capsys, "run", "--load", "seven.bin@0x80000002", "fw.bin")
+def test_load_that_overlaps_is_refused_by_both_names(capfd: pytest.CaptureFixture[str]) -> None:
+    status, _, err = call(capfd, "run", "--load", "seven.bin@0x80000002", "fw.bin")
 
     assert status == 125
     assert err.startswith("minstret: fw.bin (0x80000000..")
     assert " overlaps seven.bin (0x80000002..0x80000005); move one, or give more --memory\n" in err
 
 
-def test_recording_with_further_files_replays_without_them(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+def test_recording_with_further_files_replays_without_them(capfd: pytest.CaptureFixture[str], folder: Path) -> None:
     Path("five.elf").write_bytes(elf_bytes(Load(DATA_AT + 0x1000, b"five"), entry=DATA_AT + 0x1000))
     loads = ("--load", f"seven.bin@{DATA_AT}", "--load", "five.elf")
-    run = call_json(capsys, "run", "-q", "--no-input", *loads, "fw.bin")
-    recorded = call_json(capsys, "record", "-q", "--no-input", "-o", "run.mst", *loads, "fw.bin")
+    run = call_json(capfd, "run", "-q", "--no-input", *loads, "fw.bin")
+    recorded = call_json(capfd, "record", "-q", "--no-input", "-o", "run.mst", *loads, "fw.bin")
     for name in ("seven.bin", "five.elf", "fw.bin"):
         (folder / name).unlink()
 
-    replayed = call_json(capsys, "replay", "-q", "run.mst")
+    replayed = call_json(capfd, "replay", "-q", "run.mst")
 
     assert run["exit_code"] == recorded["exit_code"] == replayed["exit_code"] == 7
     assert run["digest"] == recorded["digest"] == replayed["digest"]
-    info = call(capsys, "info", "run.mst")[1]
+    info = call(capfd, "info", "run.mst")[1]
     assert "load0      seven.bin" in info and "load1      five.elf" in info
 
 
 @pytest.mark.parametrize("kind", ["bare", "gz", "hex", "headers"])
-def test_recording_of_any_image_replays_without_it(capsys: pytest.CaptureFixture[str], folder: Path, kind: str) -> None:
+def test_recording_of_any_image_replays_without_it(capfd: pytest.CaptureFixture[str], folder: Path, kind: str) -> None:
     code = fails_with(3)
     content = {
         "bare": code, "gz": gzip.compress(elf_bytes(Load(RAM, code))),
@@ -91,10 +92,10 @@ def test_recording_of_any_image_replays_without_it(capsys: pytest.CaptureFixture
     }[kind]  # fmt: skip
     Path("image").write_bytes(content)
     options = ("--bios", "none", "--kernel", "image") if kind == "bare" else ("image",)
-    recorded = call_json(capsys, "record", "-q", "--no-input", "-o", "run.mst", *options)
+    recorded = call_json(capfd, "record", "-q", "--no-input", "-o", "run.mst", *options)
     (folder / "image").unlink()
 
-    replayed = call_json(capsys, "replay", "-q", "run.mst")
+    replayed = call_json(capfd, "replay", "-q", "run.mst")
 
     assert (recorded["exit_code"], replayed["exit_code"]) == (3, 3)
     assert recorded["digest"] == replayed["digest"]
@@ -106,42 +107,75 @@ def intel_hex(code: bytes) -> bytes:
     return b"\n".join((b":0200000480007A", b":" + record.hex().upper().encode(), b":00000001FF", b""))
 
 
-def test_verify_passes_further_files_on(capsys: pytest.CaptureFixture[str]) -> None:
+def replay_with_address(capfd: pytest.CaptureFixture[str], address: object) -> tuple[int, str]:
+    """Status and standard error where a recording says that a further file goes to ``address`` (JSON)."""
+    call(capfd, "record", "-q", "--no-input", "-o", "run.mst", "--load", f"seven.bin@{DATA_AT}", "fw.bin")
+    old, new = (f'"address": {each}' for each in (DATA_AT, address))
+    tamper("run.mst", "UPDATE meta SET value = replace(value, ?, ?)", old, new)
+    status, _, err = call(capfd, "replay", "run.mst")
+    assert err.count("\n") == 1
+    return status, err
+
+
+@pytest.mark.parametrize("address", ['"x"', "-1", "true", "1.5", "[]", str(1 << 64), "1" + "0" * 30])
+def test_recording_with_no_good_address_is_refused(capfd: pytest.CaptureFixture[str], address: str) -> None:
+    call(capfd, "record", "-q", "--no-input", "-o", "run.mst", "--load", f"seven.bin@{DATA_AT}", "fw.bin")
+    assert tamper(
+        "run.mst", "UPDATE meta SET value = replace(value, ?, ?)", f'"address": {DATA_AT}', f'"address": {address}'
+    )
+
+    status, _, err = call(capfd, "replay", "run.mst")
+
+    assert status == 125
+    assert err.startswith("minstret: run.mst: a damaged trace: ") and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("address", "text"), [(0x1000, "is outside RAM"), (RAM + 2, "overlaps")])
+def test_recording_whose_further_file_does_not_fit_is_refused_as_the_file_would_be(
+    capfd: pytest.CaptureFixture[str], address: int, text: str
+) -> None:
+    status, err = replay_with_address(capfd, address)
+
+    assert status == 125
+    assert "seven.bin" in err and text in err
+
+
+def test_verify_passes_further_files_on(capfd: pytest.CaptureFixture[str]) -> None:
     status, out, _ = call(
-        capsys, "verify", "--runs", 2, "--load", f"seven.bin@{DATA_AT:#x}", "--load", "fw.bin@0x81000000", "fw.bin"
+        capfd, "verify", "--runs", 2, "--load", f"seven.bin@{DATA_AT:#x}", "--load", "fw.bin@0x81000000", "fw.bin"
     )
 
     assert status == 0
     assert out.startswith("the same run 2 times: finished")
 
 
-def test_bios_none_starts_the_kernel(capsys: pytest.CaptureFixture[str]) -> None:
+def test_bios_none_starts_the_kernel(capfd: pytest.CaptureFixture[str]) -> None:
     Path("kernel").write_bytes(fails_with(5))
 
-    assert call(capsys, "run", "-q", "--no-input", "--bios", "none", "--kernel", "kernel")[0] == 5
-    assert call(capsys, "run", "-q", "--no-input", "--bios", "none", "kernel")[0] == 5
-    assert call(capsys, "run", "-q", "--no-input", "--bios", "none", "--kernel", "hello")[0] == 0
+    assert call(capfd, "run", "-q", "--no-input", "--bios", "none", "--kernel", "kernel")[0] == 5
+    assert call(capfd, "run", "-q", "--no-input", "--bios", "none", "kernel")[0] == 5
+    assert call(capfd, "run", "-q", "--no-input", "--bios", "none", "--kernel", "hello")[0] == 0
 
 
-def test_bios_none_alone_asks_for_a_kernel(capsys: pytest.CaptureFixture[str]) -> None:
-    assert call(capsys, "run", "--bios", "none") == (
+def test_bios_none_alone_asks_for_a_kernel(capfd: pytest.CaptureFixture[str]) -> None:
+    assert call(capfd, "run", "--bios", "none") == (
         125, "", "minstret: --bios none: then --kernel says what runs first\n"
     )  # fmt: skip
 
 
-def test_firmware_beside_bios_none_and_a_kernel_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_firmware_beside_bios_none_and_a_kernel_is_refused(capfd: pytest.CaptureFixture[str]) -> None:
     Path("fw").write_bytes(PASSES)
 
-    status, _, err = call(capsys, "run", "--bios", "none", "--kernel", "fw", "fw")
+    status, _, err = call(capfd, "run", "--bios", "none", "--kernel", "fw", "fw")
 
     assert (status, err) == (125, "minstret: FIRMWARE (fw) and --bios (none) are the same thing; give one of them\n")
 
 
-def test_verbose_says_what_was_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+def test_verbose_says_what_was_left_out(capfd: pytest.CaptureFixture[str]) -> None:
     Path("fw.elf").write_bytes(elf_bytes(Load(RAM, PASSES, with_headers=True)))
 
-    quiet = call(capsys, "run", "--no-input", "fw.elf")[2]
-    verbose = call(capsys, "run", "--no-input", "-v", "fw.elf")[2]
+    quiet = call(capfd, "run", "--no-input", "fw.elf")[2]
+    verbose = call(capfd, "run", "--no-input", "-v", "fw.elf")[2]
 
     line = "minstret: fw.elf (0x7fffff88..0x7fffffff) is left out: outside RAM, and only headers, notes and zeros\n"
     assert line not in quiet
@@ -167,7 +201,7 @@ def test_load_takes_names_with_an_at_sign(text: str, name: str, address: int | N
     assert (load.file.name, load.address) == (name, address)
 
 
-def test_raw_file_larger_than_ram_is_refused_unread(capsys: pytest.CaptureFixture[str]) -> None:
+def test_raw_file_larger_than_ram_is_refused_unread(capfd: pytest.CaptureFixture[str]) -> None:
     with Path("large.bin").open("wb") as file:
         file.truncate(1 << 30)
     shutil.copy("large.bin", "large.mst")
@@ -175,9 +209,9 @@ def test_raw_file_larger_than_ram_is_refused_unread(capsys: pytest.CaptureFixtur
         file.write(b"SQLite format 3\0" + bytes(52) + b"MSTR")
 
     for options in (("large.bin",), ("--kernel", "large.bin", "fw.bin"), ("--load", "large.bin@0x80100000", "fw.bin")):
-        _, _, err = call(capsys, "run", "-m", "16M", *options)
+        _, _, err = call(capfd, "run", "-m", "16M", *options)
         assert err == "minstret: large.bin: larger than RAM (16 MiB); give more --memory\n"
-    _, _, err = call(capsys, "run", "-m", "16M", "large.mst")
+    _, _, err = call(capfd, "run", "-m", "16M", "large.mst")
     assert err == "minstret: large.mst: this is a recording: `minstret replay large.mst`\n"
 
 

@@ -167,7 +167,7 @@ def test_what_is_no_regular_file_and_what_is_too_large_is_refused_unread(tmp_pat
     assert outcomes("/dev/zero", "/dev/null", fifo, folder, sparse, tmp_path / "absent") == [
         "/dev/zero: is a device; give a file",
         "/dev/null: is a device; give a file",
-        f"{fifo}: is a pipe; give a file",
+        f"{fifo}: is a pipe; give a file, or - for standard input",
         f"{folder}: is a folder; give a file",
         f"{sparse}: larger than 1 GiB, which is the most that is taken here",
         f"{tmp_path / 'absent'}: No such file or directory",
