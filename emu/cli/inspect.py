@@ -47,7 +47,10 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @reads_trace
 def info(trace: str, as_json: bool) -> None:
-    """Say what a trace is of: board, images, how it ended, and how large its parts are."""
+    """Say what a trace is of: board, images, how it ended, and how large its parts are.
+
+    TRACE may be -, standard input.
+    """
     reader = TraceReader(trace)
     facts = trace_facts(reader)
     if as_json:
@@ -123,7 +126,10 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="As JSON, one object a line; implies --all.")
 @reads_trace
 def log(trace: str, from_icount: str, to_icount: str | None, show_all: bool, as_json: bool) -> None:
-    """List what a trace has, in its order: events, answers, checkpoints; what the guest sent, with --all."""
+    """List what a trace has, in its order: events, answers, checkpoints; what the guest sent, with --all.
+
+    TRACE may be -, standard input.
+    """
     reader = TraceReader(trace)
     first = units.parse_count(from_icount, "--from")
     last = None if to_icount is None else units.parse_count(to_icount, "--to")
@@ -137,8 +143,15 @@ def log(trace: str, from_icount: str, to_icount: str | None, show_all: bool, as_
         for entry in _entries(items, reader, first, last):
             click.echo(_line(entry))
     else:
+        is_empty = True
         for _, run in groupby(items, key=lambda item: item.kind is Kind.CHECKPOINT):
             _show_run(run)
+            is_empty = False
+        if is_empty:
+            click.echo(f"minstret: {_NOTHING}", err=True)
+
+
+_NOTHING = "nothing came from outside here, and no timers ran; --all shows what the guest sent"
 
 
 def _is_up_to(entry: Item | Output, last: int | None) -> bool:
@@ -210,7 +223,10 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @reads_trace
 def timers(trace: str, as_json: bool) -> None:
-    """Say what each timer did in a recording, and which checkpoints the EXTERNAL attribute has spared it."""
+    """Say what each timer did in a recording, and which checkpoints the EXTERNAL attribute has spared it.
+
+    TRACE may be -, standard input.
+    """
     facts = timer_table_facts(TraceReader(trace))
     if as_json:
         click.echo(json.dumps(facts, indent=2))

@@ -62,7 +62,7 @@ def board_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--append", metavar="TEXT", default="", help="The kernel's command line."),
         click.option("--load", "loads", metavar="FILE@ADDRESS", multiple=True, help=(
             "Put a further file into memory; may be given several times.")),
-        click.option("--cpu", type=click.Choice(sorted(_XLEN, reverse=True)), help="Default: from the ELF, else rv64."),
+        click.option("--cpu", type=click.Choice(sorted(_XLEN, reverse=True)), help="Default: the ELF's, else rv64."),
         click.option("-m", "--memory", metavar="SIZE", default="128M", show_default=True, help="RAM: 64M, 1G, ..."),
         click.option("--icount", metavar="shift=N,sleep=on|off", default="", help=(
             "An instruction lasts 2^N ns (N 0..10, default 1); sleep=on waits in real time while the guest idles, "
@@ -75,8 +75,8 @@ def board_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "tftp=DIR, bootfile=, hostname=, tftp-server-name=, domainname=, mac=, ipv6=on|off.")),
         click.option("--input", "inputs", metavar="keyboard,tablet", default="", help="Input devices: one or both."),
         click.option("--virtio", type=click.Choice(("modern", "legacy")), default="modern", show_default=True,
-                     help="The virtio-mmio interface."),
-        click.option("--seed", type=int, default=0, show_default=True, help="For all that would else be random."),
+                     help="The virtio-mmio interface: version 2, or 1 (legacy)."),
+        click.option("--seed", type=int, default=0, show_default=True, help="Of all that would otherwise be random."),
         click.option("--entropy", type=click.Choice(ENTROPY), default="seed", show_default=True, help=(
             "The guest's entropy source (virtio-rng): from --seed, or the host's.")),
         click.option("--chaos", "chaos_seed", type=int, metavar="SEED", help=(

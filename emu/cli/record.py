@@ -70,9 +70,9 @@ Examples:
 @click.option("--ring", type=click.IntRange(0, 1000), metavar="N", default=0, help=(
     "For long soaks: keep the last N snapshots only, and what follows them."))  # fmt: skip
 def record(output: str | None, force: bool, snapshot_every: str, keep: str, ring: int, **options: Any) -> int:
-    """Run as ``minstret run`` does, and write a trace that ``minstret replay`` plays back.
+    """Run as minstret run does, and write a trace that minstret replay plays back.
 
-    The exit status is the one of the run. A recording that is killed replays up to its last second.
+    The exit status is that of the run. A recording that is killed replays up to its last second.
     """
     record_options = RecordOptions(units.parse_count(snapshot_every, "--snapshot-every"), ring)
     if ring and not record_options.snapshot_every_insns:

@@ -53,7 +53,8 @@ def replay(
     trace: str, to_icount: str | None, from_icount: str | None, pcap: str | None, slice_insns: str | None,
     counting: str, idle_ok: bool, quiet: bool, json_path: str | None,
 ) -> int:  # fmt: skip
-    """Play a trace back bit for bit. No other file is needed, and the host is not asked anything.
+    """Play a trace back bit for bit. No other file is needed, and the host is not asked anything. TRACE may be
+    -, standard input.
 
     The exit status is the recorded one. Where the replay comes to something else than the recording it ends with 122,
     and says who differed, where, and how.

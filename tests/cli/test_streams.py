@@ -111,6 +111,15 @@ def test_trace_comes_from_a_pipe(arguments: list[str], text: str, trace: bytes) 
     assert text in done.stdout.decode()
 
 
+def test_log_of_a_run_without_input_says_that_there_is_nothing(trace: bytes) -> None:
+    done = minstret("log", "-", stdin=trace)
+
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert done.stderr.decode() == (
+        "minstret: nothing came from outside here, and no timers ran; --all shows what the guest sent\n"
+    )
+
+
 def test_verify_runs_firmware_from_a_pipe() -> None:
     done = minstret("verify", "-m", "4M", "--runs", "2", "-", stdin=HELLO.read_bytes())
 
