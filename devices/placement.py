@@ -130,7 +130,7 @@ class _Memory:
             what_to_do = "link it there" if segment.address < Base.RAM else "link it there, or give more --memory"
             raise ConfigError(f"{piece} is outside {self}; {what_to_do}")
         head = piece if is_apart else _Piece(piece.what, Segment(segment.address, b"", outside))
-        why = "only headers, notes and zeros" if outside else "no bytes in the file"
+        why = "nothing in it that a program needs" if outside else "no bytes in the file"
         self.left_out.append(f"{head} is left out: outside RAM, and {why}")
         return None if is_apart else _Piece(piece.what, segment.without_head(outside))
 

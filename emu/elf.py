@@ -29,6 +29,7 @@ _SYMBOL_NAME_MAX, _SYMBOL_NAMES_MAX = 4096, 64 << 20
 _PN_XNUM = 0xFFFF
 _HEADER_SIZE = {True: 64, False: 52}
 """By whether it is a 64-bit file."""
+_UNWIND_NAMES = (b".eh_frame\0", b".eh_frame_hdr\0")
 _HIDDEN_NAMES = ("$", ".L")
 """What the names of mapping symbols and local labels begin with."""
 _STT_SHOWN = (0, 1, 2)
@@ -69,6 +70,7 @@ class _Elf:
         if len(self._data) < 20 or self._data[4] not in (1, 2) or self._data[5] not in (1, 2):
             raise self._damaged("its head is cut short, or of no known class")
         self._is_64 = self._data[4] == 2
+        self._order = "<" if self._data[5] == 1 else ">"
         self._segments, self._sections = self._tables()
         self._stream = BytesIO(self._data)
         self._elf = ELFFile(self._stream)
@@ -99,7 +101,7 @@ class _Elf:
 
     def _tables(self) -> tuple[_Table, _Table]:
         """Where segments and sections are described, found in the header and checked."""
-        order = "<" if self._data[5] == 1 else ">"
+        order = self._order
         word, segment_size, section_size = ("Q", 56, 64) if self._is_64 else ("I", 32, 40)
         if len(self._data) < _HEADER_SIZE[self._is_64]:
             raise self._damaged("its header is cut short")
@@ -150,11 +152,15 @@ class _Elf:
         return Segment(address, memoryview(self._data)[offset : offset + size], program["p_memsz"], inside)
 
     def _spare(self, programs: list[Any]) -> list[tuple[int, int]]:
-        """Ranges of the file that a linker may put into a segment, and no program needs: headers and notes."""
+        """Ranges of the file that a linker may put into a segment, and no program needs.
+
+        Headers, notes, and tables for unwinding the stack: who unwinds has them where it can read them.
+        """
         notes = [(program["p_offset"], program["p_filesz"]) for program in programs if program["p_type"] == "PT_NOTE"]
-        notes += [(section["sh_offset"], section["sh_size"]) for section in self._sections_of_type("SHT_NOTE")]
-        headers = [(table.offset, table.entry_size * table.count) for table in (self._segments, self._sections)]
-        found = [(0, _HEADER_SIZE[self._is_64]), *headers, *notes[:_NOTES_MAX]]
+        sections = [*self._sections_of_type("SHT_NOTE"), *self._unwind_tables()]
+        tables = [(table.offset, table.entry_size * table.count) for table in (self._segments, self._sections)]
+        found = [(0, _HEADER_SIZE[self._is_64]), *tables, *notes[:_NOTES_MAX]]
+        found += [(section["sh_offset"], section["sh_size"]) for section in sections]
         return [(offset, offset + size) for offset, size in found]
 
     def _entry(self, loads: list[Any]) -> int:
@@ -169,9 +175,19 @@ class _Elf:
 
     def _sections_of_type(self, kind: str) -> Iterator[Any]:
         """The headers of the first few sections of a type."""
-        order, number = "little" if self._elf.little_endian else "big", ENUM_SH_TYPE_BASE[kind]
-        code = number.to_bytes(4, order)
+        code = struct.pack(self._order + "I", ENUM_SH_TYPE_BASE[kind])
         found = (at for at in self._sections.offsets() if self._data[at + 4 : at + 8] == code)
+        return (self._header("Elf_Shdr", at) for at in islice(found, _NOTES_MAX))
+
+    def _unwind_tables(self) -> Iterator[Any]:
+        number = self._elf.get_shstrndx()
+        if not number < self._sections.count:
+            return iter(())
+        names_at = self._header("Elf_Shdr", self._sections.offset + number * self._sections.entry_size)["sh_offset"]
+        found = (
+            at for at in self._sections.offsets()
+            if self._data.startswith(_UNWIND_NAMES, names_at + struct.unpack_from(self._order + "I", self._data, at)[0])
+        )  # fmt: skip
         return (self._header("Elf_Shdr", at) for at in islice(found, _NOTES_MAX))
 
     def _symbols(self) -> SymbolTable:

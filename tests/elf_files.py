@@ -13,7 +13,7 @@ UART0, FINISHER, CLINT = 0x1000_0000, 0x0010_0000, 0x0200_0000
 
 EM_RISCV, ET_EXEC, ET_REL = 243, 2, 1
 _PT_LOAD, _PT_NOTE, _RWX = 1, 4, 7
-_SHT_SYMTAB, _SHT_STRTAB = 2, 3
+_SHT_PROGBITS, _SHT_SYMTAB, _SHT_STRTAB = 1, 2, 3
 _STB_GLOBAL, _STT_FUNC, _SHN_ABS = 1, 2, 0xFFF1
 
 
@@ -22,6 +22,7 @@ class Load:
     """A PT_LOAD segment; by default as long in memory as in the file, at its own physical address.
 
     ``with_headers``: the file's headers go before the data, as linkers put them there. ``is_note``: the data is a note.
+    ``section``: the data is a section of that name.
     """
 
     vaddr: int
@@ -30,6 +31,7 @@ class Load:
     memory_size: int | None = None
     with_headers: bool = False
     is_note: bool = False
+    section: str | None = None
 
 
 def elf_bytes(
@@ -54,16 +56,24 @@ def elf_bytes(
         at += len(load.data)
     body = b"".join(load.data for load in loads)
     sections, section_count, tables = b"", 0, b""
-    if symbols is not None:
-        names, entries = _symbol_table(order, is64, symbols)
-        tables = entries + names
+    if symbols is not None or any(load.section for load in loads):
+        names, entries = _symbol_table(order, is64, symbols or {})
         symtab_size = 24 if is64 else 16
+        named = b""
+        where = header_size + program_size * program_count
+        for load in loads:
+            if load.section is not None:
+                named += _section_header(order, is64, len(names), _SHT_PROGBITS, where, len(load.data))
+                names += load.section.encode() + b"\0"
+            where += len(load.data)
+        tables = entries + names
         sections = (
             bytes(section_size)
             + _section_header(order, is64, 0, _SHT_SYMTAB, at, len(entries), link=2, info=1, entry_size=symtab_size)
             + _section_header(order, is64, 0, _SHT_STRTAB, at + len(entries), len(names))
+            + named
         )
-        section_count = 3
+        section_count = len(sections) // section_size
     word = "Q" if is64 else "I"
     header = struct.pack(
         f"{order}4sBBBB8xHHI{word}{word}{word}IHHHHHH",

@@ -216,7 +216,7 @@ def test_headers_before_the_code_may_lie_outside_ram(file: File, xlen: int) -> N
     assert (result.segments[0], result.entry) == (Segment(RAM, LOOPS, 4), RAM)
     start = RAM - (64 + 56 if xlen == 64 else 52 + 32)
     assert result.left_out == (
-        f"{bios} ({start:#x}..{RAM - 1:#x}) is left out: outside RAM, and only headers, notes and zeros",
+        f"{bios} ({start:#x}..{RAM - 1:#x}) is left out: outside RAM, and nothing in it that a program needs",
     )
 
 
@@ -228,8 +228,19 @@ def test_note_outside_ram_is_left_out(file: File) -> None:
 
     assert addresses(result) == [RAM, result.tree]
     assert result.left_out == (
-        f"{bios} (0x10000..0x10013) is left out: outside RAM, and only headers, notes and zeros",
+        f"{bios} (0x10000..0x10013) is left out: outside RAM, and nothing in it that a program needs",
     )
+
+
+@each_xlen
+@pytest.mark.parametrize("name", [".eh_frame", ".eh_frame_hdr"])
+def test_unwind_table_outside_ram_is_left_out_and_other_sections_are_not(file: File, xlen: int, name: str) -> None:
+    def bios(section: str) -> Path:
+        table = Load(0x1_0000, b"\x10\0\0\0\0\0\0\0zR", section=section)
+        return file("fw.elf", elf_bytes(table, Load(RAM, LOOPS), xlen=xlen, symbols={"_start": (RAM, 4)}))
+
+    assert len(placed(bios(name), xlen=xlen).left_out) == 1
+    assert "(0x10000..0x10009) is outside RAM" in refusal(bios(".rodata"), xlen=xlen)
 
 
 def test_segment_without_bytes_outside_ram_is_left_out_and_the_kernel_goes_by_what_is_inside(file: File) -> None:
