@@ -69,7 +69,7 @@ TIMER_MODELS = ("attributes", "virtual-ext", "no-attributes")
 _RNG_SEED_SIZE = 32
 _CLEARED_SIZE = 64 * units.KIB
 _HASH_SIZE = 32
-_DESCRIPTORS_A_CALL = 16
+_DESCRIPTORS_A_CALL = 8
 """Reading so many takes about as long as a plain access to a device."""
 _FW_DYNAMIC_MAGIC, _FW_DYNAMIC_VERSION = 0x4942534F, 2
 
