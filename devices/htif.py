@@ -30,7 +30,7 @@ _STDOUT, _STDERR = 1, 2
 _HAS_CHARACTER = 0x100
 _SYSCALL_DONE = 1
 _SIZE_MAX = 1 << 20
-_BYTES_A_CALL = 4096
+_BYTES_A_CALL = 2048
 """Moving so many takes about as long as a plain access to a device."""
 _WAITING_MAX = 64
 _U64 = (1 << 64) - 1

@@ -32,7 +32,7 @@ _FEATURE_BYTES = b"SHFB" + bytes([0b11])
 """The magic, then: EXIT_EXTENDED is there, and ``:tt`` opened to append is standard error."""
 _NS_PER_CENTISECOND = NS_PER_S // 100
 _SIZE_MAX = 1 << 20
-_BYTES_A_CALL = 4096
+_BYTES_A_CALL = 2048
 """Moving so many takes about as long as a plain access to a device."""
 _OFFSET_MAX = (1 << 63) - 1
 _TMPNAM_ID_MAX = 255
@@ -120,6 +120,8 @@ class Semihosting:
         self._more_is_there = more_is_there
         self._files = files
         self._surroundings = surroundings
+        self.on_no_files: Callable[[bytes], None] = lambda name: None
+        """Called with the name of a file that is asked for where the board has none."""
         self._handlers: dict[int, Callable[[int], int | None]] = {
             Op.OPEN: self._open, Op.CLOSE: self._close, Op.WRITEC: self._writec, Op.WRITE0: self._write0,
             Op.WRITE: self._write, Op.READ: self._read, Op.READC: self._readc, Op.ISERROR: self._iserror,
@@ -207,8 +209,11 @@ class Semihosting:
         handle = next(n for n in range(_FIRST_FILE, _FIRST_FILE + _FILES_MAX) if n not in files)
         if file.name == _FEATURES:
             error = 0 if file.mode < 2 else errno.EACCES
+        elif self._surroundings.has_files:
+            error = self._files.open(handle, file)
         else:
-            error = self._files.open(handle, file) if self._surroundings.has_files else errno.ENOENT
+            error = errno.ENOENT
+            self.on_no_files(file.name)
         if error:
             return self._failure(error)
         files[handle] = file

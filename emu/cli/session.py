@@ -211,6 +211,7 @@ class Session:
         self.board = self.make_board(setup, self.source)
         for line in self.board.placement.left_out:
             self.say_more(line)
+        self.board.semihosting.on_no_files = self._say_no_files
         self.board.hart.on_refused_satp = lambda mode: self.say_more(satp_text((mode,)) or "")
         self._pcap = None if options["pcap"] is None else PcapFile(options["pcap"])
         if self._pcap is not None:
@@ -240,6 +241,12 @@ class Session:
         """A line on standard error where --verbose asks for it."""
         if self._is_verbose:
             say(f"minstret: {printable(text)}")
+
+    def _say_no_files(self, name: bytes) -> None:
+        self.board.semihosting.on_no_files = lambda name: None  # once is enough
+        self.say_more(
+            f"the guest asked for the file {name.decode(errors='replace')!r}; --semihosting DIR gives it files"
+        )
 
     def _capture(self, frame: bytes) -> None:
         assert self._pcap is not None

@@ -191,6 +191,20 @@ def test_without_a_folder_there_are_no_files(folder: Path) -> None:
     assert (folder / "in.txt").exists()
 
 
+def test_command_says_once_under_v_that_files_were_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = tmp_path / "guest.bin"
+    setup = Program().open(b"a\x1b.txt", R).open(b"b.txt", R).setup()
+    assert setup.bios is not None
+    image.write_bytes(setup.bios.data)
+    said = "minstret: the guest asked for the file 'a\\x1b.txt'; --semihosting DIR gives it files\n"
+
+    for options, expected in ((["-v"], said), ([], "")):
+        assert run_command(["run", "--no-input", *options, str(image)]) == 0
+        assert capsys.readouterr().err.partition("minstret: guest finished")[0] == expected
+
+
 @each_xlen
 def test_console_cannot_be_sought_and_has_no_length(xlen: int) -> None:
     program = Program(xlen).call(Op.SEEK, 2, 0).errno().call(Op.FLEN, 2).call(Op.ISTTY, 2).call(Op.ISTTY, 77).errno()
