@@ -10,22 +10,19 @@ import asm
 import pytest
 from elf_files import RAM, Load, elf_bytes
 from harts import ROM_INSNS
+from htif_guests import FROMHOST, TOHOST, echo_setup, exit_with
 from recordings import Hand, assert_replays, record, typed
 
-from minstret.devices.board import Board, BoardConfig, Setup
-from minstret.emu.loader import Firmware, Segment, Symbol, SymbolTable, read_image
+from minstret.devices.board import Board, BoardConfig
+from minstret.emu.loader import Firmware, Segment, Symbol, SymbolTable
 from minstret.emu.machine import Outcome, StopReason
 
-TOHOST, DATA = RAM + 0x1000, RAM + 0x2000
+DATA = RAM + 0x2000
 SLICES = [1, 7, None]
 
 
 def putchar(byte: int) -> int:
     return 1 << 56 | 1 << 48 | byte
-
-
-def exit_with(code: int) -> int:
-    return code << 1 | 1
 
 
 def stores(*values: int) -> bytes:
@@ -135,7 +132,7 @@ def test_elf_with_a_tohost_symbol_gets_htif_and_one_without_does_not(tmp_path: o
 
 # ---- calls that are answered
 
-FROMHOST, BLOCK, RESULTS = TOHOST + 8, RAM + 0x3000, RAM + 0x4000
+BLOCK, RESULTS = RAM + 0x3000, RAM + 0x4000
 FAR_FROMHOST = RAM + 0x5000
 WRITE, EXIT = 64, 93
 
@@ -242,32 +239,9 @@ def test_without_fromhost_a_write_prints_and_nothing_is_answered() -> None:
 GETCHAR = 1 << 56
 
 
-def echo_firmware() -> bytes:
-    """Asks for a character, waits for it, prints it; ends after a full stop."""
-    setup = asm.code(
-        asm.li(asm.T0, TOHOST), asm.li(asm.T2, 1), asm.slli(asm.T2, asm.T2, 56), asm.li(asm.T3, 1),
-        asm.slli(asm.T3, asm.T3, 48), asm.li(asm.A3, ord(".")),
-    )  # fmt: skip
-    ask = asm.code(asm.sd(asm.T2, asm.T0, 0), asm.ld(asm.T1, asm.T0, 8), asm.beq(asm.T1, asm.ZERO, -4))
-    take = asm.code(asm.sd(asm.ZERO, asm.T0, 8), asm.andi(asm.T1, asm.T1, 0xFF))
-    show = asm.code(
-        asm.add(asm.A0, asm.T1, asm.T2), asm.add(asm.A0, asm.A0, asm.T3), asm.sd(asm.A0, asm.T0, 0)
-    )  # fmt: skip
-    body = ask + take + show
-    loop = asm.code(asm.bne(asm.T1, asm.A3, -len(body)))
-    return setup + body + loop + asm.code(asm.addi(asm.T1, asm.ZERO, exit_with(3)), asm.sd(asm.T1, asm.T0, 0), asm.LOOP)
-
-
-def echo_setup(tmp_path: Path, **config: Any) -> Setup:
-    file = tmp_path / "echo.elf"
-    symbols = {"tohost": (TOHOST, 8), "fromhost": (FROMHOST, 8)}
-    file.write_bytes(elf_bytes(Load(RAM, echo_firmware()), Load(TOHOST, bytes(16)), symbols=symbols))
-    return Setup(BoardConfig(**{"ram_size": 1 << 20} | config), read_image(file))
-
-
 @pytest.mark.parametrize("slice_insns", [1, 7, 1000])
 def test_characters_typed_are_read_and_echoed_and_replay_the_same(slice_insns: int, tmp_path: Path) -> None:
-    setup = echo_setup(tmp_path, slice_insns_max=slice_insns)
+    setup = echo_setup(slice_insns_max=slice_insns)
     hand = Hand(stays=True)
 
     def drive(board: Board) -> None:
@@ -285,8 +259,8 @@ def test_characters_typed_are_read_and_echoed_and_replay_the_same(slice_insns: i
         assert_replays(recorded, snapshot=snapshot, slice_insns_max=5)
 
 
-def test_characters_wanted_survive_save_and_load(tmp_path: Path) -> None:
-    setup = echo_setup(tmp_path)
+def test_characters_wanted_survive_save_and_load() -> None:
+    setup = echo_setup()
     board = setup.make()
     board.run_until(icount=100)
     assert board.htif is not None

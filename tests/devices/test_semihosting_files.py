@@ -8,91 +8,18 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import asm
 import pytest
-from recordings import RAM, assert_replays, cut, record, setup_of_code
+from recordings import RAM, assert_replays, cut, record
+from semihosting_program import AP, BLOCKS, BUFFER, FIRST, RP, WP, A, Program, R, W, answers
 
-from minstret.devices.board import Board, BoardConfig, HostAnswers, Setup
+from minstret.devices.board import Board, BoardConfig
 from minstret.devices.semihosting import Op
 from minstret.emu.cli.group import run_command
 from minstret.emu.errors import ConfigError, DivergenceError
 from minstret.emu.hostfiles import HostFiles
 
-MARKED = (0x01F01013, asm.EBREAK, 0x40705013)
-RESULTS, BLOCKS, TEXTS, BUFFER = 0x8000, 0x9000, 0xB000, 0xD000
-R, RP, W, WP, A, AP = range(0, 12, 2)
-CONSOLE, FIRST = (1, 2, 3), 4
-APPLICATION_EXIT = 0x20026
-
 each_xlen = pytest.mark.parametrize("xlen", [64, 32])
-
-
-class Program:
-    """Calls, one after another; the results are kept in RAM. Ends with success."""
-
-    def __init__(self, xlen: int = 64) -> None:
-        self.xlen = xlen
-        self._code: list[Any] = []
-        self._pieces: list[tuple[int, bytes]] = []
-        self._calls, self._texts = 0, TEXTS
-
-    def text(self, data: bytes) -> int:
-        """The address of ``data``."""
-        at, self._texts = self._texts, self._texts + len(data) + 1
-        self._pieces.append((at, data + b"\0"))
-        return RAM + at
-
-    def call(self, op: int, *words: int) -> Program:
-        size = self.xlen // 8
-        at = BLOCKS + 32 * self._calls
-        self._pieces.append((at, b"".join(word.to_bytes(size, "little") for word in words)))
-        self._code += [asm.li(asm.A0, op), asm.li(asm.A1, RAM + at), MARKED]
-        self._code += [asm.li(asm.T0, RAM + RESULTS + 4 * self._calls), asm.sw(asm.A0, asm.T0, 0)]
-        self._calls += 1
-        return self
-
-    def open(self, name: bytes, mode: int) -> Program:
-        return self.call(Op.OPEN, self.text(name), mode, len(name))
-
-    def write(self, handle: int, data: bytes) -> Program:
-        return self.call(Op.WRITE, handle, self.text(data), len(data))
-
-    def read(self, handle: int, size: int, at: int = 0) -> Program:
-        return self.call(Op.READ, handle, RAM + BUFFER + at, size)
-
-    def remove(self, name: bytes) -> Program:
-        return self.call(Op.REMOVE, self.text(name), len(name))
-
-    def rename(self, old: bytes, new: bytes) -> Program:
-        return self.call(Op.RENAME, self.text(old), len(old), self.text(new), len(new))
-
-    def errno(self) -> Program:
-        return self.call(Op.ERRNO)
-
-    def setup(self, **config: Any) -> Setup:
-        last = self._calls
-        self.call(Op.EXIT_EXTENDED, APPLICATION_EXIT, 0)
-        setup = setup_of_code(asm.code(*self._code), *self._pieces, xlen=self.xlen, **{"host_files": True} | config)
-        self._calls = last
-        return setup
-
-    def results(self, board: Board) -> list[int]:
-        raw = board.memory.read(RAM + RESULTS, 4 * self._calls)
-        return [int.from_bytes(raw[4 * i : 4 * i + 4], "little", signed=True) for i in range(self._calls)]
-
-    def run(self, folder: Path | None, **config: Any) -> list[int]:
-        self.board = self.setup(**config).make(host=answers(folder))
-        assert self.board.run().exit_code == 0
-        return self.results(self.board)
-
-    def buffer(self, size: int) -> bytes:
-        return self.board.memory.read(RAM + BUFFER, size)
-
-
-def answers(folder: Path | None) -> HostAnswers:
-    return HostAnswers(files=None if folder is None else HostFiles(str(folder)))
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from htif_guests import echo_setup
 from hypothesis import HealthCheck, Phase, event, given, seed, settings
 from hypothesis import strategies as st
 from recordings import (
@@ -28,6 +29,8 @@ from recordings import (
     setup_of_image,
     typed,
 )
+from semihosting_program import MoodyFolder, all_kinds
+from virtio_storms import finishing
 
 from minstret.devices.board import Board, HostAnswers, Setup
 from minstret.devices.hostinput.keymap import CHARACTERS, KEYS
@@ -49,11 +52,14 @@ SUBJECTS: dict[str, tuple[Callable[[], Setup], int]] = {
     "rtc": (lambda: setup_of_image("rtc", rtc_follows_host=True), 14_000),
     "resetter": (lambda: setup_of_code(resetter_code()), 4_000),
     "reader": (lambda: setup_of_code(reader_code()), 4_000),
+    "files": (lambda: all_kinds().setup(), 2_500),
+    "htif": (lambda: echo_setup(), 4_000),
+    "storm": (lambda: finishing(150, 20, 54), 60_000),
 }
 """Guests, and after how many instructions a session with one ends at the latest."""
 
 SLICES = (1, 7, 97, 1000, 12_345, 1_000_000)
-SLICES_OF = dict.fromkeys(("dhcp", "rtos", "keys", "dhcp-wfi"), SLICES[2:]) | dict.fromkeys(
+SLICES_OF = dict.fromkeys(("dhcp", "rtos", "keys", "dhcp-wfi", "storm"), SLICES[2:]) | dict.fromkeys(
     ("ticks", "rtc"), SLICES[1:]
 )
 """Slices of one instruction take long in longer runs."""
@@ -170,7 +176,8 @@ def run_session(session: Session, path: Path) -> Recorded:
                 cut(board)
         return board.run_until(icount=limit)
 
-    return record(path, setup, source=host, host=HostAnswers(wall_ns=host.wall_ns), every=session.every, drive=drive)
+    answers = HostAnswers(wall_ns=host.wall_ns, files=MoodyFolder(random.Random(session.naps)))
+    return record(path, setup, source=host, host=answers, every=session.every, drive=drive)
 
 
 def check(case: tuple[Session, Way]) -> None:
