@@ -42,7 +42,7 @@ enum {
 enum { SSI = 1, MSI = 3, STI = 5, MTI = 7, SEI = 9, MEI = 11 };
 enum { TRAP_LOOP_TRAPS = 1000 };
 /* In units of a call to Python, about a microsecond or two: see charge. */
-enum { WORK_OF_INVALIDATION = 20, WORK_OF_LEAVING = 1, INSNS_TRANSLATED_A_UNIT = 8 };
+enum { WORK_OF_FORGETTING = 200, WORK_OF_INVALIDATION = 20, WORK_OF_LEAVING = 1, INSNS_TRANSLATED_A_UNIT = 8 };
 enum { LONG_RUN_INSNS = 100000 }; /* other threads of Python may run during such a one */
 enum { PAGE_CODE = 1, PAGE_TABLE = 2, PAGE_SLOW = 4, PAGE_DIRTY = 8, PAGE_UNDECODED = 16 };
 
@@ -1433,6 +1433,7 @@ static void forget_blocks(void *uc, struct shared *s)
         memset(s->blocks, 0, BLOCK_SLOTS * sizeof *s->blocks);
     s->block_count = 0;
     s->must_forget_blocks = 0;
+    charge(s, WORK_OF_FORGETTING);
 }
 
 /* What ended a run may be settled here, so that it can go on; if not, Python's turn has come. */

@@ -19,6 +19,7 @@ from minstret.emu.hart.shared import (
     PAGE_BITS,
     PAGE_SIZE,
     SITE_MASK,
+    WORK_OF_INVALIDATION,
     Access,
     Fault,
     PageFlag,
@@ -516,6 +517,7 @@ class PythonCallbacks:
                 self._resync_after_this_instruction()
             if was_code:
                 self._code_was_written(offset, size)
+                s.charge(WORK_OF_INVALIDATION)
                 self._resync_after_this_instruction()
         memory.write_count[page] += 1
         if memory.write_count[page] >= DEMOTE_AFTER_WRITES:

@@ -324,13 +324,8 @@ class Hart(EngineHandlers):
         s.stop_reason = s.resync = s.fault = 0
 
     def charge(self, work: int) -> None:
-        """A call of the guest's costs so much, in units of a plain access to a device; the same as ``charge`` in C."""
-        s = self._shared
-        if s.work_left > work:
-            s.work_left -= work
-        else:
-            s.work_left = 0
-            self.end_slice()
+        """Count ``work`` that the guest caused, in units of a call to Python: after WORK_MAX of it the slice ends."""
+        self._shared.charge(work)
 
     def stop_by(self, icount: int) -> None:
         """Make ``run`` come back before the instruction at ``icount``, or before the next one if that is later."""
@@ -341,8 +336,7 @@ class Hart(EngineHandlers):
 
     def end_slice(self) -> None:
         """Make ``run`` come back before the next instruction: something it must know has changed."""
-        self._shared.limit = self._shared.icount
-        self._shared.fast_limit = 0
+        self._shared.end_slice()
 
     def _after_run(self) -> None:
         """Do what the callbacks left to Python: with the C callbacks, refused accesses and special instructions."""

@@ -87,6 +87,11 @@ _object = ctypes.py_object  # a reference that the structure keeps
 class Shared(ctypes.Structure):
     """See ``struct shared`` in _callbacks.c. Counts are instructions, sizes bytes."""
 
+    icount: int
+    limit: int
+    fast_limit: int
+    work_left: int
+
     _fields_ = (
         ("icount", _u64), ("fast_limit", _u64), ("blocks", _pointer), ("block_pc", _u64), ("block_insns", _u64),
         ("limit", _u64), ("mip", _u64),
@@ -128,3 +133,15 @@ class Shared(ctypes.Structure):
         ("next_cflags", _pointer), ("emu_start", _pointer),
         ("alone", _u64), ("cuts", _u64), ("ambiguous", _u64),
     )  # fmt: skip
+
+    def charge(self, work: int) -> None:
+        """Count ``work``, in units of a call from C to Python; the same as ``charge`` in C."""
+        if self.work_left > work:
+            self.work_left -= work
+        else:
+            self.work_left = 0
+            self.end_slice()
+
+    def end_slice(self) -> None:
+        """Let the run end before the next instruction."""
+        self.limit, self.fast_limit = self.icount, 0
