@@ -1,0 +1,315 @@
+"""Ends from outside: signals at any moment, and a host without room for what is needed.
+
+Everything runs in a process of its own. A status of minstret's own is never one that a guest can give (0 to 119).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import asm
+import elf_files
+import pytest
+from elf_files import says, write_elf
+
+from minstret.emu.trace import TraceReader
+
+COMMAND = [sys.executable, "-m", "minstret.emu.cli"]
+PATIENCE_S = 60
+SOON_S = 10
+"""Ends take a fraction of a second; a loaded machine may take longer."""
+SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT)
+
+READY = b"ready\n"
+SPINS = says(READY) + elf_files.LOOPS
+SLEEPS = says(READY) + asm.code(
+    asm.li(asm.T0, elf_files.CLINT + 0x4000), asm.addi(asm.T1, 0, 1000), asm.sw(0, asm.T0, 0),
+    asm.sw(asm.T1, asm.T0, 4), asm.addi(asm.T1, 0, 128), asm.csrw("mie", asm.T1), asm.WFI, asm.LOOP,
+)  # fmt: skip
+"""Waits for a timer that is days away."""
+
+
+def with_default_signals(more: Callable[[], None] = lambda: None) -> Callable[[], None]:
+    """What a child does first: tests may be run where some are ignored."""
+
+    def prepare() -> None:
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        more()
+
+    return prepare
+
+
+def minstret(*arguments: object, first: Callable[[], None] = lambda: None, **options: Any) -> Any:
+    """The command, run to its end without input; ``first`` is called in its process before."""
+    options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)], timeout=PATIENCE_S, check=False, preexec_fn=with_default_signals(first),
+        **options,
+    )  # fmt: skip
+
+
+@contextmanager
+def started(*arguments: object, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+    options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+    process = subprocess.Popen(
+        [*COMMAND, *map(str, arguments)], preexec_fn=with_default_signals(), **options
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wait_until_ready(process: subprocess.Popen[bytes]) -> None:
+    assert process.stdout is not None
+    assert process.stdout.readline() == READY
+
+
+def wait_until_asleep(process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] != "S":
+        assert time.monotonic() < deadline
+
+
+# ---- signals
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_signal_finishes_a_busy_recording_and_its_replay_ends_the_same(tmp_path: Path, number: signal.Signals) -> None:
+    trace, one, two = tmp_path / "run.mst", tmp_path / "one.json", tmp_path / "two.json"
+    guest = write_elf(tmp_path / "guest.elf", SPINS)
+    with started("record", "-m", "4M", "-o", trace, "--json", one, guest) as process:
+        wait_until_ready(process)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=SOON_S)
+
+        assert process.returncode == 128 + number
+        name = "Ctrl-C" if number == signal.SIGINT else number.name
+        assert f"minstret: stopped by {name}\nminstret: the guest was at pc 0x8000".encode() in errors
+        assert b"Traceback" not in errors
+
+    assert list(tmp_path.glob("run.mst?*")) == []  # no journal
+    replayed = minstret("replay", "-q", "--json", two, trace)
+    assert (replayed.returncode, replayed.stderr) == (128 + number, b"")
+    facts = [json.loads(path.read_text()) for path in (one, two)]
+    assert facts[0]["stop_reason"] == ("interrupted" if number == signal.SIGINT else "terminated")
+    for key in ("stop_reason", "icount", "virtual_ns", "digest", "message", "where", "last_trap"):
+        assert facts[0][key] == facts[1][key]
+
+
+def test_sigterm_ends_a_wait(tmp_path: Path) -> None:
+    guest = write_elf(tmp_path / "guest.elf", SLEEPS)
+    with started("run", "--icount", "sleep=on", guest) as process:
+        wait_until_ready(process)
+        wait_until_asleep(process)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=SOON_S)
+
+        assert process.returncode == 143
+
+
+def test_sigterm_ends_a_read_that_waits_for_input(tmp_path: Path) -> None:
+    with started("run", "echo", stdin=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        wait_until_asleep(process)
+        process.send_signal(signal.SIGTERM)
+
+        assert process.wait(SOON_S) == 143
+
+
+@pytest.mark.parametrize("options", [("--timeout", "0.5"), ()], ids=["timeout", "sigterm"])
+def test_reader_of_the_console_that_does_not_read_keeps_no_end_off(tmp_path: Path, options: tuple[str, ...]) -> None:
+    guest = write_elf(tmp_path / "guest.elf", elf_files.CHATTERS)
+    with started("run", "-q", *options, guest) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"x\n"
+        if not options:
+            wait_until_asleep(process)  # the pipe is full
+            process.send_signal(signal.SIGTERM)
+
+        assert process.wait(SOON_S) == (124 if options else 143)
+
+
+def test_hang_up_that_is_to_be_ignored_is(tmp_path: Path) -> None:
+    guest = write_elf(tmp_path / "guest.elf", SPINS)
+    process = subprocess.Popen(
+        [*COMMAND, "run", "-q", str(guest)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    )  # fmt: skip
+    try:
+        wait_until_ready(process)
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGTERM)
+
+        assert process.wait(SOON_S) == 143
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_signal_at_any_moment_leaves_a_whole_trace_or_none(tmp_path: Path) -> None:
+    seed = int.from_bytes(os.urandom(4), "little")
+    print(f"seed {seed}")
+    pick = random.Random(seed)
+    guest = write_elf(tmp_path / "guest.elf", SPINS)
+    outcomes = set()
+    for number in SIGNALS * 5:
+        trace = tmp_path / "run.mst"
+        with started("record", "-q", "-f", "-m", "4M", "-o", trace, guest) as process:
+            end = time.monotonic() + pick.uniform(0, 1.5)
+            while time.monotonic() < end and process.poll() is None:
+                pass
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=SOON_S)
+        if process.returncode == -number:  # before Python had come so far
+            outcomes.add("before")
+            continue
+        assert process.returncode == 128 + number, errors
+        assert b"Traceback" not in errors
+        left = sorted(path.name for path in tmp_path.iterdir())
+        if not trace.exists():
+            assert left == ["guest.elf"]
+            outcomes.add("none")
+            continue
+        assert left == ["guest.elf", "run.mst"]
+        assert TraceReader(str(trace)).end is not None
+        assert minstret("replay", "-q", trace).returncode == 128 + number
+        outcomes.add("whole")
+        trace.unlink()
+    assert "whole" in outcomes
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_signal_ends_a_replay(tmp_path: Path, number: signal.Signals) -> None:
+    trace, facts = tmp_path / "run.mst", tmp_path / "run.json"
+    guest = write_elf(tmp_path / "guest.elf", SPINS)
+    assert minstret("record", "-q", "-m", "4M", "--max-insns", "500M", "-o", trace, guest).returncode == 123
+    with started("replay", "--json", facts, trace) as process:
+        wait_until_ready(process)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=SOON_S)
+
+        assert process.returncode == 128 + number
+        assert b"Traceback" not in errors
+    result = json.loads(facts.read_text())
+    assert result["stop_reason"] == ("interrupted" if number == signal.SIGINT else "terminated")
+    assert result["icount"] < 500_000_000
+
+
+@pytest.mark.parametrize("arguments", [("demo",), ("verify", "--runs", "1000", "hello")])
+def test_sigterm_ends_a_command_that_runs_others_and_leaves_none_behind(arguments: tuple[str, ...]) -> None:
+    with started(*arguments, start_new_session=True) as process:
+        deadline = time.monotonic() + PATIENCE_S
+        while len(processes_of_session(process.pid)) < 2:
+            assert time.monotonic() < deadline
+        process.send_signal(signal.SIGTERM)
+        output, errors = process.communicate(timeout=SOON_S)  # they may hold its pipes
+
+        assert process.returncode == 143, (output, errors)
+        assert b"Traceback" not in errors
+        while processes_of_session(process.pid):
+            assert time.monotonic() < deadline
+
+
+def processes_of_session(session: int) -> list[int]:
+    """The processes of a session that have not ended."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, _, of = path.read_text().rpartition(")")[2].split()[:4]
+        except OSError:
+            continue
+        if int(of) == session and state != "Z":
+            found.append(int(path.parent.name))
+    return found
+
+
+# ---- a host without room
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [(elf_files.PASSES, 0), (elf_files.fails_with(7), 7), (elf_files.WAITS, 120)]
+)
+def test_status_stands_where_standard_error_can_not_be_written(tmp_path: Path, code: bytes, status: int) -> None:
+    guest = write_elf(tmp_path / "guest.elf", code)
+    with open("/dev/full", "wb") as full:
+        assert minstret("run", guest, stderr=full).returncode == status
+        assert minstret("run", "--no-such-option", guest, stderr=full).returncode == 125
+    assert minstret("run", guest, stderr=None, first=lambda: os.close(2)).returncode == status
+
+
+def test_recording_is_complete_though_the_disk_of_its_console_is_full(tmp_path: Path) -> None:
+    trace = tmp_path / "run.mst"
+    guest = write_elf(tmp_path / "guest.elf", elf_files.CHATTERS)
+    with open("/dev/full", "wb") as full:
+        done = minstret("record", "-m", "4M", "-o", trace, guest, stdout=full)
+
+    assert done.returncode == 125
+    assert done.stderr == b"minstret: can't write standard output: No space left on device\n"
+    end = TraceReader(str(trace)).end
+    assert end is not None
+    assert end["reason"] == "terminated"
+
+
+def test_little_address_space_never_gives_a_status_of_the_guests() -> None:
+    seen = set()
+    for mib in (*range(48, 512, 90), 1024, 1200, 1280, 1300, 3000):
+        limit = mib << 20
+        done = minstret(
+            "run", "-q", "-m", "64M", "hello",
+            first=lambda limit=limit: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+        )  # fmt: skip
+        seen.add(done.returncode)
+        if done.returncode:
+            assert done.returncode == 125, (mib, done.stderr)
+            assert done.stderr.startswith(b"minstret: "), (mib, done.stderr)
+            assert b"Traceback" not in done.stderr
+    assert seen == {0, 125}
+
+
+@pytest.mark.parametrize("command", ["run", "record"])
+def test_few_descriptors_never_give_a_status_of_the_guests(tmp_path: Path, command: str) -> None:
+    options = ("-f", "-o", tmp_path / "run.mst") if command == "record" else ()
+    seen = set()
+    for files in range(6, 16):  # with fewer Python does not start
+        done = minstret(
+            command, "-q", *options, "hello",
+            first=lambda files=files: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files)),
+        )  # fmt: skip
+        seen.add(done.returncode)
+        if done.returncode:
+            assert done.returncode == 125, (files, done.stderr)
+            assert b"Traceback" not in done.stderr
+            assert done.stderr.count(b"\n") == 1
+    assert seen >= {0}
+
+
+def test_descriptors_beyond_1024_are_like_others(tmp_path: Path) -> None:
+    def take_descriptors() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (2048, max(2048, resource.getrlimit(resource.RLIMIT_NOFILE)[1])))
+        for _ in range(1100):
+            os.set_inheritable(os.open(os.devnull, os.O_RDONLY), True)
+
+    trace = tmp_path / "run.mst"
+    done = minstret(
+        "record", "-q", "--icount", "sleep=on", "-o", trace, "echo", first=take_descriptors, stdin=None,
+        input=b"abc.", close_fds=False,
+    )  # fmt: skip
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"ABC" in done.stdout
+    assert minstret("replay", "-q", trace, first=take_descriptors, close_fds=False).stdout == done.stdout
