@@ -149,9 +149,18 @@ def _refused(error: OSError) -> str:
     return f"{error.filename}: {reason}" if error.filename is not None else f"can't write standard output: {reason}"
 
 
+_PLAIN = {
+    "is not a valid integer range": "is not a whole number", "is not a valid integer": "is not a whole number",
+    "is not a valid float": "is not a number",
+}  # fmt: skip
+"""click's words, and ours."""
+
+
 def _with_help(message: str, context: click.Context | None) -> str:
     """A message in one line, and the help text that tells more."""
     message = " ".join(message.split())
+    for words, plain in _PLAIN.items():
+        message = message.replace(words, plain)
     if context is None:
         return message
     from minstret.emu.cli.invocation import invocation

@@ -13,7 +13,7 @@ import click
 
 from minstret.devices.board import DEFAULT_XLEN, ENTROPY, TIMER_MODELS, BoardConfig, Setup
 from minstret.devices.hostinput.script import ScriptLine
-from minstret.devices.outside import NetConfig
+from minstret.devices.outside import INPUTS, NetConfig
 from minstret.devices.placement import PACKAGED, Load, packaged
 from minstret.devices.usernet.config import UserNetConfig
 from minstret.devices.virtio.net import DEFAULT_MAC
@@ -197,7 +197,7 @@ def board_config(options: dict[str, Any], sleep_by_default: bool = False) -> Boa
         counting=Counting(options["counting"]),
     )
     config = replace(
-        config, net=net_config(options["net"])[0], inputs=tuple(filter(None, options["inputs"].split(","))),
+        config, net=net_config(options["net"])[0], inputs=_inputs(options["inputs"]),
         virtio_legacy=options["virtio"] == "legacy", entropy=options["entropy"], chaos_seed=options["chaos_seed"],
         timer_model=options["timer_model"], host_files=options["semihosting"] is not None,
         arguments=options["arguments"],
@@ -210,6 +210,14 @@ def board_config(options: dict[str, Any], sleep_by_default: bool = False) -> Boa
             raise ConfigError("--slice-insns: expected 1 or more, got 0")
         config = replace(config, slice_insns_max=slice_insns)
     return config
+
+
+def _inputs(text: str) -> tuple[str, ...]:
+    kinds = tuple(filter(None, text.split(",")))
+    for kind in kinds:
+        if kind not in INPUTS:
+            raise ConfigError(f"--input: expected {' or '.join(INPUTS)}, got {kind!r}")
+    return kinds
 
 
 _NET_OPTIONS = ("restrict", "delay", "tftp", "bootfile", "hostname", "tftp-server-name", "domainname", "mac", "ipv6")

@@ -6,6 +6,7 @@ console to standard error. A file called ``-`` is ``./-``.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -20,6 +21,7 @@ from typing import Any, BinaryIO
 import click
 
 from minstret.emu import units
+from minstret.emu.cli.suggestions import file_or
 from minstret.emu.errors import ConfigError
 from minstret.emu.loader import ImageFile, check_size
 from minstret.emu.loader import read_image as read_image_file
@@ -150,6 +152,8 @@ def reads_trace(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def command(trace: str, **options: Any) -> Any:
         if not is_stream(trace):
+            if not os.path.lexists(trace):
+                raise ConfigError(f"{trace}: {os.strerror(errno.ENOENT)}{file_or(trace, ())}")
             return function(trace=trace, **options)
         with stdin_as_file(TRACE_SIZE_MAX) as copy:
             return function(trace=copy, **options)

@@ -22,7 +22,11 @@ def nearest(name: str, known: Iterable[str]) -> list[str]:
 def file_or(name: str, known: Iterable[str]) -> str:
     """The same for what may be a file too, of the folder that ``name`` is in."""
     folder, base = os.path.split(name)
-    names = nearest(base, [*_files_in(folder or "."), *(() if folder else known)])
+    stem = os.path.splitext(base)[0]
+    names_by_stem: dict[str, str] = {}
+    for name in [*sorted(_files_in(folder or ".")), *(() if folder else known)]:
+        names_by_stem.setdefault(os.path.splitext(name)[0], name)  # endings are alike in themselves
+    names = [names_by_stem[found] for found in nearest(stem, names_by_stem)]
     return f"; did you mean {' or '.join(os.path.join(folder, name) for name in names)}?" if names else ""
 
 

@@ -395,7 +395,7 @@ def bad_firmware(folder: Path) -> dict[str, tuple[list[str], list[str]]]:
         "truncated header": ([names["truncated header"]], ["truncated-header: a damaged ELF file"]),
         "truncated segment": ([names["truncated segment"]], ["damaged", "0x80000000", "cut short"]),
         "segment outside RAM": (
-            [names["segment outside RAM"]], ["0x20000000", "outside RAM (0x80000000..0x87ffffff)", "--memory"],
+            [names["segment outside RAM"]], ["0x20000000", "outside RAM (0x80000000..0x87ffffff)", "link it there"],
         ),
         "segment past RAM's end": ([names["segment past RAM's end"]], ["0x80000000..0x880fffff", "outside RAM"]),
         "entry outside RAM": ([names["entry outside RAM"]], ["entry point 0x1000", "outside RAM"]),

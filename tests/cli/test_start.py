@@ -153,6 +153,15 @@ def test_replay_without_the_c_callbacks_says_so_too(tmp_path: Path) -> None:
          " did you mean u-boot?"),
         (["run", "firmwar.elf"], "firmwar.elf: no such file, and no image of that name comes along;"
          " did you mean firmware.elf?"),
+        (["run", "hello.elf"], "hello.elf: no such file, and no image of that name comes along;"
+         " did you mean hello or hello-rv32?"),
+        (["replay", "traec.mst"], "traec.mst: No such file or directory; did you mean trace.mst?"),
+        (["replay", "x.mst"], "x.mst: No such file or directory"),
+        (["run", "--input", "mouse", "hello"], "--input: expected keyboard or tablet, got 'mouse'"),
+        (["run", "--timeout", "x", "hello"],
+         "Invalid value for '--timeout': 'x' is not a number; see minstret run --help"),
+        (["verify", "--runs", "x", "hello"],
+         "Invalid value for '--runs': 'x' is not a whole number; see minstret verify --help"),
         (["firmware.elf"], "No such command 'firmware.elf'; did you mean minstret run firmware.elf?"
          " See minstret --help"),
     ],
@@ -162,6 +171,7 @@ def test_mistyped_name_gets_the_one_that_was_meant(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("firmware.elf").touch()
+    Path("trace.mst").touch()
 
     done = python(IMPORTS, *arguments)
 
