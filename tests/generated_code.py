@@ -49,6 +49,7 @@ from asm import (
     csrrs,
     csrrsi,
     csrrw,
+    csrrwi,
     csrw,
     jal,
     jalr,
@@ -939,17 +940,43 @@ class _Maker:
             text.emit(csrrc(ZERO, pick.choice(("mstatus", "sstatus")), T0))
         for _ in range(pick.randint(1, 8)):
             f = [pick.randrange(8, 16) for _ in range(3)]
-            double = 1 << 25 if self.is_portable else 0  # Unicorn knows no NaN boxing
+            width = pick.choice((2, 3))
             text.emit(pick.choice((
-                double | f[2] << 20 | f[1] << 15 | 7 << 12 | f[0] << 7 | 0x53,
-                0x02007053 | f[2] << 20 | f[1] << 15 | f[0] << 7,
-                double | 0xD0007053 | T1 << 15 | f[0] << 7, 0xE0000053 | f[1] << 15 | T1 << 7,
-                S0 << 15 | 3 << 12 | f[0] << 7 | 0x07,
-                f[1] << 20 | S0 << 15 | 2 << 12 | 0x27, 0x2000 | f[0] - 8 << 2, csrr(T1, "fcsr"),
+                self.float_operation(f), self.float_operation(f), self.float_operation(f),
+                S0 << 15 | width << 12 | f[0] << 7 | 0x07, f[1] << 20 | S0 << 15 | width << 12 | 0x27,
+                0x2000 | f[0] - 8 << 2, csrr(T1, pick.choice(("fcsr", "mstatus", "sstatus"))),
+                csrrwi(T1, pick.choice(("fflags", "frm", "fcsr")), pick.choice((0, 0, 1, 2, 3, 4, 31))),
             )))  # fmt: skip
             self.filler(pick.randint(0, 2))
         text.emit(lui(T0, 6), csrrs(ZERO, pick.choice(("mstatus", "sstatus")), T0), addi(COUNT, COUNT, -1))
         text.branch(NE, COUNT, ZERO, loop)
+
+    def float_operation(self, f: list[int]) -> int:
+        """Any but a load or store, with registers of ``f``, T1, and almost always a rounding mode that there is."""
+        pick = self.pick
+        rounding = pick.choice((0, 1, 2, 3, 4, 7, 7, 7, 7, 7, 7, pick.randrange(8)))
+        insn = pick.choice((0, 1)) << 25 | f[1] << 15 | f[0] << 7 | 0x53
+        kind = pick.randrange(10)
+        if kind <= 3:
+            return pick.choice((0, 1, 2, 3)) << 27 | f[2] << 20 | rounding << 12 | insn
+        if kind == 4:
+            return pick.choice(f) << 27 | f[2] << 20 | rounding << 12 | insn ^ pick.choice((0x10, 0x14, 0x18, 0x1C))
+        if kind == 5:  # FSGNJ, FSGNJN, FSGNJX; FMIN, FMAX
+            return (
+                pick.choice((0x20000000, 0x20001000, 0x20002000, 0x28000000, 0x28001000)) | pick.choice(f) << 20 | insn
+            )
+        to_x, from_x = insn & ~(31 << 7) | T1 << 7, insn & ~(31 << 15) | T1 << 15
+        if kind == 6:  # FLE, FLT, FEQ; FCLASS
+            return pick.choice((0xA0000000, 0xA0001000, 0xA0002000)) | f[2] << 20 | to_x
+        if kind == 7:  # FCVT to an integer, FCLASS, FMV.X
+            convert = 0xC0000000 | pick.choice((0, 1)) << 20 | rounding << 12
+            return pick.choice((convert, 0xE0001000, 0xE0000000)) | to_x
+        if kind == 8:  # FCVT from an integer, FMV.W.X
+            convert = 0xD0000000 | pick.choice((0, 1)) << 20 | rounding << 12
+            return pick.choice((convert, 0xF0000000)) | from_x & ~(3 << 25)
+        if pick.random() < 0.5:
+            return 0x58000000 | rounding << 12 | insn
+        return pick.choice((0x40100000, 0x42000000)) | rounding << 12 | insn & ~(3 << 25)  # FCVT.S.D, FCVT.D.S
 
     def timer(self) -> None:
         """mtimecmp a little ahead, and code in which it may come due."""

@@ -21,7 +21,10 @@ sys.path.insert(0, str(TOOLS))
 from cosimulation import spike  # noqa: E402
 from cosimulation.__main__ import changed, cosimulate  # noqa: E402
 from cosimulation.compare import Comparison, Result  # noqa: E402
+from cosimulation.floats import make_sweep  # noqa: E402
 from cosimulation.follow import Follower  # noqa: E402
+from cosimulation.sweep import differences, results_here, results_in_spike  # noqa: E402
+from minstret.emu.hart.binding import ENVIRONMENT  # noqa: E402
 from minstret.emu.hart.shared import Counting  # noqa: E402
 from minstret.firmware import IMAGES, image_path  # noqa: E402
 
@@ -77,6 +80,42 @@ def test_bench_does_what_spike_does(xlen: int, insns: int, tmp_path: Path, spike
     assert result.difference is None
     assert result.insns >= (60_000_000 if xlen == 64 else insns)
     print(f"{result.insns:,} instructions; end: {result.end}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("xlen", [64, 32])
+def test_floating_point_does_what_it_does_in_spike(
+    xlen: int, announce: Callable[[str], None], spike_is_here: None
+) -> None:
+    program = make_sweep(xlen)
+    theirs = results_in_spike(program)
+
+    assert list(differences(program, theirs, results_here(program))) == []
+    announce(f"rv{xlen}: {program.cases:,} floating point cases beside Spike")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("counting", list(Counting), ids=lambda counting: counting.value)
+@pytest.mark.parametrize(("xlen", "every"), [(64, 11), (32, 13)])
+def test_floating_point_in_python_does_too(
+    xlen: int, every: int, counting: Counting, monkeypatch: pytest.MonkeyPatch, spike_is_here: None
+) -> None:
+    program = make_sweep(xlen, every=every)
+    monkeypatch.setenv(ENVIRONMENT, "off")
+
+    assert list(differences(program, results_in_spike(program), results_here(program, counting))) == []
+
+
+def test_float_case_that_differs_is_named() -> None:
+    program = make_sweep(64, every=200)
+    here = results_here(program)
+    wrong = bytearray(here)
+    wrong[24 * 5 + 16] ^= 1  # fcsr of the sixth case
+
+    (found,) = differences(program, bytes(wrong), here)
+
+    assert (found.what, found.spike ^ found.here) == ("fcsr", 1)
+    assert found.case == "fadd.s 0xffffffff00000000 0xffffffffc0200000, rm 7, frm 0, fflags 0, FS 1"
 
 
 @pytest.mark.slow

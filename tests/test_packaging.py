@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("emu", "devices", "firmware")
-BUILT = "minstret/emu/hart/_callbacks.abi3.so"
+BUILT = {"minstret/emu/hart/_callbacks.abi3.so", "minstret/emu/hart/_helpers.abi3.so"}
 """In the wheel only where there was a C compiler."""
 
 
@@ -69,7 +69,7 @@ def test_wheel_holds_exactly_the_trees_modules_types_images_and_licence(wheel: P
 
     package = {name for name in names if ".dist-info/" not in name}
     expected = {in_the_wheel(path) for path in tracked_files() if belongs_in_the_wheel(path)}
-    assert package - {BUILT} == expected
+    assert package - BUILT == expected
     info = f"minstret-{project()['version']}.dist-info"
     assert {name.removeprefix(f"{info}/") for name in names - package} == {
         "METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE", "top_level.txt"
@@ -87,7 +87,7 @@ def test_wheel_holds_the_bytes_of_the_tree(wheel: Path) -> None:
 @pytest.mark.slow
 def test_wheel_is_for_every_python_from_3_11_on(wheel: Path) -> None:
     with ZipFile(wheel) as archive:
-        has_callbacks = BUILT in archive.namelist()
+        has_callbacks = not BUILT.isdisjoint(archive.namelist())
 
     python, abi = wheel.stem.split("-")[2:4]
     assert (python, abi) == ("cp311", "abi3") if has_callbacks else python in ("cp311", "py3")

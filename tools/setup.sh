@@ -43,7 +43,7 @@ setup_environment() {
     local extras=$1 stamp sources wanted
     find_environment || return 1
     stamp=.venv/.installed
-    sources=$(cat pyproject.toml emu/hart/_callbacks.c | cksum)
+    sources=$(cat pyproject.toml emu/hart/*.c | cksum)
     command -v cc gcc >/dev/null && sources+=" with a C compiler"  # one that came later is made use of
     wanted="$sources$extras"
     if [ -x "$python" ] && [ -f "$stamp" ] && grep -qxF -e "$wanted" -e "$sources[dev]" "$stamp"; then
@@ -52,7 +52,7 @@ setup_environment() {
     trap 'echo >&2; exit 130' INT  # pip and uv end with a status of their own
     make_venv || return 1
     echo "Installing minstret$extras into .venv ..." >&2
-    rm -f emu/hart/_callbacks*.so  # of an older source
+    rm -f emu/hart/_*.so  # of an older source
     install_into_venv "$extras" || return 1
     "$python" -c 'import minstret.emu.hart._callbacks' 2>/dev/null ||
         echo "The C callbacks were not built, so their Python twins are used, hundreds of times as slow: $python -m pip install -v -e . tells why" >&2

@@ -12,6 +12,7 @@ import click
 from minstret.devices.placement import PACKAGED
 from minstret.emu.cli.exits import Exit
 from minstret.emu.errors import MinstretError
+from minstret.emu.hart import helpers
 from minstret.emu.hart.engine import c_callbacks
 from minstret.emu.hart.layout import UNICORN_VERSION
 from minstret.emu.machine import Machine, MachineConfig
@@ -55,12 +56,23 @@ def doctor() -> int:
     click.echo(f"counter      {counter_text()}")
     problem = _try_harts()
     click.echo(f"harts        {problem or 'rv64 and rv32 work'}")
+    click.echo(f"floats       {_floats_text()}")
     for tool, purpose in _TOOLS:
         click.echo(f"{tool:<20} {shutil.which(tool) or 'not found'} ({purpose})")
     for name, paths in PACKAGED.items():
         found = paths[64] if Path(paths[64]).exists() else "not found"
         click.echo(f"{name:<20} {found} (for --bios {name})")
     return Exit.OURS if problem else 0
+
+
+def _floats_text() -> str:
+    """What computes floating point."""
+    problems = {helpers.problem(xlen) for xlen in (64, 32)} - {""}
+    if c_callbacks is None:
+        problems.add("the C callbacks are not in use")
+    if not problems:
+        return "functions of minstret's in Unicorn's place"
+    return f"Unicorn, and Python where it is wrong (the same results, slower: {'; '.join(sorted(problems))})"
 
 
 def _try_harts() -> str:

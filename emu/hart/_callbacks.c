@@ -72,7 +72,8 @@ enum { PTE_V = 1, PTE_R = 2, PTE_W = 4, PTE_X = 8, PTE_U = 16, PTE_A = 64, PTE_D
 #define MSTATUS_MXR (1u << 19)
 #define MSTATUS_TW (1u << 21)
 #define MSTATUS_TSR (1u << 22)
-#define MSTATUS_BOGUS (3u << 29) /* where Unicorn believes TW and TSR to be */
+#define MSTATUS_UXL (3ull << 32)
+#define MSTATUS_BOGUS (3ull << 29 | 3ull << 38) /* where Unicorn believes TW and TSR to be, and two of a hypervisor's */
 
 #define INSN_C_EBREAK 0x9002u
 #define INSN_ECALL 0x00000073u
@@ -82,6 +83,9 @@ enum { PTE_V = 1, PTE_R = 2, PTE_W = 4, PTE_X = 8, PTE_U = 16, PTE_A = 64, PTE_D
 #define CSR_MSTATUS 0x300u
 #define CSR_MSCOUNTEREN 0x321u /* of an old version of the specification, but Unicorn has it */
 #define CSR_SIE 0x104u
+#define CSR_SSTATUS 0x100u
+#define CSR_FFLAGS 0x001u
+#define CSR_FCSR 0x003u
 #define S_INTERRUPTS 0x222u
 #define M_INTERRUPTS 0x888u
 #define DELEGABLE 0xb3ffu /* exceptions 0 to 9, 12, 13, 15 */
@@ -169,6 +173,7 @@ struct shared {
     uint32_t *next_cflags; /* Unicorn's: how many instructions the next block may have */
     int (*emu_start)(void *, uint64_t, uint64_t, uint64_t, size_t);
     uint64_t alone, cuts, ambiguous; /* statistics */
+    uint64_t has_helpers; /* whether our functions stand in Unicorn's place: see _helpers.c */
 };
 
 static uint64_t env_word(const struct shared *s, uint64_t offset)
@@ -642,17 +647,51 @@ static const struct masked_csr *masked_csr(uint32_t number)
     return NULL;
 }
 
+enum { OP_FP = 0x53, OP_FMADD = 0x43 };
+enum { FP_SGNJ = 0x04, FP_MINMAX = 0x05, FP_FROM_FLOAT = 0x08, FP_COMPARE = 0x14, FP_TO_INT = 0x18, FP_CLASS = 0x1c };
+
+static bool is_fused(uint32_t insn)
+{
+    return (insn & 0x73) == OP_FMADD;
+}
+
+/* Floating point instructions that Unicorn has wrong: it knows no NaN boxing, and little else is wrong with double
+ * precision. Its FSGNJ.D does not trap while FS is off, whoever does the rest. */
+static bool is_special_floating(const struct shared *s, uint32_t insn)
+{
+    uint32_t operation = insn >> 27, form = insn >> 25 & 3;
+    if ((insn & 0x7f) == OP_FP && form == 1 && operation == FP_SGNJ)
+        return !(env_word(s, s->off_mstatus) & MSTATUS_FS);
+    if (s->has_helpers || form > 1)
+        return false;
+    if ((insn & 0x7f) != OP_FP)
+        return true;
+    if (form == 0)
+        return operation != FP_CLASS || (insn >> 12 & 7) != 0; /* but FMV.X.W */
+    return operation == FP_MINMAX || operation == FP_FROM_FLOAT || operation == FP_COMPARE || operation == FP_TO_INT;
+}
+
 /* Instructions that the hart executes itself: environment calls, breakpoints, WFI, accesses to the CSRs that csr.py
- * owns, and compressed ones that trap. MRET, SRET and some of the CSRs are among them only sometimes: see `is_ours_now`. */
+ * owns, compressed ones that trap, and floating point that Unicorn has wrong. MRET, SRET and some of the others are
+ * among them only sometimes: see `is_ours_now`. */
 static bool is_special(const struct shared *s, uint32_t insn)
 {
     if ((insn & 3) != 3)
         return (insn & 0xffff) == INSN_C_EBREAK || is_skipped(s, insn);
+    if ((insn & 0x7f) == OP_FP || is_fused(insn))
+        return is_special_floating(s, insn);
     if ((insn & 0x7f) != 0x73)
         return false;
     if ((insn >> 12 & 3) == 0)
         return insn == INSN_ECALL || insn == 0x00100073 || insn == INSN_WFI || insn == INSN_SRET || insn == INSN_MRET;
     uint32_t csr = insn >> 20;
+    bool sets_bits = (insn >> 12 & 2) && (insn >> 15 & 31) != 0; /* none of them, perhaps: that is a write too */
+    if (csr == CSR_SSTATUS)
+        return !s->has_helpers;
+    if (csr >= CSR_FFLAGS && csr <= CSR_FCSR)
+        return !s->has_helpers || sets_bits;
+    if (csr >> 10 == 3 && sets_bits)
+        return true;
     return masked_csr(csr) != NULL || csr == CSR_MSTATUS || csr == CSR_SIE
            || csr == 0x344 || csr == 0x144 || csr == 0x180 || csr == CSR_MSCOUNTEREN
            || (csr >= 0x3a0 && csr <= 0x3a3) || (csr & ~0xfu) == 0x3b0 || (csr & ~0x9fu) == 0xb00 || (csr & ~0x9fu) == 0xc00;
@@ -669,12 +708,16 @@ static uint64_t value_written(const struct shared *s, uint32_t insn, uint64_t ol
 /* What Unicorn does wrong about a special instruction is ours, and only that. It has TW and TSR at other bits of
  * mstatus, keeps MPRV, and what it allowed, when a trap handler returns, and lets all this be written: a bogus pair of
  * bits and a privilege that does not exist in mstatus, bit 0 of mepc and sepc, interrupts and exceptions of a
- * hypervisor, interrupts that are not delegated in sie, the upper half of the counter-enable registers. */
+ * hypervisor, interrupts that are not delegated in sie, the upper half of the counter-enable registers. It does not make
+ * FS Dirty when an instruction only raises flags, nor SD follow FS when a floating point CSR is written, and does not
+ * show UXL in sstatus. Setting or clearing no bits by a register is no write to it. */
 static bool is_ours_now(const struct shared *s, uint32_t insn)
 {
     uint64_t mstatus = env_word(s, s->off_mstatus), mie = env_word(s, s->off_mie), mideleg = env_word(s, s->off_mideleg);
     if (insn == INSN_SRET || insn == INSN_MRET)
         return mstatus & MSTATUS_MPRV || (insn == INSN_SRET && mstatus & MSTATUS_TSR);
+    if ((insn & 0x7f) == OP_FP && (insn >> 25 & 3) == 1 && (insn >> 27 == FP_COMPARE || insn >> 27 == FP_TO_INT))
+        return (mstatus & MSTATUS_FS) != MSTATUS_FS;
     uint32_t csr = insn >> 20;
     if ((insn & 0x7f) != 0x73 || (insn >> 12 & 3) == 0)
         return true;
@@ -683,6 +726,10 @@ static bool is_ours_now(const struct shared *s, uint32_t insn)
         uint64_t old = env_word(s, *(const uint64_t *)((const char *)s + masked->offset));
         return value_written(s, insn, old) & ~masked->mask;
     }
+    if (csr >= CSR_FFLAGS && csr <= CSR_FCSR)
+        return mstatus & MSTATUS_FS && !(mstatus >> (8 * s->xlen_bytes - 1));
+    if (csr == CSR_SSTATUS)
+        return mstatus & MSTATUS_UXL;
     if (csr == CSR_SIE)
         return (value_written(s, insn, mie & mideleg) | mie) & ~mideleg & S_INTERRUPTS;
     if (csr == CSR_MSTATUS) {

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any, NamedTuple
 
 from minstret.emu.hart.memory import GuestMemory
@@ -35,10 +36,14 @@ MSTATUS_MPP_SHIFT = 11
 MSTATUS_FS = 3 << 13
 MSTATUS_MPRV, MSTATUS_SUM, MSTATUS_MXR = 1 << 17, 1 << 18, 1 << 19
 MSTATUS_TVM, MSTATUS_TW, MSTATUS_TSR = 1 << 20, 1 << 21, 1 << 22
-_MSTATUS_BOGUS = 3 << 29  # where Unicorn believes TW and TSR to be
+MSTATUS_UXL, MSTATUS_SXL = 3 << 32, 3 << 34
+_MSTATUS_BOGUS = 3 << 29 | 3 << 38  # where Unicorn believes TW and TSR to be, and two of a hypervisor's
 INSN_SRET, INSN_MRET = 0x10200073, 0x30200073
 CSRRW, CSRRS = 1, 2
-CSR_MSTATUS, CSR_SIE = 0x300, 0x104
+CSR_MSTATUS, CSR_SSTATUS, CSR_SIE = 0x300, 0x100, 0x104
+CSR_FFLAGS, CSR_FCSR = 0x001, 0x003
+OP_FP = 0x53
+_FUSED = (0x43, 0x47, 0x4B, 0x4F)
 S_INTERRUPTS, M_INTERRUPTS = 0x222, 0x888
 DELEGABLE = 0xB3FF  # exceptions 0 to 9, 12, 13, 15
 MASKED_CSRS = {
@@ -128,14 +133,54 @@ def is_skipped(env: Any, xlen: int, insn: int) -> bool:
     return is_float and not env.mstatus & MSTATUS_FS
 
 
-def is_special(env: Any, xlen: int, insn: int) -> bool:
-    """Whether the hart executes ``insn`` itself: ECALL, EBREAK, WFI, the CSRs that csr.py owns, and compressed
-    instructions that trap.
+class FpOp(IntEnum):
+    """What bits 31 to 27 of a floating point instruction say."""
 
-    MRET, SRET and some of the CSRs are among them only sometimes: see ``is_ours_now``.
+    ADD = 0x00
+    SUB = 0x01
+    MUL = 0x02
+    DIV = 0x03
+    SGNJ = 0x04
+    MINMAX = 0x05
+    FROM_FLOAT = 0x08
+    SQRT = 0x0B
+    COMPARE = 0x14
+    TO_INT = 0x18
+    FROM_INT = 0x1A
+    CLASS = 0x1C
+    MOVE_FROM_X = 0x1E
+
+
+def is_floating(insn: int) -> bool:
+    """Whether ``insn`` computes with floating point registers, or may."""
+    return insn & 0x7F == OP_FP or insn & 0x7F in _FUSED
+
+
+def is_special_floating(env: Any, insn: int) -> bool:
+    """Whether Unicorn has a floating point instruction wrong: it knows no NaN boxing, and little else is wrong with
+    double precision. Its FSGNJ.D does not trap while FS is off.
+    """
+    operation, form = insn >> 27, insn >> 25 & 3
+    if insn & 0x7F == OP_FP and form == 1 and operation == FpOp.SGNJ:
+        return not env.mstatus & MSTATUS_FS
+    if form > 1 or insn & 0x7F != OP_FP:
+        return form <= 1
+    if form == 0:
+        return operation != FpOp.CLASS or insn >> 12 & 7 != 0  # but FMV.X.W
+    return operation in (FpOp.MINMAX, FpOp.FROM_FLOAT, FpOp.COMPARE, FpOp.TO_INT)
+
+
+def is_special(env: Any, xlen: int, insn: int) -> bool:
+    """Whether the hart executes ``insn`` itself: ECALL, EBREAK, WFI, the CSRs that csr.py owns, compressed
+    instructions that trap, and floating point that Unicorn has wrong.
+
+    MRET, SRET and some of the others are among them only sometimes: see ``is_ours_now``. With our functions in
+    Unicorn's place (_helpers.c) the C callbacks leave floating point, its CSRs and sstatus to them.
     """
     if insn & 3 != 3:
         return insn & 0xFFFF == 0x9002 or is_skipped(env, xlen, insn)
+    if is_floating(insn):
+        return is_special_floating(env, insn)
     if insn & 0x7F != 0x73:
         return False
     if insn >> 12 & 3 == 0:
@@ -143,7 +188,9 @@ def is_special(env: Any, xlen: int, insn: int) -> bool:
     csr = insn >> 20
     return (
         csr in MASKED_CSRS
-        or csr in (CSR_MSTATUS, CSR_SIE, 0x344, 0x144, 0x180, CSR_MSCOUNTEREN)
+        or csr in (CSR_MSTATUS, CSR_SSTATUS, CSR_SIE, 0x344, 0x144, 0x180, CSR_MSCOUNTEREN)
+        or CSR_FFLAGS <= csr <= CSR_FCSR
+        or (csr >> 10 == 3 and insn >> 13 & 1 == 1 and insn >> 15 & 31 != 0)  # would write what can't be written
         or 0x3A0 <= csr <= 0x3A3
         or csr & ~0xF == 0x3B0
         or csr & ~0x9F in (0xB00, 0xC00)
@@ -156,9 +203,13 @@ def is_ours_now(env: Any, insn: int) -> bool:
     What Unicorn does wrong is ours, and only that. It has TW and TSR at other bits of mstatus, keeps MPRV, and what it
     allowed, when a trap handler returns, and lets all this be written: a bogus pair of bits and a privilege that does
     not exist in mstatus, bit 0 of mepc and sepc, interrupts and exceptions of a hypervisor, interrupts that are not
-    delegated in sie, the upper half of the counter-enable registers.
+    delegated in sie, the upper half of the counter-enable registers. It does not make FS Dirty when an instruction
+    only raises flags, nor SD follow FS when a floating point CSR is written, and does not show UXL in sstatus. Setting
+    or clearing no bits by a register is no write to it.
     """
     mstatus = env.mstatus
+    if insn & 0x7F == OP_FP and insn >> 25 & 3 == 1 and insn >> 27 in (FpOp.COMPARE, FpOp.TO_INT):
+        return bool(mstatus & MSTATUS_FS != MSTATUS_FS)
     if insn in (INSN_SRET, INSN_MRET):
         return bool(mstatus & MSTATUS_MPRV or (insn == INSN_SRET and mstatus & MSTATUS_TSR))
     number, operation = insn >> 20, insn >> 12 & 3
@@ -167,6 +218,10 @@ def is_ours_now(env: Any, insn: int) -> bool:
     if number in MASKED_CSRS:
         name, mask = MASKED_CSRS[number]
         return bool(value_written(env, insn, getattr(env, name)) & ~mask)
+    if CSR_FFLAGS <= number <= CSR_FCSR:
+        return bool(mstatus & MSTATUS_FS) and not mstatus >> 8 * type(env).mstatus.size - 1
+    if number == CSR_SSTATUS:
+        return bool(mstatus & MSTATUS_UXL)
     if number == CSR_SIE:
         written = value_written(env, insn, env.mie & env.mideleg)
         return bool((written | env.mie) & ~env.mideleg & S_INTERRUPTS)

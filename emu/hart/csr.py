@@ -14,12 +14,17 @@ from minstret.emu.hart.callbacks import (
     MASKED_CSRS,
     MSTATUS_FS,
     MSTATUS_MPP_SHIFT,
+    MSTATUS_MPRV,
+    MSTATUS_MXR,
+    MSTATUS_SUM,
     MSTATUS_TVM,
+    MSTATUS_UXL,
     PRIV_M,
     PRIV_S,
     PRIV_U,
     value_written,
 )
+from minstret.emu.hart.layout import fflags_from_softfloat, softfloat_from_fflags
 
 if TYPE_CHECKING:
     from minstret.emu.hart.hart import Hart
@@ -28,6 +33,10 @@ if TYPE_CHECKING:
 class Csr(IntEnum):
     """CSR numbers, named as in the specification."""
 
+    FFLAGS = 0x001
+    FRM = 0x002
+    FCSR = 0x003
+    SSTATUS = 0x100
     SIE = 0x104
     SIP = 0x144
     SATP = 0x180
@@ -56,6 +65,9 @@ _MIP_WRITABLE = _SSIP | _STIP | _SEIP
 _U64 = (1 << 64) - 1
 # SIE MIE SPIE MPIE SPP MPP FS MPRV SUM MXR TVM TW TSR
 _MSTATUS_WRITABLE = 0x0000_79AA | 0x007E_0000
+_SSTATUS_WRITABLE = 0x0000_6122 | MSTATUS_SUM | MSTATUS_MXR  # SIE SPIE SPP FS SUM MXR
+_MSTATUS_FOR_ACCESSES = MSTATUS_MPRV | MSTATUS_SUM | MSTATUS_MXR | 3 << MSTATUS_MPP_SHIFT
+_FRM_SHIFT, _FFLAGS_MASK, _FRM_MASK = 5, 31, 7
 
 
 def execute(hart: Hart, insn: int) -> None:
@@ -83,6 +95,10 @@ def read(hart: Hart, number: int) -> int:
     env, is_rv32 = hart.env, hart.xlen == 32
     if number == Csr.MSTATUS:
         return int(env.mstatus)
+    if number == Csr.SSTATUS:
+        return int(env.mstatus & (_SSTATUS_WRITABLE | MSTATUS_UXL | 1 << hart.xlen - 1))
+    if Csr.FFLAGS <= number <= Csr.FCSR:
+        return _read_float_csr(hart, number)
     if number in MASKED_CSRS:
         return int(getattr(env, MASKED_CSRS[number][0]))
     if number == Csr.SIE:
@@ -140,6 +156,10 @@ def write(hart: Hart, number: int, value: int) -> None:
     """Write one of our CSRs; the access was checked by reading it."""
     if number == Csr.MSTATUS:
         _write_mstatus(hart, value)
+    elif number == Csr.SSTATUS:
+        _write_mstatus(hart, hart.env.mstatus & ~_SSTATUS_WRITABLE | value & _SSTATUS_WRITABLE)
+    elif Csr.FFLAGS <= number <= Csr.FCSR:
+        _write_float_csr(hart, number, value)
     elif number in MASKED_CSRS:
         name, mask = MASKED_CSRS[number]
         setattr(hart.env, name, value & mask)
@@ -166,9 +186,26 @@ def _write_mstatus(hart: Hart, value: int) -> None:
     mstatus = hart.env.mstatus & ~_MSTATUS_WRITABLE | value & _MSTATUS_WRITABLE
     if mstatus >> MSTATUS_MPP_SHIFT & 3 == 2:  # there is no such privilege: WARL
         mstatus &= ~(3 << MSTATUS_MPP_SHIFT)
-    sd = 1 << (hart.xlen - 1)
+    sd, changed = 1 << (hart.xlen - 1), mstatus ^ hart.env.mstatus
     hart.env.mstatus = mstatus | sd if mstatus & MSTATUS_FS == MSTATUS_FS else mstatus & ~sd
-    hart.flush_tlb()
+    if changed & _MSTATUS_FOR_ACCESSES:
+        hart.flush_tlb()
+
+
+def _read_float_csr(hart: Hart, number: int) -> int:
+    env = hart.env
+    if not env.mstatus & MSTATUS_FS:
+        raise IllegalInstruction
+    fflags, frm = fflags_from_softfloat(env.softfloat_flags), int(env.frm)
+    return {Csr.FFLAGS: fflags, Csr.FRM: frm}.get(Csr(number), frm << _FRM_SHIFT | fflags)
+
+
+def _write_float_csr(hart: Hart, number: int, value: int) -> None:
+    if number != Csr.FRM:
+        hart.env.softfloat_flags = softfloat_from_fflags(value & _FFLAGS_MASK)
+    if number != Csr.FFLAGS:
+        hart.env.frm = (value >> _FRM_SHIFT if number == Csr.FCSR else value) & _FRM_MASK
+    hart.make_fs_dirty()
 
 
 def _write_satp(hart: Hart, value: int) -> None:

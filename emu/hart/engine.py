@@ -13,13 +13,10 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
-import unicorn
-from unicorn import unicorn_const as uc_const
-from unicorn.unicorn_py3.unicorn import uclib
-
 from minstret.emu.bus import Bus
 from minstret.emu.errors import AccessFault, HostError
-from minstret.emu.hart import layout
+from minstret.emu.hart import helpers, layout
+from minstret.emu.hart.binding import uc_const, uclib, unicorn
 from minstret.emu.hart.callbacks import ON_MMIO_READ, ON_MMIO_WRITE, CallbackSet, Mmu, PythonCallbacks
 from minstret.emu.hart.memory import GuestMemory
 from minstret.emu.hart.shared import NOWHERE, PAGE_BITS, PAGE_SIZE, WORK_MAX, Counting, PageFlag, Shared, Stop
@@ -290,8 +287,11 @@ class Engine:
             raise HostError("Unicorn does not announce new blocks here")
         if env.load_res != memory.ram_base or env.load_val != int.from_bytes(_TRIAL[:4], "little"):
             raise layout.refusal("the reservation")
-        memory.ram[: len(_TRIAL)] = bytes(len(_TRIAL))
-        memory.page_flags[:1] = memory.code_bits[:1] = b"\0"
+        if self.counting is not Counting.PYTHON:
+            self.flush_blocks()
+            helpers.use(self.xlen, env, s, memory.ram, self.run)
+        memory.ram[:PAGE_SIZE], memory.code_bits[: PAGE_SIZE // 16] = bytes(PAGE_SIZE), bytes(PAGE_SIZE // 16)
+        memory.page_flags[:1] = b"\0"
         s.icount = s.edges = s.fills = s.flushes = 0
         s.stop_reason = Stop.NONE
 

@@ -14,13 +14,16 @@ from zlib import crc32
 
 from minstret.emu.bus import Bus
 from minstret.emu.errors import AccessFault
-from minstret.emu.hart import csr, traps
+from minstret.emu.hart import csr, floating, traps
 from minstret.emu.hart.callbacks import (
     INSN_MRET,
     INSN_SRET,
+    MSTATUS_FS,
     MSTATUS_MPRV,
+    MSTATUS_SXL,
     MSTATUS_TSR,
     MSTATUS_TW,
+    MSTATUS_UXL,
     PRIV_M,
     PRIV_S,
     PRIV_U,
@@ -57,6 +60,7 @@ _WFI, _ECALL = 0x10500073, 0x00000073
 _EBREAK, _C_EBREAK = 0x00100073, 0x9002
 _SEMIHOSTING_BEFORE, _SEMIHOSTING_AFTER = 0x01F01013, 0x40705013  # slli x0, x0, 0x1f; srai x0, x0, 7
 _A0, _A1 = 10, 11
+_XLEN_64 = (MSTATUS_SXL | MSTATUS_UXL) & 0xAAAA_AAAA_AAAA_AAAA  # 2 in both fields
 _IS_DIRTY = bytes(bits & PageFlag.DIRTY != 0 for bits in range(256))
 
 
@@ -228,6 +232,8 @@ class Hart(EngineHandlers):
     def reset(self, pc: int) -> None:
         """Put the hart into its reset state at ``pc``. icount goes on: power-on alone starts it at 0."""
         words = dict.fromkeys(WORDS, 0) | {"pc": pc, "priv": 3, "load_res": self.xlen_mask}
+        if self.xlen == 64:
+            words["mstatus"] = _XLEN_64
         self.load_state(
             HartState(
                 xlen=self.xlen, icount=self.icount, x=[0] * 32, f=[0] * 32, words=words, fflags=0, lines=self._lines,
@@ -497,7 +503,10 @@ class Hart(EngineHandlers):
                 self.waiting = not self.mip & env.mie
         else:
             try:
-                csr.execute(self, insn)
+                if floating.is_floating(insn):
+                    floating.execute(self, insn)
+                else:
+                    csr.execute(self, insn)
             except csr.IllegalInstruction:
                 self._take(Cause.ILLEGAL_INSTRUCTION, insn)
             else:
@@ -645,6 +654,10 @@ class Hart(EngineHandlers):
 
     def flush_tlb(self) -> None:
         self._engine.flush_tlb()
+
+    def make_fs_dirty(self) -> None:
+        """Note that floating point state was written: FS, and SD, which sums it up."""
+        self.env.mstatus |= MSTATUS_FS | 1 << self.xlen - 1
 
     # ---- memory, for everybody but the guest
 

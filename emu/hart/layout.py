@@ -13,16 +13,14 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-import unicorn
-from unicorn import riscv_const as uc_reg
-
 from minstret.emu.errors import HostError
+from minstret.emu.hart.binding import uc_reg, unicorn
 
 UNICORN_VERSION = "2.1.4"
 
 # uc_struct.cpu and CPUState.env_ptr, in bytes, for 64-bit hosts.
 _CPU_IN_ENGINE = 0x1B8
-_ENV_IN_CPU = 0x128
+ENV_IN_CPU = 0x128
 _NEXT_CFLAGS_IN_CPU = 0x18  # CPUState.cflags_next_tb
 _NO_CFLAGS = 0xFFFFFFFF
 
@@ -155,7 +153,7 @@ def find_live_state(uc: unicorn.Uc, xlen: int) -> LiveState:
     memory = _OwnMemory()
     try:
         cpu = memory.pointer(engine_address(uc) + _CPU_IN_ENGINE)
-        address = memory.pointer(cpu + _ENV_IN_CPU) if cpu else 0
+        address = memory.pointer(cpu + ENV_IN_CPU) if cpu else 0
         kind = ENV_TYPES[xlen]
         if not address or memory.read(address, ctypes.sizeof(kind)) is None:
             raise refusal("CPU pointer")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
+from typing import NoReturn
 
 import click
 from elftools.elf.elffile import ELFFile
@@ -13,7 +15,9 @@ from elftools.elf.elffile import ELFFile
 import oneline
 from cosimulation import spike
 from cosimulation.compare import Comparison, Result
+from cosimulation.floats import make_sweep
 from cosimulation.follow import ALLOWED, Follower
+from cosimulation.sweep import FloatDifference, differences, results_here, results_in_spike
 from minstret.emu.cli.outputs import check_outputs
 from minstret.emu.cli.suggestions import file_or
 from minstret.emu.errors import MinstretError
@@ -33,11 +37,12 @@ Examples:
   tools/cosim --cpu rv32 --max-insns 100k paging
   tools/cosim --strides --set bench_rounds=1 --max-insns 100M bench
   tools/cosim --json result.json my.elf
+  tools/cosim --floats
 
 Exit status: 0 both did the same, 1 they differ, 125 they can't be compared, 130 Ctrl-C.
 """,
 )
-@click.argument("firmware")
+@click.argument("firmware", required=False)
 @click.option("--cpu", type=click.Choice(["rv64", "rv32"]), default="rv64", show_default=True, help="Register width.")
 @click.option("--max-insns", default="1M", show_default=True, metavar="N", help="Compare so many instructions at most.")
 @click.option(
@@ -50,14 +55,20 @@ Exit status: 0 both did the same, 1 they differ, 125 they can't be compared, 130
     "--strides", is_flag=True, help="Compare about a thousand instructions at once: for programs that take no trap."
 )
 @click.option("--set", "settings", multiple=True, metavar="SYMBOL=N", help="Change a variable of 4 bytes beforehand.")
+@click.option(
+    "--floats",
+    is_flag=True,
+    help="Instead of FIRMWARE: every floating point operation on special values, in every rounding mode.",
+)
 @click.option("--json", "json_file", callback=oneline.writable, metavar="FILE", help="Write the result.")
 def main(
-    firmware: str,
+    firmware: str | None,
     cpu: str,
     max_insns: str,
     counting: str,
     strides: bool,
     settings: tuple[str, ...],
+    floats: bool,
     json_file: str | None,
 ) -> None:
     """Run FIRMWARE beside Spike, instruction by instruction, and name the first difference.
@@ -67,7 +78,11 @@ def main(
     Devices, counters and the time of interrupts are not: there Spike is followed; docs/exactness.md.
     """
     xlen = 64 if cpu == "rv64" else 32
+    if floats == (firmware is not None):
+        raise click.UsageError("give FIRMWARE, or --floats")
     try:
+        if firmware is None:
+            sweep_floats(xlen, Counting(counting), json_file)
         image = image_path(firmware, xlen) if firmware in IMAGES else Path(firmware)
         if not image.exists():
             meant = file_or(firmware, IMAGES) or f": {', '.join(IMAGES)}"
@@ -85,13 +100,39 @@ def main(
         click.echo("tools/cosim: interrupted", err=True)
         sys.exit(INTERRUPTED)
     show(result, comparison, firmware)
-    if json_file is not None:
-        try:
-            Path(json_file).write_text(json.dumps(facts(result), indent=2) + "\n")
-        except OSError as error:
-            click.echo(f"tools/cosim: --json {json_file}: {error.strerror}", err=True)
-            sys.exit(TROUBLE)
+    write_facts(json_file, facts(result))
     sys.exit(SAME if result.difference is None else DIFFERENT)
+
+
+def sweep_floats(xlen: int, counting: Counting, json_file: str | None) -> NoReturn:
+    """Compare every floating point operation, show what differs, and end."""
+    program = make_sweep(xlen)
+    found = list(differences(program, results_in_spike(program), results_here(program, counting)))
+    kinds: dict[tuple[str, str], list[FloatDifference]] = {}
+    for each in found:
+        kinds.setdefault((each.case.partition(" ")[0], each.what), []).append(each)
+    click.echo(
+        f"rv{xlen}: {program.cases:,} floating point cases compared: result, flags, mstatus; {len(found):,} differ"
+    )
+    for (name, what), cases in kinds.items():
+        first = cases[0]
+        click.echo(
+            f"  {name}, {len(cases):,} times: {what} is {first.spike:#x} in Spike, {first.here:#x} here: {first.case}"
+        )
+    examples = [asdict(cases[0]) for cases in kinds.values()]
+    write_facts(json_file, {"cases": program.cases, "differences": len(found), "first": examples})
+    sys.exit(DIFFERENT if found else SAME)
+
+
+def write_facts(json_file: str | None, facts: dict[str, object]) -> None:
+    """Write what `--json` asks for."""
+    if json_file is None:
+        return
+    try:
+        Path(json_file).write_text(json.dumps(facts, indent=2) + "\n")
+    except OSError as error:
+        click.echo(f"tools/cosim: --json {json_file}: {error.strerror}", err=True)
+        sys.exit(TROUBLE)
 
 
 def changed(image: Path, settings: tuple[str, ...], folder: Path) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from asm import (
     A0,
@@ -92,6 +94,13 @@ def test_csr_keeps_the_bits_it_has(counting: str, csr: str, expected: int) -> No
     board = board_of(code(addi(T0, ZERO, -1), csrw(csr, T0), csrr(A0, csr), LOOP), counting=counting)
     run_insns(board, 3)
     assert board.registers["a0"] == expected
+
+
+@pytest.mark.parametrize("make", [csrrs, csrrc], ids=["csrrs", "csrrc"])
+def test_setting_no_bits_is_a_write_nevertheless(counting: str, make: Callable[[int, str, int], int]) -> None:
+    """By a register that is not x0, whatever it holds: a read-only CSR traps."""
+    board = board_of(code(make(A0, "mhartid", ZERO), make(A0, "mhartid", A1), LOOP), counting=counting)
+    assert traps_at(board, 2) == (ILLEGAL, RAM + 4, make(A0, "mhartid", A1))
 
 
 def test_sie_leaves_what_is_not_delegated(counting: str) -> None:

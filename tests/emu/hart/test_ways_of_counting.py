@@ -50,6 +50,7 @@ from harts import ROM_INSNS, board_of
 from needs import Need
 
 from minstret.devices.board import Board
+from minstret.emu.hart.binding import ENVIRONMENT
 from minstret.emu.hart.engine import c_callbacks
 from minstret.emu.machine import StopReason
 
@@ -74,6 +75,7 @@ class Way:
     slices: str = "none"
     hops: int = 0
     blocks_max: int | None = None
+    has_helpers: bool = True
 
     def lengths(self, seed: str) -> Iterator[int]:
         pick = random.Random(f"{seed}/{self}")
@@ -89,6 +91,7 @@ class Way:
 REFERENCE = Way(INSTRUCTIONS)
 SLICED = tuple(Way(BLOCKS, slices) for slices in ("1", "2", "3", "7", "random"))
 HOPS, FULL, TWINS = Way(hops=6), Way(blocks_max=12), Way(PYTHON)
+BARE = Way(has_helpers=False), Way(INSTRUCTIONS, has_helpers=False), Way(slices="random", has_helpers=False)
 Summary = tuple[object, ...]
 
 
@@ -101,13 +104,16 @@ class Bench:
         self.ends: Counter[str] = Counter()
         self.cases = 0
 
-    def board(self, program: Program, counting: str, blocks_max: int | None = None) -> Board:
+    def board(self, program: Program, counting: str, blocks_max: int | None = None, has_helpers: bool = True) -> Board:
         """A board with ``program`` in it. Stores to a page are watched, and told to the console."""
-        key = program.xlen, program.icount_shift, counting, blocks_max
+        key = program.xlen, program.icount_shift, counting, blocks_max, has_helpers
         if key not in self._boards:
-            board = board_of(
-                b"", xlen=program.xlen, counting=counting, ram_size=RAM_SIZE, icount_shift=program.icount_shift
-            )
+            with pytest.MonkeyPatch.context() as patch:
+                if not has_helpers:
+                    patch.setenv(ENVIRONMENT, "off")
+                board = board_of(
+                    b"", xlen=program.xlen, counting=counting, ram_size=RAM_SIZE, icount_shift=program.icount_shift
+                )
 
             def on_store(address: int, size: int, board: Board = board) -> None:
                 board.console += f"{board.position.icount} {address:#x} {size}\n".encode()
@@ -123,7 +129,7 @@ class Bench:
     def run(self, program: Program, way: Way, whole: int, end: int | None = None) -> Summary:
         """The run of ``whole`` instructions, or its start: end, position, digest, last trap, console."""
         end = whole if end is None else end
-        board, console = self.board(program, way.counting, way.blocks_max), b""
+        board, console = self.board(program, way.counting, way.blocks_max, way.has_helpers), b""
         before = board.hart.statistics
         pick = random.Random(f"{program.seed}/{way}")
         hops = sorted(pick.sample(range(10, whole), way.hops)) if way.hops else []
@@ -133,7 +139,8 @@ class Bench:
                 break
             console += bytes(board.console)
             state, ram = board.machine.save_state(), bytes(board.machine.memory.ram)
-            board = self.board(program, INSTRUCTIONS if board.hart.counting.value == BLOCKS else BLOCKS)
+            counting = INSTRUCTIONS if board.hart.counting.value == BLOCKS else BLOCKS
+            board = self.board(program, counting, has_helpers=pick.random() < 0.7)
             move_in(board, state, ram)
             if pick.random() < 0.5:
                 run_on(board, min(hop + pick.randint(1, 100), end), repeat(1))
@@ -219,6 +226,12 @@ def test_generated_programs_are_one_run_with_hardly_room_for_blocks(
     check(bench, capsys, "full", 5, 2000, lambda number: (FULL,))
 
 
+def test_generated_programs_are_one_run_without_functions_in_unicorns_place(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check(bench, capsys, "bare", 12, 2000, lambda number: (BARE[number % 3], Way()))
+
+
 def test_generated_programs_are_one_run_in_python(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     check(bench, capsys, "python", 5, 1500, lambda number: (TWINS, Way()))
 
@@ -228,6 +241,7 @@ def test_thousands_of_generated_programs_are_one_run(bench: Bench, capsys: pytes
     check(bench, capsys, "many", 200, 4000, lambda number: (Way(), Way(BLOCKS, "random"), HOPS, SLICED[number % 4]))
     check(bench, capsys, "many full", 60, 4000, lambda number: (FULL,))
     check(bench, capsys, "many in Python", 40, 2000, lambda number: (TWINS, Way()))
+    check(bench, capsys, "many bare", 100, 4000, lambda number: (BARE[number % 3],))
 
 
 # ---- single rules
