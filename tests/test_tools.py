@@ -62,7 +62,8 @@ def test_help_after_an_install_is_the_whole_help(tool: str) -> None:
     [
         "bench --nope", "bench nope", "bench smoke --rounds 0", "bench smoke --only nope",
         "bench all --json /nonexistent/x.json", "bench all --markdown /tmp", "bench operations --json /tmp",
-        "bench replay x", "cosim", "cosim --nope", "cosim nope", "cosim --cpu rv99 hello", "cosim --max-insns x hello",
+        "bench replay x", "bench all --json -", "cosim --json - hello",
+        "cosim", "cosim --nope", "cosim nope", "cosim --cpu rv99 hello", "cosim --max-insns x hello",
         "cosim --json /nonexistent/x.json hello", "cosim /tmp", "get-guests --nope", "get-guests x",
         "get-guests --into /proc/x", "build-firmware --nope", "build-firmware --check --output x",
         "build-firmware --output /proc/x", "demo --nope", "demo x", "demo --runs 0",

@@ -45,6 +45,8 @@ def _fail(name: str, message: str) -> int:
 
 def writable(context: click.Context, parameter: click.Parameter, path: str | None) -> str | None:
     """For an option that names an output: complain before the work, not after it."""
+    if path == "-":
+        raise click.BadParameter("standard output has the table already; give a file")
     folder = os.path.dirname(path or "") or "."
     if path is not None and (os.path.isdir(path) or not os.access(path if os.path.exists(path) else folder, os.W_OK)):
         raise click.BadParameter(f"can't write {path}")
