@@ -30,6 +30,11 @@ class Program:
         self._pieces: list[tuple[int, bytes]] = []
         self._calls, self._texts = 0, TEXTS
 
+    @property
+    def calls(self) -> int:
+        """How many there are."""
+        return self._calls
+
     def text(self, data: bytes) -> int:
         """The address of ``data``."""
         at, self._texts = self._texts, self._texts + len(data) + 1

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from recordings import RAM, assert_replays, cut, record
-from semihosting_program import AP, BLOCKS, BUFFER, FIRST, RP, WP, A, Program, R, W, answers
+from semihosting_program import AP, BLOCKS, BUFFER, FIRST, RESULTS, RP, WP, A, Program, R, W, answers
 
 from minstret.devices.board import Board, BoardConfig
 from minstret.devices.semihosting import Op
@@ -389,3 +389,50 @@ def test_program_with_picolibc_reads_writes_and_exits_with_7(
 
     assert (outcome.exit_code, bytes(board.console)) == (7, b"last\n0123456789\nsecret: Permission denied\n")
     assert (folder / "out.txt").read_bytes() == b"line 0\nline 1\nline 2\n"
+
+
+# ---- QEMU, a peer
+
+
+def calls_for_both(xlen: int) -> Program:
+    """What both must agree in; the results end up in a file of that name."""
+    program = Program(xlen).open(b":tt", R).open(b":tt", W).open(b":tt", A)  # QEMU counts handles from 1
+    program.call(Op.ISTTY, 77).call(Op.CLOSE, 77).open(b"absent", R).errno()
+    program.open(b"f", WP).write(FIRST, b"hello").call(Op.FLEN, FIRST).call(Op.ISTTY, FIRST).call(Op.SEEK, FIRST, 1)
+    program.read(FIRST, 10).read(FIRST, 10).call(Op.SEEK, FIRST, 100).read(FIRST, 10).write(FIRST, b"x")
+    program.call(Op.FLEN, FIRST).call(Op.CLOSE, FIRST).call(Op.CLOSE, FIRST).errno().read(FIRST, 4).write(FIRST, b"a")
+    program.rename(b"f", b"g").rename(b"f", b"h").remove(b"g").remove(b"g").errno()
+    program.open(b":semihosting-features", R).call(Op.FLEN, FIRST).read(FIRST, 8).call(Op.SEEK, FIRST, 2)
+    program.read(FIRST, 2).write(FIRST, b"a").call(Op.CLOSE, FIRST).open(b":semihosting-features", W).errno()
+    program.open(b"f", 12).errno().open(b".", W).errno().call(Op.ISERROR, (1 << xlen) - 1).call(Op.ISERROR, 1)
+    program.open(b"f", W).read(FIRST, 4).call(Op.CLOSE, FIRST).open(b"f", R).write(FIRST, b"abc").write(FIRST, b"")
+    program.read(FIRST, 0).call(Op.CLOSE, FIRST).open(b"f", A).write(FIRST, b"1").write(FIRST, b"2")
+    program.call(Op.CLOSE, FIRST)  # QEMU 7.2 appends only as long as nobody seeks
+    return program.open(b"results", W).call(Op.WRITE, FIRST, RAM + RESULTS, 4 * program.calls)
+
+
+@pytest.mark.parametrize(("xlen", "qemu"), [(64, "qemu-system-riscv64"), (32, "qemu-system-riscv32")])
+def test_calls_give_what_qemu_gives(
+    xlen: int, qemu: str, folder: Path, tmp_path: Path, need: Callable[[str, object], None]
+) -> None:
+    need(qemu, path := shutil.which(qemu))
+    program, theirs = calls_for_both(xlen), tmp_path / "theirs"
+    setup = program.setup()
+    assert setup.bios is not None
+    (tmp_path / "guest.bin").write_bytes(setup.bios.data)
+    theirs.mkdir()
+    command = [
+        str(path), "-M", "virt", "-m", "16M", "-display", "none", "-serial", "none", "-monitor", "none", "-bios",
+        str(tmp_path / "guest.bin"), "-semihosting-config", "enable=on,target=native",
+    ]  # fmt: skip
+    subprocess.run(command, cwd=theirs, check=True, timeout=60, stdin=subprocess.DEVNULL)
+
+    program.run(folder)
+
+    assert _words_of(folder / "results") == _words_of(theirs / "results")
+    assert (folder / "f").read_bytes() == (theirs / "f").read_bytes() == b"12"
+
+
+def _words_of(file: Path) -> list[int]:
+    raw = file.read_bytes()
+    return [int.from_bytes(raw[at : at + 4], "little", signed=True) for at in range(0, len(raw), 4)]
