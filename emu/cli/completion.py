@@ -15,6 +15,7 @@ import click
 from click.shell_completion import CompletionItem, ShellComplete
 
 from minstret.emu.cli.group import cli, load_command
+from minstret.emu.errors import ConfigError
 from minstret.firmware import IMAGES, describe
 
 VARIABLE = "_MINSTRET_COMPLETE"
@@ -117,6 +118,18 @@ The command has to be on the PATH there.""")  # fmt: skip
 def completion(shell: str) -> None:
     """Print a script that makes SHELL complete commands, options, images and files when Tab is pressed."""
     click.echo(_SCRIPTS[shell].lstrip("\n"), nl=False)
+
+
+def obey(instruction: str) -> int:
+    """What the variable asks for: an answer, or a script by click's name for it (``bash_source``); the exit status."""
+    shell = instruction.removesuffix("_source")
+    if instruction == "answer":
+        answer()
+    elif shell in _SCRIPTS and shell != instruction:
+        click.echo(_SCRIPTS[shell].lstrip("\n"), nl=False)
+    else:
+        raise ConfigError(f"{VARIABLE}={instruction}: expected answer, or {', '.join(f'{s}_source' for s in _SCRIPTS)}")
+    return 0
 
 
 def answer() -> None:

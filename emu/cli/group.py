@@ -111,11 +111,10 @@ def run_command(arguments: list[str] | None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # not every name can be written in every encoding
     try:
-        if os.environ.get("_MINSTRET_COMPLETE") == "answer":
-            from minstret.emu.cli.completion import answer
+        if "_MINSTRET_COMPLETE" in os.environ:
+            from minstret.emu.cli.completion import obey
 
-            answer()
-            return 0
+            return obey(os.environ["_MINSTRET_COMPLETE"])
         result = cli.main(args=arguments, prog_name="minstret", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except click.UsageError as error:

@@ -166,3 +166,26 @@ def test_script_of_an_unknown_shell_is_one_line(capsys: pytest.CaptureFixture[st
     error = capsys.readouterr().err
     assert (caught.value.code, error.count("\n")) == (125, 1)
     assert "'bash'" in error
+
+
+def test_script_has_clicks_name_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    scripts = []
+    for arguments, instruction in ((["completion", "zsh"], None), ([], "zsh_source")):
+        if instruction is not None:
+            monkeypatch.setenv("_MINSTRET_COMPLETE", instruction)
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == 0
+        scripts.append(capsys.readouterr().out)
+
+    assert scripts[0] == scripts[1]
+
+
+def test_unknown_instruction_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("_MINSTRET_COMPLETE", "tcsh_source")
+
+    with pytest.raises(SystemExit) as caught:
+        main([])
+
+    assert caught.value.code == 125
+    assert capsys.readouterr().err.startswith("minstret: _MINSTRET_COMPLETE=tcsh_source: expected answer, or ")
