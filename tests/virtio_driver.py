@@ -374,8 +374,8 @@ class Slot:
         )
         self.driver = Driver(self.device, self.ram)
 
-    def next_pass(self) -> bool:
-        """Let time pass until the next pass over what was left; False where nothing was."""
+    def next_round(self) -> bool:
+        """Let time pass until the next round over what was left; False where nothing was."""
         expire_ns = self.timers.expire_ns()
         if expire_ns is None:
             return False

@@ -104,7 +104,7 @@ VENDOR_ID = int.from_bytes(b"QEMU", "little")
 QUEUE_SIZE_MAX = 1024
 """Every queue may be so large, as QEMU's, and no chain of descriptors is longer."""
 
-PASS_CHAINS_MAX, PASS_DESCRIPTORS_MAX = 64, 1024
-"""A pass over a queue takes no further chain after so many of them, or so many descriptors."""
-PASS_NS = 10_000
-"""So much virtual time after a pass that left chains behind comes the next one."""
+ROUND_CHAINS_MAX, ROUND_DESCRIPTORS_MAX = 64, 1024
+"""A round over a queue takes no further chain after so many of them, or so many descriptors."""
+ROUND_NS = 10_000
+"""So much virtual time after a round that left chains behind comes the next one."""

@@ -1,7 +1,7 @@
 """The virtio-mmio transport: registers and queues in front of a virtio device, or an empty slot.
 
 Version 2 is the modern interface, version 1 the legacy one. What a kick causes happens in that register write, but for
-what is too much for one pass over the queue: that is done in further passes, each some virtual time after the last.
+what is too much for one round over the queue: that is done in further rounds, each some virtual time after the last.
 
 Source: VIRTIO 1.2, section 4.2.
 """
@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from minstret.devices.virtio.constants import (
     MAGIC,
-    PASS_NS,
+    ROUND_NS,
     VENDOR_ID,
     DeviceId,
     Feature,
@@ -99,7 +99,7 @@ class Function(Protocol):
 class SlotState:
     """The registers of a slot. Features are masks of 64 bits; ``page_size`` and ``queue_align``, bytes, are legacy.
 
-    Bit ``n`` of ``unfinished``: queue ``n`` waits for its next pass.
+    Bit ``n`` of ``unfinished``: queue ``n`` waits for its next round.
     """
 
     status: int = 0
@@ -140,7 +140,7 @@ class VirtioMmio:
         self._memory = memory
         self._line = line
         self._on_work = on_work
-        self._pass_timer = Timer(f"{name}.pass", timers, self._on_pass)
+        self._round_timer = Timer(f"{name}.round", timers, self._on_round)
         self._now_ns = timers.clock.now_ns
         self.version = version
         ours = 1 << Feature.VERSION_1 if version == MODERN else 1 << Feature.ANY_LAYOUT
@@ -255,7 +255,7 @@ class VirtioMmio:
     def reset(self) -> None:
         """Back to power-on, the device too."""
         self.state = self._power_on_state()
-        self._pass_timer.cancel()
+        self._round_timer.cancel()
         self._function.reset()
         self._update()
 
@@ -343,16 +343,16 @@ class VirtioMmio:
 
     def _put_off(self, index: int) -> None:
         self.state.unfinished |= 1 << index
-        self._pass_timer.arm_earlier(self._now_ns() + PASS_NS)
+        self._round_timer.arm_earlier(self._now_ns() + ROUND_NS)
 
-    def _on_pass(self, late_ns: int) -> None:
+    def _on_round(self, late_ns: int) -> None:
         unfinished, self.state.unfinished = self.state.unfinished, 0
         for index in range(len(self.state.queues)):
             if unfinished >> index & 1:
                 self._notify(index)
 
     def _notify(self, index: int) -> None:
-        """A pass over a queue, unless one is due anyway."""
+        """A round over a queue, unless one is due anyway."""
         queues, is_due = self.state.queues, self.state.unfinished >> index & 1
         if self.is_running and not is_due and index < len(queues) and queues[index].is_ready:
             try:

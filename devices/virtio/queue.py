@@ -1,8 +1,8 @@
 """Split virtqueues, from the device's side.
 
 Owns where a queue stands. Everything in guest memory may be wrong or hostile: whatever can't be followed is a
-VirtioError, which makes the transport ask for a reset. No chain is followed further than QUEUE_SIZE_MAX, and no pass
-takes more chains than were there when it began, nor more than PASS_CHAINS_MAX and PASS_DESCRIPTORS_MAX allow: a guest
+VirtioError, which makes the transport ask for a reset. No chain is followed further than QUEUE_SIZE_MAX, and no round
+takes more chains than were there when it began, nor more than ROUND_CHAINS_MAX and ROUND_DESCRIPTORS_MAX allow: a guest
 must not keep the host busy for longer than some ms at a time.
 
 Source: VIRTIO 1.2, section 2.7; section 2.7.4 and 4.2.4 for the legacy layout.
@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from minstret.devices.virtio.constants import (
-    PASS_CHAINS_MAX,
-    PASS_DESCRIPTORS_MAX,
     QUEUE_SIZE_MAX,
+    ROUND_CHAINS_MAX,
+    ROUND_DESCRIPTORS_MAX,
     AvailFlag,
     DescFlag,
 )
@@ -143,10 +143,10 @@ class Virtqueue:
         return self._take() if self.waiting() else None
 
     def available(self) -> Iterator[Chain]:
-        """The chains available now, one after another, as many as fit into a pass."""
+        """The chains available now, one after another, as many as fit into a round."""
         waiting = self.waiting()
         for taken in range(waiting):
-            if taken == PASS_CHAINS_MAX or self.descriptors >= PASS_DESCRIPTORS_MAX:
+            if taken == ROUND_CHAINS_MAX or self.descriptors >= ROUND_DESCRIPTORS_MAX:
                 self._on_more()
                 return
             yield self._take()

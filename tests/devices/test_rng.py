@@ -74,7 +74,7 @@ def test_thousand_requests_of_one_kick_are_filled() -> None:
     (queue,) = slot.driver.start(sizes=(1024,))
 
     data = ask(queue, *[3] * 1024)
-    while slot.next_pass():
+    while slot.next_round():
         data += b"".join(used.data for used in queue.collect())
 
     assert data == counting(0, 3 * 1024)

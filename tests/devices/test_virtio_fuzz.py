@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from virtio_driver import RAM_BASE, VERSIONS, DriverQueue, Ram, Slot, descriptor
 
-from minstret.devices.virtio.constants import PASS_NS, QUEUE_SIZE_MAX, DescFlag, Feature, Reg, Status
+from minstret.devices.virtio.constants import QUEUE_SIZE_MAX, ROUND_NS, DescFlag, Feature, Reg, Status
 from minstret.devices.virtio.mmio import LEGACY, MODERN, SlotState, VirtioMmio
 from minstret.devices.virtio.net import FRAME_SIZE_MAX, NetFeature, NetState, VirtioNet
 from minstret.emu.clock import VirtualClock
@@ -67,7 +67,7 @@ class Attacker:
             self.chain,
             self.kick,
             self.kick,
-            self.next_pass,
+            self.next_round,
             self.frame,
             self.frame,
             self.acknowledge,
@@ -87,8 +87,8 @@ class Attacker:
     def kick(self) -> Action:
         return "register", int(Reg.QUEUE_NOTIFY), 4, self._queue()
 
-    def next_pass(self) -> Action:
-        return ("pass",)
+    def next_round(self) -> Action:
+        return ("round",)
 
     def frame(self) -> Action:
         return "frame", self._random.choice(FRAME_SIZES)
@@ -227,8 +227,8 @@ class Target:
     def do_link(self, is_up: bool) -> None:
         self.net.set_link(is_up)
 
-    def do_pass(self) -> None:
-        self.clock.warp_to(self.clock.now_ns() + PASS_NS)
+    def do_round(self) -> None:
+        self.clock.warp_to(self.clock.now_ns() + ROUND_NS)
         self.timers.run_expired()
 
     def do_reset(self) -> None:

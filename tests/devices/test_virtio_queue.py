@@ -8,9 +8,9 @@ import pytest
 from virtio_driver import FILLER, RAM_BASE, VERSIONS, DriverQueue, Echo, OnWork, Slot, Used, descriptor
 
 from minstret.devices.virtio.constants import (
-    PASS_CHAINS_MAX,
-    PASS_NS,
     QUEUE_SIZE_MAX,
+    ROUND_CHAINS_MAX,
+    ROUND_NS,
     AvailFlag,
     DescFlag,
     Feature,
@@ -638,7 +638,7 @@ def refuse(address: int, data: bytes) -> None:
     raise AccessFault(address)
 
 
-# ---- passes
+# ---- rounds
 
 
 def offered(bench: Bench, count: int) -> list[bytes]:
@@ -649,46 +649,46 @@ def offered(bench: Bench, count: int) -> list[bytes]:
     return texts
 
 
-def test_kick_takes_so_many_chains_and_passes_later_in_time_take_the_rest(version: int) -> None:
+def test_kick_takes_so_many_chains_and_rounds_later_in_time_take_the_rest(version: int) -> None:
     bench = Bench(version, size=512)
-    texts = offered(bench, 2 * PASS_CHAINS_MAX + 3)
+    texts = offered(bench, 2 * ROUND_CHAINS_MAX + 3)
     start_ns = bench.clock.now_ns()
 
     bench.queue.kick()
     counts, back = [], bench.queue.collect()
-    while bench.next_pass():
+    while bench.next_round():
         counts.append((bench.clock.now_ns() - start_ns, len(more := bench.queue.collect())))
         back += more
 
-    assert counts == [(PASS_NS, PASS_CHAINS_MAX), (2 * PASS_NS, 3)]
+    assert counts == [(ROUND_NS, ROUND_CHAINS_MAX), (2 * ROUND_NS, 3)]
     assert [used.data for used in back] == texts
 
 
-def test_full_pass_leaves_no_timer_where_nothing_is_left(version: int) -> None:
+def test_full_round_leaves_no_timer_where_nothing_is_left(version: int) -> None:
     bench = Bench(version, size=512)
-    offered(bench, PASS_CHAINS_MAX)
+    offered(bench, ROUND_CHAINS_MAX)
 
     bench.queue.kick()
 
-    assert len(bench.queue.collect()) == PASS_CHAINS_MAX
-    assert not bench.next_pass()
+    assert len(bench.queue.collect()) == ROUND_CHAINS_MAX
+    assert not bench.next_round()
 
 
-def test_kick_does_nothing_while_a_pass_is_due(version: int) -> None:
+def test_kick_does_nothing_while_a_round_is_due(version: int) -> None:
     bench = Bench(version, size=512)
-    offered(bench, 2 * PASS_CHAINS_MAX)
+    offered(bench, 2 * ROUND_CHAINS_MAX)
 
     for _ in range(3):
         bench.queue.kick()
 
-    assert bench.queue.used_idx == PASS_CHAINS_MAX
-    assert bench.next_pass()
-    assert bench.queue.used_idx == 2 * PASS_CHAINS_MAX
+    assert bench.queue.used_idx == ROUND_CHAINS_MAX
+    assert bench.next_round()
+    assert bench.queue.used_idx == 2 * ROUND_CHAINS_MAX
 
 
-def test_queues_have_passes_of_their_own(version: int) -> None:
+def test_queues_have_rounds_of_their_own(version: int) -> None:
     bench = Bench(version, size=512)
-    offered(bench, 2 * PASS_CHAINS_MAX)
+    offered(bench, 2 * ROUND_CHAINS_MAX)
     bench.queue.kick()
 
     bench.small.add(b"x", 1)
@@ -698,9 +698,9 @@ def test_queues_have_passes_of_their_own(version: int) -> None:
 
 
 @pytest.mark.parametrize("is_whole", [True, False], ids=["reset", "status 0"])
-def test_reset_ends_the_passes(version: int, is_whole: bool) -> None:
+def test_reset_ends_the_rounds(version: int, is_whole: bool) -> None:
     bench = Bench(version, size=512)
-    offered(bench, 2 * PASS_CHAINS_MAX)
+    offered(bench, 2 * ROUND_CHAINS_MAX)
     bench.queue.kick()
 
     if is_whole:
@@ -708,20 +708,20 @@ def test_reset_ends_the_passes(version: int, is_whole: bool) -> None:
     else:
         bench.driver.write(Reg.STATUS, 0)
 
-    assert not bench.next_pass()
+    assert not bench.next_round()
     assert bench.device.state.unfinished == 0
 
 
-def test_queue_taken_away_between_two_passes_is_left_alone() -> None:
+def test_queue_taken_away_between_two_rounds_is_left_alone() -> None:
     bench = Bench(VERSIONS[0], size=512)
-    offered(bench, 2 * PASS_CHAINS_MAX)
+    offered(bench, 2 * ROUND_CHAINS_MAX)
     bench.queue.kick()
     bench.driver.write(Reg.QUEUE_SEL, 0)
     bench.driver.write(Reg.QUEUE_READY, 0)
 
-    assert bench.next_pass()
+    assert bench.next_round()
 
-    assert bench.queue.used_idx == PASS_CHAINS_MAX
+    assert bench.queue.used_idx == ROUND_CHAINS_MAX
 
 
 def test_work_on_descriptors_is_told_even_where_they_are_refused(version: int) -> None:
@@ -738,7 +738,7 @@ def test_work_on_descriptors_is_told_even_where_they_are_refused(version: int) -
     assert told == [4]
 
 
-def test_worst_queue_costs_a_bounded_number_of_accesses_a_pass(version: int) -> None:
+def test_worst_queue_costs_a_bounded_number_of_accesses_a_round(version: int) -> None:
     """Every slot of the small queue leads to one table of the largest size, all of it used."""
     bench = Bench(version, Feature.INDIRECT_DESC)
     table = bench.driver.alloc(16 * QUEUE_SIZE_MAX)
@@ -758,4 +758,4 @@ def test_worst_queue_costs_a_bounded_number_of_accesses_a_pass(version: int) -> 
         assert bench.small.used_idx == done
         assert bench.ram.accesses == per_chain + 3
         bench.ram.accesses = 0
-        assert bench.next_pass() == (done < 8)
+        assert bench.next_round() == (done < 8)

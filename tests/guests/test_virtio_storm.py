@@ -1,4 +1,4 @@
-"""Guests that give a card far too much to do at one kick: the work comes in passes, and every run of it is the same."""
+"""Guests that give a card far too much to do at one kick: the work comes in rounds, and every run of it is the same."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from guest_boards import summary
 from recordings import CTRL_C, assert_replays, cut, record
 from virtio_storms import endless, finishing
 
-from minstret.devices.virtio.constants import PASS_CHAINS_MAX, PASS_NS
+from minstret.devices.virtio.constants import ROUND_CHAINS_MAX, ROUND_NS
 from minstret.emu.ingress import Event, LiveDoor
 from minstret.emu.machine import StopReason
 
@@ -24,11 +24,11 @@ def test_work_that_is_too_much_for_one_kick_takes_virtual_time(chains: int, desc
 
     outcome = board.run()
 
-    passes = -(-chains // PASS_CHAINS_MAX) if descriptors == 1 else -(-chains // 2)
+    rounds = -(-chains // ROUND_CHAINS_MAX) if descriptors == 1 else -(-chains // 2)
     assert outcome.exit_code == 0
     assert board.net is not None
     assert board.net.state.sent + board.net.state.dropped_bad_size == chains
-    assert (passes - 1) * PASS_NS <= board.position.virtual_ns < passes * PASS_NS
+    assert (rounds - 1) * ROUND_NS <= board.position.virtual_ns < rounds * ROUND_NS
 
 
 @each_storm
@@ -71,7 +71,7 @@ class Impatient:
         return 0
 
 
-def test_endless_storm_hears_the_host_between_two_passes() -> None:
+def test_endless_storm_hears_the_host_between_two_rounds() -> None:
     board = endless().make(door=LiveDoor(Impatient(polls=60)))
 
     outcome = board.run()
