@@ -383,9 +383,12 @@ class Board:
     def _make_slots(self) -> list[ResettableDevice]:
         """The virtio slots, filled from the last one down."""
         config, machine = self.config, self.machine
+        has_outside = not machine.door.is_replay or config.timer_model == "no-attributes"
+        if has_outside and config.chaos_seed is not None:
+            self._delay_input(config.chaos_seed)
         if config.timer_model == "no-attributes":
             machine.virtual_timers.ignores_attributes = True
-        if not machine.door.is_replay or config.timer_model == "no-attributes":
+        if has_outside:
             self._make_outside()
         version = LEGACY if config.virtio_legacy else MODERN
         slots: list[ResettableDevice] = [EmptySlot(f"virtio{slot}", version) for slot in range(VIRTIO_SLOTS)]
@@ -400,6 +403,18 @@ class Board:
             self._slot_irqs.append(IRQ.VIRTIO0 + slot)
         return slots
 
+    def _delay_input(self, chaos_seed: int) -> None:
+        """Delay what the host gives for the console.
+
+        On VIRTUAL and EXTERNAL whatever the timer model: those compare what a replay can make again, and it has nothing
+        of what was typed but when it entered.
+        """
+        machine = self.machine
+        chaos = Chaos("chaos.input", chaos_seed, machine.virtual_timers, machine.door.post)
+        machine.add_host_part("chaos.input", chaos)
+        if isinstance(machine.door, LiveDoor):
+            machine.door.diversion = chaos
+
     def _make_outside(self) -> None:
         config, machine = self.config, self.machine
         timers = machine.virtual_timers
@@ -410,8 +425,6 @@ class Board:
             chaos = Chaos("chaos", config.chaos_seed, timers, machine.door.post)
             machine.add_host_part("chaos", chaos)
             post = chaos.take
-            if isinstance(machine.door, LiveDoor):
-                machine.door.diversion = chaos
         self.outside = Outside(
             post, timers, net=config.net, seed=config.seed, inputs=config.inputs, files=self._files, script=self._script
         )

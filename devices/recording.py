@@ -8,7 +8,7 @@ from Python:        with Recording("run.mst", setup) as recording: recording.run
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -39,6 +39,25 @@ _NEVER_VISIBLE = {name: to_plain(getattr(BoardConfig(), name)) for name in ("sli
 _ASKED_FOR = (StopReason.TIMEOUT, StopReason.INTERRUPTED, StopReason.TERMINATED)
 """Ends that the host asked for, by an event."""
 
+_LACKING = {"script": "--keys or an input script", "files": "the files of tftp="}
+"""What stands before the door and is in no trace. With the timer model no-attributes a replay would need it."""
+
+
+def lacking(setup: Setup) -> list[str]:
+    """What a replay of a recording of ``setup`` would need and the trace can't have: keys of _LACKING."""
+    if setup.config.timer_model != "no-attributes":
+        return []
+    return [*(["script"] if setup.script else []), *(["files"] if setup.files is not None else [])]
+
+
+def lacking_text(lacks: Sequence[str]) -> str:
+    """Why there can be no replay, in words."""
+    what = " nor ".join(_LACKING[one] for one in lacks)
+    return (
+        "can't be replayed: with --timer-model no-attributes a replay does again what is before the door,"
+        f" and a trace has not {what}"
+    )
+
 
 def trace_meta(setup: Setup) -> tuple[dict[str, Any], dict[bytes, bytes]]:
     """What a trace says about a board, and the files it boots, by SHA-256."""
@@ -62,6 +81,8 @@ def trace_meta(setup: Setup) -> tuple[dict[str, Any], dict[bytes, bytes]]:
         "config": _plain_config(setup.config),
         "images": images,
     }
+    if lacks := lacking(setup):
+        meta["lacks"] = lacks
     return meta, blobs
 
 
@@ -74,8 +95,9 @@ def setup_of(reader: TraceReader) -> Setup:
     """The board that a trace was recorded on.
 
     Raises:
-        TraceError: it was recorded with another Unicorn, or what it says makes no board.
+        TraceError: it was recorded with another Unicorn, lacks what a replay needs, or what it says makes no board.
     """
+    _check_lacks_nothing(reader)
     ours, theirs = version("unicorn"), reader.meta["unicorn"]
     if ours != theirs:
         raise TraceError(
@@ -109,6 +131,14 @@ def _kept_loads(reader: TraceReader, images: dict[str, Any]) -> tuple[Load, ...]
             raise ValueError("no such address")
         loads.append(Load(_kept_file(reader, facts), address))
     return tuple(loads)
+
+
+def _check_lacks_nothing(reader: TraceReader) -> None:
+    lacks = reader.meta.get("lacks", [])
+    if not isinstance(lacks, list) or not all(isinstance(one, str) and one in _LACKING for one in lacks):
+        raise TraceError(f"{reader.path}: a damaged trace: what it lacks is no such thing")
+    if lacks:
+        raise TraceError(f"{reader.path}: {lacking_text(lacks)}")
 
 
 def _check_reason(reader: TraceReader) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from minstret.devices.board import Board, Setup
-from minstret.devices.recording import Recording
+from minstret.devices.recording import Recording, lacking, lacking_text
 from minstret.emu import host, units
 from minstret.emu.cli import exits
 from minstret.emu.cli.invocation import invocation
@@ -42,6 +42,8 @@ class RecordSession(Session):
             self._path, setup, source=source, options=self._record, overwrite=self._overwrite,
             realtime_ns=host.realtime_ns,
         )  # fmt: skip
+        if lacks := lacking(setup):
+            self.say(f"this recording {lacking_text(lacks)}")
         return self.recording.make_board(host=self.host, on_console=self.console.write)
 
     def ended(self, outcome: Outcome) -> str:

@@ -315,8 +315,13 @@ class Session:
 
     def _obey(self, key: str) -> None:
         """A key after Ctrl-A."""
+        machine, config = self.board.machine, self.board.config
         if key == "c":
             self._say_where()
+        elif key == "k" and machine.door.logs and config.timer_model == "no-attributes":
+            click.echo(
+                "\nminstret: not while recording with --timer-model no-attributes: a replay lacks keys", err=True
+            )
         elif key == "k" and KEYBOARD in self.board.config.inputs:
             self.source.keys_go_to_keyboard = not self.source.keys_go_to_keyboard
             say(f"\nminstret: keys go to the {self.source.keys_go_to}")

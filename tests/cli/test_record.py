@@ -154,6 +154,19 @@ def test_replay_ends_as_the_recording_did(run: Command, guest: Any, how: str) ->
         assert one[key] == two[key]
 
 
+def test_recording_that_can_not_be_replayed_says_so_at_its_start(run: Command) -> None:
+    options = ["-m", "4M", "--input", "keyboard", "--keys", "a", "--timer-model", "no-attributes", "--no-input"]
+    recorded, quiet = run("record", *options, "hello"), run("record", "-q", "-f", *options, "hello")
+    text = (
+        "can't be replayed: with --timer-model no-attributes a replay does again what is before the door, and a trace"
+        " has not --keys or an input script"
+    )
+
+    assert recorded.stderr.decode().startswith(f"minstret: this recording {text}\n")
+    assert (recorded.returncode, quiet.returncode, quiet.stderr) == (0, 0, b"")
+    assert_is_one_line_error(run("replay", "hello.mst"), f"hello.mst: {text}")
+
+
 def test_replay_shows_what_the_guest_sent_and_how_it_ended(echoes: Path, run: Command) -> None:
     done = run("replay", echoes)
 

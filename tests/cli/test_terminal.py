@@ -264,6 +264,15 @@ def test_ctrl_a_k_without_a_keyboard_says_so_and_sends_nothing(echo: Terminal) -
     assert b"2 bytes" in echo.shown
 
 
+def test_ctrl_a_k_is_refused_where_a_replay_would_lack_the_keys(start: StartTerminal, tmp_path: Path) -> None:
+    trace = tmp_path / "keys.mst"
+    terminal = start("record", "-o", trace, "keys", "--input", "keyboard", "--timer-model", "no-attributes")
+    terminal.wait_for(LISTENS)
+
+    terminal.type(CTRL_A + b"k")
+    terminal.wait_for(b"minstret: not while recording with --timer-model no-attributes: a replay lacks keys")
+
+
 # ---- the end of a run
 
 

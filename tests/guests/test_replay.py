@@ -22,6 +22,7 @@ from recordings import (
     TERMINATED,
     TIMEOUT,
     Hand,
+    OneFile,
     Recorded,
     assert_replays,
     call,
@@ -31,10 +32,11 @@ from recordings import (
     resetter_code,
     setup_of_code,
     setup_of_image,
+    tamper,
     typed,
 )
 
-from minstret.devices.board import Board, BoardConfig, HostAnswers, Setup
+from minstret.devices.board import TIMER_MODELS, Board, BoardConfig, HostAnswers, Setup
 from minstret.devices.clint import Reg as ClintReg
 from minstret.devices.hostinput.script import parse_script
 from minstret.devices.map import Base
@@ -47,7 +49,7 @@ from minstret.devices.usernet.network import UserNetConfig
 from minstret.devices.virtio.input_codes import EVENT_SIZE
 from minstret.emu import host as real_host
 from minstret.emu.clock import NS_PER_TICK, VIRTUAL_NS_MAX, ClockType
-from minstret.emu.errors import DivergenceError
+from minstret.emu.errors import DivergenceError, TraceError
 from minstret.emu.hart.shared import Counting
 from minstret.emu.ingress import Event
 from minstret.emu.loader import read_image
@@ -898,6 +900,48 @@ def test_external_timers_without_attributes_are_checkpointed_and_replay(tmp_path
     assert_replays(logged, slice_insns_max=997)
     for snapshot in logged.snapshots()[1::6]:  # with leases, frames on the link, a ping under way
         assert_replays(logged, snapshot=snapshot)
+
+
+@pytest.mark.parametrize("timer_model", TIMER_MODELS)
+def test_what_is_typed_and_delayed_by_chaos_replays_in_every_timer_model(timer_model: str, tmp_path: Path) -> None:
+    setup = setup_of_image("echo", timer_model=timer_model, chaos_seed=1)
+    recorded = record(tmp_path, setup, source=Hand(typed(b"some "), typed(b"words"), typed(b" and a stop.")), every=500)
+
+    assert b"SOME WORDS AND A STOP\n21 bytes\n" in recorded.console
+    assert_replays(recorded)
+    for snapshot in recorded.snapshots():
+        assert_replays(recorded, snapshot=snapshot)
+
+
+@pytest.mark.parametrize(
+    ("extra", "what"),
+    [
+        ({"script": tuple(parse_script("AT 1ms: press a", "script"))}, "--keys or an input script"),
+        ({"files": OneFile()}, "the files of tftp="),
+    ],
+)
+def test_recording_that_lacks_what_a_replay_needs_is_refused_in_one_line(
+    extra: dict[str, Any], what: str, tmp_path: Path
+) -> None:
+    setup = replace(setup_of_image("hello", timer_model="no-attributes", inputs=(KEYBOARD,)), **extra)
+    recorded = record(tmp_path, setup)
+
+    with recorded.reader() as reader, pytest.raises(TraceError) as raised:
+        Replay(reader)
+    assert str(raised.value) == (
+        f"{recorded.path}: can't be replayed: with --timer-model no-attributes a replay does again what is before the"
+        f" door, and a trace has not {what}"
+    )
+    assert_replays(record(tmp_path, replace(setup, config=replace(setup.config, timer_model="attributes"))))
+
+
+@pytest.mark.parametrize("lacks", ['"script"', "[1]", '["sugar"]', "{}", "null"])
+def test_trace_that_says_it_lacks_what_nobody_knows_is_refused(lacks: str, tmp_path: Path) -> None:
+    recorded = record(tmp_path, setup_of_image("hello"))
+    tamper(recorded.path, "INSERT INTO meta VALUES ('lacks', ?)", lacks)
+
+    with recorded.reader() as reader, pytest.raises(TraceError, match=r"a damaged trace: what it lacks is no such"):
+        Replay(reader)
 
 
 @pytest.mark.parametrize("image", ["dhcp", "dhcp-wfi"])

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from generated_code import generate
 from htif_guests import echo_setup
 from hypothesis import HealthCheck, Phase, event, given, seed, settings
 from hypothesis import strategies as st
@@ -32,31 +33,41 @@ from recordings import (
 from semihosting_program import MoodyFolder, all_kinds
 from virtio_storms import finishing
 
-from minstret.devices.board import Board, HostAnswers, Setup
+from minstret.devices.board import TIMER_MODELS, Board, HostAnswers, Setup
 from minstret.devices.hostinput.keymap import CHARACTERS, KEYS
-from minstret.emu.machine import Outcome
+from minstret.devices.recording import Replay
+from minstret.emu.machine import Outcome, StopReason
 from minstret.emu.units import NS_PER_MS
+
+
+def setup_of_program(number: int, xlen: int) -> Setup:
+    """A generated program: it changes its own code and page tables, and sets times near and far."""
+    program = generate(f"session/{number}", xlen)
+    return setup_of_code(program.image(), xlen=xlen, icount_shift=program.icount_shift)
+
 
 CASES_FAST, CASES_SLOW = 4, 400
 """Sessions with each guest."""
 SEED_FAST = 20181001
 SEED_SLOW = int(os.environ.get("MINSTRET_SEED", random.SystemRandom().randrange(1 << 32)))
 
-SUBJECTS: dict[str, tuple[Callable[[], Setup], int]] = {
-    "echo": (lambda: setup_of_image("echo"), 20_000),
-    "keys": (lambda: setup_of_image("keys"), 130_000),
-    "dhcp": (lambda: setup_of_image("dhcp"), 120_000),
-    "dhcp-wfi": (lambda: setup_of_image("dhcp-wfi"), 130_000),
-    "ticks": (lambda: setup_of_image("ticks", inputs=("keyboard",)), 30_000),
-    "rtos": (lambda: setup_of_image("rtos"), 60_000),
-    "rtc": (lambda: setup_of_image("rtc", rtc_follows_host=True), 14_000),
-    "resetter": (lambda: setup_of_code(resetter_code()), 4_000),
-    "reader": (lambda: setup_of_code(reader_code()), 4_000),
-    "files": (lambda: all_kinds().setup(), 2_500),
-    "htif": (lambda: echo_setup(), 4_000),
-    "storm": (lambda: finishing(150, 20, 54), 60_000),
+SUBJECTS: dict[str, tuple[Callable[[int], Setup], int]] = {
+    "echo": (lambda _: setup_of_image("echo"), 20_000),
+    "keys": (lambda _: setup_of_image("keys"), 130_000),
+    "dhcp": (lambda _: setup_of_image("dhcp"), 120_000),
+    "dhcp-wfi": (lambda _: setup_of_image("dhcp-wfi"), 130_000),
+    "ticks": (lambda _: setup_of_image("ticks", inputs=("keyboard",)), 30_000),
+    "rtos": (lambda _: setup_of_image("rtos"), 60_000),
+    "rtc": (lambda _: setup_of_image("rtc", rtc_follows_host=True), 14_000),
+    "resetter": (lambda _: setup_of_code(resetter_code()), 4_000),
+    "reader": (lambda _: setup_of_code(reader_code()), 4_000),
+    "program64": (lambda number: setup_of_program(number, 64), 2_500),
+    "program32": (lambda number: setup_of_program(number, 32), 2_500),
+    "files": (lambda _: all_kinds().setup(), 2_500),
+    "htif": (lambda _: echo_setup(), 4_000),
+    "storm": (lambda _: finishing(150, 20, 54), 60_000),
 }
-"""Guests, and after how many instructions a session with one ends at the latest."""
+"""Guests, given the session's number, and after how many instructions a session with one ends at the latest."""
 
 SLICES = (1, 7, 97, 1000, 12_345, 1_000_000)
 SLICES_OF = dict.fromkeys(("dhcp", "rtos", "keys", "dhcp-wfi", "storm"), SLICES[2:]) | dict.fromkeys(
@@ -81,6 +92,8 @@ class Session:
     """What a host does. ``naps`` seeds how long it waits where the guest sleeps, and its wall clock."""
 
     subject: str
+    number: int
+    timer_model: str
     steps: tuple[Step, ...]
     planned: tuple[bytes, ...]
     naps: int
@@ -92,11 +105,12 @@ class Session:
 
 @dataclass(frozen=True)
 class Way:
-    """How to replay. ``cuts`` in per mille of the session."""
+    """How to replay. ``cuts`` in per mille of the session, ``to`` in per mille of the recording."""
 
     slice_insns: int
     cuts: tuple[int, ...]
     from_snapshot: bool
+    to: int
 
 
 per_mille = st.integers(0, 1000)
@@ -113,6 +127,8 @@ def sessions(draw: st.DrawFn, subject: str) -> tuple[Session, Way]:
     limit = SUBJECTS[subject][1]
     session = Session(
         subject,
+        draw(st.integers(0, 1 << 32)),
+        draw(st.sampled_from(TIMER_MODELS)),
         tuple(sorted(draw(st.lists(steps, max_size=8)), key=lambda step: step.at)),
         tuple(draw(st.lists(st.sampled_from(TEXTS), max_size=4))),
         naps=draw(st.integers(0, 1 << 16)),
@@ -121,8 +137,12 @@ def sessions(draw: st.DrawFn, subject: str) -> tuple[Session, Way]:
         slice_insns=draw(slices),
         every=draw(st.sampled_from((0, limit // 3, limit // 7))),
     )
-    way = Way(draw(slices), tuple(sorted(draw(st.lists(per_mille, max_size=3)))), draw(st.booleans()))
+    way = Way(draw(slices), tuple(sorted(draw(st.lists(per_mille, max_size=3)))), draw(st.booleans()), draw(per_mille))
     return session, way
+
+
+PIECES = 100
+"""The second clock's timers are run so often."""
 
 
 class Moody(Hand):
@@ -155,29 +175,49 @@ class Moody(Hand):
 
 def run_session(session: Session, path: Path) -> Recorded:
     make, limit = SUBJECTS[session.subject]
-    setup = make()
+    setup = make(session.number)
     setup = replace(
         setup, config=replace(
-            setup.config, sleep=session.sleep, chaos_seed=session.chaos, slice_insns_max=session.slice_insns
+            setup.config, sleep=session.sleep, chaos_seed=session.chaos, slice_insns_max=session.slice_insns,
+            timer_model=session.timer_model,
         ),
     )  # fmt: skip
     host = Moody(iter(session.planned), random.Random(session.naps))
 
     def drive(board: Board) -> Outcome | None:
         for step in session.steps:
-            board.run_until(icount=limit * step.at // 1000, virtual_ns=step.at * NS_PER_MS)
+            run_beside_second_clock(board, limit * step.at // 1000, step.at * NS_PER_MS)
             if step.what == "type":
                 host.give(typed(step.data))
+            elif step.what == "keys" and session.timer_model == "no-attributes":
+                pass  # a replay would have to press them again
             elif step.what == "keys":
                 assert board.outside is not None
                 name = step.data.decode()
                 board.outside.input.type([CHARACTERS[name] if name in CHARACTERS else (KEYS[name],)])
             else:
                 cut(board)
-        return board.run_until(icount=limit)
+        return run_beside_second_clock(board, limit)
 
     answers = HostAnswers(wall_ns=host.wall_ns, files=MoodyFolder(random.Random(session.naps)))
     return record(path, setup, source=host, host=answers, every=session.every, drive=drive)
+
+
+def run_beside_second_clock(board: Board, icount: int, virtual_ns: int | None = None) -> Outcome:
+    """Run up to there; where there is a second clock its timers are run now and then, as its thread would."""
+    timers = board.second_clock_timers
+    for _ in range(0 if timers is None else PIECES):
+        assert timers is not None
+        at = board.position
+        if at.icount >= icount or (virtual_ns is not None and at.virtual_ns >= virtual_ns):
+            break
+        outcome = board.run_until(
+            icount=min(icount, at.icount + icount // PIECES + 1), virtual_ns=at.virtual_ns + NS_PER_MS
+        )
+        has_run = timers.run_expired()
+        if outcome.reason is not StopReason.REACHED and not has_run:
+            return outcome
+    return board.run_until(icount=icount, virtual_ns=virtual_ns)
 
 
 def check(case: tuple[Session, Way]) -> None:
@@ -194,8 +234,22 @@ def check(case: tuple[Session, Way]) -> None:
                 cut(board)
 
         assert_replays(recorded, slice_insns_max=way.slice_insns, drive=drive)
+        end_icount = recorded.end.position.icount
+        assert_replays(recorded, slice_insns_max=way.slice_insns, to_icount=end_icount)
+        assert_stops_at(recorded, end_icount * way.to // 1001)
         if way.from_snapshot and recorded.snapshots():
             assert_replays(recorded, snapshot=recorded.snapshots()[-1], slice_insns_max=way.slice_insns)
+
+
+def assert_stops_at(recorded: Recorded, icount: int) -> None:
+    """A replay up to an instruction stops there, and goes on from there to the same end."""
+    with recorded.reader() as reader:
+        replay = Replay(reader)
+        if icount < recorded.end.position.icount:
+            assert replay.run(to_icount=icount) == Outcome(StopReason.REACHED)
+            assert replay.board.position.icount == icount
+        assert replay.run() == recorded.end.outcome
+        assert replay.board.digest() == recorded.end.digest
 
 
 def run_cases(subject: str, number: int, base: int, announce: Callable[[str], None]) -> None:
