@@ -30,6 +30,12 @@ def is_s_records(data: bytes) -> bool:
     return _S_RECORD_HEAD.match(data, 0, 64) is not None
 
 
+def check_size(name: str, size: int) -> None:
+    """Raise ConfigError where a file is too large for one of these."""
+    if size > _TEXT_SIZE_MAX:
+        raise ConfigError(f"{name}: more than {size_text(_TEXT_SIZE_MAX)} of text; give an ELF file instead")
+
+
 class _Runs:
     """Bytes by address, joined while each goes on where the last one ended."""
 
@@ -119,8 +125,7 @@ def load_s_records(file: ImageFile) -> Firmware:
 def _lines(file: ImageFile) -> Iterator[tuple[str, bytes]]:
     """Lines that are not blank, each with where it stands."""
     data = file.data
-    if len(data) > _TEXT_SIZE_MAX:
-        raise ConfigError(f"{file.name}: more than {size_text(_TEXT_SIZE_MAX)} of text; give an ELF file instead")
+    check_size(file.name, len(data))
     at = number = 0
     while at < len(data):
         number += 1

@@ -38,7 +38,7 @@ def read_image(path: str | Path, ram_size: int = IMAGE_SIZE_MAX) -> ImageFile:
 
     Args:
         path: The file.
-        ram_size: Bytes. A raw binary that is larger is not read.
+        ram_size: Bytes. What is larger, and no ELF file, is not read.
     Raises:
         ConfigError: it can't be read, is no regular file, or too large.
     """
@@ -47,12 +47,15 @@ def read_image(path: str | Path, ram_size: int = IMAGE_SIZE_MAX) -> ImageFile:
 
 
 def check_size(name: str, size: int, head: bytes, ram_size: int) -> None:
-    """Raise ConfigError where an image that begins with ``head`` is larger than it may be."""
-    is_hex = hexfiles.is_intel_hex(head) or hexfiles.is_s_records(head)
-    is_raw = not (is_hex or is_packed(head) or head.startswith((_ELF_MAGIC, uimage.MAGIC)))
-    if is_raw and size > ram_size:
-        what = misfit(name, head) or f"larger than RAM ({size_text(ram_size)}); give more --memory"
-        raise ConfigError(f"{name}: {what}")
+    """Raise ConfigError where an image that begins with ``head`` is larger than it may be.
+
+    An ELF file may be larger than RAM: most of it may be for debuggers.
+    """
+    if hexfiles.is_intel_hex(head) or hexfiles.is_s_records(head):
+        hexfiles.check_size(name, size)
+    elif size > ram_size and not head.startswith(_ELF_MAGIC):
+        what = None if is_packed(head) or head.startswith(uimage.MAGIC) else misfit(name, head)
+        raise ConfigError(f"{name}: {what or f'larger than RAM ({size_text(ram_size)}); give more --memory'}")
 
 
 def load_firmware(source: str | Path | ImageFile, raw_base: int | None, size_max: int = IMAGE_SIZE_MAX) -> Firmware:

@@ -72,7 +72,7 @@ def read_image(path: str | Path, ram_size: int = IMAGE_SIZE_MAX) -> ImageFile:
 
     Args:
         path: The file.
-        ram_size: Bytes. A raw binary that is larger is not read.
+        ram_size: Bytes. What is larger, and no ELF file, is not read.
     Raises:
         ConfigError: it can't be read, or is too large.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import resource
 import shutil
 import subprocess
 import sys
@@ -203,18 +204,38 @@ def test_load_takes_names_with_an_at_sign(text: str, name: str, address: int | N
     assert (load.file.name, load.address) == (name, address)
 
 
-def test_raw_file_larger_than_ram_is_refused_unread(capfd: pytest.CaptureFixture[str]) -> None:
-    with Path("large.bin").open("wb") as file:
+@pytest.mark.parametrize(
+    ("head", "text"),
+    [
+        (b"", "larger than RAM (16 MiB); give more --memory"),
+        (b"\x1f\x8b\x08", "larger than RAM (16 MiB); give more --memory"),
+        (b"\x27\x05\x19\x56", "larger than RAM (16 MiB); give more --memory"),
+        (b"MZ\0\0zimg", "larger than RAM (16 MiB); give more --memory"),
+        (b":0200000480007A\n", "more than 64 MiB of text; give an ELF file instead"),
+        (b"S0090000782E73726563A3\n", "more than 64 MiB of text; give an ELF file instead"),
+        (b"SQLite format 3\0" + bytes(52) + b"MSTR", "this is a recording: `minstret replay large`"),
+    ],
+)
+def test_file_that_is_larger_than_it_may_be_is_refused_unread(
+    capfd: pytest.CaptureFixture[str], head: bytes, text: str
+) -> None:
+    with Path("large").open("wb") as file:
+        file.write(head)
         file.truncate(1 << 30)
-    shutil.copy("large.bin", "large.mst")
-    with Path("large.mst").open("r+b") as file:
-        file.write(b"SQLite format 3\0" + bytes(52) + b"MSTR")
 
-    for options in (("large.bin",), ("--kernel", "large.bin", "fw.bin"), ("--load", "large.bin@0x80100000", "fw.bin")):
-        _, _, err = call(capfd, "run", "-m", "16M", *options)
-        assert err == "minstret: large.bin: larger than RAM (16 MiB); give more --memory\n"
-    _, _, err = call(capfd, "run", "-m", "16M", "large.mst")
-    assert err == "minstret: large.mst: this is a recording: `minstret replay large.mst`\n"
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for options in (("large",), ("--kernel", "large", "fw.bin")):
+        assert call(capfd, "run", "-m", "16M", *options) == (125, "", f"minstret: large: {text}\n")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10  # KiB
+
+
+def test_what_goes_into_ram_as_it_is_and_is_larger_is_refused_unread(capfd: pytest.CaptureFixture[str]) -> None:
+    with Path("large").open("wb") as file:
+        file.truncate(1 << 30)
+
+    for options in (("--load", "large@0x80100000"), ("--load", "large"), ("--kernel", "fw.bin", "--initrd", "large")):
+        status, _, err = call(capfd, "run", "-m", "16M", *options, "fw.bin")
+        assert (status, err) == (125, "minstret: large: larger than RAM (16 MiB); give more --memory\n")
 
 
 def test_endless_standard_input_is_refused_once_it_is_larger_than_ram() -> None:
