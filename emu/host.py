@@ -46,6 +46,73 @@ def entropy(size: int) -> bytes:
     return os.urandom(size)
 
 
+class Progress:
+    """A line on standard error that says how far it is: at a terminal only, not at once, cleared at the end."""
+
+    _FIRST_S, _EVERY_S = 1.0, 0.5
+    _NOTICE_S = 2.0
+
+    def __init__(self, text: Callable[[], str], *, notice: str = "", is_wanted: bool = True) -> None:
+        """Make it.
+
+        Args:
+            text: What to say now, in a line; none where it should wait. Called by a thread.
+            notice: Where there is no terminal, said once it has taken two seconds.
+            is_wanted: Whether to say anything.
+        """
+        self._text = text
+        self.notice = notice
+        self._is_wanted = is_wanted
+        self._is_terminal = is_terminal(sys.stderr)
+        self._lock = threading.Lock()
+        self._end = threading.Event()
+        self._is_drawn = False
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Say how far it is meanwhile."""
+        thread = threading.Thread(target=self._loop, name="progress", daemon=True)
+        if self._is_wanted and (self._is_terminal or self.notice):
+            thread.start()
+        try:
+            yield
+        finally:
+            self._end.set()
+            self.hide()
+
+    def hide(self) -> None:
+        """Clear the line: something else is to be written to the terminal."""
+        with self._lock:
+            if self._is_drawn:
+                self._is_drawn = False
+                self._write("\r\x1b[K")
+
+    def _loop(self) -> None:
+        if not self._is_terminal:
+            if not self._end.wait(self._NOTICE_S) and self.notice:
+                self._write(f"{self.notice}\n")
+            return
+        pause_s = self._FIRST_S
+        while not self._end.wait(pause_s):
+            pause_s = self._EVERY_S
+            with self._lock:
+                text = self._text()
+                if text and not self._end.is_set():
+                    self._is_drawn = True
+                    self._write(f"\r{text[: _columns() - 1]}\x1b[K")
+
+    def _write(self, text: str) -> None:
+        with suppress(OSError, ValueError):  # ValueError: it was closed
+            os.write(sys.stderr.fileno(), text.encode(errors="backslashreplace"))
+
+
+def _columns() -> int:
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
+
+
 class TimerThread:
     """Runs a list of timers in a thread of its own, which polls their clock, as a main loop beside the hart would.
 

@@ -21,7 +21,6 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from minstret.devices.board import TIMER_MODELS
 from minstret.emu import host
@@ -104,7 +103,8 @@ class Screen:
     @contextmanager
     def waiting(self, text: str) -> Iterator[None]:
         """Show what is going on, at a terminal."""
-        with self._console.status(Text(text)):
+        start_ns = host.realtime_ns()
+        with host.Progress(lambda: f"{text}, {(host.realtime_ns() - start_ns) // NS_PER_S} s").shown():
             yield
 
     def mark(self, is_same: bool) -> str:
@@ -154,10 +154,46 @@ def every_core_busy() -> Iterator[int]:
         yield cores
 
 
+class Pool(ThreadPoolExecutor):
+    """Threads that wait for processes. An exception, as Ctrl-C and SIGTERM raise one, ends those too."""
+
+    def __init__(self) -> None:
+        super().__init__(AT_A_TIME)
+
+    def __exit__(self, kind: type[BaseException] | None, *error: Any) -> None:
+        if kind is not None:
+            for child in list(_children):
+                child.kill()
+        super().__exit__(kind, *error)
+
+
+_children: set[subprocess.Popen[bytes]] = set()
+"""Those that threads wait for."""
+
+
+def _run_process(command: Sequence[str], timeout_s: int, **options: Any) -> subprocess.CompletedProcess[bytes]:
+    """Run a command without input to its end.
+
+    Raises:
+        TimeoutExpired: it had not come; it is killed.
+    """
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, **options) as child:
+        _children.add(child)
+        try:
+            output, errors = child.communicate(timeout=timeout_s)
+        except BaseException:
+            child.kill()
+            raise
+        finally:
+            _children.discard(child)
+    return subprocess.CompletedProcess(command, child.returncode, output, errors)
+
+
 def runs_of(model: str, runs: int) -> list[Run]:
     """Runs of ``dhcp`` with one timer model, a few in each process, two processes at a time."""
     shares = [(runs + i) // PROCESSES for i in range(PROCESSES)]
-    with tempfile.TemporaryDirectory(prefix="minstret-") as folder, ThreadPoolExecutor(AT_A_TIME) as pool:
+    with tempfile.TemporaryDirectory(prefix="minstret-") as folder, Pool() as pool:
         folders = [Path(folder, str(i)) for i in range(PROCESSES)]
         results = pool.map(_run_in_child, [model] * PROCESSES, shares, folders, range(PROCESSES))
         return [one for share in results for one in share]
@@ -179,8 +215,7 @@ def _run_in_child(model: str, runs: int, folder: Path, hash_seed: int) -> list[R
 def _ended(arguments: Sequence[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
     """Run the command in a process of its own, without input, to its end."""
     try:
-        return subprocess.run([*_COMMAND, *arguments], stdin=subprocess.DEVNULL, capture_output=True, timeout=CHILD_S,
-                              **options)  # fmt: skip
+        return _run_process([*_COMMAND, *arguments], CHILD_S, **options)
     except subprocess.TimeoutExpired:
         raise click.ClickException(f"minstret {' '.join(arguments)}: no end within {CHILD_S} s") from None
 
@@ -217,12 +252,12 @@ def qemu_runs(executable: str, runs: int) -> list[Run]:
         if host.realtime_ns() > begin_until_ns:
             return None
         try:
-            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=QEMU_RUN_S)
+            done = _run_process(command, QEMU_RUN_S)
         except subprocess.TimeoutExpired:
             return Run("no end", (), False)
         return Run(hashlib.sha256(done.stdout).hexdigest(), _offers_ns(done.stdout), done.returncode == 0)
 
-    with ThreadPoolExecutor(AT_A_TIME) as pool:
+    with Pool() as pool:
         return [one for one in pool.map(one, range(runs)) if one is not None]
 
 
@@ -329,7 +364,7 @@ def recorded_and_replayed(screen: Screen, folder: Folder) -> bool:
     screen.heading("2. Recorded, and replayed with nothing but the trace")
     command = invocation()
     click.echo(f"$ {command} record dhcp --net user,restrict=on\n$ {command} replay dhcp.mst\n")
-    with screen.waiting("recording"), ThreadPoolExecutor(AT_A_TIME) as pool:
+    with screen.waiting("recording"), Pool() as pool:
         recorded, *_ = pool.map(folder.record, ("dhcp", "dhcp", "keys", "keys"), _COMPARED * 2)
         replayed = folder.minstret("replay", "-q", "dhcp-attributes.mst", "--pcap", "replay.pcap", "--json",
                                    "replay.json", expected=(0, Exit.DIVERGED))  # fmt: skip
@@ -401,7 +436,7 @@ def flaws_found(screen: Screen, folder: Folder) -> bool:
     """Part 4: whether one changed byte in a trace was noticed."""
     screen.heading("4. One byte of the trace is changed")
     flaws = [("keys", "keyboard0.events", _KEY_CODE_AT, "first key"), ("dhcp", "net0.rx", -1, "first frame")]
-    with screen.waiting("replaying"), ThreadPoolExecutor(AT_A_TIME) as pool:
+    with screen.waiting("replaying"), Pool() as pool:
         said = list(pool.map(lambda flaw: _replay_changed(folder, *flaw[:3]), flaws))
     for (guest, target, at, what), (old, new, done) in zip(flaws, said, strict=True):
         where = "last byte" if at < 0 else f"byte {at}"

@@ -23,6 +23,7 @@ from minstret.emu.cli.slow import say_if_slow
 from minstret.emu.cli.streams import claim_stdout, reads_trace
 from minstret.emu.errors import ConfigError
 from minstret.emu.hart.shared import Counting
+from minstret.emu.ingress import Position
 from minstret.emu.machine import Outcome, StopReason
 from minstret.emu.trace import TraceReader
 
@@ -74,17 +75,21 @@ def replay(
     console = Console(host.Output(signals))
 
     def show(data: bytes) -> None:
+        progress.hide()
         console.write(data)
         if console.failed is not None:
             playing.interrupt()
 
+    progress = host.Progress(
+        lambda: _how_far(playing.board.position, end, stop) if console.is_at_line_start else "", is_wanted=not quiet
+    )
     reader = TraceReader(trace)
     if reader.is_of_nothing:
         raise reader.nothing_recorded()
-    last = reader.reached().position.icount
+    end = reader.reached().position
     for option, icount in (("--from", start), ("--to", stop)):
-        if icount is not None and icount > last:
-            raise ConfigError(f"{option}: {icount} is beyond icount {last}, where this trace ends")
+        if icount is not None and icount > end.icount:
+            raise ConfigError(f"{option}: {icount} is beyond icount {end.icount}, where this trace ends")
     playing = Replay(
         reader, snapshot=None if start is None else snapshot_before(reader, start), on_console=show,
         slice_insns_max=slice_max, counting=Counting(counting),
@@ -99,7 +104,7 @@ def replay(
         say_if_slow(counting)
     stopwatch, began_at = Stopwatch(), board.position.icount
     try:
-        with signals.caught():
+        with signals.caught(), progress.shown():
             outcome = playing.run(to_icount=stop)
     finally:
         console.output.is_ending = signals.number is not None
@@ -117,6 +122,15 @@ def replay(
     if console.failed is not None and outcome.signal != host.HANG_UP:
         raise console.failed
     return 0 if outcome.reason is StopReason.REACHED else exits.exit_status(outcome, idle_ok)
+
+
+def _how_far(position: Position, end: Position, stop: int | None) -> str:
+    """How much of it has been played."""
+    if stop is not None and stop < end.icount:
+        done, whole = position.icount, stop
+    else:  # a guest that waits goes through time, not through instructions
+        done, whole = position.virtual_ns, end.virtual_ns
+    return f"replaying: {100 * done // max(1, whole)} %, {position.icount:,} instructions"
 
 
 def _as_asked(outcome: Outcome, number: int | None, console: Console) -> Outcome:

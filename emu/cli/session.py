@@ -125,6 +125,11 @@ class Console:
         self._pending = bytearray(data[written:]) + self._pending
         self.last_byte = data[written - 1] if written else self.last_byte
 
+    @property
+    def is_at_line_start(self) -> bool:
+        """Whether the guest has ended its line."""
+        return not self._pending and self.last_byte == NEWLINE
+
     def end_line(self) -> None:
         """Begin a new line on standard error where the guest left one unfinished."""
         if self.last_byte != NEWLINE:

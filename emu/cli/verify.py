@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -15,6 +16,7 @@ from typing import Any
 import click
 
 from minstret.devices.recording import Replay
+from minstret.emu import host
 from minstret.emu.cli import exits
 from minstret.emu.cli.options import FIRMWARE_HELP, board_options
 from minstret.emu.cli.slow import say_if_slow
@@ -23,6 +25,7 @@ from minstret.emu.clock import ClockType
 from minstret.emu.errors import DivergenceError, TraceError
 from minstret.emu.text import printable
 from minstret.emu.trace import SUFFIX, Item, Kind, Output, TraceReader, describe, has_trace_head
+from minstret.emu.units import NS_PER_S
 
 SAME, DIFFERENT, TROUBLE = 0, 1, int(exits.Exit.OURS)
 
@@ -44,7 +47,14 @@ Exit status:
 @click.option("--max-insns", metavar="N", help="Stop each run after N instructions.")
 @click.option("--input-script", metavar="FILE", help="As for minstret run.")
 @click.option("--keys", metavar="TEXT", help="As for minstret run.")
-@click.option("--timeout", type=float, metavar="SECONDS", default=600.0, show_default=True, help="For each run.")
+@click.option(
+    "--timeout",
+    type=float,
+    metavar="SECONDS",
+    default=60.0,
+    show_default=True,
+    help=("For each run. One that takes longer ends the comparison; --max-insns compares the start of an endless one."),
+)
 def verify(runs: int, timeout: float, **options: Any) -> int:
     """Run firmware, or replay a trace, several times, in processes of their own, and compare.
 
@@ -60,6 +70,11 @@ def verify(runs: int, timeout: float, **options: Any) -> int:
     except DivergenceError as error:
         click.echo(f"minstret: {printable(as_given(str(error)))}")
         return DIFFERENT
+
+
+def _progress(what: Callable[[], str]) -> host.Progress:
+    start_ns = host.realtime_ns()
+    return host.Progress(lambda: f"{what()}; {(host.realtime_ns() - start_ns) // NS_PER_S} s so far")
 
 
 def _is_trace(path: str) -> bool:
@@ -95,12 +110,18 @@ class Recorded:
 
 
 def _verify_runs(runs: int, timeout: float, arguments: list[str]) -> int:
-    with tempfile.TemporaryDirectory(prefix="minstret-") as folder:
+    number = 1
+    progress = _progress(lambda: f"run {number} of {runs}, each of {timeout:g} s at most (--timeout)")
+    progress.notice = (
+        f"minstret: the first run has not ended yet, and {timeout:g} s (--timeout) are the limit;"
+        " --max-insns N compares the start of a guest that never ends"
+    )
+    with tempfile.TemporaryDirectory(prefix="minstret-") as folder, progress.shown():
         first: Recorded | None = None
         for number in range(1, runs + 1):
             recorded = record_again(os.path.join(folder, f"{number}{SUFFIX}"), arguments, timeout, str(number))
             if first is None:
-                first = recorded
+                first, progress.notice = recorded, ""
                 continue
             difference = first_difference(first.path, recorded.path)
             if difference is not None:
@@ -136,7 +157,12 @@ def record_again(path: str, arguments: list[str], timeout: float, hash_seed: str
     if done.returncode < 0:
         raise TraceError(f"a run was ended by signal {-done.returncode}")
     if done.returncode == exits.Exit.TIMEOUT:
-        raise TraceError(f"a run takes more than {timeout:g} s; give a longer --timeout, or --max-insns")
+        with closing(TraceReader(path)) as reader:
+            icount = reader.reached().position.icount
+        raise TraceError(
+            f"a run has not ended after {timeout:g} s and {icount:,} instructions; compare its start with --max-insns,"
+            " or give it a longer --timeout"
+        )
     return Recorded(path, done.returncode)
 
 
@@ -205,10 +231,12 @@ def _output_text(output: Output | None) -> str:
 def verify_trace(path: str, runs: int) -> int:
     """Replay from the start so often, and once from every snapshot."""
     reader = TraceReader(path)
-    for _ in range(runs):
-        Replay(reader).run()
     snapshots = reader.snapshot_positions()
-    for number, _ in snapshots:
-        Replay(reader, snapshot=number).run()
+    starts: list[int | None] = [*[None] * runs, *(number for number, _ in snapshots)]
+    done = 0
+    with _progress(lambda: f"replay {done + 1} of {len(starts)}").shown():
+        for start in starts:
+            Replay(reader, snapshot=start).run()
+            done += 1
     click.echo(f"the same run {runs} times, and from each of {len(snapshots)} snapshots")
     return SAME

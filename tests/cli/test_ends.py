@@ -242,6 +242,24 @@ def processes_of_session(session: int) -> list[int]:
     return found
 
 
+def test_verify_of_an_endless_guest_soon_says_what_limits_it(tmp_path: Path) -> None:
+    guest = write_elf(tmp_path / "guest.elf", SPINS)
+    with started("verify", "-m", "4M", guest) as process:
+        assert process.stderr is not None
+        said = process.stderr.readline()  # after two seconds
+
+        assert said.startswith(b"minstret: the first run has not ended yet, and 60 s (--timeout) are the limit; ")
+        assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(SOON_S) == 143
+
+
+def test_verify_of_a_guest_that_ends_has_nothing_to_say_of_limits() -> None:
+    done = minstret("verify", "--runs", "3", "-m", "4M", "hello")
+
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 # ---- a host without room
 
 

@@ -468,6 +468,56 @@ def test_sigterm_ends_a_run_whose_terminal_nobody_reads(start: StartTerminal, tm
     assert terminal.process.wait(PATIENCE_S) == 143
 
 
+# ---- how far it is
+
+
+CLEARED = b"\r\x1b[K"
+
+
+def recorded(folder: Path, code: bytes) -> Path:
+    """A trace that takes a while to play."""
+    guest = elf_files.write_elf(folder / "guest.elf", code)
+    trace = folder / "run.mst"
+    assert piped("record", "-q", "-m", "4M", "--max-insns", "200M", "-o", trace, guest).returncode == 123
+    return trace
+
+
+def test_replay_says_how_far_it_is_and_clears_that(start: StartTerminal, tmp_path: Path) -> None:
+    terminal = start("replay", "--slice-insns", "1000", recorded(tmp_path, elf_files.LOOPS))
+    terminal.wait_for(b"\rreplaying: ")
+    terminal.wait_for(b" %, ")
+
+    terminal.process.send_signal(signal.SIGTERM)
+
+    assert terminal.end() == 143
+    assert terminal.shown.rpartition(CLEARED)[2].startswith(b"minstret: stopped by SIGTERM")
+
+
+@pytest.mark.parametrize(("options", "says"), [((), b"unfinished"), (("-q",), b"ready\n")])
+def test_replay_says_nothing_behind_an_unfinished_line_or_when_quiet(
+    start: StartTerminal, tmp_path: Path, options: tuple[str, ...], says: bytes
+) -> None:
+    trace = recorded(tmp_path, elf_files.says(says) + elf_files.LOOPS)
+    terminal = start("replay", *options, "--slice-insns", "2000", trace)
+    terminal.wait_for(says.strip())
+    until = time.monotonic() + 1.7  # the first comes after a second
+    while time.monotonic() < until:
+        terminal.shows_more(0.1)
+
+    assert b" %" not in terminal.shown
+
+
+def test_verify_says_which_replay_it_is_at_and_clears_that(start: StartTerminal, tmp_path: Path) -> None:
+    terminal = start("verify", "--runs", "1000", recorded(tmp_path, elf_files.LOOPS))
+    terminal.wait_for(b"\rreplay ")
+    terminal.wait_for(b" of 1000; ")
+
+    terminal.process.send_signal(signal.SIGTERM)
+
+    assert terminal.end() == 143
+    assert terminal.shown.endswith(CLEARED)
+
+
 # ---- the terminal afterwards
 
 
