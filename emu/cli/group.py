@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import sys
 from importlib import import_module
+from itertools import chain
 
 import click
 
@@ -103,7 +105,7 @@ def cli(context: click.Context, version: bool) -> None:
 
         click.echo(version_text())
     elif context.invoked_subcommand is None:
-        click.echo(_overview())
+        click.echo(_as_called(_overview()))
 
 
 def run_command(arguments: list[str] | None) -> int:
@@ -172,8 +174,21 @@ _MESSAGE_MAX = 2000
 """Characters: a line that quotes a file may be as long as that."""
 
 
+_COMMAND_TO_TYPE = re.compile(rf"(?:(?<=[:;] )|(?<=`))minstret (?=(?:{'|'.join(chain(*_COMMANDS.values()))})\b)")
+
+
+def _as_called(text: str) -> str:
+    """A text with its commands as they can be typed where the user stands: the other rooms know none but minstret."""
+    if _COMMAND_TO_TYPE.search(text) is None:
+        return text
+    from minstret.emu.cli.invocation import invocation
+
+    command = f"{invocation()} "
+    return _COMMAND_TO_TYPE.sub(lambda _: command, text)
+
+
 def _fail(message: str) -> int:
     streams = sys.modules.get("minstret.emu.cli.streams")  # not imported for an error's sake
     message = message if streams is None else streams.as_given(message)
-    say(f"minstret: {printable(message, _MESSAGE_MAX)}")
+    say(f"minstret: {printable(_as_called(message), _MESSAGE_MAX)}")
     return exits.Exit.OURS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -70,3 +71,19 @@ def test_without_an_installed_command_the_module_is_run(monkeypatch: pytest.Monk
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python3"))
 
     assert invocation() == f"{tmp_path}/python3 -m minstret"
+
+
+def test_commands_in_messages_are_named_as_they_can_be_typed(tmp_path: Path) -> None:
+    (tmp_path / "run.mst").write_bytes(b"SQLite format 3\0".ljust(68, b"\0") + b"MSTR".ljust(32, b"\0"))
+    environment = os.environ | {"PATH": os.defpath}
+
+    errors = [
+        subprocess.run([sys.executable, "-m", "minstret", *arguments], cwd=tmp_path, env=environment, text=True,
+                       stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
+        for arguments in (["run", "run.mst"], ["run", "--nope"], [])
+    ]  # fmt: skip
+
+    command = f"{Path(sys.executable).parent}/minstret"
+    assert f"`{command} replay run.mst`" in errors[0].stderr
+    assert f"ee {command} run --help" in errors[1].stderr
+    assert f"Try: {command} demo" in errors[2].stdout
