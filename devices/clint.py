@@ -112,7 +112,10 @@ class Clint:
 
     def _on_change(self, late_ns: int) -> None:
         """``mtime`` has come to ``mtimecmp``, or has wrapped; maybe both, where an instruction takes many ticks."""
-        self._schedule()
+        if self.state.mtime_delta:
+            self._schedule()
+        else:  # virtual time ends before mtime wraps
+            self._mtip_line.set_level(True)
 
 
 def _part(register: int, at: int, size: int) -> int:

@@ -14,6 +14,7 @@ from minstret.emu.errors import ConfigError
 from minstret.emu.units import NS_PER_S
 
 ICOUNT_SHIFT_MAX = 10
+U64_MAX = (1 << 64) - 1
 
 TIMEBASE_HZ = 10_000_000
 """The rate of mtime and of the time CSR, as on QEMU's ``virt`` board."""

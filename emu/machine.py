@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from minstret.emu.bus import DeviceBus
 from minstret.emu.clock import (
     NS_PER_TICK,
+    U64_MAX,
     VIRTUAL_NS_MAX,
     ClockType,
     HostClock,
@@ -176,18 +177,23 @@ class Machine:
         self.registers_hash = self.hart.registers_hash
         self.clock = VirtualClock(self.hart.read_icount, config.icount_shift)
         self.virtual_rt = VirtualRtClock(self.clock)
+
+        def wall_ns() -> int:
+            """The host's wall clock in 64 bits, as a trace has it: no host knows better before 1970 or after 2554."""
+            return min(max(0, host_ns()), U64_MAX)
+
         self.timers = TimerGroup(
             [
                 HostClock(ClockType.REALTIME, realtime_ns),
                 self.clock,
-                HostClock(ClockType.HOST, lambda: self.door.clock_ns(ClockType.HOST, host_ns)),
+                HostClock(ClockType.HOST, lambda: self.door.clock_ns(ClockType.HOST, wall_ns)),
                 HostClock(
                     ClockType.VIRTUAL_RT,
                     lambda: self.door.clock_ns(ClockType.VIRTUAL_RT, self.virtual_rt.now_ns),
                 ),
             ]
         )
-        self.host_clock = HostClock(ClockType.HOST, lambda: self._ask_clock(host_ns))
+        self.host_clock = HostClock(ClockType.HOST, lambda: self._ask_clock(wall_ns))
         """Wall-clock time as a device reads it for the guest: each reading is an answer of the host's."""
         self._slice_insns_max = config.slice_insns_max or UNLIMITED_INSNS
         if self._slice_insns_max == SLICE_INSNS_MAX and self.hart.counting is Counting.PYTHON:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import asm
@@ -107,6 +108,17 @@ def test_mtimecmp_beyond_the_end_of_time_is_never_reached(xlen: int, mtimecmp: i
 
     assert recorded.end.outcome.reason is StopReason.WAITS_FOREVER
     assert_one_run(recorded)
+
+
+@pytest.mark.parametrize("wall_ns", [-5, 0, (1 << 63) - 1, U64, 1 << 70])
+def test_host_with_its_clock_set_to_anything_is_recorded_and_replayed(wall_ns: int, tmp_path: Path) -> None:
+    readings = itertools.count(wall_ns, 1000)
+    setup = setup_of_image("rtc", rtc_follows_host=True)
+    recorded = record(tmp_path, setup, host=HostAnswers(wall_ns=lambda: next(readings)), icount=3000)
+
+    answers = [int.from_bytes(item.data, "little") for item in recorded.items() if item.name == "clock.host"]
+    assert answers[0] == min(max(0, wall_ns), U64)
+    assert_replays(recorded)
 
 
 # ---- the end of time
