@@ -135,6 +135,9 @@ def log(trace: str, from_icount: str, to_icount: str | None, show_all: bool, as_
     last = None if to_icount is None else units.parse_count(to_icount, "--to")
     if last is not None and last < first:
         raise ConfigError(f"--to: {last} is before --from {first}")
+    end_icount = reader.reached().position.icount
+    if first > end_icount:
+        raise ConfigError(f"--from: {first} is beyond icount {end_icount}, where this trace ends")
     items = (item for item in reader.items() if first <= item.position.icount and _is_up_to(item, last))
     if as_json:
         for entry in _entries(items, reader, first, last):
