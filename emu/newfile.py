@@ -175,6 +175,9 @@ def locked_against_writers(path: str, info: os.stat_result, for_readers: bool = 
         except (BlockingIOError, PermissionError):
             yield None
             return
+        except OSError:  # a file system without locks, where nobody can be recording either
+            if not for_readers:
+                raise
         yield fd
     finally:
         os.close(fd)

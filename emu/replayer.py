@@ -6,12 +6,15 @@ The host is never asked. Items are taken strictly in their order; the first diff
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from minstret.emu.clock import ClockType
 from minstret.emu.errors import DivergenceError, TraceError
 from minstret.emu.ingress import BLOCKED_MARK, Event, Observed, Position, Sink
 from minstret.emu.trace import Item, Kind, TraceReader, describe
+
+_AHEAD_ITEMS_MAX, _AHEAD_BYTES_MAX = 1000, 1 << 20
+"""So much is read ahead of where the replay is, at most, and one more."""
 
 
 class ReplayDoor:
@@ -34,7 +37,7 @@ class ReplayDoor:
         self._was_killed = reader.end is None
         self._reached = reader.reached().position
         self.next_seq = first_seq
-        self._stop: Item | None = None
+        self._stop: tuple[int, Position] | None = None
         self.next_icount = self.next_ns = 0
         self._look_ahead()
         self.is_discarding = False
@@ -49,28 +52,36 @@ class ReplayDoor:
     # ---- what comes next
 
     def _look_ahead(self) -> None:
-        """Read up to the next item that a turn of the loop must come by: answers are asked for between two turns."""
-        for item in self._ahead:
+        """Find the next item that a turn of the loop must come by: answers are asked for between two turns.
+
+        What lies before it is kept, up to a limit: of answers at one position there may be any number.
+        """
+        self._stop, size = None, 0
+        for item in self._read_ahead():
+            size += len(item.data)
             if item.kind is not Kind.ANSWER:
-                self._stop = item
+                self._stop = item.seq, item.position
                 break
-        else:
-            self._stop = None
-            for item in self._items:
-                self._ahead.append(item)
-                if item.kind is not Kind.ANSWER:
-                    self._stop = item
-                    break
+            if len(self._ahead) >= _AHEAD_ITEMS_MAX or size >= _AHEAD_BYTES_MAX:
+                self._stop = self._reader.first_stop(self._ahead[-1].seq + 1)
+                break
         self._next = self._ahead[0] if self._ahead else None
-        self.next_icount, self.next_ns = self._reached if self._stop is None else self._stop.position
+        self.next_icount, self.next_ns = self._reached if self._stop is None else self._stop[1]
+
+    def _read_ahead(self) -> Iterator[Item]:
+        """The items that are kept already, then more from the trace, which are kept."""
+        yield from tuple(self._ahead)
+        for item in self._items:
+            self._ahead.append(item)
+            yield item
 
     def _take(self) -> Item:
         item = self._ahead.popleft()
         self.next_seq = item.seq + 1
-        if item is self._stop:
+        if not self._ahead or (self._stop is not None and item.seq == self._stop[0]):
             self._look_ahead()
         else:
-            self._next = self._ahead[0] if self._ahead else None
+            self._next = self._ahead[0]
         return item
 
     def is_over(self, position: Position) -> bool:
@@ -95,7 +106,7 @@ class ReplayDoor:
         assert self.is_discarding, f"{event.target}: a host-side part is at work in a replay"
 
     def admit(self, position: Position) -> bool:
-        if self._stop is None or self._stop.position < position:
+        if self._stop is None or self._stop[1] < position:
             self._check_not_passed(position)
         admitted = False
         while (item := self._next) is not None and item.kind is Kind.EVENT and item.position == position:
@@ -213,12 +224,16 @@ class ExpectedOutputs:
         self._offset: dict[str, int] = {}
 
     def _fetch(self, stream: str) -> bool:
-        """Read on until there is something for ``stream``."""
+        """Read on until there is something for ``stream``; so far that there could be, as streams take turns."""
+        size = count = 0
         while not self._ahead.get(stream):
             row = next(self._rows, None)
             if row is None:
                 return False
             self._ahead.setdefault(row.stream, deque()).append(row.data)
+            size, count = size + len(row.data), count + 1
+            if row.stream != stream and (size > _AHEAD_BYTES_MAX or count > _AHEAD_ITEMS_MAX):
+                return False
         return True
 
     def compare(self, stream: str, data: bytes) -> tuple[str, str] | None:

@@ -1,7 +1,7 @@
 """The trace: one SQLite file with everything a replay needs. Reader and writer side by side, with the format's version.
 
     meta            key, value (JSON): format, versions, configuration, and once the recording has ended: end
-    blobs           firmware, kernel, initrd and further files, by SHA-256
+    blobs           firmware, kernel, initrd and further files, by SHA-256, in parts of 4 MiB
     events          what the host decided: seq, kind, position, name, data, registers
     checkpoints     runs of timer passes between two events, packed (see _pack)
     outputs         what the guest sent: stream, position, data
@@ -16,12 +16,11 @@ schema, types, sizes, hashes, and the order of what it lists are checked; nothin
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import reprlib
-import shutil
 import sqlite3
-import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -36,13 +35,14 @@ from minstret.emu.errors import TraceError
 from minstret.emu.ingress import Position
 from minstret.emu.newfile import NewFile
 from minstret.emu.text import printable
+from minstret.emu.untrusted import ROW_SIZE_MAX, UntrustedDatabase, has_database_head
 
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 SUFFIX = ".mst"
 APPLICATION_ID = int.from_bytes(b"MSTR", "big")
 
@@ -51,24 +51,23 @@ _PAGE_LEVEL, _BLOB_LEVEL = 1, 9
 _CHUNK_MAX = 4096
 """Checkpoints in one row at most."""
 _OUTPUT_MAX = 64 * 1024
+_PART_SIZE_MAX = 1 << 22
 _BLOB_SIZE_MAX = 1 << 30
-_STATE_SIZE_MAX = 1 << 24
+_BLOB_GAIN_MAX = 128 << 20
+"""Bytes that compression may spare the files of a trace in all: what is all zeros beyond that is kept as it is."""
+_STATE_SIZE_MAX = 1 << 22
 _CHUNK_SIZE_MAX = 1 << 18
-_ROW_SIZE_MAX = 1 << 30
-_META_ROWS_MAX = 100
+_META_ROWS_MAX, _META_SIZE_MAX = 100, 1 << 20
+_PACKED_PAGE_MAX = 2 * PAGE_SIZE
+_SNAPSHOT_BYTES_MIN = 512
+"""A snapshot takes more, so a file has room for so many."""
 _NUMBER_MAX = (1 << 63) - 1
-_MESSAGE_MAX = 200
-"""Characters of what SQLite or a parser says, which may quote the file."""
 _NAME_MAX = 64
-_WORK_STEP, _WORK_MIN, _WORK_PER_BYTE = 10_000, 10_000_000, 10
-"""Steps of SQLite's machine that one query may take: far more than a whole table needs in a file of that size."""
-
-_HEAD_MAGIC, _HEAD_NO_WAL = b"SQLite format 3\0", b"\x01\x01"
-_JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE blobs (sha256 BLOB PRIMARY KEY, size INTEGER NOT NULL, data BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE blobs (sha256 BLOB NOT NULL, part INTEGER NOT NULL, size INTEGER NOT NULL, data BLOB NOT NULL,
+ PRIMARY KEY (sha256, part)) WITHOUT ROWID;
 CREATE TABLE events (seq INTEGER PRIMARY KEY, kind INTEGER NOT NULL, icount INTEGER NOT NULL,
  virtual_ns INTEGER NOT NULL, name TEXT NOT NULL, data BLOB NOT NULL, registers INTEGER NOT NULL);
 CREATE TABLE checkpoints (first_seq INTEGER PRIMARY KEY, count INTEGER NOT NULL, icount INTEGER NOT NULL,
@@ -221,7 +220,7 @@ def _unpack_checkpoints(data: bytes) -> Iterator[tuple[_Pass, int]]:
 def _decompress(data: bytes, size_max: int) -> bytes:
     decompressor = zstd.ZstdDecompressor()
     out = decompressor.decompress(data, max_length=size_max + 1)
-    if len(out) > size_max or not decompressor.eof:
+    if len(out) > size_max or not decompressor.eof or decompressor.unused_data:
         raise ValueError("a compressed part is larger than it may be, or cut short")
     return out
 
@@ -267,15 +266,14 @@ class TraceWriter:
         self._file = NewFile(path, overwrite)
         self._has_begun = False
         self._db = sqlite3.connect(":memory:", isolation_level=None)
+        self._db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, ROW_SIZE_MAX)
         self._db.executescript(
             f"PRAGMA page_size={PAGE_SIZE}; PRAGMA application_id={APPLICATION_ID};"
             f"PRAGMA user_version={FORMAT_VERSION}; {_SCHEMA} BEGIN;"
         )
         for key, value in {"format": FORMAT_VERSION, **meta}.items():
             self._db.execute("INSERT INTO meta VALUES (?, ?)", (key, json.dumps(value, sort_keys=True)))
-        for sha256, data in blobs.items():
-            row = (sha256, len(data), zstd.compress(data, _BLOB_LEVEL))
-            self._db.execute("INSERT OR IGNORE INTO blobs VALUES (?, ?, ?)", row)
+        self._db.executemany("INSERT INTO blobs VALUES (?, ?, ?, ?)", _parts(blobs))
         self._db.execute("INSERT INTO reached VALUES (0, 0, 0, 0)")
 
     def begin(self) -> None:
@@ -291,6 +289,7 @@ class TraceWriter:
             self._file.publish(_file_of(db))
         self._has_begun = True
         self._db = sqlite3.connect(os.path.abspath(self.path), isolation_level=None)
+        self._db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, ROW_SIZE_MAX)
         for pragma in ("locking_mode=EXCLUSIVE", "synchronous=OFF", "journal_mode=DELETE"):
             self._execute(f"PRAGMA {pragma}", ())
         self._execute("BEGIN EXCLUSIVE", ())
@@ -493,8 +492,24 @@ def _file_of(db: sqlite3.Connection) -> bytes:
         return Path(path).read_bytes()
 
 
+def _parts(blobs: Mapping[bytes, bytes]) -> Iterator[tuple[bytes, int, int, bytes]]:
+    """The rows of files: each part compressed, but where that spares nothing, or too much in all."""
+    gain = 0
+    for sha256, data in blobs.items():
+        for number, at in enumerate(range(0, len(data), _PART_SIZE_MAX)):
+            part = data[at : at + _PART_SIZE_MAX]
+            packed = zstd.compress(part, _BLOB_LEVEL) if gain < _BLOB_GAIN_MAX - _PART_SIZE_MAX else part
+            if len(packed) >= len(part):
+                packed = part
+            gain += len(part) - len(packed)
+            yield sha256, number, len(part), packed
+
+
 def _pack_state(state: dict[str, Any]) -> bytes:
-    return zstd.compress(json.dumps(state, sort_keys=True, separators=(",", ":")).encode(), _PAGE_LEVEL)
+    text = json.dumps(state, sort_keys=True, separators=(",", ":")).encode()
+    if len(text) > _STATE_SIZE_MAX:
+        raise TraceError(f"the machine's state takes {len(text)} bytes, more than a snapshot holds")
+    return zstd.compress(text, _PAGE_LEVEL)
 
 
 # ---- reading
@@ -510,14 +525,11 @@ class TraceReader:
             TraceError: no such file, no trace, a damaged one, or one of another format version.
         """
         self.path = path
-        _check_head(path)
-        self._work_left = self._work_max = _WORK_MIN + _WORK_PER_BYTE * os.path.getsize(path)
-        self._db = self._open()
+        self._blobs: dict[str, bytes] = {}
+        self._gain = 0  # what compression has spared the blobs read so far
+        self._db = UntrustedDatabase(path)
         try:
             self._check()
-        except sqlite3.Error as error:
-            self.close()
-            raise self._read_error(error) from None
         except (ValueError, TypeError, RecursionError) as error:
             self.close()
             raise self._damaged(error) from None
@@ -525,56 +537,13 @@ class TraceReader:
             self.close()
             raise
 
-    def _open(self) -> sqlite3.Connection:
-        """Open read-only; a trace whose recording died in a transaction is rolled back in a copy."""
-        path = os.path.realpath(self.path)
-        try:
-            return self._connect(path)
-        except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_READONLY_ROLLBACK:
-                raise self._read_error(error) from None
-        except ValueError as error:
-            raise self._damaged(error) from None
-        try:
-            with tempfile.TemporaryDirectory(prefix="minstret-") as folder:
-                return self._connect(_rolled_back(path, folder))  # open, it outlives its folder
-        except OSError as error:
-            raise TraceError(f"{self.path}: can't copy it to roll back its journal: {error.strerror}") from None
-        except (sqlite3.Error, ValueError) as error:
-            raise self._damaged(error) from None
-
-    def _connect(self, path: str) -> sqlite3.Connection:
-        db = sqlite3.connect(f"{Path(path).as_uri()}?mode=ro", timeout=0, uri=True, isolation_level=None)
-        db.text_factory = _decoded
-        try:
-            db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _ROW_SIZE_MAX)
-            db.set_progress_handler(self._is_too_much_work, _WORK_STEP)
-            db.executescript("PRAGMA trusted_schema=OFF; PRAGMA query_only=ON; PRAGMA cell_size_check=ON;")
-            db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        except (sqlite3.Error, UnicodeDecodeError):  # the latter from what SQLite would say
-            db.close()
-            raise
-        return db
-
-    def _is_too_much_work(self) -> bool:
-        self._work_left -= _WORK_STEP
-        return self._work_left < 0
-
     def _damaged(self, what: object) -> TraceError:
-        return TraceError(f"{self.path}: a damaged trace: {printable(str(what), _MESSAGE_MAX)}")
-
-    def _read_error(self, error: sqlite3.Error) -> TraceError:
-        code = getattr(error, "sqlite_errorcode", None)
-        if code == sqlite3.SQLITE_BUSY:
-            return TraceError(f"{self.path}: is being recorded; read it when that has ended")
-        if code == sqlite3.SQLITE_INTERRUPT:
-            return self._damaged("its tables go round in circles")
-        return self._damaged(error)
+        return self._db.damaged(what)
 
     def _check(self) -> None:
-        if self._db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+        if next(self._rows("PRAGMA application_id"))[0] != APPLICATION_ID:
             raise TraceError(f"{self.path}: not a trace (made by minstret record)")
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        version = next(self._rows("PRAGMA user_version"))[0]
         if version == 0:
             raise self.nothing_recorded()
         if version != FORMAT_VERSION:
@@ -585,10 +554,9 @@ class TraceReader:
         query = "SELECT type, name, sql FROM sqlite_master ORDER BY type, name LIMIT 100"
         with closing(sqlite3.connect(":memory:")) as wanted:
             wanted.executescript(_SCHEMA)
-            if self._db.execute(query).fetchall() != wanted.execute(query).fetchall():
+            if list(self._rows(query)) != wanted.execute(query).fetchall():
                 raise ValueError("its tables are not those of a trace")
-        rows = self._rows(f"SELECT key, value FROM meta LIMIT {_META_ROWS_MAX}")
-        self.meta: dict[str, Any] = {key: json.loads(value) for key, value in rows}
+        self.meta = self._read_meta()
         _check_meta(self.meta)
         reached, end = self.reached(), self.end
         if end is not None and Position(end["icount"], end["virtual_ns"]) != reached.position:
@@ -596,6 +564,15 @@ class TraceReader:
         self._first_seq = 0
         if (first := self.meta.get("first_snapshot")) is not None:
             self._first_seq = self._snapshot_seq(first)
+
+    def _read_meta(self) -> dict[str, Any]:
+        sql = f"SELECT key, CASE WHEN length(value) <= {_META_SIZE_MAX} THEN value END FROM meta"
+        texts: dict[str, str] = {}
+        for key, value in self._rows(sql):
+            texts[self._name(key)] = value
+            if value is None or len(texts) > _META_ROWS_MAX or sum(map(len, texts.values())) > _META_SIZE_MAX:
+                raise ValueError("what it says of itself is too long")
+        return {key: json.loads(value) for key, value in texts.items()}
 
     def _snapshot_seq(self, number: int) -> int:
         for (seq,) in self._rows("SELECT seq FROM snapshots WHERE id = ?", number):
@@ -606,14 +583,7 @@ class TraceReader:
         self._db.close()
 
     def _rows(self, sql: str, *values: Any) -> Iterator[tuple[Any, ...]]:
-        self._work_left = self._work_max
-        try:
-            for row in self._db.execute(sql, values):  # noqa: UP028 ("yield from" would close it, maybe too late)
-                yield row
-        except sqlite3.Error as error:
-            raise self._read_error(error) from None
-        except (OverflowError, UnicodeDecodeError) as error:
-            raise self._damaged(error) from None
+        return self._db.rows(sql, *values)
 
     @property
     def shift(self) -> int:
@@ -664,14 +634,29 @@ class TraceReader:
             key = bytes.fromhex(sha256)
         except (ValueError, TypeError):
             raise self._damaged(f"{_short(sha256)} is no hash") from None
-        for size, data in self._rows("SELECT size, data FROM blobs WHERE sha256 = ?", key):
-            if self._number(size) > _BLOB_SIZE_MAX:
-                raise self._damaged(f"a file of {size} bytes in it")
-            raw = self._unpacked(data, size)
-            if len(raw) != size or hashlib.sha256(raw).digest() != key:
-                raise self._damaged("a file in it has another hash")
-            return raw
-        raise self._damaged(f"the file {sha256[:16]} is not in it")
+        if sha256 in self._blobs:
+            return self._blobs[sha256]
+        content, count = io.BytesIO(), 0
+        for number, size, data in self._rows("SELECT part, size, data FROM blobs WHERE sha256 = ? ORDER BY part", key):
+            if number != count:
+                raise self._damaged(f"part {count} of a file is not in it")
+            if not 0 <= self._number(size) <= _PART_SIZE_MAX:
+                raise self._damaged(f"a part of {size} bytes in it")
+            self._gain += size - len(self._data(data))
+            if self._gain > _BLOB_GAIN_MAX or content.tell() + size > _BLOB_SIZE_MAX:
+                raise self._damaged("a file in it is larger than it may be")
+            part = data if len(data) == size else self._unpacked(data, size)
+            if len(part) != size:
+                raise self._damaged("a file in it has another size")
+            content.write(part)
+            count += 1
+        if not count:
+            raise self._damaged(f"the file {printable(sha256, _NAME_MAX)[:16]} is not in it")
+        raw = content.getvalue()
+        if hashlib.sha256(raw).digest() != key:
+            raise self._damaged("a file in it has another hash")
+        self._blobs[sha256] = raw
+        return raw
 
     def _unpacked(self, data: Any, size_max: int) -> bytes:
         try:
@@ -773,6 +758,8 @@ class TraceReader:
             if number <= (found[-1][0] if found else -1) or not order.accepts(position):
                 raise self._damaged(f"snapshot {number} is out of order")
             found.append((number, position))
+            if len(found) * _SNAPSHOT_BYTES_MIN > self._db.size_bytes:
+                raise self._damaged("more snapshots than it has room for")
         return found
 
     def snapshot(self, number: int) -> Snapshot:
@@ -796,10 +783,13 @@ class TraceReader:
 
     def pages(self, number: int) -> Iterator[tuple[int, bytes]]:
         """The pages that differ from RAM at power-on in snapshot ``number``, checked against their hashes."""
-        sql = ("SELECT page, max(snapshot), sha256 FROM snapshot_pages WHERE snapshot <= ?"
-               " GROUP BY page ORDER BY page")  # fmt: skip
+        sql = ("SELECT page, max(snapshot), CASE WHEN length(sha256) = 32 THEN sha256 END FROM snapshot_pages"
+               " WHERE snapshot <= ? GROUP BY page ORDER BY page")  # fmt: skip
+        page_sql = f"SELECT CASE WHEN length(data) <= {_PACKED_PAGE_MAX} THEN data END FROM pages WHERE sha256 = ?"
         for page, _, sha256 in self._rows(sql, number):
-            for (data,) in self._rows("SELECT data FROM pages WHERE sha256 = ?", sha256):
+            for (data,) in self._rows(page_sql, sha256):
+                if data is None:
+                    raise self._damaged(f"page {_short(page)} is larger than it may be")
                 raw = self._unpacked(data, PAGE_SIZE)
                 if len(raw) != PAGE_SIZE or hashlib.sha256(raw).digest() != sha256:
                     raise self._damaged(f"page {_short(page)} has another hash")
@@ -807,6 +797,31 @@ class TraceReader:
                 break
             else:
                 raise self._damaged(f"page {_short(page)} of snapshot {number} is not in it")
+
+    def counts(self) -> dict[str, int]:
+        """How many items of each kind there are, without reading them; together, so many as it says."""
+        first = self._first_seq
+        sql = "SELECT total(kind = ?), total(kind = ?) FROM events WHERE seq >= ?"
+        events, answers = map(int, next(self._rows(sql, Kind.EVENT, Kind.ANSWER, first)))
+        sql = ("SELECT total(min(count, first_seq + count - ?)), min(count), max(count) FROM checkpoints"
+               " WHERE first_seq + count > ?")  # fmt: skip
+        checkpoints, least, most = next(self._rows(sql, first, first))
+        if least is not None and not (_is_count(least) and _is_count(most) and 0 < least <= most <= _CHUNK_MAX):
+            raise self._damaged(f"checkpoints from {_short(least)} to {_short(most)} at once")
+        counted, expected = events + answers + int(checkpoints), self.reached().seq - first
+        if counted != expected:
+            raise self._damaged(f"{counted} items, of {expected}")
+        return {"events": events, "answers": answers, "checkpoints": int(checkpoints)}
+
+    def first_stop(self, first_seq: int) -> tuple[int, Position] | None:
+        """Number and position of the first item from ``first_seq`` on that is no answer."""
+        sql = "SELECT seq, icount, virtual_ns FROM events WHERE seq >= ? AND kind <> ? ORDER BY seq LIMIT 1"
+        found = [(self._number(seq), self._position(icount, virtual_ns))
+                 for seq, icount, virtual_ns in self._rows(sql, first_seq, Kind.ANSWER)]  # fmt: skip
+        chunk = next(self._checkpoints(first_seq), None)
+        if chunk is not None:
+            found.append((chunk[0].seq, chunk[0].position))
+        return min(found, default=None)
 
     def sizes(self) -> dict[str, int]:
         """Bytes of data in each table, and of the file."""
@@ -820,20 +835,6 @@ class TraceReader:
         }
         sizes = {name: int(next(self._rows(sql))[0]) for name, sql in queries.items()}
         return sizes | {"file": os.path.getsize(self.path)}
-
-
-def _rolled_back(path: str, folder: str) -> str:
-    """A copy of the file at ``path`` as of its last commit."""
-    copy = os.path.join(folder, "trace")
-    shutil.copyfile(path, copy)
-    shutil.copyfile(path + "-journal", copy + "-journal")
-    with open(copy + "-journal", "rb") as journal:
-        journal.seek(-len(_JOURNAL_MAGIC), os.SEEK_END)
-        if journal.read() == _JOURNAL_MAGIC:  # it names a file, which SQLite would delete
-            raise ValueError("its journal is that of several files")
-    with closing(sqlite3.connect(copy)) as db:
-        db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    return copy
 
 
 class _Order:
@@ -852,32 +853,9 @@ class _Order:
         return icount <= self._end.icount and position.virtual_ns <= self._end.virtual_ns
 
 
-def _check_head(path: str) -> None:
-    try:
-        mode = os.stat(path).st_mode
-        if stat.S_ISDIR(mode):
-            raise TraceError(f"{path}: is a folder; give a trace")
-        if not stat.S_ISREG(mode):
-            raise TraceError(f"{path}: is no ordinary file; give a trace")
-        head = _head(path)
-    except OSError as error:
-        raise TraceError(f"{path}: {error.strerror}") from None
-    if not head.startswith(_HEAD_MAGIC):
-        raise TraceError(f"{path}: not a trace (made by minstret record)")
-    if head[18:] != _HEAD_NO_WAL:  # SQLite would make files next to it
-        raise TraceError(f"{path}: a damaged trace: it is in WAL mode")
-
-
-def _head(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read(20)
-
-
 def has_trace_head(path: str) -> bool:
     """Whether a file looks like a trace, whatever its name."""
-    with suppress(OSError):
-        return _head(path).startswith(_HEAD_MAGIC)
-    return False
+    return has_database_head(path)
 
 
 _END_KINDS = {
@@ -928,10 +906,6 @@ _KINDS: Mapping[str, Callable[[Any], bool]] = {
     "text": lambda value: isinstance(value, str),
     "object": lambda value: isinstance(value, dict),
 }
-
-
-def _decoded(data: bytes) -> str:
-    return data.decode(errors="replace")
 
 
 def _short(value: object) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import sqlite3
+import struct
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -92,9 +94,9 @@ def look_at_everything(path: Path) -> None:
     """Do with a trace all that the commands do."""
     reader = TraceReader(str(path))
     try:
-        json.dumps(inspect.trace_facts(reader))
         for entry in inspect._entries(reader.items(), reader, 0, None):
             inspect._line(entry)
+        json.dumps(inspect.trace_facts(reader))
         inspect.timer_table(inspect.timer_table_facts(reader))
         Replay(reader).run()
         for number, _ in reader.snapshot_positions()[:1]:
@@ -133,6 +135,94 @@ def spoil_bytes(data: bytes, pick: random.Random) -> tuple[bytes, str]:
     return bytes(spoilt), f"{what} at {at}"
 
 
+# ---- pages of SQLite's trees
+
+PAGE = 4096
+INNER_BY_KEY, INNER_BY_ROWID, LEAF_BY_KEY, LEAF_BY_ROWID = 2, 5, 10, 13
+
+
+def inner_page(kind: int, children: list[int], cell: bytes) -> bytes:
+    """A page that lists others; ``cell`` is what comes between two of them."""
+    cells = [struct.pack(">I", child) + cell for child in children[:-1]]
+    starts, content = [], b""
+    for one in cells:
+        content = one + content
+        starts.append(PAGE - len(content))
+    head = struct.pack(">BHHHBI", kind, 0, len(cells), PAGE - len(content), 0, children[-1])
+    pointers = b"".join(struct.pack(">H", start) for start in starts)
+    return (head + pointers)[: PAGE - len(content)].ljust(PAGE - len(content), b"\0") + content
+
+
+def spoil_tree(data: bytes, pick: random.Random) -> tuple[bytes, str]:
+    """The file with pages that lead elsewhere: in circles, to other tables, to nowhere."""
+    pages = bytearray(data) + b"".join(bytes(PAGE) for _ in range(pick.choice([0, 0, 1, 8])))
+    count, done = len(pages) // PAGE, []
+    for _ in range(pick.choice([1, 1, 2, 8])):
+        number = pick.randrange(count)
+        at = number * PAGE
+        what = pick.choice(["inner", "inner", "link", "copy", "kind", "cell", "count", "size"])
+        if what == "inner" and number:
+            width, cell = (
+                pick.choice([2, 10, 400]),
+                pick.choice([b"\1", b"\2\2\1", b"\x7f", pages[at + 4000 : at + 4040]]),
+            )
+            children = [pick.choice([number + 1, number + 2, pick.randrange(1, count + 2)])] * width
+            kind = pick.choice([INNER_BY_KEY, INNER_BY_ROWID])
+            pages[at : at + PAGE] = inner_page(kind, children[: 4000 // (6 + len(cell))], cell)
+        elif what == "link":  # of a long value's pages
+            pages[at : at + 4] = pick.choice([0, number + 1, pick.randrange(count + 2), 1 << 31]).to_bytes(4, "big")
+        elif what == "copy":
+            source = pick.randrange(1, count) * PAGE
+            pages[at : at + PAGE] = pages[source : source + PAGE]
+        elif what == "kind":
+            pages[at + 100 * (not number)] = pick.choice([INNER_BY_KEY, INNER_BY_ROWID, LEAF_BY_KEY, LEAF_BY_ROWID, 0])
+        elif what == "cell":
+            cell_at = at + pick.choice([8, 10, 12]) + 100 * (not number)
+            pages[cell_at : cell_at + 2] = pick.randrange(PAGE).to_bytes(2, "big")
+        elif what == "count":
+            cell_at = at + 3 + 100 * (not number)
+            pages[cell_at : cell_at + 2] = pick.choice([0, 1, 2, 500, 0xFFFF]).to_bytes(2, "big")
+        elif what == "size":
+            pages[28:32] = pick.choice([0, 1, count, count + 1, 1 << 31]).to_bytes(4, "big")
+        done.append(f"{what} {number}")
+    return bytes(pages), ", ".join(done)
+
+
+def put_journal(path: Path, pick: random.Random) -> str:
+    """Put something next to a trace that SQLite might take for its journal."""
+    journal, what = (
+        Path(f"{path}-journal"),
+        pick.choice(["pipe", "folder", "link", "random", "pages", "pages", "pages"]),
+    )
+    if what == "pipe":
+        os.mkfifo(journal)
+    elif what == "folder":
+        journal.mkdir()
+    elif what == "link":
+        journal.symlink_to(pick.choice(["/dev/zero", path, "/nowhere", "/proc/self/mem"]))
+    elif what == "random":
+        journal.write_bytes(JOURNAL_MAGIC + pick.randbytes(pick.choice([0, 20, 6000])))
+    else:
+        data, nonce = path.read_bytes(), pick.getrandbits(32)
+        count, sector = pick.choice([-1, 0, 1, 1 << 30]), pick.choice([512, 512, 4096, 1 << 16, 3])
+        first_size = pick.choice([len(data) // PAGE, 0, 1, 1 << 20, (1 << 32) - 1])
+        head = JOURNAL_MAGIC + struct.pack(
+            ">iIIII", count, nonce, first_size, sector, pick.choice([PAGE, PAGE, 512, 7])
+        )
+        records = b""
+        for _ in range(pick.randrange(4)):
+            number = pick.randrange(1, len(data) // PAGE + 2)
+            source = pick.randrange(len(data) // PAGE) * PAGE
+            page = data[source : source + PAGE]
+            checksum = nonce + sum(page[PAGE - 200 * i] for i in range(1, PAGE // 200 + 1) if PAGE - 200 * i > 0)
+            records += struct.pack(">I", number) + page + struct.pack(">I", checksum & 0xFFFFFFFF)
+        journal.write_bytes(head.ljust(min(sector, 1 << 16), b"\0") + records)
+    return f"a journal: {what}"
+
+
+JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
+
+
 # ---- tables
 
 NUMBERS = [0, 1, 2, 3, -1, 7, 255, 4096, 4097, 1 << 31, 1 << 32, 1 << 62, (1 << 63) - 1, -(1 << 63)]
@@ -140,7 +230,8 @@ BOMB = zstd.compress(bytes(1 << 27), 19)
 """Some kilobytes that become 128 MiB."""
 BYTES = [
     b"", b"\0", b"x", bytes(5), bytes(8), b"\xff" * 9, b"r" + b"\x80" * 80, b"z", b"timeout", b"reached", BOMB,
-    b"z" + BOMB, zstd.compress(b"{}"), zstd.compress(b"[]"), zstd.compress(b"[" * 100_000), bytes(20_000),
+    b"z" + BOMB, bytes(5_000_000), zstd.compress(b"{}") + b"x",
+    zstd.compress(b"{}"), zstd.compress(b"[]"), zstd.compress(b"[" * 100_000), bytes(20_000),
 ]  # fmt: skip
 TEXTS = [
     "", "x", "uart0.rx", "machine.stop", "virtual", "\x1b[2J", "ü", "x" * 1000, "12", "{}", "[]", "null", "1e999",
@@ -152,7 +243,7 @@ TABLES = {
     "checkpoints": ("first_seq", "count", "icount", "virtual_ns", "data", "registers"),
     "outputs": ("id", "stream", "icount", "virtual_ns", "data"),
     "reached": ("id", "seq", "icount", "virtual_ns"),
-    "blobs": ("sha256", "size", "data"),
+    "blobs": ("sha256", "part", "size", "data"),
     "snapshots": ("id", "seq", "icount", "virtual_ns", "registers", "machine", "host"),
     "pages": ("sha256", "data"),
     "snapshot_pages": ("snapshot", "page", "sha256"),
@@ -168,7 +259,7 @@ def spoil_table(db: sqlite3.Connection, pick: random.Random) -> str:
     if not keys:
         return "nothing"
     row, column = pick.choice(keys), pick.choice(TABLES[table])
-    what = pick.choice(["set", "set", "set", "set", "set", "near", "near", "delete", "swap", "double"])
+    what = pick.choice(["set", "set", "set", "set", "set", "near", "near", "delete", "swap", "double", "many"])
     if what == "set":
         value = pick.choice(VALUES)
         with suppress(sqlite3.IntegrityError):  # a key that must be a number
@@ -187,6 +278,15 @@ def spoil_table(db: sqlite3.Connection, pick: random.Random) -> str:
         db.execute(sql, (other, row))
         return f"{table}.{column} of {row!r} = that of {other!r}"
     columns = ", ".join(TABLES[table][1:])
+    if what == "many":
+        count, at = pick.choice([100, 20_000]), pick.choice([row, max(keys)])
+        new_keys = [(at + i if isinstance(at, int) else f"{i}".encode() if isinstance(at, bytes) else f"{i}", row)
+                    for i in range(count)]  # fmt: skip
+        db.execute("BEGIN")
+        db.executemany(f"INSERT OR IGNORE INTO {table} ({key}, {columns})"
+                       f" SELECT ?, {columns} FROM {table} WHERE {key} = ?", new_keys)  # fmt: skip
+        db.execute("COMMIT")
+        return f"{table}: {row!r} {count} times from {at!r}"
     new_key: Any = max(keys) + 1 if isinstance(row, int) else b"another" if isinstance(row, bytes) else "another"
     db.execute(f"INSERT OR IGNORE INTO {table} ({key}, {columns}) SELECT ?, {columns} FROM {table} WHERE {key} = ?",
                (new_key, row))  # fmt: skip

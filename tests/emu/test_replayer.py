@@ -238,7 +238,7 @@ def test_firmware_that_was_swapped_diverges(session: Recorded) -> None:
     other = code.replace(asm.code(asm.addi(asm.T1, asm.T1, ord("0"))), asm.code(asm.addi(asm.T1, asm.T1, ord("1"))))
     assert other != code
     sha256 = hashlib.sha256(other).digest()
-    tamper(session.path, "INSERT INTO blobs VALUES (?, ?, ?)", sha256, len(other), packed(other))
+    tamper(session.path, "INSERT INTO blobs VALUES (?, 0, ?, ?)", sha256, len(other), packed(other))
     with closing(sqlite3.connect(session.path)) as db:
         (text,) = db.execute("SELECT value FROM meta WHERE key = 'images'").fetchone()
         images = json.loads(text)
