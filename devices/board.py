@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from minstret.devices.chaos import Chaos
+from minstret.devices.chaos import Chaos, delay_ns
 from minstret.devices.clint import Clint
 from minstret.devices.clint import Reg as ClintReg
 from minstret.devices.finisher import Finisher
@@ -28,6 +28,7 @@ from minstret.devices.placement import BootImages, Load, Placement, place
 from minstret.devices.plic import Plic
 from minstret.devices.rtc import GoldfishRtc
 from minstret.devices.semihosting import Semihosting, Surroundings
+from minstret.devices.serial_line import SerialLine
 from minstret.devices.tree import Described, device_tree
 from minstret.devices.uart16550 import Ier, Uart16550
 from minstret.devices.uart16550 import Reg as UartReg
@@ -324,6 +325,7 @@ class Board:
         self.uart = Uart16550("uart0", virtual, self._plic_line("uart0.irq", IRQ.UART0),
                                lambda byte: self._transmit(bytes((byte,))), machine.room_for_input,
                                self.hart.steady_register(Base.UART0 + UartReg.LSR, 1))  # fmt: skip
+        self.serial_line = self._make_serial_line()
         self.rtc = self._make_rtc(self._plic_line("rtc.irq", IRQ.RTC))
         self.finisher = Finisher("finisher", machine.request_exit, machine.request_reset)
         placed: list[tuple[int, ResettableDevice]] = [
@@ -345,17 +347,22 @@ class Board:
         fromhost = symbol.address if symbol is not None and self._in_ram(symbol.address, 8) else None
         htif = Htif(
             self.hart, tohost, fromhost, machine.request_exit, self._transmit, self.uart.take_received,
-            machine.room_for_input,
+            self._on_htif_request,
         )  # fmt: skip
         machine.add_part("htif", htif)
         return htif
+
+    def _on_htif_request(self) -> None:
+        if self.serial_line is not None:
+            self.serial_line.on_room()
+        self.machine.room_for_input()
 
     def _make_semihosting(self) -> Semihosting:
         machine, config = self.machine, self.config
         command_line = " ".join(filter(None, (Path(self.firmware.name).name, config.arguments)))
         return Semihosting(
             self.hart, machine.clock, self.rtc.time_ns, machine.request_exit, self._transmit, self.uart.take_received,
-            lambda: machine.door.holds_input,
+            self._holds_input,
             GuestFiles(self._host.files, machine.door.ask, machine.door.sent),
             Surroundings(
                 command_line.encode(errors="surrogateescape"), self.placement.free_ram(config.ram_size),
@@ -383,12 +390,9 @@ class Board:
     def _make_slots(self) -> list[ResettableDevice]:
         """The virtio slots, filled from the last one down."""
         config, machine = self.config, self.machine
-        has_outside = not machine.door.is_replay or config.timer_model == "no-attributes"
-        if has_outside and config.chaos_seed is not None:
-            self._delay_input(config.chaos_seed)
         if config.timer_model == "no-attributes":
             machine.virtual_timers.ignores_attributes = True
-        if has_outside:
+        if not machine.door.is_replay or config.timer_model == "no-attributes":
             self._make_outside()
         version = LEGACY if config.virtio_legacy else MODERN
         slots: list[ResettableDevice] = [EmptySlot(f"virtio{slot}", version) for slot in range(VIRTIO_SLOTS)]
@@ -402,18 +406,6 @@ class Board:
             machine.add_part(function.name, function)
             self._slot_irqs.append(IRQ.VIRTIO0 + slot)
         return slots
-
-    def _delay_input(self, chaos_seed: int) -> None:
-        """Delay what the host gives for the console.
-
-        On VIRTUAL and EXTERNAL whatever the timer model: those compare what a replay can make again, and it has nothing
-        of what was typed but when it entered.
-        """
-        machine = self.machine
-        chaos = Chaos("chaos.input", chaos_seed, machine.virtual_timers, machine.door.post)
-        machine.add_host_part("chaos.input", chaos)
-        if isinstance(machine.door, LiveDoor):
-            machine.door.diversion = chaos
 
     def _make_outside(self) -> None:
         config, machine = self.config, self.machine
@@ -433,6 +425,29 @@ class Board:
         if isinstance(machine.door, LiveDoor) and self._script:
             machine.door.schedule = self.outside.script
         self.outside.script.start()
+
+    def _make_serial_line(self) -> SerialLine | None:
+        """What the console's input comes in by; a replay has none.
+
+        On VIRTUAL and EXTERNAL whatever the timer model: those compare what a replay can make again, and it has nothing
+        of what was typed but when it entered.
+        """
+        config, machine, door = self.config, self.machine, self.machine.door
+        if door.is_replay and config.timer_model != "no-attributes":
+            return None
+        seed = config.chaos_seed
+        line = SerialLine(
+            "uart0.line", CONSOLE_TARGET, machine.virtual_timers, shift=config.icount_shift, room=self._input_room,
+            interrupts=lambda: bool(self.uart.state.ier & Ier.RX_DATA), post=door.post,
+            is_bypassed=lambda: self.semihosting.state.has_console,
+            delay_ns=None if seed is None else partial(delay_ns, seed, "console"),
+        )  # fmt: skip
+        machine.add_host_part("uart0.line", line)
+        self.uart.sender = line
+        if isinstance(door, LiveDoor):
+            line.ask, line.may_come = door.look, lambda: door.source_is_open
+            door.diversion = line
+        return line
 
     def _make_functions(self) -> list[Function]:
         functions: list[Function] = []
@@ -500,10 +515,21 @@ class Board:
             return self.htif.receive(data)
         return self.uart.receive(data)
 
+    def _input_room(self) -> int:
+        """How many bytes who reads the console can take now."""
+        if self.htif is not None and self.htif.state.has_console:
+            return self.htif.state.wanted
+        return self.uart.room()
+
+    def _holds_input(self) -> bool:
+        """Whether something has come for the console that the guest does not have yet."""
+        return self.machine.door.holds_input or (self.serial_line is not None and self.serial_line.holds_input)
+
     def _host_irqs(self) -> list[int]:
         """The interrupts that what a person types may raise."""
         keyboard_irqs = self._slot_irqs if KEYBOARD in self.config.inputs else []
-        return [*([IRQ.UART0] if self.uart.state.ier & Ier.RX_DATA else []), *keyboard_irqs]
+        uart_can_take = self.uart.state.ier & Ier.RX_DATA and self.uart.room()
+        return [*([IRQ.UART0] if uart_can_take else []), *keyboard_irqs]
 
     def _can_interrupt(self, *irqs: int) -> bool:
         """Whether any of these PLIC sources would end the hart's wait."""

@@ -1,7 +1,8 @@
 """Chaos: what comes from outside reaches the door after a seeded jitter, so that rare orders come up.
 
-Each delay is a function of the seed and of how many events came before, so a run without a live host is still the
-same run each time. Order within one target is kept: bytes of a console don't overtake each other.
+Each delay is a function of the seed and of how many came before, so a run without a live host is still the same run
+each time. Order within one target is kept: two frames don't overtake each other. The console's characters have their
+delays from here too; the line that holds them counts each from when it could have entered (devices/serial_line.py).
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from minstret.emu.ingress import Event
-from minstret.emu.machine import STOP_TARGET
 from minstret.emu.timers import Timer, TimerAttribute, TimerList
 from minstret.emu.units import NS_PER_MS, NS_PER_US
 
@@ -20,14 +20,20 @@ _LONG_OF = 8
 """One event of so many waits long."""
 
 
+def delay_ns(seed: int, stream: str, number: int) -> int:
+    """How long the event of that number is held back, ns; each stream has delays of its own."""
+    draw = hashlib.sha256(f"{seed}/{stream}/{number}".encode()).digest()
+    longest_ns = _LONG_NS if draw[0] % _LONG_OF == 0 else _SHORT_NS
+    return int.from_bytes(draw[1:9], "big") % longest_ns
+
+
 @dataclass(slots=True)
 class Delayed:
-    """An event, when it goes on, ns, and whether it came from the host and not from a part of the machine."""
+    """An event, and when it goes on, ns."""
 
     due_ns: int
     target: str
     data: bytes
-    is_from_host: bool
 
 
 @dataclass(slots=True)
@@ -49,35 +55,13 @@ class Chaos:
         self._deliver = deliver
         self._timer = Timer(name, timers, self._on_timer, TimerAttribute.EXTERNAL)
 
-    @property
-    def holds_input(self) -> bool:
-        """Whether something of the host's waits."""
-        return any(one.is_from_host for one in self.state.waiting)
-
-    def divert(self, event: Event) -> bool:
-        """Take an event of the host's, unless it ends the run."""
-        if event.target == STOP_TARGET:
-            return False
-        self._hold(event, is_from_host=True)
-        return True
-
-    def recall(self) -> None:
-        """Deliver what is the host's at once: the guest reads it while time stands still, so it would never be due."""
-        held, self.state.waiting = self.state.waiting, [one for one in self.state.waiting if not one.is_from_host]
-        self._keep_armed()
-        for one in held:
-            if one.is_from_host:
-                self._deliver(Event(one.target, one.data))
-
     def take(self, event: Event) -> None:
         """Hold ``event`` back."""
-        self._hold(event, is_from_host=False)
-
-    def _hold(self, event: Event, is_from_host: bool) -> None:
         state = self.state
-        due_ns = self._timers.clock.now_ns() + self._delay_ns()
+        state.count += 1
+        due_ns = self._timers.clock.now_ns() + delay_ns(self._seed, "chaos", state.count)
         due_ns = max([due_ns, *(one.due_ns for one in state.waiting if one.target == event.target)])
-        state.waiting.append(Delayed(due_ns, event.target, event.data, is_from_host))
+        state.waiting.append(Delayed(due_ns, event.target, event.data))
         state.waiting.sort(key=lambda one: one.due_ns)  # keeps the order of equal ones
         self._keep_armed()
 
@@ -86,12 +70,6 @@ class Chaos:
             self._timer.arm(self.state.waiting[0].due_ns)
         else:
             self._timer.cancel()
-
-    def _delay_ns(self) -> int:
-        self.state.count += 1
-        draw = hashlib.sha256(f"{self._seed}/chaos/{self.state.count}".encode()).digest()
-        longest_ns = _LONG_NS if draw[0] % _LONG_OF == 0 else _SHORT_NS
-        return int.from_bytes(draw[1:9], "big") % longest_ns
 
     def _on_timer(self, late_ns: int) -> None:
         now_ns, waiting = self._timers.clock.now_ns(), self.state.waiting

@@ -2,8 +2,8 @@
 
 Transmission takes no time: a byte written is out, and THR empty again, within the store. So no output depends
 on a baud rate, firmware that polls LSR never spins, and no timer is needed; QEMU's does the same. What was
-received is paced by the guest instead: bytes wait before the door until the FIFO has room, so a fast typist or
-a pipe never overruns it. Only the character timeout follows the baud rate.
+received waits before the door until the FIFO has room, so a fast typist or a pipe never overruns it: see
+devices/serial_line.py. Only the character timeout follows the baud rate.
 Source: National Semiconductor PC16550D data sheet; QEMU hw/char/serial.c.
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Protocol
 
 from minstret.emu.irq import IrqLine
 from minstret.emu.timers import Timer, TimerList
@@ -96,6 +97,55 @@ _LOOPED = ((Mcr.RTS, Msr.CTS), (Mcr.DTR, Msr.DSR), (Mcr.OUT1, Msr.RI), (Mcr.OUT2
 _TIMEOUT_CHARACTERS = 4
 
 
+class Sender(Protocol):
+    """What stands at the other end of the receiver's line. It hears what the guest does with it; nothing comes back."""
+
+    def on_use(self) -> None:
+        """The guest looks at its receiver."""
+        ...
+
+    def on_set_up(self) -> None:
+        """The guest sets it up, perhaps anew."""
+        ...
+
+    def on_received(self, data: bytes) -> None:
+        """``data`` from outside went into the FIFO."""
+        ...
+
+    def on_looped(self) -> None:
+        """A byte of the guest's own did."""
+        ...
+
+    def on_read(self) -> None:
+        """The first byte was taken out."""
+        ...
+
+    def on_cleared(self) -> None:
+        """All were thrown away."""
+        ...
+
+    def on_handed_over(self) -> None:
+        """Somebody else has taken them."""
+        ...
+
+    def on_reset(self) -> None:
+        """The UART is as after power-on; what it had is thrown away."""
+        ...
+
+
+class NoSender:
+    """Hears nothing: in a replay the trace decides what comes."""
+
+    def on_use(self) -> None: ...
+    def on_set_up(self) -> None: ...
+    def on_received(self, data: bytes) -> None: ...
+    def on_looped(self) -> None: ...
+    def on_read(self) -> None: ...
+    def on_cleared(self) -> None: ...
+    def on_handed_over(self) -> None: ...
+    def on_reset(self) -> None: ...
+
+
 @dataclass(slots=True)
 class UartState:
     """Registers, and the bytes received but not yet read."""
@@ -145,23 +195,28 @@ class Uart16550:
         self._on_tx = on_tx
         self._on_room = on_room
         self._tell_line_status = tell_line_status
+        self.sender: Sender = NoSender()
         self._timer = Timer(f"{name}.rx_timeout", timers, self._on_rx_timeout)
 
     # ---- the outside
 
     def receive(self, data: bytes) -> int:
-        """Take the bytes there is room for; how many that were. In loopback the outside is cut off."""
-        if self.state.mcr & Mcr.LOOPBACK:
-            return len(data)
-        taken = data[: self._capacity() - len(self.state.rx_fifo)]
+        """Take the bytes there is room for; how many that were."""
+        taken = data[: self.room()]
         if taken:
+            self.sender.on_received(taken)
             self._put_rx(taken)
         return len(taken)
+
+    def room(self) -> int:
+        """How many bytes ``receive`` takes now; in loopback the outside is cut off, and waits."""
+        return 0 if self.state.mcr & Mcr.LOOPBACK else self._capacity() - len(self.state.rx_fifo)
 
     def take_received(self) -> bytes:
         """Hand over what was received but not read: somebody else reads the console from now on."""
         self._tell_line_status(None)
         data, self.state.rx_fifo = self.state.rx_fifo, b""
+        self.sender.on_handed_over()
         self.state.rx_timeout_pending = False
         self._timer.cancel()
         self._update()
@@ -191,17 +246,21 @@ class Uart16550:
         if offset == Reg.RBR_THR:
             if dlab:
                 state.divisor = state.divisor & 0xFF00 | value
+                self.sender.on_set_up()
             else:
                 self._transmit(value)
         elif offset == Reg.IER:
             if dlab:
                 state.divisor = state.divisor & 0x00FF | value << 8
+                self.sender.on_set_up()
             else:
                 self._write_ier(value & 0x0F)
+                self.sender.on_use()
         elif offset == Reg.IIR_FCR:
             self._write_fcr(value)
         elif offset == Reg.LCR:
             state.lcr = value
+            self.sender.on_set_up()
         elif offset == Reg.MCR:
             self._write_mcr(value & 0x1F)
         elif offset == Reg.SCR:
@@ -211,6 +270,7 @@ class Uart16550:
     def reset(self) -> None:
         self._tell_line_status(None)
         self.state = UartState()
+        self.sender.on_reset()
         self._timer.cancel()
         self._update()
 
@@ -229,9 +289,11 @@ class Uart16550:
     def _pop_rx(self) -> int:
         state = self.state
         if not state.rx_fifo:
+            self.sender.on_use()
             return 0
         self._tell_line_status(None)
         first, state.rx_fifo = state.rx_fifo[0], state.rx_fifo[1:]
+        self.sender.on_read()
         state.rx_timeout_pending = False
         self._start_rx_timeout()
         self._update()
@@ -265,12 +327,15 @@ class Uart16550:
         if not state.mcr & Mcr.LOOPBACK:
             self._on_tx(value)
         elif len(state.rx_fifo) < self._capacity():
+            self.sender.on_looped()
             self._put_rx(bytes((value,)))
         else:
             self._tell_line_status(None)
             state.overrun = True
             if not state.fcr & _FCR_ENABLE:  # without a FIFO the new byte destroys the old one
                 state.rx_fifo = bytes((value,))
+                self.sender.on_cleared()
+                self.sender.on_looped()
 
     def _write_ier(self, value: int) -> None:
         if value & Ier.THR_EMPTY and not self.state.ier & Ier.THR_EMPTY:
@@ -282,9 +347,11 @@ class Uart16550:
         if value & _FCR_CLEAR_RX or (value ^ state.fcr) & _FCR_ENABLE:
             self._tell_line_status(None)
             state.rx_fifo = b""
+            self.sender.on_cleared()
             state.rx_timeout_pending = False
             self._timer.cancel()
         state.fcr = value & 0xC1 if value & _FCR_ENABLE else 0
+        self.sender.on_set_up()
         self._start_rx_timeout()
         self._on_room()
 
@@ -296,6 +363,7 @@ class Uart16550:
     def _write_mcr(self, value: int) -> None:
         before = self._modem_inputs()
         self.state.mcr = value
+        self.sender.on_set_up()
         self._on_room()  # the end of loopback
         after = self._modem_inputs()
         changed = before ^ after
@@ -313,6 +381,7 @@ class Uart16550:
 
     def _read_lsr(self) -> int:
         state = self.state
+        self.sender.on_use()
         value = _LSR_EMPTY
         if state.rx_fifo:
             value |= Lsr.DATA_READY

@@ -28,6 +28,9 @@ _READ_MAX = 4096
 _WAIT_MAX_NS = 86_400 * 1_000_000_000
 """One wait of the system's takes a day at most: what counts ms in 32 bits has no room for a month."""
 
+_HEAD_START_NS = 100_000_000
+"""So long a writer at the other end of a pipe may take to begin, or to go on, before it counts as one that is live."""
+
 
 realtime_ns: Callable[[], int] = time.monotonic_ns
 """Monotonic host time."""
@@ -462,6 +465,9 @@ class HostSource:
         self.on_keys: Callable[[bytes], None] = lambda data: None
         """Called with what is typed at a terminal while ``keys_go_to_keyboard``."""
         self._fd = sys.stdin.fileno() if console_target is not None else -1
+        self._is_live = self.is_terminal
+        """Whether input comes when it comes; else the other end is given time, so that all has come when asked for."""
+        self._wants_input = False
 
     @property
     def is_terminal(self) -> bool:
@@ -479,9 +485,17 @@ class HostSource:
 
     def poll(self, wants_input: bool) -> Iterable[Event]:
         events = self._stops()
-        if (wants_input or self.is_terminal) and self._fd >= 0 and _is_ready(self._fd, select.POLLIN):
+        self._wants_input = wants_input
+        if not events and (wants_input or self.is_terminal) and self._fd >= 0 and self._has_input():
             events += self._read_input()
         return events
+
+    def _has_input(self) -> bool:
+        """Whether there is something to read, or the end. The first time that nothing is, wait a moment for it."""
+        if self._is_live:
+            return _is_ready(self._fd, select.POLLIN)
+        self._is_live = not self.signals.wait([self._fd], _HEAD_START_NS)
+        return not self._is_live
 
     def _stops(self) -> list[Event]:
         """A reason to stop, at most one at a time."""
@@ -533,7 +547,8 @@ class HostSource:
     def wait(self, timeout_ns: int | None) -> int:
         start_ns = realtime_ns()
         limits_ns = [min(n, _WAIT_MAX_NS) for n in (timeout_ns, self._until_deadline_ns()) if n is not None]
-        self.signals.wait([self._fd] if self._fd >= 0 else [], min(limits_ns) if limits_ns else None)
+        files = [self._fd] if self._fd >= 0 and (self._wants_input or self.is_terminal) else []
+        self.signals.wait(files, min(limits_ns) if limits_ns else None)
         return realtime_ns() - start_ns
 
     def _until_deadline_ns(self) -> int | None:

@@ -52,7 +52,7 @@ class Source(Protocol):
     def poll(self, wants_input: bool) -> Iterable[Event]:
         """What has come since the last call. Never waits.
 
-        Without ``wants_input`` only what ends the run: bytes stay with the host while the guest has no room.
+        Without ``wants_input`` nothing for the console: that stays with the host while the guest has no use for it.
         """
         ...
 
@@ -82,12 +82,16 @@ class Diversion(Protocol):
         """Whether it has some now."""
         ...
 
+    def wants_input(self, is_door_empty: bool) -> bool:
+        """Whether the guest could have used more by now; ``is_door_empty``: nothing posted waits for room."""
+        ...
+
     def divert(self, event: Event) -> bool:
         """Take ``event``; False leaves it."""
         ...
 
-    def recall(self) -> None:
-        """Post at once what it has."""
+    def recall(self) -> bool:
+        """Post at once what the guest reads while time stands still: it would never be due. Whether there was any."""
         ...
 
 
@@ -201,18 +205,21 @@ class LiveDoor:
         """Asked about all that comes from the source."""
         self._sinks: dict[str, Sink] = {}
         self._waiting: deque[Event] = deque()
+        self._has_asked = True
+        """Whether the source was last asked for input too."""
         self.has_arrivals = False
         self.has_met_host = False
         """Whether anything has come from the host: without, the run is the same each time."""
 
     @property
     def is_open(self) -> bool:
-        is_on_its_way = bool(self._waiting) or self._is_diverted
-        return is_on_its_way or (self._source is not None and self._source.is_open)
+        is_diverted = self.diversion is not None and self.diversion.holds_input
+        return bool(self._waiting) or is_diverted or self.source_is_open
 
     @property
-    def _is_diverted(self) -> bool:
-        return self.diversion is not None and self.diversion.holds_input
+    def source_is_open(self) -> bool:
+        """Whether the host may still give something."""
+        return self._source is not None and self._source.is_open
 
     @property
     def holds_input(self) -> bool:
@@ -230,6 +237,10 @@ class LiveDoor:
 
     def post(self, event: Event) -> None:
         self._waiting.append(event)
+        self.has_arrivals = True
+
+    def look(self) -> None:
+        """Ask the source for more at the next turn, before any instruction."""
         self.has_arrivals = True
 
     def is_over(self, position: Position) -> bool:
@@ -257,9 +268,14 @@ class LiveDoor:
         return admitted
 
     def _poll(self, source: Source) -> None:
-        events = list(source.poll(wants_input=not self._waiting))
+        self._has_asked = self._wants_input()
+        events = list(source.poll(self._has_asked))
         self.has_met_host |= bool(events)
         self._waiting.extend(event for event in events if not self._diverts(event))
+
+    def _wants_input(self) -> bool:
+        is_empty = not self._waiting
+        return is_empty if self.diversion is None else self.diversion.wants_input(is_empty)
 
     def _diverts(self, event: Event) -> bool:
         return self.diversion is not None and self.diversion.divert(event)
@@ -268,10 +284,13 @@ class LiveDoor:
         return self._sinks[target](data)
 
     def wait(self, timeout_ns: int | None) -> int:
-        if timeout_ns is None and self.diversion is not None and self._is_diverted:  # it would never be due
-            self.diversion.recall()
+        if timeout_ns is None and self.diversion is not None and self.diversion.recall():
             return 0
-        return timeout_ns or 0 if self._source is None else self._source.wait(timeout_ns)  # nobody cuts it short
+        if self._source is None:  # nobody cuts it short
+            return timeout_ns or 0
+        if self._wants_input() and not self._has_asked:  # something may be there already
+            return 0
+        return self._source.wait(timeout_ns)
 
     def ask(self, name: str, live: Callable[[], bytes]) -> bytes:
         self.has_met_host = True

@@ -66,7 +66,7 @@ class Hand:
         self._now.append(event)
 
     def poll(self, wants_input: bool) -> Iterable[Event]:
-        now = [event for event in self._now if wants_input or event.target == STOP_TARGET]
+        now = [event for event in self._now if wants_input or event.target != CONSOLE_TARGET]
         self._now = [event for event in self._now if event not in now]
         return now
 

@@ -100,7 +100,7 @@ def test_recording_of_a_pipe_is_called_stdin(tmp_path: Path) -> None:
         (["replay", "-"], GREETING.decode()),
         (["info", "-"], "-: format "),
         (["log", "--all", "-"], "-> uart0.tx"),
-        (["timers", "-"], "timer  clock"),
+        (["timers", "-"], "uart0.line"),
         (["verify", "--runs", "2", "-"], "the same run 2 times, and from each of "),
     ],
 )

@@ -13,7 +13,6 @@ from harts import RAM, ROM_INSNS
 
 from minstret.devices.board import CONSOLE_TARGET, Board, BoardConfig
 from minstret.devices.chaos import Chaos
-from minstret.devices.outside import NET_TARGET
 from minstret.devices.semihosting import Op
 from minstret.emu.clock import ClockType
 from minstret.emu.ingress import Event, LiveDoor
@@ -144,40 +143,6 @@ def test_its_timer_is_external() -> None:
 
 
 # ---- what comes from the host
-
-
-def test_reasons_to_end_the_run_are_left_alone() -> None:
-    bench = Bench()
-
-    assert not bench.chaos.divert(Event(STOP_TARGET, b"timeout"))
-    assert bench.chaos.divert(Event(CONSOLE_TARGET, b"a"))
-
-    assert [one.target for one in bench.chaos.state.waiting] == [CONSOLE_TARGET]
-
-
-def test_recall_gives_what_is_the_hosts_at_once_and_in_order() -> None:
-    bench = Bench()
-    typed, frames = numbered(CONSOLE_TARGET, 20), numbered(NET_TARGET, 20)
-    for one, other in zip(typed, frames, strict=True):
-        bench.chaos.divert(one)
-        bench.chaos.take(other)
-    assert bench.chaos.holds_input
-
-    bench.chaos.recall()
-
-    assert bench.events == typed
-    assert not bench.chaos.holds_input
-    bench.run()
-    assert bench.events == typed + frames
-
-
-def test_recall_of_the_last_event_disarms_the_timer() -> None:
-    bench = Bench()
-    bench.chaos.divert(Event(CONSOLE_TARGET, b"a"))
-
-    bench.chaos.recall()
-
-    assert bench.timers.expire_ns() is None
 
 
 class Lines:

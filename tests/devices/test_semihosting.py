@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import asm
 import pytest
 from harts import RAM, ROM_INSNS
+from recordings import UART
 
 from minstret.devices.board import CONSOLE_TARGET, DEFAULT_RTC_BASE_NS, Board, BoardConfig
 from minstret.devices.semihosting import Op
@@ -405,9 +406,10 @@ def test_read_to_where_nothing_can_be_written_gives_all_bytes_not_read() -> None
 
 
 def test_text_typed_while_nothing_reads_goes_to_the_uart() -> None:
-    guest = Guest(asm.code(asm.LOOP), source=Script(at_once=b"a"))
+    looks = asm.code(asm.li(asm.T0, UART), asm.lb(asm.T1, asm.T0, 5), asm.LOOP)
+    guest = Guest(looks, source=Script(at_once=b"a"))
 
-    guest.run(5)
+    guest.run(200)
 
     assert guest.board.uart.state.rx_fifo == b"a"
 

@@ -12,6 +12,7 @@ import pytest
 from recordings import (
     CTRL_C,
     RAM,
+    UART,
     Hand,
     Recorded,
     assert_replays,
@@ -51,21 +52,21 @@ def typed_at(path: Path, *when: tuple[int, bytes], code: bytes | None = None, ev
 
 
 def test_event_is_written_with_the_position_at_which_the_guest_got_it(tmp_path: Path) -> None:
-    items = typed_at(tmp_path, (100, b"a"), (123, b"b")).items()
+    items = typed_at(tmp_path, (200, b"a"), (377, b"b")).items()
 
     assert [(item.seq, item.kind, item.name, item.data, item.position) for item in items] == [
-        (0, Kind.EVENT, "uart0.rx", b"a", Position(100, 200)),
-        (1, Kind.EVENT, "uart0.rx", b"b", Position(123, 246)),
+        (0, Kind.EVENT, "uart0.rx", b"a", Position(200, 400)),
+        (1, Kind.EVENT, "uart0.rx", b"b", Position(377, 754)),
         (2, Kind.EVENT, "uart0.rx", b".", Position(1000, 2000)),
     ]
 
 
 def test_event_that_finds_no_room_is_written_when_it_enters_and_only_so_much_of_it(tmp_path: Path) -> None:
-    items = typed_at(tmp_path, (100, b"abc")).items()
+    items = typed_at(tmp_path, (200, b"abc")).items()
 
     assert [item.data for item in items] == [b"a", b"b", b"c", b"."]
-    assert items[0].position.icount == 100
-    assert 100 < items[1].position.icount < items[2].position.icount < 1000
+    assert items[0].position.icount == 200
+    assert 200 < items[1].position.icount < items[2].position.icount < 1000
 
 
 def test_events_that_find_no_room_keep_their_order(tmp_path: Path) -> None:
@@ -80,7 +81,8 @@ def test_events_that_find_no_room_keep_their_order(tmp_path: Path) -> None:
 def test_event_that_finds_no_room_up_to_the_end_is_not_written(tmp_path: Path) -> None:
     hand = Hand(stays=True)
     hand.give(typed(b"abc"))
-    recorded = record(tmp_path, setup_of_code(LOOPS), source=hand, icount=100)
+    looks = asm.code(asm.li(asm.T0, UART), asm.lb(asm.T1, asm.T0, 5))
+    recorded = record(tmp_path, setup_of_code(looks + LOOPS), source=hand, icount=1000)
 
     assert [item.data for item in recorded.items()] == [b"a"]
     assert_replays(recorded)
@@ -88,8 +90,8 @@ def test_event_that_finds_no_room_up_to_the_end_is_not_written(tmp_path: Path) -
 
 def test_register_hash_of_an_event_covers_registers_pc_and_all_hashes_before(tmp_path: Path) -> None:
     hashes, others, again = (
-        [item.registers for item in typed_at(tmp_path, (icount, b"a"), (300, b"b")).items()]
-        for icount in (100, 101, 100)
+        [item.registers for item in typed_at(tmp_path, (icount, b"a"), (500, b"b")).items()]
+        for icount in (200, 201, 200)
     )
 
     assert len({*hashes}) == 3
@@ -111,14 +113,13 @@ def test_end_that_the_host_asks_for_is_an_event(tmp_path: Path) -> None:
 
 
 def test_reset_is_marked_between_what_came_before_and_behind_it(tmp_path: Path) -> None:
-    recorded = typed_at(tmp_path, (100, b"rxy"))
+    recorded = typed_at(tmp_path, (200, b"rxy"))
 
     names = [(item.name, item.data) for item in recorded.items()]
     assert names == [
-        ("uart0.rx", b"r"), ("uart0.rx", b"x"), ("machine.reset", b""), ("uart0.rx", b"y"), ("uart0.rx", b".")
+        ("uart0.rx", b"r"), ("machine.reset", b""), ("uart0.rx", b"x"), ("uart0.rx", b"y"), ("uart0.rx", b".")
     ]  # fmt: skip
-    reset, behind = recorded.items()[2:4]
-    assert reset.position == behind.position
+    assert_replays(recorded)
 
 
 def test_guest_that_stands_still_is_marked_once_for_each_call(tmp_path: Path) -> None:

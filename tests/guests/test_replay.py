@@ -609,13 +609,13 @@ def test_input_right_behind_a_reset_replays_behind_it(tmp_path: Path) -> None:
     assert_replays(recorded, slice_insns_max=1)
 
 
-def test_input_held_back_enters_right_behind_the_reset_that_makes_room(tmp_path: Path) -> None:
+def test_input_that_has_come_before_a_reset_is_there_behind_it(tmp_path: Path) -> None:
     ends = []
     for slice_insns in (1, 7, 1_000_000):
         hand = Hand()
-        hand.give(typed(b"rabc."))  # a is in the UART when it is reset
+        hand.give(typed(b"rabc."))
         recorded = record(tmp_path, setup_of_code(resetter_code(), slice_insns_max=slice_insns), source=hand)
-        assert recorded.console == b"1r2bc."
+        assert recorded.console == b"1r2abc."
         assert_replays(recorded)
         ends.append((recorded.end, recorded.items()))
     assert ends[0] == ends[1] == ends[2]

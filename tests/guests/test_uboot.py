@@ -112,6 +112,21 @@ DHCP_DIGESTS: dict[bool, str] = {}
 """Of the session above, in slices of whichever size came first."""
 
 
+def test_uboot_gets_all_that_was_piped_to_it_from_the_start(need: Need) -> None:
+    """It resets its UART twice, long before it reads; the first byte stops its countdown."""
+    need("u-boot.bin (package u-boot-qemu)", UBOOT.exists())
+    runs = set()
+    for slice_insns in (99_991, None):
+        uboot = session(UBOOT, slice_insns=slice_insns)
+        uboot.typist.type("dhcp\nping 10.0.2.2\n")
+        uboot.wait_for("=> ping 10.0.2.2")
+        uboot.wait_for(PROMPT)
+        runs.add((uboot.board.position, uboot.board.digest()))
+
+    assert "=> hcp\r\nUnknown command 'hcp'" in uboot.board.console.decode()
+    assert len(runs) == 1
+
+
 def test_uboot_sleeps_the_same_time_in_every_run(need: Need) -> None:
     need("u-boot.bin (package u-boot-qemu)", UBOOT.exists())
     positions = []
