@@ -913,12 +913,14 @@ class _Maker:
 
     def control(self) -> None:
         text, pick = self.text, self.pick
+        asid = 0 if self.is_portable else 1 << (44 if self.xlen == 64 else 22)
         for _ in range(pick.randint(1, 4)):
             name, bits = pick.choice((
                 ("mstatus", 8), ("mstatus", 2), ("mstatus", 0x6000), ("mstatus", 1 << 18), ("mstatus", 1 << 19),
                 ("mstatus", 1 << 21), ("mstatus", 1 << 22), ("mstatus", 1 << 20), ("mstatus", 0xA), ("mip", 2),
                 ("mip", 0x20), ("mip", 0x222), ("sip", 2), ("mie", 0xAAA), ("mie", 0x88), ("sie", 0x222),
                 ("sstatus", 2), ("mepc", 1), ("sepc", 3), ("sepc", 0x100), ("mideleg", 0x222), ("stval", 0xFFF),
+                ("satp", asid), ("satp", asid), ("satp", 0),
             ))  # fmt: skip
             if (self.is_quiet and name in ("mie", "sie")) or (
                 self.is_portable and bits == 1 << 20

@@ -20,7 +20,7 @@ from minstret.emu.hart.shared import Counting
 from minstret.emu.machine import Outcome, StopReason
 from minstret.emu.trace import TraceReader
 
-RECORDED_MODELS = TIMER_MODELS[:1]
+RECORDED_MODELS = tuple(model for model in TIMER_MODELS if model != "virtual-ext")
 SLICES = (1, 2, 7, 97, 1000, None, None)
 COUNTINGS = (Counting.BLOCKS,) * 6 + (Counting.INSTRUCTIONS,) * 3 + (Counting.PYTHON,)
 

@@ -70,6 +70,7 @@ enum { PTE_V = 1, PTE_R = 2, PTE_W = 4, PTE_X = 8, PTE_U = 16, PTE_A = 64, PTE_D
 #define MSTATUS_MPRV (1u << 17)
 #define MSTATUS_SUM (1u << 18)
 #define MSTATUS_MXR (1u << 19)
+#define MSTATUS_TVM (1u << 20)
 #define MSTATUS_TW (1u << 21)
 #define MSTATUS_TSR (1u << 22)
 #define MSTATUS_UXL (3ull << 32)
@@ -83,6 +84,7 @@ enum { PTE_V = 1, PTE_R = 2, PTE_W = 4, PTE_X = 8, PTE_U = 16, PTE_A = 64, PTE_D
 #define CSR_MSTATUS 0x300u
 #define CSR_MSCOUNTEREN 0x321u /* of an old version of the specification, but Unicorn has it */
 #define CSR_SIE 0x104u
+#define CSR_SATP 0x180u
 #define CSR_SSTATUS 0x100u
 #define CSR_FFLAGS 0x001u
 #define CSR_FCSR 0x003u
@@ -693,7 +695,7 @@ static bool is_special(const struct shared *s, uint32_t insn)
     if (csr >> 10 == 3 && sets_bits)
         return true;
     return masked_csr(csr) != NULL || csr == CSR_MSTATUS || csr == CSR_SIE
-           || csr == 0x344 || csr == 0x144 || csr == 0x180 || csr == CSR_MSCOUNTEREN
+           || csr == 0x344 || csr == 0x144 || csr == CSR_SATP || csr == CSR_MSCOUNTEREN
            || (csr >= 0x3a0 && csr <= 0x3a3) || (csr & ~0xfu) == 0x3b0 || (csr & ~0x9fu) == 0xb00 || (csr & ~0x9fu) == 0xc00;
 }
 
@@ -1230,11 +1232,35 @@ static bool must_not_begin(void *uc, struct shared *s)
     return true;
 }
 
+/* Execute a CSR instruction on satp if it is allowed, and asks for a mode that is there; csr.py does all else. */
+static bool execute_satp_access(void *uc, struct shared *s, uint64_t pc, uint32_t insn)
+{
+    uint32_t rd = insn >> 7 & 31, operation = insn >> 12 & 3;
+    if ((insn & 0x7f) != 0x73 || operation == 0 || insn >> 20 != CSR_SATP || in_mixed_page(uc, s, pc))
+        return false;
+    uint64_t priv = env_word(s, s->off_priv), old = env_word(s, s->off_satp), next = pc + 4;
+    if (priv < PRIV_S || (priv == PRIV_S && env_word(s, s->off_mstatus) & MSTATUS_TVM))
+        return false;
+    if (operation == 1 || (insn >> 15 & 31) != 0) {
+        uint64_t written = value_written(s, insn, old);
+        if (s->xlen_bytes == 8 && written >> 60 != 0 && written >> 60 != 8)
+            return false;
+        set_env_word(s, s->off_satp, written);
+        flush_tlb(uc, s);
+    }
+    if (rd != 0)
+        set_env_word(s, rd * s->xlen_bytes, old);
+    s->step_over = NOWHERE;
+    s->icount++;
+    s->reg_write(uc, UC_RISCV_REG_PC, &next);
+    return true;
+}
+
 /* Execute the special instruction at PC here if that is easy; else stop, and Python does it. */
 static void execute_special(void *uc, struct shared *s, uint64_t pc)
 {
     uint32_t insn = (uint32_t)s->site_insn;
-    if (execute_counter_read(uc, s, pc, insn))
+    if (execute_counter_read(uc, s, pc, insn) || execute_satp_access(uc, s, pc, insn))
         return;
     bool is_ecall = insn == INSN_ECALL, is_compressed = insn != 0 && (insn & 3) != 3 && insn != INSN_C_EBREAK;
     if ((is_ecall || is_compressed) && !in_mixed_page(uc, s, pc)) {
