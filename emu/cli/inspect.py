@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from minstret.emu import units
+from minstret.emu.cli.say import say
 from minstret.emu.cli.streams import as_given, reads_trace
 from minstret.emu.errors import ConfigError, TraceError
 from minstret.emu.ingress import Position
@@ -148,7 +149,7 @@ def log(trace: str, from_icount: str, to_icount: str | None, show_all: bool, as_
             _show_run(run)
             is_empty = False
         if is_empty:
-            click.echo(f"minstret: {_NOTHING}", err=True)
+            say(f"minstret: {_NOTHING}")
 
 
 _NOTHING = "nothing came from outside here, and no timers ran; --all shows what the guest sent"

@@ -111,7 +111,8 @@ def replay(
         console.flush()
     outcome = _as_asked(outcome, signals.number, console)
     figures, digest = stopwatch.figures(), board.digest()
-    if not quiet:
+    output_error = console.failed if outcome.signal != host.HANG_UP else None
+    if not quiet and output_error is None:
         console.end_line()
         text = None
         if outcome.reason is StopReason.REACHED:
@@ -119,8 +120,8 @@ def replay(
         show_end(board, outcome, figures, digest, is_repeatable=False, from_icount=began_at, text=text)
     if json_path is not None:
         write_json(json_path, end_facts(board, outcome, figures, digest))
-    if console.failed is not None and outcome.signal != host.HANG_UP:
-        raise console.failed
+    if output_error is not None:
+        raise output_error
     return 0 if outcome.reason is StopReason.REACHED else exits.exit_status(outcome, idle_ok)
 
 

@@ -33,6 +33,7 @@ from minstret.emu.cli.streams import (
 )
 from minstret.emu.errors import ConfigError, HostError
 from minstret.emu.files import read_file
+from minstret.emu.hart.shared import Counting
 from minstret.emu.hostfiles import HostFiles
 from minstret.emu.ingress import Event, LiveDoor, Source
 from minstret.emu.machine import Outcome, StopReason
@@ -52,7 +53,7 @@ NEWLINE = 0x0A
 _DIGEST_SHOWN = 16
 _RETRACED_INSNS = 8
 _SCRIPT_SIZE_MAX = units.MIB
-_RETRACE_RUN_MAX = 100_000_000
+_RETRACE_RUN_MAX = {Counting.BLOCKS: 100_000_000, Counting.INSTRUCTIONS: 50_000_000, Counting.PYTHON: 500_000}
 """Runs up to this are repeated to tell the last instructions before they got stuck: a second at most."""
 
 
@@ -324,9 +325,7 @@ class Session:
         if key == "c":
             self._say_where()
         elif key == "k" and machine.door.logs and config.timer_model == "no-attributes":
-            click.echo(
-                "\nminstret: not while recording with --timer-model no-attributes: a replay lacks keys", err=True
-            )
+            say("\nminstret: not while recording with --timer-model no-attributes: a replay lacks keys")
         elif key == "k" and KEYBOARD in self.board.config.inputs:
             self.source.keys_go_to_keyboard = not self.source.keys_go_to_keyboard
             say(f"\nminstret: keys go to the {self.source.keys_go_to}")
@@ -396,6 +395,9 @@ def check_writable(option: str, path: str) -> None:
         raise ConfigError(f"{option}: can't write {path}")
 
 
+_OUTPUT_LOST = "stopped: its console can't be written"
+
+
 def end_text(board: Board, outcome: Outcome) -> str:
     """How a run ended, in a few words."""
     if outcome.reason is StopReason.FINISHED:
@@ -408,7 +410,7 @@ def end_text(board: Board, outcome: Outcome) -> str:
         StopReason.TIMEOUT: "stopped by --timeout",
         StopReason.INTERRUPTED: "stopped by Ctrl-C",
         StopReason.END_OF_TIME: "virtual time ended, 292 years after power-on: it counts no further",
-        StopReason.TERMINATED: f"stopped by {host.signal_name(outcome.signal or 0)}",
+        StopReason.TERMINATED: f"stopped by {host.signal_name(outcome.signal)}" if outcome.signal else _OUTPUT_LOST,
     }[outcome.reason]
 
 
@@ -419,7 +421,7 @@ def show_end(
     """The end on standard error: how (``text`` where that is known better), and what it took since ``from_icount``."""
     position = board.position
     if outcome.reason is StopReason.TRAP_LOOP:
-        is_short = position.icount <= _RETRACE_RUN_MAX
+        is_short = position.icount <= _RETRACE_RUN_MAX[board.hart.counting]
         recent = _retraced(board) if is_repeatable and is_short else ()
         lines = [board.report(outcome, recent), *hint_lines(board)]
     else:

@@ -274,6 +274,24 @@ def test_status_stands_where_standard_error_can_not_be_written(tmp_path: Path, c
     assert minstret("run", guest, stderr=None, first=lambda: os.close(2)).returncode == status
 
 
+@pytest.fixture(scope="module")
+def trace_of_hello(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    trace = tmp_path_factory.mktemp("hello") / "hello.mst"
+    assert minstret("record", "-q", "-o", trace, "hello").returncode == 0
+    return trace
+
+
+@pytest.mark.parametrize("command", ["info", "log --all", "timers", "replay", "verify --runs 1"])
+def test_what_cannot_be_written_is_one_status_for_all_commands(trace_of_hello: Path, command: str) -> None:
+    with open("/dev/full", "wb") as full:
+        no_output = minstret(*command.split(), trace_of_hello, stdout=full)
+        no_errors = minstret(*command.split(), trace_of_hello, stderr=full)
+        nothing = minstret(*command.split(), trace_of_hello, stdout=full, stderr=full)
+
+    assert no_output.stderr == b"minstret: can't write standard output: No space left on device\n"
+    assert [done.returncode for done in (no_output, no_errors, nothing)] == [125, 0, 125]
+
+
 def test_recording_is_complete_though_the_disk_of_its_console_is_full(tmp_path: Path) -> None:
     trace = tmp_path / "run.mst"
     guest = write_elf(tmp_path / "guest.elf", elf_files.CHATTERS)
