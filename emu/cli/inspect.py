@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from heapq import merge
-from itertools import groupby
+from itertools import groupby, takewhile
 from typing import Any
 
 import click
@@ -136,7 +136,8 @@ def log(trace: str, from_icount: str, to_icount: str | None, show_all: bool, as_
     end_icount = reader.reached().position.icount
     if first > end_icount:
         raise ConfigError(f"--from: {first} is beyond icount {end_icount}, where this trace ends")
-    items = (item for item in reader.items() if first <= item.position.icount and _is_up_to(item, last))
+    up_to_last = takewhile(lambda item: _is_up_to(item, last), reader.items())
+    items = (item for item in up_to_last if first <= item.position.icount)
     if as_json:
         for entry in _entries(items, reader, first, last):
             click.echo(json.dumps(_entry_facts(entry)))
@@ -161,7 +162,7 @@ def _is_up_to(entry: Item | Output, last: int | None) -> bool:
 
 def _entries(items: Iterator[Item], reader: TraceReader, first: int, last: int | None) -> Iterator[Item | Output]:
     """Items and outputs, by position; an item first, as it enters before the instruction there."""
-    outputs = (output for output in reader.outputs(first) if _is_up_to(output, last))
+    outputs = takewhile(lambda output: _is_up_to(output, last), reader.outputs(first))
     return merge(items, outputs, key=lambda entry: (entry.position.icount, isinstance(entry, Output)))
 
 

@@ -6,10 +6,10 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -205,16 +205,14 @@ def _told(item: Item) -> tuple[object, ...]:
     return item.seq, item.kind, item.position, item.name, b"" if is_pace else item.data
 
 
-def _sent(reader: TraceReader) -> list[Output]:
+def _sent(reader: TraceReader) -> Iterator[Output]:
     """Outputs, byte streams joined: commits cut them where host time says."""
-    joined: list[Output] = []
-    for output in reader.outputs():
-        last = joined[-1] if joined else None
-        if last is not None and last.stream == output.stream == "uart0.tx":
-            joined[-1] = Output(last.stream, last.position, last.data + output.data)
+    for stream, outputs in groupby(reader.outputs(), key=lambda output: output.stream):
+        if stream == "uart0.tx":
+            first = next(outputs)
+            yield Output(stream, first.position, b"".join((first.data, *(output.data for output in outputs))))
         else:
-            joined.append(output)
-    return joined
+            yield from outputs
 
 
 def _item_text(item: Item | None) -> str:
@@ -231,6 +229,8 @@ def _output_text(output: Output | None) -> str:
 def verify_trace(path: str, runs: int) -> int:
     """Replay from the start so often, and once from every snapshot."""
     reader = TraceReader(path)
+    if reader.is_of_nothing:
+        raise reader.nothing_recorded()
     snapshots = reader.snapshot_positions()
     starts: list[int | None] = [*[None] * runs, *(number for number, _ in snapshots)]
     done = 0

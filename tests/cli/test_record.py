@@ -417,6 +417,22 @@ def test_place_that_can_not_be_written_is_told(run: Command, guest: Any, path: s
         assert_is_one_line_error(run("record", *force, "-m", "4M", "-o", path, guest(elf_files.PASSES)), text)
 
 
+def test_second_recording_to_one_path_is_refused_and_the_first_goes_on(guest: Any, tmp_path: Path) -> None:
+    path, firmware = tmp_path / "x.mst", guest(elf_files.CHATTERS)
+    with started("record", "-m", "4M", "-o", path, firmware) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == b"x\n"  # it runs, so the file is there
+
+        second = minstret("record", "-f", "-m", "4M", "-o", path, firmware)
+        reader = minstret("info", path)
+
+        assert_is_one_line_error(second, f"{path}: is being recorded by another process; give another name with -o")
+        assert_is_one_line_error(reader, f"{path}: is being recorded; read it when that has ended")
+        assert first.poll() is None
+    third = minstret("record", "-q", "-f", "-m", "4M", "-o", path, guest(elf_files.PASSES))
+    assert (third.returncode, third.stderr) == (0, b"")
+
+
 def test_firmware_that_can_not_run_leaves_no_trace(run: Command, guest: Any) -> None:
     done = run("record", "-m", "4M", "--cpu", "rv32", guest(elf_files.PASSES))
 
@@ -520,9 +536,10 @@ def test_recording_of_nothing_is_told_in_one_line(run: Command, tmp_path: Path) 
     writer.begin()
     writer.close()
 
-    assert_is_one_line_error(
-        run("replay", "x.mst"), "x.mst: nothing was recorded yet: the recording was killed in its first moments"
-    )
+    for command in ("replay", "verify"):
+        assert_is_one_line_error(
+            run(command, "x.mst"), "x.mst: nothing was recorded yet: the recording was killed in its first moments"
+        )
     text = run("info", "x.mst").stdout.decode()
     assert "  end        none: nothing was recorded yet; the recording was killed in its first moments\n" in text
     assert run("log", "x.mst").returncode == 0
