@@ -28,6 +28,9 @@ _READ_MAX = 4096
 _WAIT_MAX_NS = 86_400 * 1_000_000_000
 """One wait of the system's takes a day at most: what counts ms in 32 bits has no room for a month."""
 
+_BACKGROUND_S = 0.1
+"""How often to look whether the terminal is ours again."""
+
 _HEAD_START_NS = 100_000_000
 """So long a writer at the other end of a pipe may take to begin, or to go on, before it counts as one that is live."""
 
@@ -435,6 +438,41 @@ class Terminal:
 
     def _go_on(self, number: int, frame: FrameType | None) -> None:
         self._enter()
+
+
+@contextmanager
+def keys_dropped() -> Iterator[None]:
+    """At a terminal what is typed is neither shown nor used, but for Ctrl-A x, which is as good as SIGINT."""
+    if not is_terminal(sys.stdin):
+        yield
+        return
+    fd = sys.stdin.fileno()
+    done_fd, close_fd = _pipe()
+    with ExitStack() as stack:
+        stack.callback(os.close, done_fd)
+        thread = threading.Thread(target=_drop_keys, args=(fd, done_fd), name="keys", daemon=True)
+        stack.callback(thread.join)
+        stack.callback(os.close, close_fd)
+        stack.enter_context(Terminal(fd, takes_signals=True).raw())
+        thread.start()
+        yield
+
+
+def _drop_keys(fd: int, done_fd: int) -> None:
+    """Read the terminal until the other end of ``done_fd`` is closed, or it is gone."""
+    keys, poll = EscapeKeys(), select.poll()
+    poll.register(fd, select.POLLIN)
+    poll.register(done_fd, select.POLLIN)
+    with suppress(OSError):
+        while not any(ready == done_fd for ready, _ in poll.poll()):
+            if os.tcgetpgrp(fd) != os.getpgrp():  # another job's: reading would stop us
+                time.sleep(_BACKGROUND_S)
+                continue
+            data = os.read(fd, _READ_MAX)
+            if not data:
+                return
+            if any(key == "x" for _, key in keys.feed(data)):
+                os.kill(os.getpid(), signal.SIGINT)
 
 
 class HostSource:

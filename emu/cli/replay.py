@@ -57,6 +57,8 @@ def replay(
     """Play a trace back bit for bit. No other file is needed, and the host is not asked anything. TRACE may be
     -, standard input.
 
+    At a terminal Ctrl-A x ends it, and so does Ctrl-C; what else is typed is dropped, and not shown.
+
     The exit status is the recorded one. Where the replay comes to something else than the recording it ends with 122,
     and says who differed, where, and how.
     """
@@ -104,7 +106,7 @@ def replay(
         say_if_slow(counting)
     stopwatch, began_at = Stopwatch(), board.position.icount
     try:
-        with signals.caught(), progress.shown():
+        with signals.caught(), host.keys_dropped(), progress.shown():
             outcome = playing.run(to_icount=stop)
     finally:
         console.output.is_ending = signals.number is not None

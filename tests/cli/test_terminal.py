@@ -8,11 +8,13 @@ import os
 import pty
 import select
 import signal
+import sqlite3
 import subprocess
 import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -516,6 +518,32 @@ def test_verify_says_which_replay_it_is_at_and_clears_that(start: StartTerminal,
 
     assert terminal.end() == 143
     assert terminal.shown.endswith(CLEARED)
+
+
+def endless_trace(path: Path, elf: Path) -> Path:
+    """A trace of a guest that goes on for hours, if one believes what it says of its end."""
+    assert piped("record", "-q", "--no-input", "--max-insns", "1000", "-o", path, elf).returncode == 123
+    with closing(sqlite3.connect(path)) as db:
+        ((text,),) = db.execute("SELECT value FROM meta WHERE key = 'end'")
+        end = json.dumps(json.loads(text) | {"icount": 10**14, "virtual_ns": 2 * 10**14})
+        db.execute("UPDATE meta SET value = ? WHERE key = 'end'", (end,))
+        db.execute("UPDATE reached SET icount = ?, virtual_ns = ?", (10**14, 2 * 10**14))
+        db.commit()
+    return path
+
+
+@pytest.mark.parametrize("keys", [CTRL_A + b"x", CTRL_C])
+def test_replay_shows_no_key_and_ends_by_ctrl_a_x_and_ctrl_c(start: StartTerminal, tmp_path: Path, keys: bytes) -> None:
+    elf = elf_files.write_elf(tmp_path / "guest.elf", elf_files.says(b"go\n") + elf_files.LOOPS)
+    terminal = start("replay", endless_trace(tmp_path / "run.mst", elf))
+    terminal.wait_for(b"go")
+    assert is_raw(terminal)
+
+    terminal.type(b"zzz\r" + CTRL_A + b"c" + keys)
+
+    assert terminal.end() == 130
+    assert b"zzz" not in terminal.shown
+    assert terminal.attributes() == terminal.attributes_before
 
 
 # ---- the terminal afterwards
