@@ -65,7 +65,8 @@ def board_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--cpu", type=click.Choice(sorted(_XLEN, reverse=True)), help="Default: the ELF's, else rv64."),
         click.option("-m", "--memory", metavar="SIZE", default="128M", show_default=True, help="RAM: 64M, 1G, ..."),
         click.option("--icount", metavar="shift=N,sleep=on|off", default="", help=(
-            "An instruction lasts 2^N ns (N 0..10, default 1); sleep=on waits in real time while the guest idles, "
+            "An instruction lasts 2^N ns (N 0..10, default 1): a guest that waits for a second in a loop executes 500 "
+            "M of them, seconds here, and 125 M with shift=3. sleep=on waits in real time while the guest idles, "
             "so that a person can type (default on at a terminal, else off; without input both are the same run).")),
         click.option("--rtc", metavar="clock=vm|host,base=TIME", default="", help=(
             "Wall-clock time follows virtual time (vm, the default) or the host's; base is its start, "

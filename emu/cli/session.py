@@ -318,6 +318,11 @@ class Session:
         """At a terminal, which is the guest's now, say how to get out."""
         if self.source.is_terminal and host.is_terminal(sys.stderr):
             self.say("Ctrl-A x ends the run, Ctrl-A h lists the other keys")
+            insns = units.NS_PER_S >> self.board.config.icount_shift
+            self.say_more(
+                f"where the guest waits in a loop, its second is {insns:,} instructions; "
+                "--icount shift=N makes it 10^9 / 2^N"
+            )
 
     def _obey(self, key: str) -> None:
         """A key after Ctrl-A."""

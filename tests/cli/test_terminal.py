@@ -374,6 +374,13 @@ def test_start_says_how_to_get_out_where_the_terminal_is_the_guests(
     assert (b"minstret: Ctrl-A x ends the run" in before) == is_said
 
 
+@pytest.mark.parametrize(("shift", "insns"), [(1, b"500,000,000"), (3, b"125,000,000")])
+def test_verbose_start_says_how_long_a_guests_second_is(start: StartTerminal, shift: int, insns: bytes) -> None:
+    terminal = start("run", "-v", "--icount", f"shift={shift}", "echo")
+
+    assert b"its second is %s instructions; --icount shift=N" % insns in terminal.wait_for(BANNER)
+
+
 # ---- signals
 
 
@@ -651,6 +658,24 @@ def test_piped_text_is_echoed_and_the_run_finishes() -> None:
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(BANNER + b"\nABC DEF\n7 bytes\n")
+
+
+@pytest.mark.parametrize("chaos", [[], ["--chaos", "7"]])
+def test_piped_text_is_the_same_run_each_time_and_that_of_a_file(tmp_path: Path, chaos: list[str]) -> None:
+    text = b"the quick brown fox jumps over the lazy dog " * 100 + b"."
+    path = tmp_path / "text"
+    path.write_bytes(text)
+    runs = []
+    for slice_insns, stdin in (("1M", None), ("1M", text), ("777", text), ("100k", text)):
+        result = tmp_path / "run.json"
+        command = [*COMMAND, "run", "-q", "--json", result, "--slice-insns", slice_insns, *chaos, "echo"]
+        with path.open("rb") as file:
+            source = {"stdin": file} if stdin is None else {"input": stdin}
+            subprocess.run([*map(str, command)], capture_output=True, timeout=PATIENCE_S, check=True, **source)
+        facts = json.loads(result.read_text())
+        runs.append([facts[name] for name in ("digest", "icount", "virtual_ns", "uart_sha256")])
+
+    assert runs[1:] == runs[:1] * 3
 
 
 def test_piped_ctrl_a_and_ctrl_c_are_bytes_like_others() -> None:
