@@ -25,6 +25,7 @@ from minstret.emu.recorder import RecordOptions
 from minstret.emu.trace import TraceReader
 
 DELAYS_S = {"first 50 ms": (0.0, 0.05), "first 0.5 s": (0.0, 0.5), "later": (0.5, 2.5)}
+PATIENCE_S = 60
 IMAGES = ("bench", "clocks", "rtos", "mix")
 
 
@@ -54,21 +55,22 @@ KINDS: dict[str, Callable[[Path, random.Random, bool], None]] = {
 }  # fmt: skip
 
 
-def killed(record: Callable[[], None], delay_s: float) -> None:
-    """Call ``record`` in a child, and kill that after ``delay_s``."""
+def killed(record: Callable[[], None], delay_s: float, number: signal.Signals) -> None:
+    """Call ``record`` in a child, and send that a signal after ``delay_s``; wait for its end."""
     child = os.fork()
     if not child:
         try:
             null = os.open(os.devnull, os.O_RDWR)
             for fd in range(3):
                 os.dup2(null, fd)
+            signal.alarm(PATIENCE_S)
             record()
         finally:
             os._exit(0)
     try:
         time.sleep(delay_s)  # the moment is what is tried
     finally:
-        os.kill(child, signal.SIGKILL)
+        os.kill(child, number)
         os.waitpid(child, 0)
 
 
@@ -114,11 +116,12 @@ def run_kills(count: int, seed: int | str, folder: Path) -> dict[str, Counter[st
         path = place / "run.mst"
         if overwrites:
             path.write_bytes(old_trace)
-        killed(partial(KINDS[kind], path, pick, overwrites), delay_s)
+        sent = pick.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGKILL, signal.SIGTERM))
+        killed(partial(KINDS[kind], path, pick, overwrites), delay_s, sent)
         try:
             left[moment][look_at_what_is_left(path, old_trace if overwrites else None)] += 1
         except Exception as error:
-            case = f"seed {seed}, kill {number} ({kind}, after {delay_s:.4f} s)"
+            case = f"seed {seed}, kill {number} ({kind}, {sent.name} after {delay_s:.4f} s)"
             raise AssertionError(f"{case}: {error!r}; it is still in {place}") from error
         shutil.rmtree(place)
     return left
