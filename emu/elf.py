@@ -44,7 +44,7 @@ def load_elf(file: ImageFile) -> Firmware:
     """
     try:
         return _Elf(file).firmware()
-    except ConfigError:
+    except (ConfigError, OSError):  # OSError: of the host's, as it reads no file here
         raise
     except Exception as error:  # pyelftools trusts what it reads: a damaged file can raise anything
         raise ConfigError(f"{file.name}: a damaged ELF file: {error}") from None

@@ -79,7 +79,8 @@ class Progress:
         """Say how far it is meanwhile."""
         thread = threading.Thread(target=self._loop, name="progress", daemon=True)
         if self._is_wanted and (self._is_terminal or self.notice):
-            thread.start()
+            with suppress(RuntimeError):  # the host has no room for a thread: nobody is told
+                thread.start()
         try:
             yield
         finally:

@@ -92,9 +92,10 @@ def _asked_stop(data: bytes) -> Outcome:
         raise ValueError(f"the host can't ask for an end by {reason.value}")
     if not number:
         return Outcome(reason)
-    if reason is not StopReason.TERMINATED or int(number) not in _SIGNALS:
+    signal = int(number) if number.isdecimal() and len(number) < 4 else 0
+    if reason is not StopReason.TERMINATED or signal not in _SIGNALS:
         raise ValueError(f"the host can't ask for an end by {text} {number[:16]}")
-    return Outcome(reason, signal=int(number))
+    return Outcome(reason, signal=signal)
 
 
 class HasState(Protocol):

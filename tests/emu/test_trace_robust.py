@@ -477,6 +477,13 @@ def test_impossible_items_are_told(trace: Path, sql: str, reason: str) -> None:
         ("machine.stop", b"boredom", "item {}: 'boredom' is not a valid StopReason"),
         ("machine.stop", b"\xff", "item {}: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),
         ("machine.stop", b"trap-loop", "item {}: the host can't ask for an end by trap-loop"),
+        ("machine.stop", b"timeout 15", "item {}: the host can't ask for an end by timeout 15"),
+        ("machine.stop", b"terminated 65", "item {}: the host can't ask for an end by terminated 65"),
+        (
+            "machine.stop",
+            b"terminated " + b"9" * 99,
+            "item {}: the host can't ask for an end by terminated " + "9" * 16,
+        ),
     ],
 )
 def test_event_that_makes_no_sense_is_told(trace: Path, target: str, data: bytes, reason: str) -> None:
