@@ -499,6 +499,7 @@ def test_replay_says_how_far_it_is_and_clears_that(start: StartTerminal, tmp_pat
     terminal.process.send_signal(signal.SIGTERM)
 
     assert terminal.end() == 143
+    assert terminal.attributes() == terminal.attributes_before
     assert terminal.shown.rpartition(CLEARED)[2].startswith(b"minstret: stopped by SIGTERM")
 
 
