@@ -70,8 +70,8 @@ class UntrustedDatabase:
 
     def _connect(self, path: str) -> sqlite3.Connection:
         with open(path, "rb") as file:
-            head = file.read(_HEAD_SIZE)
-        self._check_head(head)
+            head, size = file.read(_HEAD_SIZE), os.fstat(file.fileno()).st_size
+        self._check_head(head, size)
         db = sqlite3.connect(f"{Path(path).as_uri()}?mode=ro&immutable=1", timeout=0, uri=True, isolation_level=None)
         db.text_factory = _decoded
         try:
@@ -85,12 +85,14 @@ class UntrustedDatabase:
             raise self._read_error(error) from None
         return db
 
-    def _check_head(self, head: bytes) -> None:
-        """The schema must be in the first page: then it is small, and its table can't go round in circles."""
+    def _check_head(self, head: bytes, size: int) -> None:
+        """The file must be whole, and the schema in its first page: so it is small, and can't go round in circles."""
         if len(head) < _HEAD_SIZE:
             raise self.damaged("file is not a database")
         if int.from_bytes(head[16:18], "big") != _PAGE_SIZE:
             raise self.damaged("its pages are of another size")
+        if int.from_bytes(head[28:32], "big") * _PAGE_SIZE > size:
+            raise self.damaged("it is cut short")
         if head[100] != _LEAF_OF_TABLE or int.from_bytes(head[103:105], "big") > _SCHEMA_ENTRIES_MAX:
             raise self.damaged("its tables are not those of a trace")
 

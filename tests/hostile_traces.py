@@ -342,7 +342,7 @@ def make_checkpoints(trace: Path, path: Path) -> None:
 
 
 HOSTILE["500,000 snapshots"] = lambda trace, path: copied(
-    trace, path, "INSERT INTO snapshots VALUES (?, 0, 200, 400, 0, x'', x'')", many=((i,) for i in range(9, 500_000))
+    trace, path, "INSERT INTO snapshots VALUES (?, 0, 1100, 2200, 0, x'', x'')", many=((i,) for i in range(9, 500_000))
 )
 HOSTILE["500,000 outputs of strange streams"] = lambda trace, path: copied(
     trace, path, "INSERT INTO outputs VALUES (?, ?, 0, 0, x'00')", many=((-i, f"s{i}") for i in range(500_000))

@@ -74,7 +74,7 @@ class Pacer:
         return self._now_ns
 
 
-def record(path: Path, *, ring: int = 0, snapshot_every: int = 100, stops_at: int | None = None) -> Path:
+def record(path: Path, *, ring: int = 0, snapshot_every: int = 500, stops_at: int | None = None) -> Path:
     """Record the guest; with ``stops_at`` as if it had been killed there, or soon after."""
     typist = Typist()
     typist.type(TYPED)

@@ -44,7 +44,7 @@ def traces(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("traces")
     return {
         "ended": trace_fuzz.record(folder / "ended.mst"),
-        "killed": trace_fuzz.record(folder / "killed.mst", stops_at=270),
+        "killed": trace_fuzz.record(folder / "killed.mst", stops_at=1100),
         "ring": trace_fuzz.record(folder / "ring.mst", ring=1),
     }
 
@@ -339,7 +339,7 @@ def test_impossible_board_is_refused_in_one_line(trace: Path, key: str, value: A
         ("reason", "x" * 100, "end: 'reason' is 'xxxxxxxxxxxx...xxxxxxxxxxxxx', not a name"),
         ("exit_code", "0", "end: 'exit_code' is '0', not a code"),
         ("icount", -1, "end: 'icount' is -1, not a count"),
-        ("icount", 1 << 62, "it ends at icount 4611686018427387904, and goes up to 295"),
+        ("icount", 1 << 62, "it ends at icount 4611686018427387904, and goes up to 1210"),
         ("digest", None, "end: 'digest' is None, not a name"),
     ],
 )
@@ -354,7 +354,7 @@ def test_another_end_than_recorded_is_a_divergence(trace: Path, field: str) -> N
     other = {"digest": "0" * 64, "registers": 5, "exit_code": 3, "reason": "timeout"}
     change_meta(trace, "end", lambda end: end | {field: other[field]})
 
-    with pytest.raises(DivergenceError, match=rf"^end at icount 295: expected .*{other[field]}, got "):
+    with pytest.raises(DivergenceError, match=rf"^end at icount 1_210: expected .*{other[field]}, got "):
         Replay(str(trace)).run()
 
 
@@ -448,8 +448,8 @@ def test_few_bytes_do_not_become_endless_checkpoints(trace: Path) -> None:
     ("sql", "reason"),
     [
         ("DELETE FROM events WHERE seq = 30", "item 31 where 30 should be"),
-        ("UPDATE reached SET seq = seq + 1", "item 111 is missing, of 112"),
-        ("UPDATE reached SET seq = seq - 1", "item 110 behind its end"),
+        ("UPDATE reached SET seq = seq + 1", "item 125 is missing, of 126"),
+        ("UPDATE reached SET seq = seq - 1", "item 124 behind its end"),
         ("UPDATE events SET icount = 0, virtual_ns = 0 WHERE seq = 30", "item 30 is out of order"),
         ("UPDATE events SET virtual_ns = virtual_ns + 1 WHERE seq = 30", "item 31 is out of order"),
         ("UPDATE events SET virtual_ns = 0 WHERE seq = 30", "item 30 is out of order"),
