@@ -707,6 +707,36 @@ static uint64_t value_written(const struct shared *s, uint32_t insn, uint64_t ol
     return operation == 1 ? operand : operation == 2 ? old | operand : old & ~operand;
 }
 
+static uint64_t float_register(const struct shared *s, uint32_t number)
+{
+    uint64_t bits;
+    memcpy(&bits, s->env + 32 * s->xlen_bytes + 8 * number, 8); /* behind the integer ones */
+    return bits;
+}
+
+/* Whether Unicorn has a floating point instruction that it may have wrong wrong, with the operands it has. */
+static bool is_floating_ours_now(const struct shared *s, uint32_t insn)
+{
+    const uint64_t inf = 0x7ff0ull << 48, quiet = 1ull << 51, box = 0xffffffffull << 32;
+    uint64_t a = float_register(s, insn >> 15 & 31), b = float_register(s, insn >> 20 & 31);
+    uint64_t size_a = a << 1 >> 1, size_b = b << 1 >> 1;
+    if ((insn >> 25 & 3) == 0)
+        return true;
+    if (is_fused(insn))
+        return (size_a == inf && size_b == 0) || (size_a == 0 && size_b == inf);
+    switch (insn >> 27) {
+    case FP_MINMAX:
+        return (size_a > inf && !(a & quiet)) || (size_b > inf && !(b & quiet));
+    case FP_FROM_FLOAT:
+        return a < box;
+    case FP_COMPARE:
+    case FP_TO_INT:
+        return (env_word(s, s->off_mstatus) & MSTATUS_FS) != MSTATUS_FS;
+    default:
+        return true;
+    }
+}
+
 /* What Unicorn does wrong about a special instruction is ours, and only that. It has TW and TSR at other bits of
  * mstatus, keeps MPRV, and what it allowed, when a trap handler returns, and lets all this be written: a bogus pair of
  * bits and a privilege that does not exist in mstatus, bit 0 of mepc and sepc, interrupts and exceptions of a
@@ -718,8 +748,8 @@ static bool is_ours_now(const struct shared *s, uint32_t insn)
     uint64_t mstatus = env_word(s, s->off_mstatus), mie = env_word(s, s->off_mie), mideleg = env_word(s, s->off_mideleg);
     if (insn == INSN_SRET || insn == INSN_MRET)
         return mstatus & MSTATUS_MPRV || (insn == INSN_SRET && mstatus & MSTATUS_TSR);
-    if ((insn & 0x7f) == OP_FP && (insn >> 25 & 3) == 1 && (insn >> 27 == FP_COMPARE || insn >> 27 == FP_TO_INT))
-        return (mstatus & MSTATUS_FS) != MSTATUS_FS;
+    if ((insn & 0x7f) == OP_FP || is_fused(insn))
+        return is_floating_ours_now(s, insn);
     uint32_t csr = insn >> 20;
     if ((insn & 0x7f) != 0x73 || (insn >> 12 & 3) == 0)
         return true;

@@ -197,6 +197,25 @@ def is_special(env: Any, xlen: int, insn: int) -> bool:
     )
 
 
+def is_floating_ours_now(env: Any, insn: int) -> bool:
+    """Whether Unicorn has a floating point instruction that it may have wrong wrong, with the operands it has."""
+    infinity, quiet, box = 0x7FF0 << 48, 1 << 51, 0xFFFFFFFF << 32
+    a, b = env.f[insn >> 15 & 31], env.f[insn >> 20 & 31]
+    size_a, size_b = a & ~(1 << 63), b & ~(1 << 63)
+    if insn >> 25 & 3 == 0:
+        return True
+    if insn & 0x7F != OP_FP:
+        return (size_a, size_b) in ((infinity, 0), (0, infinity))
+    operation = insn >> 27
+    if operation == FpOp.MINMAX:
+        return (size_a > infinity and not a & quiet) or (size_b > infinity and not b & quiet)
+    if operation == FpOp.FROM_FLOAT:
+        return bool(a < box)
+    if operation in (FpOp.COMPARE, FpOp.TO_INT):
+        return bool(env.mstatus & MSTATUS_FS != MSTATUS_FS)
+    return True
+
+
 def is_ours_now(env: Any, insn: int) -> bool:
     """Whether a special instruction is ours in the state the hart is in.
 
@@ -208,8 +227,8 @@ def is_ours_now(env: Any, insn: int) -> bool:
     or clearing no bits by a register is no write to it.
     """
     mstatus = env.mstatus
-    if insn & 0x7F == OP_FP and insn >> 25 & 3 == 1 and insn >> 27 in (FpOp.COMPARE, FpOp.TO_INT):
-        return bool(mstatus & MSTATUS_FS != MSTATUS_FS)
+    if is_floating(insn):
+        return is_floating_ours_now(env, insn)
     if insn in (INSN_SRET, INSN_MRET):
         return bool(mstatus & MSTATUS_MPRV or (insn == INSN_SRET and mstatus & MSTATUS_TSR))
     number, operation = insn >> 20, insn >> 12 & 3
