@@ -95,6 +95,15 @@ def test_floating_point_does_what_it_does_in_spike(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("xlen", [64, 32])
+@pytest.mark.parametrize("seed", range(5))
+def test_random_floats_become_what_they_become_in_spike(xlen: int, seed: int, spike_is_here: None) -> None:
+    program = make_sweep(xlen, seed=seed)
+
+    assert list(differences(program, results_in_spike(program), results_here(program))) == []
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("counting", list(Counting), ids=lambda counting: counting.value)
 @pytest.mark.parametrize(("xlen", "every"), [(64, 11), (32, 13)])
 def test_floating_point_in_python_does_too(

@@ -38,6 +38,7 @@ Examples:
   tools/cosim --strides --set bench_rounds=1 --max-insns 100M bench
   tools/cosim --json result.json my.elf
   tools/cosim --floats
+  tools/cosim --floats --seed 7
 
 Exit status: 0 both did the same, 1 they differ, 125 they can't be compared, 130 Ctrl-C.
 """,
@@ -60,6 +61,7 @@ Exit status: 0 both did the same, 1 they differ, 125 they can't be compared, 130
     is_flag=True,
     help="Instead of FIRMWARE: every floating point operation on special values, in every rounding mode.",
 )
+@click.option("--seed", type=int, metavar="N", help="With --floats: random values, by this seed.")
 @click.option("--json", "json_file", callback=oneline.writable, metavar="FILE", help="Write the result.")
 def main(
     firmware: str | None,
@@ -69,6 +71,7 @@ def main(
     strides: bool,
     settings: tuple[str, ...],
     floats: bool,
+    seed: int | None,
     json_file: str | None,
 ) -> None:
     """Run FIRMWARE beside Spike, instruction by instruction, and name the first difference.
@@ -80,9 +83,11 @@ def main(
     xlen = 64 if cpu == "rv64" else 32
     if floats == (firmware is not None):
         raise click.UsageError("give FIRMWARE, or --floats")
+    if seed is not None and not floats:
+        raise click.UsageError("--seed goes with --floats")
     try:
         if firmware is None:
-            sweep_floats(xlen, Counting(counting), json_file)
+            sweep_floats(xlen, Counting(counting), seed, json_file)
         image = image_path(firmware, xlen) if firmware in IMAGES else Path(firmware)
         if not image.exists():
             meant = file_or(firmware, IMAGES) or f": {', '.join(IMAGES)}"
@@ -104,9 +109,9 @@ def main(
     sys.exit(SAME if result.difference is None else DIFFERENT)
 
 
-def sweep_floats(xlen: int, counting: Counting, json_file: str | None) -> NoReturn:
+def sweep_floats(xlen: int, counting: Counting, seed: int | None, json_file: str | None) -> NoReturn:
     """Compare every floating point operation, show what differs, and end."""
-    program = make_sweep(xlen)
+    program = make_sweep(xlen, seed=seed)
     found = list(differences(program, results_in_spike(program), results_here(program, counting)))
     kinds: dict[tuple[str, str], list[FloatDifference]] = {}
     for each in found:

@@ -5,6 +5,7 @@ It computes all cases and stores what each left behind: the result, mstatus (FS,
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import product
@@ -220,9 +221,16 @@ class Sweep:
         )
 
 
-def make_sweep(xlen: int, *, every: int = 1) -> Sweep:
-    """The program that sweeps everything, or every so many of its loops."""
+def make_sweep(xlen: int, *, every: int = 1, seed: int | None = None) -> Sweep:
+    """The program that sweeps everything, or every so many of its loops.
+
+    Args:
+        xlen: 32 or 64.
+        every: Take every so many of the loops: each has one operation in one mode.
+        seed: Take random values by this seed, not the special ones; others for each loop.
+    """
     sweep, tables = Sweep(xlen), _Tables()
+    pick = None if seed is None else random.Random(seed)
     code = [
         *_constant(xlen, _T0, spike.RAM_BASE), _csrw(_MTVEC, _T0),
         *_constant(xlen, _S4, 0x6000), _i(0x73, 2, _ZERO, _S4, _MSTATUS),
@@ -232,6 +240,8 @@ def make_sweep(xlen: int, *, every: int = 1) -> Sweep:
     loops = [(operation, mode) for operation in operations(xlen) for mode in _modes(operation)]
     for operation, mode in loops[::every]:
         values = _values(operation, mode)
+        if pick is not None:
+            values = tuple(_random(pick, operation.form) for _ in values)
         sweep.runs.append(_Run(operation, mode, values, record))
         record += sweep.runs[-1].count
         code += _loop(xlen, operation, mode, tables.place(values), len(values))
@@ -276,6 +286,25 @@ def _values(operation: Operation, mode: Mode) -> tuple[int, ...]:
     if operation.operands < 3:
         return values
     return (*(values[index] for index in _FEW), values[-1])
+
+
+def _random(pick: random.Random, form: int) -> int:
+    """A number of any kind: often one near 1, or near where its format ends; seldom infinite, a NaN or not boxed."""
+    if form == 2:
+        return pick.getrandbits(64) >> pick.randrange(64) if pick.random() < 0.8 else (1 << pick.randrange(64)) - 1
+    fraction_bits, exponents = ((23, 255), (52, 2047))[form]
+    middle = exponents // 2
+    exponent = pick.choice((
+        pick.randint(middle - 3, middle + 3), pick.randint(middle - fraction_bits, middle + fraction_bits),
+        pick.randint(0, exponents), pick.randint(0, fraction_bits + 2), pick.randint(exponents - 3, exponents),
+        pick.choice((middle // 2, middle * 3 // 2)) + pick.randint(-2, 2),
+    ))  # fmt: skip
+    fraction = pick.choice((pick.getrandbits(fraction_bits), 0, (1 << fraction_bits) - 1, 1 << fraction_bits - 1))
+    bits = exponent << fraction_bits | fraction
+    if form == 1:
+        return pick.getrandbits(1) << 63 | bits
+    box = _BOX if pick.random() < 0.95 else pick.getrandbits(32) << 32
+    return box | pick.getrandbits(1) << 31 | bits
 
 
 def _csrw(csr: int, rs1: int) -> int:

@@ -233,9 +233,12 @@ def test_sweep_leaves_what_spike_leaves(xlen: int, helped: bool) -> None:
 
 
 @pytest.mark.parametrize(("xlen", "every"), [(64, 29), (32, 31)])
-def test_sweep_in_part_is_one_run(counting: str, xlen: int, every: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("seed", [None, 0])
+def test_sweep_in_part_is_one_run(
+    counting: str, xlen: int, every: int, seed: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """However it is counted, with our functions in Unicorn's place and without."""
-    sweep = make_sweep(xlen, every=every)
+    sweep = make_sweep(xlen, every=every, seed=seed)
     expected = results_here(sweep, Counting(counting))
     monkeypatch.setenv(ENVIRONMENT, "off")
     assert results_here(sweep, Counting.BLOCKS) == expected
