@@ -25,7 +25,7 @@
 #define LIKELY(condition) __builtin_expect(!!(condition), 1)
 #define EXPORT __attribute__((visibility("default")))
 
-/* Where Unicorn keeps what is needed here. layout.py has the same numbers; `minstret_bind` compares them. */
+/* Where Unicorn keeps what is needed here. layout.py has the same numbers; `minstret_agrees` compares them. */
 enum { ENV_IN_CPU = 0x128 };
 enum { STATUS_64 = 0x601, MSTATUS_64 = 0x270, F_64 = 0x100, PC_NEXT_64 = 16 };
 enum { STATUS_32 = 0x3a9, MSTATUS_32 = 0x1b8, F_32 = 0x080, PC_NEXT_32 = 12 };
@@ -686,12 +686,10 @@ static void *found(void *unicorn, const char *name, bool *is_missing)
     return function;
 }
 
-/* Learn where the originals are: `unicorn` is the library's handle. `facts` are the offsets above as layout.py has
- * them, in the order below. False: something is not as expected, and no engine may be marked. */
-EXPORT bool minstret_bind(void *unicorn, const uint64_t *facts)
+/* Learn where the originals are: `unicorn` is the library's handle. False: one is missing, and no engine may be marked. */
+EXPORT bool minstret_bind(void *unicorn)
 {
-    static const uint64_t expected[] = {ENV_IN_CPU, STATUS_64, MSTATUS_64, F_64, STATUS_32, MSTATUS_32, F_32};
-    bool is_missing = memcmp(facts, expected, sizeof expected) != 0;
+    bool is_missing = false;
 #define BIND_64(name) original_64.name = found(unicorn, "helper_" #name "_riscv64", &is_missing);
 #define BIND_32(name) original_32.name = found(unicorn, "helper_" #name "_riscv32", &is_missing);
 #define BIND_BOTH(name) \
@@ -717,6 +715,13 @@ EXPORT bool minstret_bind(void *unicorn, const uint64_t *facts)
     fclass_s_64 = found(unicorn, "helper_fclass_s_riscv64", &is_missing);
     fclass_s_32 = found(unicorn, "helper_fclass_s_riscv32", &is_missing);
     return !is_missing;
+}
+
+/* Whether these are the offsets above, in the order below: layout.py has them too. */
+EXPORT bool minstret_agrees(const uint64_t *facts)
+{
+    static const uint64_t expected[] = {ENV_IN_CPU, STATUS_64, MSTATUS_64, F_64, STATUS_32, MSTATUS_32, F_32};
+    return memcmp(facts, expected, sizeof expected) == 0;
 }
 
 /* Mark an engine, by its CPU state: it gets our functions from its next instruction on. */

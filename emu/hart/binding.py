@@ -38,4 +38,15 @@ from unicorn import riscv_const as uc_reg  # noqa: E402
 from unicorn import unicorn_const as uc_const  # noqa: E402
 from unicorn.unicorn_py3.unicorn import uclib  # noqa: E402
 
+
+def _bind() -> str:
+    """Tell our functions where Unicorn's are, which do the rest, before any engine is made; why not, if so."""
+    if library is None:
+        return why_not
+    library.minstret_bind.restype = ctypes.c_bool
+    return "" if library.minstret_bind(ctypes.c_void_p(uclib._handle)) else "this Unicorn lacks a function"
+
+
+why_not = _bind()
+
 __all__ = ["ENVIRONMENT", "library", "uc_const", "uc_reg", "uclib", "unicorn", "why_not"]

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minstret.emu.hart import layout
-from minstret.emu.hart.binding import ENVIRONMENT, library, uclib, why_not
+from minstret.emu.hart.binding import ENVIRONMENT, library, why_not
 from minstret.emu.hart.shared import Shared, Stop
 
 _FLAGS_IN_STATUS = 2  # softfloat's status begins so many bytes before its flags
@@ -42,21 +42,19 @@ _RESULTS_F = (0x3FF0 << 48, 0x7FF8 << 48, _BOX | 0x7FC00000, _BOX | _ONE_S, _BOX
 _DIRTY, _UXL = 3 << 13, 2 << 32
 
 
-def _bind() -> str:
-    """Tell the library where Unicorn's functions are; why it can't be used, if it can't."""
-    if library is None:
+def _check() -> str:
+    """Why the library can't be used, if it can't."""
+    if why_not:
         return why_not
-    library.minstret_bind.restype = library.minstret_knows_registers.restype = ctypes.c_bool
+    library.minstret_agrees.restype = library.minstret_knows_registers.restype = ctypes.c_bool
     facts = [layout.ENV_IN_CPU]
     for xlen in (64, 32):
         at = layout.offsets(xlen)
         facts += [at["softfloat_flags"] - _FLAGS_IN_STATUS, at["mstatus"], at["f"]]
-    if not library.minstret_bind(ctypes.c_void_p(uclib._handle), (ctypes.c_uint64 * len(facts))(*facts)):
-        return "this Unicorn lacks a function, or the library is of another version of minstret"
-    return ""
+    return "" if library.minstret_agrees((ctypes.c_uint64 * len(facts))(*facts)) else "of another version of minstret"
 
 
-_problem = dict.fromkeys((64, 32), _bind())
+_problem = dict.fromkeys((64, 32), _check())
 _tried: set[int] = set()
 
 
