@@ -10,6 +10,7 @@
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030b0000
 #include <Python.h>
+#include <fenv.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -1623,7 +1624,11 @@ static PyObject *run(PyObject *module, PyObject *arguments)
     bool is_long = s->limit - s->icount >= LONG_RUN_INSNS;
     if (is_long)
         s->thread = PyEval_SaveThread();
+    fenv_t host; /* floating point uses the host's, so how that rounds must not depend on who else is in the process */
+    fegetenv(&host);
+    fesetenv(FE_DFL_ENV);
     int code = run_hart((void *)(uintptr_t)engine, s);
+    fesetenv(&host);
     if (is_long) {
         PyEval_RestoreThread(s->thread);
         s->thread = NULL;

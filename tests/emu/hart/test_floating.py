@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
+import platform
 import random
 import struct
 from fractions import Fraction
@@ -242,6 +244,22 @@ def test_sweep_in_part_is_one_run(
     expected = results_here(sweep, Counting(counting))
     monkeypatch.setenv(ENVIRONMENT, "off")
     assert results_here(sweep, Counting.BLOCKS) == expected
+
+
+@pytest.mark.parametrize("rounding", [0x400, 0x800, 0xC00], ids=["down", "up", "to-zero"])
+def test_rounding_of_the_host_does_not_matter(rounding: int) -> None:
+    """Somebody else in the process has changed how its processor rounds (numbers of x86-64)."""
+    libm = ctypes.CDLL("libm.so.6")
+    if platform.machine() != "x86_64":
+        pytest.skip("other numbers there")
+    sweep = make_sweep(64, every=7)
+    expected = results_here(sweep)
+    assert libm.fesetround(rounding) == 0
+    try:
+        assert results_here(sweep) == expected
+        assert libm.fegetround() == rounding
+    finally:
+        libm.fesetround(0)
 
 
 def test_functions_that_have_no_effect_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
