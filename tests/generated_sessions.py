@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from recordings import CTRL_C, Hand, Recorded, record, setup_of_code, typed
 
 from minstret.devices.board import TIMER_MODELS, Board, HostAnswers, Setup
 from minstret.devices.recording import Replay
-from minstret.emu.hart.shared import Counting
+from minstret.emu.hart.shared import WORK_MAX, Counting
+from minstret.emu.ingress import Event
 from minstret.emu.machine import Outcome, StopReason
 from minstret.emu.trace import TraceReader
 
@@ -26,17 +28,24 @@ COUNTINGS = (Counting.BLOCKS,) * 6 + (Counting.INSTRUCTIONS,) * 3 + (Counting.PY
 
 
 class Host(Hand):
-    """Types what is planned where the guest waits, wakes it early now and then, and presses Ctrl-C in the end."""
+    """Types where the guest waits, and unasked at times, wakes it early, and presses Ctrl-C in the end."""
 
     def __init__(self, pick: random.Random) -> None:
         super().__init__(
             *[typed(bytes(pick.randrange(1, 256) for _ in range(pick.choice((1, 1, 3, 20))))) for _ in "ab"]
         )
+        self._unasked = pick.choice((0, 0, 2, 6))
         self._pick, self._wall_ns = pick, pick.choice((0, 10**18, (1 << 63) - 10**6))
 
     def wall_ns(self) -> int:
         self._wall_ns += self._pick.choice((0, 1, 999, 54_321))
         return self._wall_ns
+
+    def poll(self, wants_input: bool) -> Iterable[Event]:
+        if self._unasked and self._pick.random() < 0.1:  # wherever a slice ends, and for whatever reason
+            self._unasked -= 1
+            self.give(typed(bytes([self._pick.randrange(1, 256)])))
+        return super().poll(wants_input)
 
     def wait(self, timeout_ns: int | None) -> int:
         if timeout_ns is None:
@@ -84,8 +93,10 @@ class Sessions:
     def _record(self, setup: Setup, pick: random.Random) -> Recorded:
         host, limit = Host(pick), pick.choice((300, 1200, 2500))
         steps = sorted(pick.randrange(limit) for _ in range(pick.randrange(4)))
+        work_max = pick.choice((WORK_MAX, 10, 30, 100))
 
         def drive(board: Board) -> Outcome | None:
+            board.hart.work_max = work_max
             for icount in steps:
                 if board.run_until(icount=icount).reason is not StopReason.REACHED:
                     break

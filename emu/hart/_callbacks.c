@@ -261,9 +261,12 @@ static void code_was_written(void *uc, struct shared *s, uint64_t offset, uint64
     resync_after_this_instruction(s);
 }
 
+/* Not between a trap and the first instruction of its handler: a run that is told to stop at this icount stops before
+ * the trap, and what comes in there must find the same state. */
 static void end_run_after_this_instruction(struct shared *s)
 {
-    s->limit = s->icount;
+    bool has_just_trapped = s->has_last && s->last_icount == s->icount;
+    s->limit = s->icount + has_just_trapped;
     s->fast_limit = 0;
 }
 
@@ -1084,6 +1087,8 @@ static void enter_trap(void *uc, struct shared *s, uint64_t code, uint64_t tval,
     set_env_word(s, s->off_mstatus, mstatus);
     set_env_word(s, s->off_priv, delegated ? PRIV_S : PRIV_M);
     set_env_word(s, s->off_load_res, UINT64_MAX);
+    if (s->limit <= s->icount) /* the run was to end after this instruction: see end_run_after_this_instruction */
+        s->limit = s->icount + 1;
     uint64_t vector = env_word(s, delegated ? s->off_stvec : s->off_mtvec);
     set_env_word(s, s->off_pc, (vector & ~3ull) + (is_interrupt && vector & 1 ? 4 * code : 0));
     if (old & MSTATUS_MPRV) /* data accesses may go another way now */
@@ -1233,10 +1238,20 @@ static int stop_reason(const struct shared *s)
     return STOP_NONE;
 }
 
+/* Drop what `fill_tlb` let Unicorn have of the page before: the guest may go there next. */
+static void forget_bogus_entry(void *uc, struct shared *s)
+{
+    if (!s->has_bogus_entry)
+        return;
+    s->has_bogus_entry = false;
+    flush_tlb(uc, s);
+}
+
 /* Go on at PC, which was changed, within the run. */
 static void go_to_pc(void *uc, struct shared *s)
 {
     uint64_t pc = env_word(s, s->off_pc);
+    forget_bogus_entry(uc, s);
     s->reg_write(uc, UC_RISCV_REG_PC, &pc);
     if (s->stop_reason != STOP_NONE)
         s->emu_stop(uc);
@@ -1545,10 +1560,7 @@ static bool settle_and_go_on(void *uc, struct shared *s)
 {
     bool by_blocks = s->blocks != NULL;
     ask_for_no_short_block(s);
-    if (s->has_bogus_entry) {
-        s->has_bogus_entry = false;
-        flush_tlb(uc, s);
-    }
+    forget_bogus_entry(uc, s);
     switch (s->stop_reason) {
     case STOP_ALONE:
         settle(uc, s, 0);

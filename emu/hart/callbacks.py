@@ -290,7 +290,7 @@ class Mmu:
         """Walk the tables for ``va``. With ``quiet`` nothing changes, neither memory nor page flags.
 
         Args:
-            va: Virtual address.
+            va: Virtual address; what is beyond the last one wraps.
             access: An Access.
             mode: Effective privilege.
             quiet: Change nothing, and fail where something would have to change.
@@ -300,6 +300,7 @@ class Mmu:
         s, env, memory = self.s, self.env, self.memory
         satp, mstatus = env.satp, env.mstatus
         rv64 = s.xlen_bytes == 8
+        va &= (1 << 8 * s.xlen_bytes) - 1
         if mode == PRIV_M or (satp >> 60 if rv64 else satp >> 31) == 0:
             return Translation(va, _ALL, Fault.NONE)
 
@@ -369,7 +370,7 @@ class Mmu:
         low = self._fetch_parcel(va)
         if low is None or low & 3 != 3:
             return low
-        high = self._fetch_parcel(va + 2)
+        high = self._fetch_parcel(va + 2)  # perhaps at 0
         return None if high is None else low | high << 16
 
     def note_instruction_under_way(self) -> None:

@@ -156,6 +156,8 @@ class Hart(EngineHandlers):
         """Modes that were written to satp and are not there. Statistics, not state."""
         self.on_refused_satp: Callable[[int], None] = lambda mode: None
         """Called with each such mode, once."""
+        self.work_max = WORK_MAX
+        """How much work ends a slice: see Shared.charge. With less than ten an instruction may never get through."""
         self._blocked = False
         self._steady_registers = 0
         self.reset(memory.ram_base)
@@ -299,7 +301,7 @@ class Hart(EngineHandlers):
         """
         s, env = self._shared, self.env
         s.limit = limit
-        s.work_left = WORK_MAX
+        s.work_left = self.work_max
         self.time_written()
         while s.icount < s.limit:
             if s.is_waiting:
@@ -330,7 +332,7 @@ class Hart(EngineHandlers):
         s.stop_reason = s.resync = s.fault = 0
 
     def charge(self, work: int) -> None:
-        """Count ``work`` that the guest caused, in units of a call to Python: after WORK_MAX of it the slice ends."""
+        """Count ``work`` of the guest's, in units of a call to Python: after ``work_max`` of it the slice ends."""
         self._shared.charge(work)
 
     def stop_by(self, icount: int) -> None:
@@ -390,6 +392,7 @@ class Hart(EngineHandlers):
             s.traps_in_place = s.traps_in_place + 1 if s.traps_icount == icount else 1
             s.traps_icount = icount
         self.last_trap = TrapRecord(code, int(env.pc), tval & self.xlen_mask, int(env.priv), icount, is_interrupt)
+        s.limit = max(int(s.limit), icount + 1)  # where the run was to end after this instruction: see Shared.end_slice
         flushes = env.mstatus & MSTATUS_MPRV
         traps.enter_trap(env, self.xlen, code, tval, is_interrupt=is_interrupt)
         if flushes:  # data accesses may go another way now
@@ -461,7 +464,7 @@ class Hart(EngineHandlers):
     def _run_to_crossing(self) -> None:
         """Run exactly up to the instruction that crosses into the page which is not plainly there."""
         s = self._shared
-        crossing_pc = (int(s.fault_va) & ~(PAGE_SIZE - 1) & self.xlen_mask) - 2
+        crossing_pc = (int(s.fault_va) & ~(PAGE_SIZE - 1)) - 2 & self.xlen_mask
         start_pa = self._mmu.translate(self.env.pc, Access.FETCH, int(self.env.priv), quiet=True).pa
         s.fault = s.stop_reason = 0
         self._engine.run_until(crossing_pc)

@@ -144,5 +144,10 @@ class Shared(ctypes.Structure):
             self.end_slice()
 
     def end_slice(self) -> None:
-        """Let the run end before the next instruction."""
-        self.limit, self.fast_limit = self.icount, 0
+        """Let the run end before the next instruction; just after a trap, before the one after that.
+
+        The same as ``end_run_after_this_instruction`` in C: a run that is told to stop at this icount stops before the
+        trap, and what comes in there must find the same state.
+        """
+        has_just_trapped = self.has_last and self.last_icount == self.icount
+        self.limit, self.fast_limit = self.icount + bool(has_just_trapped), 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from dataclasses import replace
 from itertools import accumulate
@@ -557,6 +557,42 @@ def test_session_that_goes_on_behind_ctrl_c_replays_to_its_end(tmp_path: Path) -
 
 
 # ---- resets
+
+
+TRAPS = {"ebreak": asm.EBREAK, "illegal": 0xFFFFFFFF, "load": asm.lw(asm.A0, asm.ZERO, 0)}
+
+
+class Late(Hand):
+    """Types when it is asked for the so-manieth time."""
+
+    def __init__(self, polls: int) -> None:
+        super().__init__(stays=True)
+        self._left = polls
+
+    def poll(self, wants_input: bool) -> Iterable[Event]:
+        self._left -= 1
+        if self._left == 0:
+            self.give(typed(b"x"))
+        return super().poll(wants_input)
+
+
+@pytest.mark.parametrize("polls", range(20, 24))
+@pytest.mark.parametrize("kind", TRAPS)
+def test_input_where_work_ends_the_slice_replays_the_same_among_traps(kind: str, polls: int, tmp_path: Path) -> None:
+    # a slice that a trap has worn out must not end between the trap and its handler: a replay stops before the trap
+    handler = asm.code(asm.csrr(asm.T1, "mepc"), asm.addi(asm.T1, asm.T1, 4), asm.csrw("mepc", asm.T1), asm.MRET)
+    start = asm.code(
+        asm.auipc(asm.T0, 0), asm.addi(asm.T0, asm.T0, 0x100), asm.csrw("mtvec", asm.T0),
+        asm.lui(asm.A1, 0x10000), asm.lb(asm.A0, asm.A1, 5), [TRAPS[kind]] * 3, asm.jal(asm.ZERO, -12),
+    )  # fmt: skip
+
+    def drive(board: Board) -> Outcome | None:
+        board.hart.work_max = 10
+        return board.run_until(icount=1000)
+
+    recorded = record(tmp_path, setup_of_code(start, (0x100, handler)), source=Late(polls), drive=drive)
+    assert len(recorded.items()) == 1
+    assert_replays(recorded)
 
 
 @pytest.mark.parametrize("slice_insns", [1, 7, 1000, 1_000_000])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from asm import A0, A1, ECALL, LOOP, MRET, NOP, S0, T0, T1, ZERO, addi, auipc, code, csrr, csrw, jal, lui, lw, sw, xor
+from generated_code import RAM_SIZE, generate
 from harts import board_of, run_insns
 
 from minstret.devices.board import Board
@@ -56,3 +57,26 @@ def test_slice_of_new_code_is_short(counting: str) -> None:
     insns = 400_000
     board = board_of(code(NOP) * insns, (4 * insns, code(LOOP)), counting=counting, ram_size=4 << 20)
     assert insns_of_a_slice(board) < 10 * WORK_MAX
+
+
+@pytest.mark.parametrize("xlen", [64, 32])
+@pytest.mark.parametrize("number", range(6))
+def test_slice_that_work_ends_is_where_a_run_to_that_icount_stops(counting: str, xlen: int, number: int) -> None:
+    """Before a trap, never between it and its handler: what comes in there must find the same state in a replay."""
+    program = generate(f"work/{number}", xlen)
+    few = 300 if counting == Counting.PYTHON.value else 1500
+
+    def board() -> Board:
+        config = {"ram_size": RAM_SIZE, "icount_shift": program.icount_shift, "counting": counting}
+        return board_of(program.image().rstrip(b"\0"), xlen=xlen, **config)
+
+    worked, told = board(), board()
+    for work_max in (1, 2, 3, 7) * (few // 4):
+        worked.hart.work_max = work_max
+        worked.machine._turn(few, None)
+        icount = worked.position.icount
+        if icount >= few or worked.hart.waiting:
+            break
+        for each in (told, worked):
+            each.run_until(icount=icount)
+        assert told.hart.save_state() == worked.hart.save_state()
