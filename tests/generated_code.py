@@ -238,10 +238,10 @@ class _Maker:
             self.service, self.service, self.counters, self.control, self.control, self.floating, self.sleep,
             self.table_edit, self.many_writes, self.elsewhere, self.switched, self.switched, self.timer, self.timer,
             self.software_interrupt, self.protection, self.long_block, self.far_time, self.alarm,
-            self.data_beside_code, self.reborn, self.overwrites_itself,
+            self.data_beside_code, self.reborn, self.overwrites_itself, self.entry_as_code,
         )  # fmt: skip
-        if self.is_portable:  # others have another RTC, and no end of time
-            kinds = tuple(kind for kind in kinds if kind not in (self.far_time, self.alarm))
+        if self.is_portable:  # others have another RTC, no end of time, and A bits set ahead
+            kinds = tuple(kind for kind in kinds if kind not in (self.far_time, self.alarm, self.entry_as_code))
         if self.is_quiet:
             kinds = tuple(kind for kind in kinds if kind not in (
                 self.sleep, self.timer, self.software_interrupt, self.far_time, self.alarm,
@@ -849,6 +849,23 @@ class _Maker:
         text.emit(NOP, NOP, NOP)
         text.constant(T0, 0x1F << 24)
         text.emit(csrw("pmpcfg0", T0))
+
+    def entry_as_code(self) -> None:
+        """Execute a page table entry, of which the use of its page changes the bits A and D."""
+        text, pick, page = self.text, self.pick, self.pick.randrange(DATA_PAGES - 1)
+        table = TABLES + (6 * pick.randrange(2) + 4) * PAGE
+        text.ram(T3, table + (DATA // PAGE + page) * self.word)
+        text.load(T0, T3, 0)
+        text.emit(srli(T0, T0, 8), slli(T0, T0, 8), addi(T0, T0, PTE_V | PTE_R | PTE_W | PTE_X))  # a fence, or illegal
+        text.store(T0, T3, 0)
+        text.constant(T1, jalr(ZERO, RA, 0))
+        text.store(T1, T3, self.word)
+        text.ram(T2, DATA + page * PAGE)
+        for _ in range(pick.randint(1, 3)):
+            text.emit(jalr(RA, T3, 0))
+            self.filler_keeping(pick.randint(0, 2))
+            text.emit(pick.choice((lw(A0, T2, 0), sw(A0, T2, 4), amoadd_w(A0, A1, T2), jalr(RA, T2, 0))))
+        text.emit(jalr(RA, T3, 0))
 
     def _begin_page(self, before: int) -> None:
         """No-operations up to ``before`` bytes ahead of the next page, where there is room for them."""

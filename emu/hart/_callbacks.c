@@ -27,7 +27,7 @@
 enum { PRIV_U = 0, PRIV_S = 1, PRIV_M = 3 };
 enum { PROT_R = 1, PROT_W = 2, PROT_X = 4, PROT_MIXED = 8 };
 enum { MEM_READ = 16, MEM_WRITE = 17, MEM_FETCH = 18 }; /* enum uc_mem_type */
-enum { FAULT_NONE, FAULT_PAGE, FAULT_ACCESS, FAULT_CROSSING };
+enum { FAULT_NONE, FAULT_PAGE, FAULT_ACCESS, FAULT_CROSSING, FAULT_COMPANY /* none: the access must be alone in its block */ };
 enum {
     STOP_NONE, STOP_LIMIT, STOP_INTERRUPT, STOP_SITE, STOP_RESYNC, STOP_FAULT, STOP_EXCEPTION,
     STOP_ALONE, /* the access under way has to be an instruction of its own */
@@ -312,6 +312,22 @@ static uint32_t pmp_allows(const struct shared *s, uint64_t low, uint64_t size, 
     return mode == PRIV_M ? PROT_R | PROT_W | PROT_X : 0;
 }
 
+static void note_instruction_under_way(void *uc, struct shared *s);
+
+/* The walk is about to set bits of an entry that is code as well; false: it must be done in a block of its own. All
+ * blocks go, for this may be in the middle of a translation. */
+static bool may_mark_code(void *uc, struct shared *s, int type)
+{
+    if (type != MEM_FETCH) {
+        if (s->block_insns != 1)
+            return false;
+        note_instruction_under_way(uc, s);
+    }
+    s->must_forget_blocks = 1;
+    resync_after_this_instruction(s);
+    return true;
+}
+
 struct translation {
     uint64_t pa;
     uint32_t perms; /* of the page, from the tables alone */
@@ -374,6 +390,8 @@ static struct translation translate(void *uc, struct shared *s, uint64_t va, int
         if (marked != pte && !quiet) {
             if (!(allowed & PROT_W))
                 return access_fault;
+            if (*flags & PAGE_CODE && code_bits_any(s, offset, 1) && !may_mark_code(uc, s, type)) /* A and D: one byte */
+                return (struct translation){0, 0, FAULT_COMPANY};
             memcpy(s->ram + offset, &marked, pte_bytes);
             *flags |= PAGE_DIRTY;
             pte = marked;
@@ -414,6 +432,8 @@ static bool is_fetchable(void *uc, struct shared *s, uint64_t va, int mode)
     return t.pa >= s->rom_base && t.pa - s->rom_base < s->rom_size && allowed & PROT_X;
 }
 
+static bool must_be_alone(void *uc, struct shared *s, bool is_device_access);
+
 /* Say where the page `va` is and what may be done there, or fault. */
 static bool fill_tlb(void *uc, uint64_t va, int type, uc_tlb_entry *entry, struct shared *s)
 {
@@ -445,6 +465,8 @@ static bool fill_tlb(void *uc, uint64_t va, int type, uc_tlb_entry *entry, struc
             return fault(s, FAULT_CROSSING, va, type);
     }
     struct translation t = translate(uc, s, va, type, mode, false);
+    if (t.fault == FAULT_COMPANY)
+        return !must_be_alone(uc, s, false);
     if (t.fault != FAULT_NONE)
         return fault(s, t.fault, va, type);
 

@@ -348,6 +348,7 @@ class Mmu:
             if marked != pte and not quiet:
                 if not allowed & _W:
                     return _ACCESS_FAULT
+                self._before_marking(offset, access)
                 memory.ram[offset : offset + pte_bytes] = marked.to_bytes(pte_bytes, "little")
                 memory.page_flags[page] |= _DIRTY
                 pte = marked
@@ -357,6 +358,15 @@ class Mmu:
             perms = (_R if readable else 0) | (_W if writable and pte & PTE_D else 0) | (_X if executable else 0)
             return Translation(pa, perms, Fault.NONE)
         return _PAGE_FAULT
+
+    def _before_marking(self, offset: int, access: int) -> None:
+        """The walk is about to set A or D in the entry at ``offset``: is it code as well?"""
+        if not self.memory.page_flags[offset >> PAGE_BITS] & _CODE or not self.memory.holds_code(offset, 1):
+            return
+        if access != Access.FETCH:
+            self.note_instruction_under_way()
+        self.s.must_forget_blocks = self.s.resync = 1
+        self.s.fast_limit = 0
 
     def data_mode(self) -> int:
         """The privilege that loads and stores have now: MPRV lets M-mode borrow another's."""
