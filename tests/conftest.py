@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from needs import Need
 
+from cosimulation import spike
 from minstret.emu.hart.engine import c_callbacks
 from minstret.emu.hart.shared import Counting
 
@@ -76,6 +77,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def need(request: pytest.FixtureRequest) -> Need:
     """``need("qemu-system-riscv64", path)``: skip with the reason, or fail with --require-guests."""
     return Need(bool(request.config.getoption("--require-guests")))
+
+
+@pytest.fixture
+def spike_is_here(need: Need) -> None:
+    """For a slow test: Spike is installed at the first use."""
+    try:
+        spike.executable()
+    except spike.CosimError as error:
+        need(f"Spike ({error})", None)
 
 
 @pytest.fixture(params=[each.value for each in Counting])

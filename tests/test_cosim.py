@@ -13,7 +13,6 @@ import elf_files
 import generated_code
 import instruction_encodings
 import pytest
-from needs import Need
 
 TOOLS = Path(__file__).parent.parent / "tools"
 sys.path.insert(0, str(TOOLS))
@@ -32,16 +31,6 @@ T0, T1, A0 = 5, 6, 10
 ENDS = ("the guest uses the", "Spike's run is over", "traps without end", "as many as were asked for")
 TO_THE_END = {"hello": 500, "traps": 190_000, "paging": 490_000}
 """Images that finish in Spike too, and at least so many instructions."""
-
-
-@pytest.fixture
-def spike_is_here(need: Need) -> None:
-    found: object = None
-    try:
-        found = spike.executable()
-    except spike.CosimError as error:
-        need(f"Spike ({error})", None)
-    need("Spike", found)
 
 
 @pytest.mark.slow

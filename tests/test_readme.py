@@ -10,6 +10,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from needs import Need
 
 from minstret.devices.placement import PACKAGED
 from minstret.firmware import image_path
@@ -56,15 +57,15 @@ def test_session_comes_out_as_shown(session: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", [each for each in COMMANDS if "..." not in each])
-def test_listed_command_works(command: str, tmp_path: Path) -> None:
+def test_listed_command_works(command: str, tmp_path: Path, need: Need) -> None:
     for name in re.findall(r"\S+\.(?:elf|bin|hex)|Image", command):
         image = {"app.bin": image_path("hello", 32), "payload.bin": image_path("paging-s")}
         shutil.copy(image.get(name, image_path("hello")), tmp_path / name)
     for name in re.findall(r"\S+/", command):
         (tmp_path / name).mkdir()
     for name in ("opensbi", "u-boot"):
-        if name in command.replace("--kernel", "opensbi") and not Path(PACKAGED[name][64]).exists():
-            pytest.skip(f"no {name} here")
+        if name in command.replace("--kernel", "opensbi"):
+            need(name, Path(PACKAGED[name][64]).exists())
     if command.endswith(".mst"):
         assert run_shell("minstret record -o app.mst hello", tmp_path).returncode == 0
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from needs import Need
 
 from minstret.emu.cli import main
 from minstret.emu.cli.completion import fitting
@@ -76,10 +77,9 @@ class Shell:
 
 
 @pytest.fixture(scope="module", params=SHELLS)
-def shell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+def shell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, need: Need) -> Iterator[Shell]:
     """A shell in a folder with some files."""
-    if shutil.which(request.param) is None:
-        pytest.skip(f"no {request.param} here")
+    need(request.param, shutil.which(request.param))
     folder = tmp_path_factory.mktemp(request.param)
     for name in ("firmware.elf", "notes.txt", "first.mst", "heap.bin"):
         (folder / name).touch()

@@ -13,6 +13,7 @@ from math import sqrt
 import pytest
 from asm import A0, A1, A2, A3, LOOP, T0, ZERO, addi, code, csrr, csrrc, csrrs, csrrwi, csrw
 from harts import RAM, board_of, run_insns
+from needs import Need
 
 from cosimulation.floats import make_sweep
 from cosimulation.sweep import results_here
@@ -30,13 +31,17 @@ FA0, FA1, FA2, FA3 = 10, 11, 12, 13
 ILLEGAL = 2
 
 
+def need_helpers(need: Need) -> None:
+    need(f"our functions in Unicorn's place ({helpers.problem(64)})", not helpers.problem(64))
+
+
 @pytest.fixture(params=["helpers", "bare"])
-def helped(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+def helped(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, need: Need) -> bool:
     """Run a test with our functions in Unicorn's place, and without."""
     if request.param == "bare":
         monkeypatch.setenv(ENVIRONMENT, "off")
-    elif helpers.problem(64):
-        pytest.skip(helpers.problem(64))
+    else:
+        need_helpers(need)
     return bool(request.param == "helpers")
 
 
@@ -228,9 +233,8 @@ SWEEPS = {
 
 
 @pytest.mark.parametrize("xlen", [64, 32])
-def test_sweep_leaves_what_spike_leaves(xlen: int, helped: bool) -> None:
-    if not helped:
-        pytest.skip("too many cases for Python: see below")
+def test_sweep_leaves_what_spike_leaves(xlen: int, need: Need) -> None:
+    need_helpers(need)  # too many cases for Python: see below
     assert hashlib.sha256(results_here(make_sweep(xlen))).hexdigest() == SWEEPS[xlen]
 
 
@@ -262,10 +266,9 @@ def test_rounding_of_the_host_does_not_matter(rounding: int) -> None:
         libm.fesetround(0)
 
 
-def test_functions_that_have_no_effect_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_functions_that_have_no_effect_are_not_used(monkeypatch: pytest.MonkeyPatch, need: Need) -> None:
     """The trial finds it out."""
-    if helpers.problem(64):
-        pytest.skip(helpers.problem(64))
+    need_helpers(need)
     monkeypatch.setattr(helpers, "_problem", {64: "", 32: ""})
     monkeypatch.setattr(helpers, "_tried", set())
     monkeypatch.setattr(helpers, "_RESULTS_F", (0,) * 5)  # as if others had computed
