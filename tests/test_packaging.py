@@ -45,6 +45,20 @@ def belongs_in_the_wheel(path: Path) -> bool:
     return path.suffix == ".py" or path.name == "py.typed" or path.parts[:2] == ("firmware", "images")
 
 
+def test_every_module_has_its_place_in_the_import_rules() -> None:
+    rules = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    placed = {module.strip() for layer in rules[0]["layers"] for module in layer.split("|")}
+    modules = {".".join(("minstret", *path.with_suffix("").parts)) for path in tracked_files()
+               if path.suffix == ".py" and path.parent in (Path("emu"), Path("devices"))}  # fmt: skip
+    modules = {module for module in modules if not module.endswith("__init__")}
+    assert modules <= placed
+
+    of_emu = {module for module in modules if module.startswith("minstret.emu.")}
+    for rule, allowed in (("Only the hart knows Unicorn", set()), ("Only host.py looks", {"minstret.emu.host"})):
+        sources = next(set(each["source_modules"]) for each in rules if each["name"].startswith(rule))
+        assert of_emu - sources == allowed
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A wheel, built from a copy of the tree."""
