@@ -21,7 +21,6 @@ from minstret.emu import units
 from minstret.emu.errors import ConfigError
 from minstret.emu.hart.shared import PAGE_SIZE
 from minstret.emu.loader import Firmware, ImageFile, Segment, load_firmware
-from minstret.emu.uimage import read_ramdisk
 
 _KERNEL_ALIGN = {64: 2 * units.MIB, 32: 4 * units.MIB}
 _INITRD_DISTANCE_MAX = 128 * units.MIB
@@ -170,6 +169,8 @@ def place(images: BootImages, xlen: int, ram_size: int,
     if images.initrd is not None:
         if kernel is None:
             raise ConfigError("--initrd: goes with --kernel")
+        from minstret.emu.uimage import read_ramdisk  # few runs have one
+
         start = kernel.entry + min(ram_size // 2, _INITRD_DISTANCE_MAX)
         data = read_ramdisk(images.initrd, ram_size).data
         initrd = (start, start + len(data))

@@ -14,11 +14,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from minstret.emu import hexfiles, uimage
 from minstret.emu.errors import ConfigError
 from minstret.emu.files import read_file, size_text
 from minstret.emu.image import Firmware, ImageFile, Segment, Symbol, SymbolTable
-from minstret.emu.naming import misfit
 from minstret.emu.packed import is_packed, unpack
 from minstret.emu.units import GIB
 
@@ -51,9 +49,14 @@ def check_size(name: str, size: int, head: bytes, ram_size: int) -> None:
 
     An ELF file may be larger than RAM: most of it may be for debuggers.
     """
+    if head.startswith(_ELF_MAGIC):
+        return
+    from minstret.emu import hexfiles, uimage  # most images are ELF files, which need none of it
+    from minstret.emu.naming import misfit
+
     if hexfiles.is_intel_hex(head) or hexfiles.is_s_records(head):
         hexfiles.check_size(name, size)
-    elif size > ram_size and not head.startswith(_ELF_MAGIC):
+    elif size > ram_size:
         what = None if is_packed(head) or head.startswith(uimage.MAGIC) else misfit(name, head)
         raise ConfigError(f"{name}: {what or f'larger than RAM ({size_text(ram_size)}); give more --memory'}")
 
@@ -89,6 +92,9 @@ def _load(file: ImageFile, raw_base: int | None, size_max: int) -> Firmware:
         from minstret.emu.elf import load_elf  # takes a while, and other images need none of it
 
         return load_elf(file)
+    from minstret.emu import hexfiles, uimage
+    from minstret.emu.naming import misfit
+
     if data.startswith(uimage.MAGIC):
         image = uimage.read_uimage(file, size_max)
         if image.load is None:

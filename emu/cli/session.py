@@ -34,7 +34,6 @@ from minstret.emu.cli.streams import (
 from minstret.emu.errors import ConfigError, HostError
 from minstret.emu.files import read_file
 from minstret.emu.hart.shared import Counting
-from minstret.emu.hostfiles import HostFiles
 from minstret.emu.ingress import Event, LiveDoor, Source
 from minstret.emu.machine import Outcome, StopReason
 from minstret.emu.report import (
@@ -63,8 +62,11 @@ idle_ok_option = click.option("--idle-ok", is_flag=True, help=(
 
 def host_answers(options: dict[str, Any]) -> HostAnswers:
     """The real host, as far as the options let the guest see it."""
-    folder = options["semihosting"]
-    files = None if folder is None else HostFiles(folder)
+    files = None
+    if options["semihosting"] is not None:
+        from minstret.emu.hostfiles import HostFiles
+
+        files = HostFiles(options["semihosting"])
     return HostAnswers(host.realtime_ns, host.wall_ns, host.entropy, files)
 
 

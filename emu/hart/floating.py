@@ -9,15 +9,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from minstret.emu.hart import softfloat
-from minstret.emu.hart.callbacks import MSTATUS_FS, OP_FP, FpOp, is_floating
+from minstret.emu.hart.callbacks import MSTATUS_FS, OP_FP, FpOp
 from minstret.emu.hart.csr import IllegalInstruction
 from minstret.emu.hart.layout import softfloat_from_fflags
 from minstret.emu.hart.softfloat import DOUBLE, SINGLE, Format, Result
 
 if TYPE_CHECKING:
     from minstret.emu.hart.hart import Hart
-
-__all__ = ["execute", "is_floating"]
 
 _BOX = 0xFFFFFFFF << 32
 _DYNAMIC = 7

@@ -14,7 +14,7 @@ from zlib import crc32
 
 from minstret.emu.bus import Bus
 from minstret.emu.errors import AccessFault
-from minstret.emu.hart import csr, floating, traps
+from minstret.emu.hart import csr, traps
 from minstret.emu.hart.callbacks import (
     INSN_MRET,
     INSN_SRET,
@@ -28,6 +28,7 @@ from minstret.emu.hart.callbacks import (
     PRIV_S,
     PRIV_U,
     interrupt_is_takeable,
+    is_floating,
     is_ours_now,
     is_special,
 )
@@ -506,7 +507,9 @@ class Hart(EngineHandlers):
                 self.waiting = not self.mip & env.mie
         else:
             try:
-                if floating.is_floating(insn):
+                if is_floating(insn):
+                    from minstret.emu.hart import floating  # where our functions stand in Unicorn's place, never
+
                     floating.execute(self, insn)
                 else:
                     csr.execute(self, insn)
