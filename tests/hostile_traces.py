@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import resource
 import signal
 import sqlite3
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import trace_fuzz
+from footprint import high_water, reset_high_water
 from trace_fuzz import zstd
 
 from minstret.devices.recording import Replay
@@ -399,7 +399,7 @@ def said_by_child(what: str, path: str) -> dict[str, Any]:
 
 def cost_of(what: str, path: str) -> dict[str, Any]:
     size = min(os.path.getsize(path), os.stat(path).st_blocks * 512) if os.path.isfile(path) else 0
-    Path("/proc/self/clear_refs").write_text("5")
+    reset_high_water()
     before = high_water()
     if what != "replay":  # a board takes address space that it never uses
         now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
@@ -419,12 +419,6 @@ def cost_of(what: str, path: str) -> dict[str, Any]:
 
 def on_time_out(*_: object) -> None:
     raise TimeoutError(f"more than {CASE_CPU_S_MAX} s")
-
-
-def high_water() -> int:
-    match = re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())
-    assert match is not None
-    return int(match[1]) << 10
 
 
 def main(arguments: list[str]) -> None:

@@ -22,12 +22,12 @@ import asm
 import elf_files
 import pytest
 from elf_files import says, write_elf
+from recordings import without_end
 
 from minstret.emu.trace import TraceReader
 
 COMMAND = [sys.executable, "-m", "minstret.emu.cli"]
 PATIENCE_S = 60
-SOON_S = 10
 """Ends take a fraction of a second; a loaded machine may take longer."""
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT)
 
@@ -94,7 +94,7 @@ def test_signal_finishes_a_busy_recording_and_its_replay_ends_the_same(tmp_path:
     with started("record", "-m", "4M", "-o", trace, "--json", one, guest) as process:
         wait_until_ready(process)
         process.send_signal(number)
-        _, errors = process.communicate(timeout=SOON_S)
+        _, errors = process.communicate(timeout=PATIENCE_S)
 
         assert process.returncode == 128 + number
         name = "Ctrl-C" if number == signal.SIGINT else number.name
@@ -116,7 +116,7 @@ def test_sigterm_ends_a_wait(tmp_path: Path) -> None:
         wait_until_ready(process)
         wait_until_asleep(process)
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=SOON_S)
+        process.communicate(timeout=PATIENCE_S)
 
         assert process.returncode == 143
 
@@ -128,7 +128,7 @@ def test_sigterm_ends_a_read_that_waits_for_input(tmp_path: Path) -> None:
         wait_until_asleep(process)
         process.send_signal(signal.SIGTERM)
 
-        assert process.wait(SOON_S) == 143
+        assert process.wait(PATIENCE_S) == 143
 
 
 @pytest.mark.parametrize("options", [("--timeout", "0.5"), ()], ids=["timeout", "sigterm"])
@@ -141,7 +141,7 @@ def test_reader_of_the_console_that_does_not_read_keeps_no_end_off(tmp_path: Pat
             wait_until_asleep(process)  # the pipe is full
             process.send_signal(signal.SIGTERM)
 
-        assert process.wait(SOON_S) == (124 if options else 143)
+        assert process.wait(PATIENCE_S) == (124 if options else 143)
 
 
 def test_hang_up_that_is_to_be_ignored_is(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_hang_up_that_is_to_be_ignored_is(tmp_path: Path) -> None:
         process.send_signal(signal.SIGHUP)
         process.send_signal(signal.SIGTERM)
 
-        assert process.wait(SOON_S) == 143
+        assert process.wait(PATIENCE_S) == 143
     finally:
         process.kill()
         process.communicate()
@@ -178,7 +178,7 @@ def test_signal_at_any_moment_leaves_a_whole_trace_or_none(tmp_path: Path) -> No
             while time.monotonic() < end and process.poll() is None:
                 pass
             process.send_signal(number)
-            _, errors = process.communicate(timeout=SOON_S)
+            _, errors = process.communicate(timeout=PATIENCE_S)
         if process.returncode == -number:  # before Python had come so far
             outcomes.add("before")
             continue
@@ -201,17 +201,17 @@ def test_signal_at_any_moment_leaves_a_whole_trace_or_none(tmp_path: Path) -> No
 def test_signal_ends_a_replay(tmp_path: Path, number: signal.Signals) -> None:
     trace, facts = tmp_path / "run.mst", tmp_path / "run.json"
     guest = write_elf(tmp_path / "guest.elf", SPINS)
-    assert minstret("record", "-q", "-m", "4M", "--max-insns", "500M", "-o", trace, guest).returncode == 123
+    assert minstret("record", "-q", "-m", "4M", "--max-insns", "1M", "-o", trace, guest).returncode == 123
+    without_end(str(trace))
     with started("replay", "--json", facts, trace) as process:
         wait_until_ready(process)
         process.send_signal(number)
-        _, errors = process.communicate(timeout=SOON_S)
+        _, errors = process.communicate(timeout=PATIENCE_S)
 
         assert process.returncode == 128 + number
         assert b"Traceback" not in errors
     result = json.loads(facts.read_text())
     assert result["stop_reason"] == ("interrupted" if number == signal.SIGINT else "terminated")
-    assert result["icount"] < 500_000_000
 
 
 @pytest.mark.parametrize("arguments", [("demo",), ("verify", "--runs", "1000", "hello")])
@@ -221,7 +221,7 @@ def test_sigterm_ends_a_command_that_runs_others_and_leaves_none_behind(argument
         while len(processes_of_session(process.pid)) < 2:
             assert time.monotonic() < deadline
         process.send_signal(signal.SIGTERM)
-        output, errors = process.communicate(timeout=SOON_S)  # they may hold its pipes
+        output, errors = process.communicate(timeout=PATIENCE_S)  # they may hold its pipes
 
         assert process.returncode == 143, (output, errors)
         assert b"Traceback" not in errors
@@ -251,7 +251,7 @@ def test_verify_of_an_endless_guest_soon_says_what_limits_it(tmp_path: Path) -> 
         assert said.startswith(b"minstret: the first run has not ended yet, and 60 s (--timeout) are the limit; ")
         assert process.poll() is None
         process.send_signal(signal.SIGTERM)
-        assert process.wait(SOON_S) == 143
+        assert process.wait(PATIENCE_S) == 143
 
 
 def test_verify_of_a_guest_that_ends_has_nothing_to_say_of_limits() -> None:
