@@ -15,6 +15,7 @@ import struct
 import sys
 from collections.abc import Callable
 from contextlib import closing, redirect_stdout, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,16 @@ CASE_CPU_S_MAX = 20
 """Far above what a case takes: this finds what has no end."""
 PAGE = 4096
 GIB = 1 << 30
-HUGE_BOMB = zstd.compress(bytes(GIB), 3)
 
 Make = Callable[[Path, Path], None]
 """Makes a file at the second path of the good trace at the first."""
 HOSTILE: dict[str, Make] = {}
+
+
+@cache
+def huge_bomb() -> bytes:
+    """1 GiB of zeros, compressed."""
+    return zstd.compress(bytes(GIB), 3)
 
 
 def hostile(name: str) -> Callable[[Make], Make]:
@@ -271,7 +277,7 @@ for _name, _sql in {
     "a host": "UPDATE snapshots SET host = ?", "an image": "UPDATE blobs SET data = ?",
     "checkpoints": "UPDATE checkpoints SET data = CAST(x'7a' || ? AS BLOB)",
 }.items():  # fmt: skip
-    HOSTILE[f"{_name} of 1 GiB, packed"] = lambda trace, path, sql=_sql: copied(trace, path, sql, HUGE_BOMB)  # type: ignore[misc]
+    HOSTILE[f"{_name} of 1 GiB, packed"] = lambda trace, path, sql=_sql: copied(trace, path, sql, huge_bomb())  # type: ignore[misc]
 
 for _name, _value in {
     "text": "x" * 15_000_000, "lists": "[" + "[]," * 300_000 + "0]", "more lists": "[" + "[]," * 5_000_000 + "0]",
@@ -355,9 +361,10 @@ HOSTILE["20,000 tables"] = lambda trace, path: copied(
 def more_tables(path: Path, count: int) -> None:
     with closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA writable_schema=ON")
-        db.executemany("INSERT INTO sqlite_master SELECT type, name || ?, tbl_name || ?, rootpage, "
-                       "replace(sql, 'more', 'more' || ?) FROM sqlite_master WHERE name = 'more'",
-                       ((i, i, i) for i in range(count)))  # fmt: skip
+        root, sql = db.execute("SELECT rootpage, sql FROM sqlite_master WHERE name = 'more'").fetchone()
+        names = (f"more{number}" for number in range(count))
+        db.executemany("INSERT INTO sqlite_master VALUES ('table', ?, ?, ?, ?)",
+                       ((name, name, root, sql.replace("more", name)) for name in names))  # fmt: skip
         db.commit()
 
 

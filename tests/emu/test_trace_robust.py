@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import trace_fuzz
 from footprint import cpu_limit
+from hostile_traces import huge_bomb
 from trace_fuzz import BOMB, SPOILERS, look_at_everything, put_journal, spoil_bytes, spoil_copy, spoil_tree, zstd
 
 from minstret.devices.recording import Replay
@@ -630,9 +631,6 @@ def refusals_in_a_process(*paths: Path) -> list[str]:
     return reasons
 
 
-HUGE_BOMB = zstd.compress(bytes(1 << 30), 3)
-
-
 BOMB_PLACES = (
     "UPDATE pages SET data = ?", "UPDATE snapshots SET machine = ?", "UPDATE snapshots SET host = ?",
     "UPDATE blobs SET data = ?", "UPDATE checkpoints SET data = CAST(x'7a' || ? AS BLOB)",
@@ -647,7 +645,7 @@ def test_bombs_do_not_go_off_and_huge_memory_is_not_to_be_had(trace: Path, tmp_p
     change_meta(huge, "config", lambda config: config | {"ram_size": 200 << 30})
     for path, sql in zip(paths, BOMB_PLACES, strict=True):
         path.write_bytes(trace.read_bytes())
-        change(path, sql, HUGE_BOMB)
+        change(path, sql, huge_bomb())
 
     page_reason, *reasons, json_reason, memory_reason = refusals_in_a_process(*paths, huge)
 
