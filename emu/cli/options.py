@@ -206,11 +206,16 @@ def board_config(options: dict[str, Any], sleep_by_default: bool = False) -> Boa
     config = _with_icount(config, options["icount"], sleep_by_default)
     config = _with_rtc(config, options["rtc"])
     if options["slice_insns"] is not None:
-        slice_insns = units.parse_count(options["slice_insns"], "--slice-insns")
-        if slice_insns < 1:
-            raise ConfigError("--slice-insns: expected 1 or more, got 0")
-        config = replace(config, slice_insns_max=slice_insns)
+        config = replace(config, slice_insns_max=parse_slice_insns(options["slice_insns"]))
     return config
+
+
+def parse_slice_insns(text: str) -> int:
+    """What --slice-insns says."""
+    slice_insns = units.parse_count(text, "--slice-insns")
+    if slice_insns < 1:
+        raise ConfigError("--slice-insns: expected 1 or more, got 0")
+    return slice_insns
 
 
 def _inputs(text: str) -> tuple[str, ...]:

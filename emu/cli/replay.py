@@ -7,7 +7,7 @@ import click
 from minstret.devices.recording import Replay
 from minstret.emu import host, units
 from minstret.emu.cli import exits
-from minstret.emu.cli.options import counting_option
+from minstret.emu.cli.options import counting_option, parse_slice_insns
 from minstret.emu.cli.outputs import check_outputs, trace_read
 from minstret.emu.cli.pcap import PcapFile
 from minstret.emu.cli.session import (
@@ -26,6 +26,8 @@ from minstret.emu.hart.shared import Counting
 from minstret.emu.ingress import Position
 from minstret.emu.machine import Outcome, StopReason
 from minstret.emu.trace import TraceReader
+
+_KILLED = "the recording goes no further: it was killed"
 
 
 @click.command(epilog="""\b
@@ -62,17 +64,9 @@ def replay(
     The exit status is the recorded one. Where the replay comes to something else than the recording it ends with 122,
     and says who differed, where, and how.
     """
-    stop = None if to_icount is None else units.parse_count(to_icount, "--to")
-    start = None if from_icount is None else units.parse_count(from_icount, "--from")
-    if stop is not None and start is not None and stop < start:
-        raise ConfigError(f"--to: {stop} is before --from {start}")
-    check_outputs([("--json", json_path), ("--pcap", pcap)], trace_read(trace))
-    claim_stdout({"--json": json_path, "--pcap": pcap})
-    if json_path is not None:
-        check_writable("--json", json_path)
-    slice_max = None if slice_insns is None else units.parse_count(slice_insns, "--slice-insns")
-    if slice_max == 0:
-        raise ConfigError("--slice-insns: expected 1 or more, got 0")
+    start, stop = _window(from_icount, to_icount)
+    _claim_outputs(trace, json_path, pcap)
+    slice_max = None if slice_insns is None else parse_slice_insns(slice_insns)
     signals = host.Signals(lambda: playing.interrupt())
     console = Console(host.Output(signals))
 
@@ -86,12 +80,7 @@ def replay(
         lambda: _how_far(playing.board.position, end, stop) if console.is_at_line_start else "", is_wanted=not quiet
     )
     reader = TraceReader(trace)
-    if reader.is_of_nothing:
-        raise reader.nothing_recorded()
-    end = reader.reached().position
-    for option, icount in (("--from", start), ("--to", stop)):
-        if icount is not None and icount > end.icount:
-            raise ConfigError(f"{option}: {icount} is beyond icount {end.icount}, where this trace ends")
+    end = _end_of(reader, start, stop)
     playing = Replay(
         reader, snapshot=None if start is None else snapshot_before(reader, start), on_console=show,
         slice_insns_max=slice_max, counting=Counting(counting),
@@ -116,15 +105,40 @@ def replay(
     output_error = console.failed if outcome.signal != host.HANG_UP else None
     if not quiet and output_error is None:
         console.end_line()
-        text = None
-        if outcome.reason is StopReason.REACHED:
-            text = None if stop is not None else "the recording goes no further: it was killed"
+        text = _KILLED if outcome.reason is StopReason.REACHED and stop is None else None
         show_end(board, outcome, figures, digest, is_repeatable=False, from_icount=began_at, text=text)
     if json_path is not None:
         write_json(json_path, end_facts(board, outcome, figures, digest))
     if output_error is not None:
         raise output_error
     return 0 if outcome.reason is StopReason.REACHED else exits.exit_status(outcome, idle_ok)
+
+
+def _window(from_icount: str | None, to_icount: str | None) -> tuple[int | None, int | None]:
+    """What --from and --to say."""
+    stop = None if to_icount is None else units.parse_count(to_icount, "--to")
+    start = None if from_icount is None else units.parse_count(from_icount, "--from")
+    if stop is not None and start is not None and stop < start:
+        raise ConfigError(f"--to: {stop} is before --from {start}")
+    return start, stop
+
+
+def _claim_outputs(trace: str, json_path: str | None, pcap: str | None) -> None:
+    check_outputs([("--json", json_path), ("--pcap", pcap)], trace_read(trace))
+    claim_stdout({"--json": json_path, "--pcap": pcap})
+    if json_path is not None:
+        check_writable("--json", json_path)
+
+
+def _end_of(reader: TraceReader, start: int | None, stop: int | None) -> Position:
+    """How far the trace goes; ``start`` and ``stop`` must not lie beyond."""
+    if reader.is_of_nothing:
+        raise reader.nothing_recorded()
+    end = reader.reached().position
+    for option, icount in (("--from", start), ("--to", stop)):
+        if icount is not None and icount > end.icount:
+            raise ConfigError(f"{option}: {icount} is beyond icount {end.icount}, where this trace ends")
+    return end
 
 
 def _how_far(position: Position, end: Position, stop: int | None) -> str:
