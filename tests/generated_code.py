@@ -239,9 +239,12 @@ class _Maker:
             self.table_edit, self.many_writes, self.elsewhere, self.switched, self.switched, self.timer, self.timer,
             self.software_interrupt, self.protection, self.long_block, self.far_time, self.alarm,
             self.data_beside_code, self.reborn, self.overwrites_itself, self.entry_as_code,
+            self.entry_of_itself,
         )  # fmt: skip
         if self.is_portable:  # others have another RTC, no end of time, and A bits set ahead
-            kinds = tuple(kind for kind in kinds if kind not in (self.far_time, self.alarm, self.entry_as_code))
+            kinds = tuple(kind for kind in kinds if kind not in (
+                self.far_time, self.alarm, self.entry_as_code, self.entry_of_itself,
+            ))  # fmt: skip
         if self.is_quiet:
             kinds = tuple(kind for kind in kinds if kind not in (
                 self.sleep, self.timer, self.software_interrupt, self.far_time, self.alarm,
@@ -866,6 +869,25 @@ class _Maker:
             self.filler_keeping(pick.randint(0, 2))
             text.emit(pick.choice((lw(A0, T2, 0), sw(A0, T2, 4), amoadd_w(A0, A1, T2), jalr(RA, T2, 0))))
         text.emit(jalr(RA, T3, 0))
+
+    def entry_of_itself(self) -> None:
+        """AMOs, or LR and SC, on the page table entry that maps its own page, of which they change the bits A and D."""
+        text, pick = self.text, self.pick
+        table = TABLES + (6 * pick.randrange(2) + 4) * PAGE
+        text.ram(T3, table + table // PAGE * self.word)
+        for _ in range(pick.randint(1, 3)):
+            text.load(T0, T3, 0)
+            text.emit(andi(T0, T0, ~pick.choice((PTE_D, PTE_A | PTE_D, 0))))
+            text.store(T0, T3, 0)
+            text.constant(T1, pick.choice((0, PTE_D, 0x100)))
+            self.filler_keeping(pick.randint(0, 2))
+            atomic = self.word // 4 + 1 << 12 | T3 << 15 | 0x2F
+            if pick.random() < 0.5:
+                text.emit(2 << 27 | atomic | A0 << 7)
+                self.filler_keeping(pick.randint(0, 2))
+                text.emit(3 << 27 | atomic | T0 << 20 | A1 << 7)
+            else:
+                text.emit(pick.choice((0, 4, 8)) << 27 | atomic | T1 << 20 | A0 << 7)
 
     def _begin_page(self, before: int) -> None:
         """No-operations up to ``before`` bytes ahead of the next page, where there is room for them."""

@@ -314,15 +314,19 @@ static uint32_t pmp_allows(const struct shared *s, uint64_t low, uint64_t size, 
 
 static void note_instruction_under_way(void *uc, struct shared *s);
 
-/* The walk is about to set bits of an entry that is code as well; false: it must be done in a block of its own. All
- * blocks go, for this may be in the middle of a translation. */
-static bool may_mark_code(void *uc, struct shared *s, int type)
+/* The walk for an access to RAM at `pa_offset` is about to set A or D (one byte) in the entry at `offset`. False: it must
+ * be done in a block of its own, since the entry is code as well, or may be what an AMO or SC has just read, and must
+ * not read again. Where it is code all blocks go, for this may be in the middle of a translation. */
+static bool may_mark(void *uc, struct shared *s, uint64_t offset, uint64_t pa_offset, int type)
 {
-    if (type != MEM_FETCH) {
-        if (s->block_insns != 1)
-            return false;
+    bool is_code = s->page_flags[offset >> PAGE_BITS] & PAGE_CODE && code_bits_any(s, offset, 1);
+    bool is_itself = offset >> PAGE_BITS == pa_offset >> PAGE_BITS;
+    if (type != MEM_FETCH && (is_code || is_itself) && s->block_insns != 1)
+        return false;
+    if (!is_code)
+        return true;
+    if (type != MEM_FETCH)
         note_instruction_under_way(uc, s);
-    }
     s->must_forget_blocks = 1;
     resync_after_this_instruction(s);
     return true;
@@ -386,11 +390,12 @@ static struct translation translate(void *uc, struct shared *s, uint64_t va, int
         uint64_t span_pages = (1ull << (index_bits * level)) - 1;
         if (ppn & span_pages)
             return page_fault;
+        uint64_t pa = (ppn | (va >> PAGE_BITS & span_pages)) << PAGE_BITS | (va & (PAGE_SIZE - 1));
         uint64_t marked = pte | PTE_A | (type == MEM_WRITE ? PTE_D : 0);
         if (marked != pte && !quiet) {
             if (!(allowed & PROT_W))
                 return access_fault;
-            if (*flags & PAGE_CODE && code_bits_any(s, offset, 1) && !may_mark_code(uc, s, type)) /* A and D: one byte */
+            if (!may_mark(uc, s, offset, pa - s->ram_base, type))
                 return (struct translation){0, 0, FAULT_COMPANY};
             memcpy(s->ram + offset, &marked, pte_bytes);
             *flags |= PAGE_DIRTY;
@@ -398,8 +403,6 @@ static struct translation translate(void *uc, struct shared *s, uint64_t va, int
         }
         if (quiet && !(pte & PTE_A))
             return page_fault;
-        uint64_t va_pages = va >> PAGE_BITS;
-        uint64_t pa = (ppn | (va_pages & span_pages)) << PAGE_BITS | (va & (PAGE_SIZE - 1));
         uint32_t perms = (readable ? PROT_R : 0) | (writable && pte & PTE_D ? PROT_W : 0) | (executable ? PROT_X : 0);
         return (struct translation){pa, perms, FAULT_NONE};
     }

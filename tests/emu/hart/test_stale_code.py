@@ -166,6 +166,33 @@ def test_zeroed_memory_without_x_in_a_page_of_finer_rights_is_an_access_fault(co
     assert (hart.env.mcause, hart.env.mepc, hart.env.mtval) == (1, RAM + SLOT + 64, RAM + SLOT + 64)
 
 
+TABLES = 0x10000
+
+
+def leaves_at(xlen: int) -> int:
+    """Where the entries for the first pages of RAM are, from its start."""
+    return TABLES + (0x2000 if xlen == 64 else 0x1000)
+
+
+def begin_as_supervisor(board: Board, xlen: int) -> None:
+    """Let the program begin in S-mode, under tables that map the start of RAM where it is; traps go to RAM."""
+    write, size, leaves = board.memory.write, xlen // 8, leaves_at(xlen)
+    if xlen == 64:
+        write(RAM + TABLES + 2 * 8, (RAM + TABLES + 0x1000 >> 2 | 1).to_bytes(8, "little"))
+        write(RAM + TABLES + 0x1000, (RAM + leaves >> 2 | 1).to_bytes(8, "little"))
+    else:
+        write(RAM + TABLES + (RAM >> 22) * 4, (RAM + leaves >> 2 | 1).to_bytes(4, "little"))
+    for number in range(0x20):
+        write(RAM + leaves + number * size, (RAM + number * 0x1000 >> 2 | 0xCF).to_bytes(size, "little"))
+    run_insns(board, 0)
+    hart = board.hart
+    hart.env.satp, hart.env.priv = (8 << 60 if xlen == 64 else 1 << 31) | RAM + TABLES >> 12, 1
+    hart.env.mtvec = RAM
+    hart.pmp.write_addr(0, (1 << (54 if xlen == 64 else 32)) - 1)
+    hart.pmp.write_cfg(0, 0x1F)
+    hart.pmp_changed()
+
+
 @pytest.mark.parametrize("slice_insns", SLICES)
 @pytest.mark.parametrize("access", [lw(A0, T1, 0), sw(A0, T1, 0), jalr(ZERO, T1, 0)])
 @pytest.mark.parametrize("xlen", [64, 32])
@@ -173,31 +200,41 @@ def test_accessed_bit_set_in_an_entry_that_is_code_takes_effect_at_once(
     counting: str, xlen: int, access: int, slice_insns: int | None
 ) -> None:
     # a page table entry reads as a fence; with its bit A it is FNMADD.S, which traps while FS is off
-    page, tables, size, index = 0x20000, 0x10000, xlen // 8, 100
-    leaves = tables + (0x2000 if xlen == 64 else 0x1000)
-    at = leaves + index * size
+    page, size, index = 0x20000, xlen // 8, 100
+    at = leaves_at(xlen) + index * size
     entry = (RAM + page >> 2) | 0x0F
     before = code(NOP, access) if xlen == 64 else code(access)
     board = board_of(code(LOOP), (page, code(jalr(ZERO, RA, 0))), xlen=xlen, counting=counting, slice_insns=slice_insns)
-    write = board.memory.write
-    if xlen == 64:
-        write(RAM + tables + 2 * 8, (RAM + tables + 0x1000 >> 2 | 1).to_bytes(8, "little"))
-        write(RAM + tables + 0x1000, (RAM + leaves >> 2 | 1).to_bytes(8, "little"))
-    else:
-        write(RAM + tables + (RAM >> 22) * 4, (RAM + leaves >> 2 | 1).to_bytes(4, "little"))
-    for number in range(0x20):
-        write(RAM + leaves + number * size, (RAM + number * 0x1000 >> 2 | 0xCF).to_bytes(size, "little"))
-    write(RAM + at - len(before), before + entry.to_bytes(size, "little"))
-    run_insns(board, 0)
+    begin_as_supervisor(board, xlen)
+    board.memory.write(RAM + at - len(before), before + entry.to_bytes(size, "little"))
     hart = board.hart
-    hart.env.satp, hart.env.priv = (8 << 60 if xlen == 64 else 1 << 31) | RAM + tables >> 12, 1
-    hart.env.mtvec = RAM
-    hart.pmp.write_addr(0, (1 << (54 if xlen == 64 else 32)) - 1)
-    hart.pmp.write_cfg(0, 0x1F)
-    hart.pmp_changed()
     registers = board.registers
     registers["pc"], registers["t1"], registers["ra"] = RAM + at - len(before), RAM + index * 0x1000, RAM + at
     run_insns(board, 5)
     is_store = access == sw(A0, T1, 0)
     assert (hart.env.mcause, hart.env.mepc) == (2, RAM + at)
     assert hart.env.mtval == entry | (0xC0 if is_store else 0x40)
+
+
+@pytest.mark.parametrize("slice_insns", SLICES)
+@pytest.mark.parametrize("xlen", [64, 32])
+@pytest.mark.parametrize("is_reserved", [False, True])
+def test_atomic_on_the_entry_that_maps_it_is_done_once(
+    counting: str, xlen: int, is_reserved: bool, slice_insns: int | None
+) -> None:
+    # the walk for its store sets D in what its load has read: done again, it would read another value
+    leaves, size = leaves_at(xlen), xlen // 8
+    at = leaves + (leaves >> 12) * size
+    amoadd = size // 4 + 1 << 12 | T3 << 20 | T0 << 15 | A0 << 7 | 0x2F
+    reserve, condition = (2 << 27 | amoadd) & ~(31 << 20), 3 << 27 | amoadd & ~(31 << 7 | 31 << 20) | A0 << 20 | A1 << 7
+    program = [NOP, reserve, condition] if is_reserved else [NOP, NOP, amoadd]
+    board = board_of(code(LOOP), (0x100, code(program, LOOP)), xlen=xlen, counting=counting, slice_insns=slice_insns)
+    begin_as_supervisor(board, xlen)
+    entry = (RAM + leaves >> 2) | 0x4F
+    board.memory.write(RAM + at, entry.to_bytes(size, "little"))
+    registers = board.registers
+    registers["pc"], registers["t0"], registers["t3"], registers["a1"] = RAM + 0x100, RAM + at, 0x100, 7
+    run_insns(board, 3)
+    left = int.from_bytes(board.memory.read(RAM + at, size), "little")
+    assert registers["a0"] == entry
+    assert (left, registers["a1"]) == ((entry, 0) if is_reserved else (entry + 0x100, 7))
