@@ -245,7 +245,6 @@ class TraceWriter:
             TraceError: it exists, is being recorded, or can't be written.
         """
         self.path = path
-        self.bytes_outputs = 0
         self._shift = shift
         self._next_seq = 0
         self._reached = Position(0, 0)
@@ -256,7 +255,6 @@ class TraceWriter:
         self._chunk_start = Position(0, 0)
         self._last_checkpoint = Position(0, 0)
         self._chunk_registers = 0
-        self._outputs: list[Output] = []
         self._stream: tuple[str, Position, bytearray] | None = None
         self._page_hashes: dict[int, bytes] = {}
         self._page_uses: dict[bytes, int] = {}  # rows of snapshot_pages that name it

@@ -7,7 +7,7 @@ from minstret.emu.hart.engine import c_callbacks
 from minstret.emu.hart.shared import Counting
 
 SLOW = (
-    "a hundred times slower than need be: minstret was installed without a C compiler or Python's headers;"
+    "hundreds of times slower than need be: minstret was installed without a C compiler or Python's headers;"
     " install them (Debian: gcc, libc6-dev, python3-dev), then install minstret again"
 )
 

@@ -1,8 +1,8 @@
 """The hart's callbacks in Python: the twin of ``_callbacks.c``, for machines without a compiler.
 
-Function by function the same as the C file, with the same results; a test compares whole runs. (Only counter
-reads have no twin: what C does for speed, csr.py and the CLINT do here.) Two hundred times slower, so it serves
-small firmware, and as the readable description of what the C file does.
+Function by function the same as the C file, with the same results; a test compares whole runs. (Counter reads and
+accesses to satp have no twin: what C does for speed, csr.py and the CLINT do here.) Hundreds of times slower, so it
+serves small firmware, and as the readable description of what the C file does.
 """
 
 from __future__ import annotations
