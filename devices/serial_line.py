@@ -7,6 +7,8 @@ It holds what has come from the host, and lets one character in at a time, no ea
 - A character comes only where there is room, and so many instructions after the one before, whatever the divisor says.
   A guest that receives by interrupt has more of them: else its handler would never find the receiver empty, and the
   buffer behind it would overflow.
+- After the end of a line a character waits until the guest has read that, and sent nothing for a while: programs that
+  read commands may drop what comes while they carry one out, as U-Boot does.
 - What a reset of the FIFO or the board throws away unread comes again.
 
 When a character enters follows from what the guest does, as long as the host has one to give. Its timer is EXTERNAL.
@@ -24,8 +26,12 @@ POLLED_INSNS, INTERRUPTING_INSNS = 64, 4096
 """From one character to the next, as the guest polls or is interrupted: with shift 1, 0.13 and 8.2 us."""
 
 SETTLE_INSNS = 16 * INTERRUPTING_INSNS
-"""From the last write that sets the receiver up to the next character."""
+"""From the last write that sets the receiver, and from when the end of a line is read, up to the next character."""
 
+TURNAROUND_INSNS = 128 * INTERRUPTING_INSNS
+"""From what the guest sends after the end of a line up to the next character: with shift 1, 1 ms."""
+
+_LINE_ENDS = b"\r\n"
 _LOOPED = -1
 
 
@@ -35,7 +41,7 @@ class SerialLineState:
 
     ``held`` came from the host; ``unread`` is what the receiver's FIFO has, -1 for bytes of the guest's own;
     ``next_ns``: nothing enters before; ``asks``: more is wanted of the host; ``is_delayed``: the delay of the next
-    character is in ``next_ns``; ``delays``: how many were drawn.
+    character is in ``next_ns``; ``delays``: how many were drawn; ``is_line_over``: the last character ended a line.
     """
 
     held: bytes = b""
@@ -45,6 +51,7 @@ class SerialLineState:
     asks: bool = False
     is_delayed: bool = False
     delays: int = 0
+    is_line_over: bool = False
 
 
 class SerialLine:
@@ -128,8 +135,12 @@ class SerialLine:
         self.state.unread.append(_LOOPED)
 
     def on_read(self) -> None:
-        del self.state.unread[:1]
-        self._schedule()
+        state = self.state
+        del state.unread[:1]
+        if state.is_line_over and not state.unread:
+            self._keep_quiet(SETTLE_INSNS)
+        else:
+            self._schedule()
 
     def on_cleared(self) -> None:
         state = self.state
@@ -145,6 +156,11 @@ class SerialLine:
         self.state.is_in_use = True
         self._schedule()
 
+    def on_answer(self) -> None:
+        """The guest has sent something: perhaps it carries out the line that it was given."""
+        if self.state.is_line_over:
+            self.state.next_ns = self._timers.clock.now_ns() + (TURNAROUND_INSNS << self._shift)
+
     def on_room(self) -> None:
         """Who reads the console instead can take more."""
         self._schedule()
@@ -159,7 +175,7 @@ class SerialLine:
     def _schedule(self) -> None:
         """Arm the timer for what is next: a character enters, or the host is asked for more."""
         state = self.state
-        can_go_on = state.is_in_use and not self._is_bypassed()
+        can_go_on = state.is_in_use and not self._is_bypassed() and not (state.is_line_over and state.unread)
         if can_go_on and state.held and self._room():
             self._arm(max(self._timers.clock.now_ns(), state.next_ns))
         elif can_go_on and not state.held and not state.asks and self.may_come():
@@ -176,6 +192,8 @@ class SerialLine:
         if not state.held:
             state.asks = True
             self.ask()
+        elif now_ns < state.next_ns:  # the guest has sent something meanwhile
+            self._timer.arm(state.next_ns)
         elif self._delay_ns is not None and not state.is_delayed:
             state.delays += 1
             state.is_delayed = True
@@ -189,9 +207,10 @@ class SerialLine:
         state = self.state
         first, state.held = state.held[:1], state.held[1:]
         state.is_delayed = False
+        state.is_line_over = first in _LINE_ENDS
         state.next_ns = now_ns + ((INTERRUPTING_INSNS if self._interrupts() else POLLED_INSNS) << self._shift)
         self._post(Event(self._target, first))
         if state.held:
-            self._timer.arm(state.next_ns)
+            self._schedule()
         else:
             state.asks = True

@@ -8,7 +8,13 @@ from harts import RAM
 from recordings import typed
 
 from minstret.devices.board import Board, BoardConfig
-from minstret.devices.serial_line import INTERRUPTING_INSNS, POLLED_INSNS, SETTLE_INSNS, SerialLine
+from minstret.devices.serial_line import (
+    INTERRUPTING_INSNS,
+    POLLED_INSNS,
+    SETTLE_INSNS,
+    TURNAROUND_INSNS,
+    SerialLine,
+)
 from minstret.devices.uart16550 import Ier, Mcr, Reg, Uart16550
 from minstret.emu.clock import ClockType
 from minstret.emu.ingress import Event, LiveDoor
@@ -19,8 +25,8 @@ from minstret.emu.timers import TimerAttribute, TimerList
 
 TARGET = "uart0.rx"
 SHIFT = 3
-POLLED_NS, INTERRUPTING_NS, SETTLE_NS = (
-    insns << SHIFT for insns in (POLLED_INSNS, INTERRUPTING_INSNS, SETTLE_INSNS)
+POLLED_NS, INTERRUPTING_NS, SETTLE_NS, TURNAROUND_NS = (
+    insns << SHIFT for insns in (POLLED_INSNS, INTERRUPTING_INSNS, SETTLE_INSNS, TURNAROUND_INSNS)
 )  # fmt: skip
 FIFO_ON, CLEAR_RX = 0x01, 0x02
 
@@ -151,17 +157,46 @@ def test_characters_keep_their_distance(bench: Bench, ier: int, pace_ns: int) ->
 
 
 def test_line_stops_at_a_full_fifo_and_goes_on_when_a_byte_is_read(bench: Bench) -> None:
-    bench.give(bytes(range(20)))
+    bench.give(bytes(range(100, 120)))
     bench.let_pass(SETTLE_NS)
-    assert bench.entered == bytes(range(16))
+    assert bench.entered == bytes(range(100, 116))
 
-    assert bench.read() == 0
+    assert bench.read() == 100
     bench.let_pass(0)
 
-    assert bench.posted[-1] == (bench.clock.ns, bytes((16,)))
-    assert bench.timers.expire_ns() is not None  # it will look again, finds no room, and waits to be told
+    assert bench.posted[-1] == (bench.clock.ns, bytes((116,)))
+    assert bench.timers.expire_ns() is None  # there is no room: it waits to be told
     bench.let_pass(SETTLE_NS)
-    assert bench.line.state.held == bytes((17, 18, 19))
+    assert bench.line.state.held == bytes((117, 118, 119))
+
+
+@pytest.mark.parametrize("end", [b"\r", b"\n"])
+def test_line_behind_another_waits_until_that_is_read_and_the_guest_is_quiet(bench: Bench, end: bytes) -> None:
+    bench.give(b"ab" + end + b"cd")
+    bench.let_pass(10 * TURNAROUND_NS)
+    assert bench.entered == b"ab" + end  # however long the guest takes to read it
+
+    for byte in b"ab" + end:
+        assert bench.read() == byte
+    bench.let_pass(SETTLE_NS - 1)
+    for _ in range(3):
+        bench.write(Reg.RBR_THR, ord("x"))
+        bench.let_pass(TURNAROUND_NS - 1)
+    assert bench.entered == b"ab" + end
+    bench.let_pass(1)
+    assert bench.entered == b"ab" + end + b"c"
+    bench.let_pass(INTERRUPTING_NS)
+    assert bench.entered == b"ab" + end + b"cd"
+
+
+def test_line_behind_one_that_the_guest_says_nothing_about_comes_soon(bench: Bench) -> None:
+    bench.give(b"\nb")
+    bench.let_pass(SETTLE_NS)
+    assert bench.read() == ord("\n")
+    bench.let_pass(SETTLE_NS - 1)
+    assert bench.entered == b"\n"
+    bench.let_pass(1)
+    assert bench.entered == b"\nb"
 
 
 @pytest.mark.parametrize("fcr", [FIFO_ON | CLEAR_RX, 0, CLEAR_RX])

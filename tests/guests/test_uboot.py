@@ -127,6 +127,26 @@ def test_uboot_gets_all_that_was_piped_to_it_from_the_start(need: Need) -> None:
     assert len(runs) == 1
 
 
+def test_uboot_carries_out_all_commands_that_were_piped_to_it(need: Need) -> None:
+    """Most of its commands drop what comes meanwhile; the first byte stops its countdown."""
+    need("u-boot.bin (package u-boot-qemu)", UBOOT.exists())
+    runs = set()
+    for slice_insns in (99_991, None):
+        uboot = session(UBOOT, config=BoardConfig(net=NetConfig(UserNetConfig())), slice_insns=slice_insns)
+        uboot.typist.type("\ndhcp\nping 10.0.2.2\nversion\nping 10.0.2.3\n")
+        uboot.wait_for("host 10.0.2.3 is alive")
+        uboot.wait_for(PROMPT)
+        runs.add((uboot.board.position, uboot.board.digest()))
+
+    said = uboot.board.console.decode()
+    assert [line for line in said.split("\r\n") if line.startswith("=> ")] == [
+        "=> dhcp", "=> ping 10.0.2.2", "=> version", "=> ping 10.0.2.3", "=> ",
+    ]  # fmt: skip
+    assert "DHCP client bound to address 10.0.2.15" in said
+    assert "host 10.0.2.2 is alive" in said
+    assert len(runs) == 1
+
+
 def test_uboot_sleeps_the_same_time_in_every_run(need: Need) -> None:
     need("u-boot.bin (package u-boot-qemu)", UBOOT.exists())
     positions = []
