@@ -176,6 +176,7 @@ struct shared {
     uint32_t *next_cflags; /* Unicorn's: how many instructions the next block may have */
     int (*emu_start)(void *, uint64_t, uint64_t, uint64_t, size_t);
     uint64_t alone, cuts, ambiguous; /* statistics */
+    uint64_t off_f, has_kept_f, kept_f[32]; /* see keep_floats */
     uint64_t has_helpers; /* whether our functions stand in Unicorn's place: see _helpers.c */
 };
 
@@ -555,12 +556,27 @@ static bool on_tlb_fill(void *uc, uint64_t va, int type, uc_tlb_entry *entry, st
 
 /* ---- writes to pages that hold code or page tables ---------------------------------------------- */
 
+/* An access is about to be left undone. Unicorn loads into a floating-point register at once, before it stops. */
+static void keep_floats(struct shared *s)
+{
+    memcpy(s->kept_f, s->env + s->off_f, sizeof s->kept_f);
+    s->has_kept_f = true;
+}
+
+static void restore_floats(struct shared *s)
+{
+    if (s->has_kept_f)
+        memcpy(s->env + s->off_f, s->kept_f, sizeof s->kept_f);
+    s->has_kept_f = false;
+}
+
 /* The access under way must be alone in its block: what it causes must come before the next instruction, or its
  * PC is asked for. Leaves it undone; `run` does it again. True when it has company. */
 static bool must_be_alone(void *uc, struct shared *s, bool is_device_access)
 {
     if (LIKELY(s->block_insns == 1))
         return false;
+    keep_floats(s);
     s->is_device_access = is_device_access;
     s->stop_reason = STOP_ALONE;
     s->emu_stop(uc);
@@ -601,8 +617,8 @@ static void on_watched_write(void *uc, uint64_t offset, unsigned size, uint64_t 
 {
     uint64_t page = offset >> PAGE_BITS, entry = offset & ~(s->xlen_bytes - 1);
     uint8_t flags = s->page_flags[page], *at = s->ram + offset;
-    if (s->stop_reason != STOP_NONE)
-        return;
+    if (s->stop_reason == STOP_ALONE) /* it will be done again. Where a device refused a piece the rest is stored, as in */
+        return;                       /* a page without marks */
     bool changes = memcmp(at, &value, size) != 0;
     bool was_valid = changes && flags & PAGE_TABLE && s->ram[entry] & PTE_V && entry != s->new_entry;
     bool was_code = changes && flags & PAGE_CODE && code_bits_any(s, offset, size);
@@ -1039,6 +1055,7 @@ static uint64_t call(void *uc, struct shared *s, PyObject *function, int type, u
     if (PyErr_Occurred()) {
         if (PyErr_ExceptionMatches(s->access_fault)) {
             PyErr_Clear();
+            keep_floats(s);
             fault(s, FAULT_ACCESS, NOWHERE, type);
             s->emu_stop(uc);
         } else {
@@ -1586,6 +1603,7 @@ static bool settle_and_go_on(void *uc, struct shared *s)
     bool by_blocks = s->blocks != NULL;
     ask_for_no_short_block(s);
     forget_bogus_entry(uc, s);
+    restore_floats(s);
     switch (s->stop_reason) {
     case STOP_ALONE:
         settle(uc, s, 0);

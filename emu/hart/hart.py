@@ -150,6 +150,7 @@ class Hart(EngineHandlers):
         self.soft_mip = 0
         self._exception: int | None = None
         self._access_fault = False
+        self._kept_f: list[int] = []
         self._on_slow_write: Callable[[int, int], None] | None = None
         self.on_semihosting: Callable[[int, int], int | None] | None = None
         """Called with a0 and a1 of a semihosting call; gives a0, or None to be called again later."""
@@ -354,6 +355,7 @@ class Hart(EngineHandlers):
             self._settle()
         elif self._access_fault:
             self._access_fault = False
+            self.env.f[:] = self._kept_f
             self._data_fault(Fault.ACCESS, None)
         if s.stop_reason == Stop.SITE:
             self._execute_special()
@@ -371,6 +373,7 @@ class Hart(EngineHandlers):
             self._raise_unicorn_exception(cause)
         elif self._access_fault:
             self._access_fault = False
+            self.env.f[:] = self._kept_f
             s.icount -= 1
             self._data_fault(Fault.ACCESS, None)
         elif s.fault == Fault.CROSSING:
@@ -585,7 +588,12 @@ class Hart(EngineHandlers):
         return not self._access_fault
 
     def _refuse_access(self) -> None:
-        """Leave the access undone: Unicorn stays on the instruction, its register unwritten."""
+        """Leave the access undone: Unicorn stays on the instruction, its register unwritten.
+
+        But for a floating-point register: that it loads at once, before it stops.
+        """
+        if not self._access_fault:
+            self._kept_f = list(self.env.f)
         self._access_fault = True
         self._shared.stop_reason = Stop.EXCEPTION
         self._engine.stop()

@@ -132,6 +132,7 @@ class Shared(ctypes.Structure):
         ("cut_pc", _u64), ("cut_size", _u64), ("cut_insns", _u64), ("cut_is_crossing", _u64),
         ("next_cflags", _pointer), ("emu_start", _pointer),
         ("alone", _u64), ("cuts", _u64), ("ambiguous", _u64),
+        ("off_f", _u64), ("has_kept_f", _u64), ("kept_f", _u64 * 32),
         ("has_helpers", _u64),
     )  # fmt: skip
 

@@ -11,7 +11,27 @@ from fractions import Fraction
 from math import sqrt
 
 import pytest
-from asm import A0, A1, A2, A3, LOOP, T0, ZERO, addi, code, csrr, csrrc, csrrs, csrrwi, csrw
+from asm import (
+    A0,
+    A1,
+    A2,
+    A3,
+    LOOP,
+    NOP,
+    T0,
+    T1,
+    T2,
+    ZERO,
+    addi,
+    auipc,
+    code,
+    csrr,
+    csrrc,
+    csrrs,
+    csrrwi,
+    csrw,
+    lui,
+)  # fmt: skip
 from harts import RAM, board_of, run_insns
 from needs import Need
 
@@ -355,3 +375,22 @@ def test_rounding_modes_bracket_the_exact_value() -> None:
 )
 def test_tininess_is_detected_after_rounding(a: int, b: int, rounding: int, expected: int, flags: int) -> None:
     assert softfloat.multiply(a, b, DOUBLE, rounding) == (expected, flags)
+
+
+@pytest.mark.parametrize("slice_insns", [1, None])
+@pytest.mark.parametrize("xlen", [64, 32])
+@pytest.mark.parametrize("offset", [0xF00, 0xFFC])
+def test_load_that_a_device_refuses_leaves_the_floating_point_register_alone(
+    counting: str, xlen: int, offset: int, slice_insns: int | None
+) -> None:
+    # Unicorn loads into it at once; the UART has no registers there, and the second half of the last is no device's
+    fld = 3 << 12 | T0 << 15 | 10 << 7 | 0x07
+    main = code(auipc(T1, 0), addi(T1, T1, 0x100), csrw("mtvec", T1), lui(T2, 6), csrrs(ZERO, "mstatus", T2), NOP, fld)
+    board = board_of(main, (0x100, code(LOOP)), xlen=xlen, counting=counting, slice_insns=slice_insns)
+    run_insns(board, 1)
+    kept = 0x4008_0000_0000_0000
+    board.hart.env.f[10] = kept
+    board.registers["t0"] = 0x1000_0000 + offset
+    run_insns(board, 7)
+    assert (board.hart.env.mcause, board.hart.env.mepc) == (5, RAM + 24)
+    assert board.hart.env.f[10] == kept

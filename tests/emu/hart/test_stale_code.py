@@ -238,3 +238,29 @@ def test_atomic_on_the_entry_that_maps_it_is_done_once(
     left = int.from_bytes(board.memory.read(RAM + at, size), "little")
     assert registers["a0"] == entry
     assert (left, registers["a1"]) == ((entry, 0) if is_reserved else (entry + 0x100, 7))
+
+
+@pytest.mark.parametrize("slice_insns", SLICES)
+@pytest.mark.parametrize("xlen", [64, 32])
+@pytest.mark.parametrize("is_code", [False, True])
+def test_rest_of_a_store_that_a_device_refuses_is_stored_in_a_page_with_code_too(
+    counting: str, xlen: int, is_code: bool, slice_insns: int | None
+) -> None:
+    # marks are nothing that a guest may see: they are in no snapshot
+    page, size, index = 0x8000, xlen // 8, 100
+    call = [jalr(RA, A1, 0)] if is_code else [NOP]
+    program = code(call, sw(T3, T0, 0), LOOP)
+    board = board_of(
+        (0, code(LOOP)), (0x100, program), (page, code(jalr(ZERO, RA, 0))), xlen=xlen, counting=counting,
+        slice_insns=slice_insns,
+    )  # fmt: skip
+    begin_as_supervisor(board, xlen)
+    for number, entry in enumerate((0x1000_0000 >> 2 | 0xC7, RAM + page >> 2 | 0xCF)):
+        board.memory.write(RAM + leaves_at(xlen) + (index + number) * size, entry.to_bytes(size, "little"))
+    registers = board.registers
+    registers["pc"], registers["t0"] = RAM + 0x100, RAM + (index + 1) * 0x1000 - 3
+    registers["a1"] = RAM + page
+    registers["t3"] = 0x55 << 24
+    run_insns(board, 4)
+    assert (board.hart.env.mcause, board.hart.env.mepc) == (7, RAM + 0x104)
+    assert board.memory.read(RAM + page, 1) == b"\x55"
