@@ -679,6 +679,12 @@ class HartDma:
         self.write = hart.write_physical
 
 
+def _check_range(where: object, needs_stop: bool = True) -> None:
+    """Raise TypeError for what is not ``start:stop``."""
+    if not isinstance(where, slice) or where.start is None or where.step or (needs_stop and where.stop is None):
+        raise TypeError("memory is asked for by a range of addresses: board.memory[0x80000000:0x80000008]")
+
+
 class Memory:
     """Physical RAM and ROM by address. What is neither raises IndexError."""
 
@@ -698,9 +704,11 @@ class Memory:
             raise IndexError(f"no RAM at {address:#x}, {len(data)} bytes") from None
 
     def __getitem__(self, where: slice) -> bytes:
+        _check_range(where)
         return self.read(where.start, where.stop - where.start)
 
     def __setitem__(self, where: slice, data: bytes) -> None:
+        _check_range(where, needs_stop=False)
         if where.stop is not None and where.stop - where.start != len(data):
             raise ValueError(f"{len(data)} bytes for {where.stop - where.start}")
         self.write(where.start, data)

@@ -126,7 +126,11 @@ class _Memory:
         outside = len(segment.data) if is_apart else max(0, Base.RAM - segment.address)
         is_behind_the_end = not is_apart and segment.end > self.end
         if is_behind_the_end or outside > len(segment.data) or segment.needs(0, outside):
-            what_to_do = "link it there" if segment.address < Base.RAM else "link it there, or give more --memory"
+            what_to_do = (
+                "link or load it there"
+                if segment.address < Base.RAM
+                else "link or load it there, or give more --memory"
+            )
             raise ConfigError(f"{piece} is outside {self}; {what_to_do}")
         head = piece if is_apart else _Piece(piece.what, Segment(segment.address, b"", outside))
         why = "nothing in it that a program needs" if outside else "no bytes in the file"

@@ -500,6 +500,8 @@ class HostSource:
         """Called with the key after Ctrl-A, but for x, which ends the run."""
         self.has_stopped = False
         """Whether the machine was asked to stop."""
+        self.was_left = False
+        """Whether that was by Ctrl-A x."""
         self.keys_go_to_keyboard = False
         self.on_keys: Callable[[bytes], None] = lambda data: None
         """Called with what is typed at a terminal while ``keys_go_to_keyboard``."""
@@ -571,6 +573,7 @@ class HostSource:
         for typed, key in self._escape_keys.feed(data):
             events += self._typed(typed)
             if key == "x":
+                self.was_left = True
                 events.append(self._stop(StopReason.INTERRUPTED))
             elif key:
                 self.on_command(key)

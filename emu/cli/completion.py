@@ -15,11 +15,11 @@ import click
 from click.shell_completion import CompletionItem, ShellComplete
 
 from minstret.emu.cli.group import cli, load_command
+from minstret.emu.cli.streams import TRACE_SUFFIX
 from minstret.emu.errors import ConfigError
 from minstret.firmware import IMAGES, describe
 
 VARIABLE = "_MINSTRET_COMPLETE"
-TRACE_SUFFIX = ".mst"
 
 _BASH = r"""
 _minstret_completion() {
@@ -77,7 +77,8 @@ function __minstret_completion
     set -l option (string match -r -- '^--[^=]*=' $token)
     set -l rest (string replace -r -- '^--[^=]*=' '' $token)
     set -l command (string replace -r -- '^~' $HOME $words[1])
-    for answer in (_MINSTRET_COMPLETE=answer COMP_WORDS=(string join \n -- $words "$token" | string collect) \
+    for answer in (_MINSTRET_COMPLETE=answer COMP_WORDS=(begin
+                printf '%s\n' $words; printf '%s' "$token"; end | string collect --no-trim-newlines) \
             $command 2>/dev/null)
         set -l kind (string split -m 1 -- ' ' $answer)
         switch $kind[1]

@@ -444,6 +444,7 @@ def flaws_found(screen: Screen, folder: Folder) -> bool:
         screen.say(done.stderr.decode(errors="replace").strip(), style="yellow")
         if guest != flaws[-1][0]:
             screen.say("")
+    screen.say("\nWhat looks closer is for traces that stay, as yours do; these two are gone when the demo ends.")
     found = all(done.returncode == Exit.DIVERGED for _, _, done in said)
     screen.verdict(
         found, "Each replay stopped at the first difference, and said where.", "A CHANGED TRACE WAS NOT NOTICED: a bug."

@@ -84,6 +84,8 @@ def _meant_instead(name: str) -> str:
     from minstret.emu.cli.suggestions import did_you_mean, nearest
     from minstret.firmware import IMAGES
 
+    if name == "help":  # as other tools have it: what follows says --help
+        return ""
     if os.path.isfile(name):
         return f"; did you mean {invocation()} run {name}?"
     if commands := did_you_mean(name, (command for commands in _COMMANDS.values() for command in commands)):

@@ -63,7 +63,8 @@ def board_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--load", "loads", metavar="FILE@ADDRESS", multiple=True, help=(
             "Put a further file into memory; may be given several times.")),
         click.option("--cpu", type=click.Choice(sorted(_XLEN, reverse=True)), help="Default: the ELF's, else rv64."),
-        click.option("-m", "--memory", metavar="SIZE", default="128M", show_default=True, help="RAM: 64M, 1G, ..."),
+        click.option("-m", "--memory", metavar="SIZE", default="128M", show_default=True,
+                     help="RAM: 64M, 1G, ...; a number alone is in MiB."),
         click.option("--icount", metavar="shift=N,sleep=on|off", default="", help=(
             "An instruction lasts 2^N ns (N 0..10, default 1): a guest that waits for a second in a loop executes 500 "
             "M of them, seconds here, and 125 M with shift=3. sleep=on waits in real time while the guest idles, "
@@ -121,8 +122,15 @@ def make_setup(options: dict[str, Any], *, sleep_by_default: bool = False, scrip
 _NO_BIOS = "none"
 
 
+def check_boots_something(options: dict[str, Any]) -> None:
+    """Raise click.UsageError, which names the command, where no option says what to boot."""
+    if not any(options[name] for name in ("firmware", "bios", "kernel")):
+        raise click.UsageError("what to boot? give FIRMWARE, --bios or --kernel", click.get_current_context())
+
+
 def _first_image(options: dict[str, Any]) -> str | None:
     """What runs first; None: the kernel."""
+    check_boots_something(options)
     firmware, bios, kernel = (options[name] for name in ("firmware", "bios", "kernel"))
     if bios == _NO_BIOS and firmware is None:
         if kernel is None:
@@ -132,9 +140,7 @@ def _first_image(options: dict[str, Any]) -> str | None:
         bios = None  # there is none below FIRMWARE anyway
     if firmware is not None and bios is not None:
         raise ConfigError(f"FIRMWARE ({firmware}) and --bios ({bios}) are the same thing; give one of them")
-    first: str | None = firmware or bios or ("opensbi" if kernel is not None else None)
-    if first is None:
-        raise click.UsageError("what to boot? give FIRMWARE, --bios or --kernel", click.get_current_context())
+    first: str = firmware or bios or "opensbi"
     return first
 
 

@@ -106,7 +106,7 @@ def replay(
     if not quiet and output_error is None:
         console.end_line()
         text = _KILLED if outcome.reason is StopReason.REACHED and stop is None else None
-        show_end(board, outcome, figures, digest, is_repeatable=False, from_icount=began_at, text=text)
+        show_end(board, outcome, figures, digest, is_repeatable=False, from_icount=began_at, text=text, idle_ok=idle_ok)
     if json_path is not None:
         write_json(json_path, end_facts(board, outcome, figures, digest))
     if output_error is not None:

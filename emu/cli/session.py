@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -196,7 +197,7 @@ class Session:
         timeout = options["timeout"]
         if timeout is not None and not 0 < timeout < 1e9:
             raise ConfigError(f"--timeout: expected a number of seconds above 0, got {timeout:g}")
-        self._json_path, self._is_quiet = options["json_path"], options["quiet"]
+        self._json_path, self._is_quiet, self._idle_ok = options["json_path"], options["quiet"], options["idle_ok"]
         reads = [*images_read(options), ("--input-script", options["input_script"])]
         check_outputs([*self.written(), ("--json", self._json_path), ("--pcap", options["pcap"])], reads)
         self._counting = options["counting"]
@@ -300,7 +301,9 @@ class Session:
         if not self._is_quiet and output_error is None:
             self.console.end_line()
             door = self.board.machine.door
-            show_end(self.board, outcome, figures, digest, isinstance(door, LiveDoor) and not door.has_met_host)
+            is_repeatable = isinstance(door, LiveDoor) and not door.has_met_host
+            text = "stopped by Ctrl-A x" if self.source.was_left else None
+            show_end(self.board, outcome, figures, digest, is_repeatable, text=text, idle_ok=self._idle_ok)
         if facts_error is not None:
             raise facts_error
         if output_error is not None:
@@ -398,8 +401,12 @@ def check_writable(option: str, path: str) -> None:
     folder = os.path.dirname(path) or "."
     if is_stream(path):
         return
-    if os.path.isdir(path) or not os.path.isdir(folder) or not os.access(folder, os.W_OK):
-        raise ConfigError(f"{option}: can't write {path}")
+    if os.path.isdir(path):
+        raise ConfigError(f"{option}: can't write {path}: it is a folder; give a file")
+    if not os.path.isdir(folder):
+        raise ConfigError(f"{option}: can't write {path}: there is no folder {folder}")
+    if not os.access(folder, os.W_OK):
+        raise ConfigError(f"{option}: can't write {path}: {os.strerror(errno.EACCES)}")
 
 
 _OUTPUT_LOST = "stopped: its console can't be written"
@@ -423,7 +430,7 @@ def end_text(board: Board, outcome: Outcome) -> str:
 
 def show_end(
     board: Board, outcome: Outcome, figures: Figures, digest: str, is_repeatable: bool, from_icount: int = 0,
-    text: str | None = None,
+    text: str | None = None, idle_ok: bool = False,
 ) -> None:  # fmt: skip
     """The end on standard error: how (``text`` where that is known better), and what it took since ``from_icount``."""
     position = board.position
@@ -432,7 +439,7 @@ def show_end(
         recent = _retraced(board) if is_repeatable and is_short else ()
         lines = [board.report(outcome, recent), *hint_lines(board)]
     else:
-        lines = [printable(line) for line in (text or end_text(board, outcome), *where_lines(board, outcome))]
+        lines = [printable(line) for line in (text or end_text(board, outcome), *where_lines(board, outcome, idle_ok))]
     for line in lines:
         say(f"minstret: {line}")
     say(
@@ -450,7 +457,7 @@ def _retraced(board: Board) -> Sequence[int]:
         return ()
 
 
-def where_lines(board: Board, outcome: Outcome) -> list[str]:
+def where_lines(board: Board, outcome: Outcome, idle_ok: bool = False) -> list[str]:
     """Where the guest is, and its last trap, for an end that is not its own."""
     last_trap = last_trap_text(board.machine, board.symbols)
     if outcome.reason is StopReason.FINISHED:
@@ -458,7 +465,8 @@ def where_lines(board: Board, outcome: Outcome) -> list[str]:
     hints = hint_lines(board)
     if outcome.reason is StopReason.WAITS_FOREVER:  # which has said where
         wants_input = "its input has ended: keep that open, or " if board.machine.input_can_wake() else ""
-        return [f"{wants_input}add --idle-ok where that is a good end (status 0); {last_trap}", *hints]
+        advice = f"{wants_input}add --idle-ok where that is a good end (status 0)"
+        return [f"{'a good end, by --idle-ok' if idle_ok else advice}; {last_trap}", *hints]
     return [f"the guest was at {where_text(board.machine, board.symbols)}; {last_trap}", *hints]
 
 

@@ -27,6 +27,7 @@ from minstret.emu.loader import ImageFile, check_size
 from minstret.emu.loader import read_image as read_image_file
 
 STREAM = "-"
+TRACE_SUFFIX = ".mst"
 STDIN_NAME, STDOUT_NAME = "standard input", "standard output"
 IMAGE_SIZE_MAX = TRACE_SIZE_MAX = units.GIB
 _PIECE_SIZE = 1 << 20
@@ -153,7 +154,7 @@ def reads_trace(function: Callable[..., Any]) -> Callable[..., Any]:
     def command(trace: str, **options: Any) -> Any:
         if not is_stream(trace):
             if not os.path.lexists(trace):
-                raise ConfigError(f"{trace}: {os.strerror(errno.ENOENT)}{file_or(trace, ())}")
+                raise ConfigError(f"{trace}: {os.strerror(errno.ENOENT)}{file_or(trace, (), TRACE_SUFFIX)}")
             return function(trace=trace, **options)
         with stdin_as_file(TRACE_SIZE_MAX) as copy:
             return function(trace=copy, **options)

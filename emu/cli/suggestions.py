@@ -19,12 +19,17 @@ def nearest(name: str, known: Iterable[str]) -> list[str]:
     return get_close_matches(name, sorted(set(known)), n=2, cutoff=0.6)
 
 
-def file_or(name: str, known: Iterable[str]) -> str:
-    """The same for what may be a file too, of the folder that ``name`` is in."""
+def file_or(name: str, known: Iterable[str], ending: str | None = None) -> str:
+    """The same for what may be a file too, of the folder that ``name`` is in.
+
+    Of names that are alike but for their endings, the one with ``ending`` is meant; by default that of ``name``.
+    """
     folder, base = os.path.split(name)
-    stem = os.path.splitext(base)[0]
+    stem, own_ending = os.path.splitext(base)
+    wanted = own_ending if ending is None else ending
     names_by_stem: dict[str, str] = {}
-    for name in [*sorted(_files_in(folder or ".")), *(() if folder else known)]:
+    names = [*(() if folder else known), *sorted(_files_in(folder or "."))]
+    for name in sorted(names, key=lambda name: os.path.splitext(name)[1] != wanted):
         names_by_stem.setdefault(os.path.splitext(name)[0], name)  # endings are alike in themselves
     names = [names_by_stem[found] for found in nearest(stem, names_by_stem)]
     return f"; did you mean {' or '.join(os.path.join(folder, name) for name in names)}?" if names else ""

@@ -18,7 +18,7 @@ import click
 from minstret.devices.recording import Replay
 from minstret.emu import host
 from minstret.emu.cli import exits
-from minstret.emu.cli.options import FIRMWARE_HELP, board_options
+from minstret.emu.cli.options import FIRMWARE_HELP, board_options, check_boots_something
 from minstret.emu.cli.slow import say_if_slow
 from minstret.emu.cli.streams import as_given, inputs_to_repeat
 from minstret.emu.clock import ClockType
@@ -66,6 +66,7 @@ def verify(runs: int, timeout: float, **options: Any) -> int:
             firmware = options["firmware"]
             if firmware is not None and _is_trace(firmware):
                 return verify_trace(firmware, runs)
+            check_boots_something(options)
             return _verify_runs(runs, timeout, _arguments(options))
     except DivergenceError as error:
         click.echo(f"minstret: {printable(as_given(str(error)))}")
@@ -238,5 +239,6 @@ def verify_trace(path: str, runs: int) -> int:
         for start in starts:
             Replay(reader, snapshot=start).run()
             done += 1
-    click.echo(f"the same run {runs} times, and from each of {len(snapshots)} snapshots")
+    from_snapshots = f", and from each of {len(snapshots)} snapshots" if snapshots else "; it has no snapshots"
+    click.echo(f"the same run {runs} times{from_snapshots}")
     return SAME

@@ -39,7 +39,8 @@ class GuestMemory:
         try:
             area = mmap.mmap(-1, -(-size // mmap.PAGESIZE) * mmap.PAGESIZE, flags=_PRIVATE)
         except (OSError, ValueError, OverflowError) as error:
-            raise HostError(f"no {size} bytes of memory for the guest: {error}; try a smaller --memory") from None
+            why = getattr(error, "strerror", None) or error
+            raise HostError(f"no {size} bytes of memory for the guest: {why}; try a smaller --memory") from None
         self._owners.append(area)
         return memoryview(area)[:size]
 

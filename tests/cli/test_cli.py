@@ -172,6 +172,14 @@ def test_idle_ok_makes_waiting_forever_a_good_end_and_json_still_tells(elf: Any,
     assert (status, result["stop_reason"]) == (0, "waits-forever")
 
 
+def test_idle_ok_is_not_advised_where_it_was_given(elf: Any) -> None:
+    done = minstret("run", "--idle-ok", elf(elf_files.WAITS))
+
+    assert done.returncode == 0
+    assert b"add --idle-ok" not in done.stderr
+    assert b"minstret: a good end, by --idle-ok; " in done.stderr
+
+
 def test_idle_ok_is_no_excuse_for_a_crash(elf: Any, inside: Any) -> None:
     crashes = asm.code(asm.lui(asm.T0, 0x40000), asm.jalr(0, asm.T0, 0x10))
 
@@ -395,7 +403,8 @@ def bad_firmware(folder: Path) -> dict[str, tuple[list[str], list[str]]]:
         "truncated header": ([names["truncated header"]], ["truncated-header: a damaged ELF file"]),
         "truncated segment": ([names["truncated segment"]], ["damaged", "0x80000000", "cut short"]),
         "segment outside RAM": (
-            [names["segment outside RAM"]], ["0x20000000", "outside RAM (0x80000000..0x87ffffff)", "link it there"],
+            [names["segment outside RAM"]],
+            ["0x20000000", "outside RAM (0x80000000..0x87ffffff)", "link or load it there"],
         ),
         "segment past RAM's end": ([names["segment past RAM's end"]], ["0x80000000..0x880fffff", "outside RAM"]),
         "entry outside RAM": ([names["entry outside RAM"]], ["entry point 0x1000", "outside RAM"]),

@@ -106,6 +106,7 @@ def shell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         ("minstret run --json no", "minstret run --json notes.txt "),
         ("minstret run --json=no", "minstret run --json=notes.txt "),
         ("minstret run --virtio m", "minstret run --virtio modern "),
+        ("minstret run --cpu ", "minstret run --cpu rv"),
         ("minstret run --virtio=m", "minstret run --virtio=modern "),
         ("minstret run --rtc clock=v", "minstret run --rtc clock=vm "),
         ("true; minstret info fi", "true; minstret info first.mst "),

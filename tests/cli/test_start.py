@@ -145,6 +145,11 @@ def test_replay_without_the_c_callbacks_says_so_too(tmp_path: Path) -> None:
     [
         (["rum", "hello"], "No such command 'rum'; did you mean run? See minstret --help"),
         (["helo"], "No such command 'helo'; did you mean minstret run hello? See minstret --help"),
+        (["help", "run"], "No such command 'help'; see minstret --help"),
+        (["verify"], "what to boot? give FIRMWARE, --bios or --kernel; see minstret verify --help"),
+        (["run", "--json", "nowhere/x.json", "hello"],
+         "--json: can't write nowhere/x.json: there is no folder nowhere"),
+        (["run", "--json", ".", "hello"], "--json: can't write .: it is a folder; give a file"),
         (["xyzzy"], "No such command 'xyzzy'; see minstret --help"),
         (["run", "helo"], "helo: no such file, and no image of that name comes along; did you mean hello?"),
         (["run", "--kernel", "paging-rv3"], "paging-rv3: no such file, and no image of that name comes along;"
@@ -156,6 +161,10 @@ def test_replay_without_the_c_callbacks_says_so_too(tmp_path: Path) -> None:
         (["run", "hello.elf"], "hello.elf: no such file, and no image of that name comes along;"
          " did you mean hello or hello-rv32?"),
         (["replay", "traec.mst"], "traec.mst: No such file or directory; did you mean trace.mst?"),
+        (["replay", "trace"], "trace: No such file or directory; did you mean trace.mst?"),
+        (["run", "hell"], "hell: no such file, and no image of that name comes along; did you mean hello?"),
+        (["run", "firmwre.mst"], "firmwre.mst: no such file, and no image of that name comes along;"
+         " did you mean firmware.elf?"),
         (["replay", "x.mst"], "x.mst: No such file or directory"),
         (["run", "--input", "mouse", "hello"], "--input: expected keyboard or tablet, got 'mouse'"),
         (["run", "--timeout", "x", "hello"],
@@ -171,7 +180,8 @@ def test_mistyped_name_gets_the_one_that_was_meant(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("firmware.elf").touch()
-    Path("trace.mst").touch()
+    for name in ("hello.S", "trace.elf", "trace.mst"):
+        Path(name).touch()
 
     done = python(IMPORTS, *arguments)
 

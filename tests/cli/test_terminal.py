@@ -285,6 +285,7 @@ def test_ctrl_a_x_ends_the_run_with_130_and_restores_the_terminal(echo: Terminal
     echo.type(CTRL_A + b"x")
 
     assert echo.end() == 130
+    assert b"minstret: stopped by Ctrl-A x\r\n" in echo.shown
     assert echo.attributes() == echo.attributes_before
 
 
