@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 
 from minstret.emu.errors import AccessFault
 from minstret.emu.hart.hart import Hart
+from minstret.emu.hart.shared import BYTES_A_CALL
 
 _SIZE = 8
 _BLOCK_SIZE = 8 * _SIZE
@@ -30,8 +31,6 @@ _STDOUT, _STDERR = 1, 2
 _HAS_CHARACTER = 0x100
 _SYSCALL_DONE = 1
 _SIZE_MAX = 1 << 20
-_BYTES_A_CALL = 2048
-"""Moving so many takes about as long as a plain access to a device."""
 _WAITING_MAX = 64
 _U64 = (1 << 64) - 1
 
@@ -151,7 +150,7 @@ class Htif:
             data = self._hart.read_physical(address, size)
         except AccessFault:
             return -errno.EFAULT
-        self._hart.charge(size // _BYTES_A_CALL)
+        self._hart.charge(size // BYTES_A_CALL)
         if data:
             self._on_tx(data)
         return size

@@ -19,7 +19,7 @@ from enum import IntEnum
 from minstret.devices.guestfiles import GuestFiles, OpenFile
 from minstret.emu.clock import Clock
 from minstret.emu.hart.hart import Hart
-from minstret.emu.hart.shared import PAGE_SIZE
+from minstret.emu.hart.shared import BYTES_A_CALL, PAGE_SIZE
 from minstret.emu.units import NS_PER_S
 
 _TT, _FEATURES = b":tt", b":semihosting-features"
@@ -32,8 +32,6 @@ _FEATURE_BYTES = b"SHFB" + bytes([0b11])
 """The magic, then: EXIT_EXTENDED is there, and ``:tt`` opened to append is standard error."""
 _NS_PER_CENTISECOND = NS_PER_S // 100
 _SIZE_MAX = 1 << 20
-_BYTES_A_CALL = 2048
-"""Moving so many takes about as long as a plain access to a device."""
 _OFFSET_MAX = (1 << 63) - 1
 _TMPNAM_ID_MAX = 255
 _FAILED = -1
@@ -177,7 +175,7 @@ class Semihosting:
 
     def _moved(self, data: bytes) -> bytes:
         """``data``, paid for: the host wants a word in between large calls."""
-        self._hart.charge(len(data) // _BYTES_A_CALL)
+        self._hart.charge(len(data) // BYTES_A_CALL)
         return data
 
     # ---- handles

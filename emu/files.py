@@ -17,11 +17,11 @@ _KINDS = {
 }  # fmt: skip
 _PIECE_SIZE = 64 * KIB
 
-
 Check = Callable[[int, bytes], None]
 """Looks at a file's size and first bytes, and raises ConfigError where it shall not be read."""
 
-_HEAD_SIZE = 512
+HEAD_SIZE = 512
+"""What a check gets to see of a file, bytes."""
 
 
 def read_file(path: str | Path, size_max: int, check: Check = lambda size, head: None) -> bytes:
@@ -41,7 +41,7 @@ def read_file(path: str | Path, size_max: int, check: Check = lambda size, head:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             size = _regular_size(descriptor, name, size_max)
-            check(size, os.pread(descriptor, _HEAD_SIZE, 0))
+            check(size, os.pread(descriptor, HEAD_SIZE, 0))
             with io.FileIO(descriptor, closefd=False) as file:
                 return _read(file, name, size, size_max)
         finally:

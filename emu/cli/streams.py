@@ -23,15 +23,15 @@ import click
 from minstret.emu import units
 from minstret.emu.cli.suggestions import file_or
 from minstret.emu.errors import ConfigError
-from minstret.emu.loader import ImageFile, check_size
+from minstret.emu.files import HEAD_SIZE
+from minstret.emu.loader import IMAGE_SIZE_MAX, ImageFile, check_size
 from minstret.emu.loader import read_image as read_image_file
 
 STREAM = "-"
 TRACE_SUFFIX = ".mst"
 STDIN_NAME, STDOUT_NAME = "standard input", "standard output"
-IMAGE_SIZE_MAX = TRACE_SIZE_MAX = units.GIB
+TRACE_SIZE_MAX = units.GIB
 _PIECE_SIZE = 1 << 20
-_HEAD_SIZE = 512
 _STDOUT, _STDERR = 1, 2
 _INPUTS = {"firmware": "FIRMWARE", "bios": "--bios", "kernel": "--kernel", "initrd": "--initrd",
            "loads": "--load", "input_script": "--input-script"}  # fmt: skip
@@ -82,7 +82,7 @@ def read_image(path: str | Path, ram_size: int = IMAGE_SIZE_MAX) -> ImageFile:
     data = bytearray()
     for piece in _stdin_pieces(IMAGE_SIZE_MAX):
         data += piece
-        check_size(STDIN_NAME, len(data), bytes(data[:_HEAD_SIZE]), ram_size)
+        check_size(STDIN_NAME, len(data), bytes(data[:HEAD_SIZE]), ram_size)
     return ImageFile(STDIN_NAME, bytes(data))
 
 

@@ -16,6 +16,8 @@ NOWHERE = (1 << 64) - 1
 WORK_MAX = 5_000
 """A slice ends after so much work, in units of a call from C to Python: see ``charge`` in _callbacks.c."""
 WORK_OF_INVALIDATION = 20
+BYTES_A_CALL = 2048
+"""Moving so many takes about as long as a call from C to Python."""
 
 
 class Counting(Enum):
