@@ -29,7 +29,7 @@ from minstret.emu.ingress import Position
 from minstret.emu.machine import StopReason
 from minstret.emu.trace import FORMAT_VERSION, Kind, TraceReader, TraceWriter
 
-SEED = int(os.environ.get("TRACE_FUZZ_SEED", "20240607"))
+SEED = int(os.environ.get("MINSTRET_SEED", "20240607"))
 CASE_CPU_S_MAX = 20
 """Longer is a hang: a case takes some milliseconds."""
 MEMORY_MAX = 400 << 20
