@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import Any, Protocol
 
 from minstret.emu.bus import DeviceBus
@@ -141,6 +142,11 @@ class MachineConfig:
     counting: Counting = Counting.BLOCKS
 
 
+def _in_64_bits(host_ns: Callable[[], int]) -> int:
+    """The host's wall clock as a trace has it: no host knows better before 1970 or after 2554."""
+    return min(max(0, host_ns()), U64_MAX)
+
+
 class Machine:
     """A hart with memory, clocks and a bus; a board adds the devices."""
 
@@ -179,21 +185,8 @@ class Machine:
         self.clock = VirtualClock(self.hart.read_icount, config.icount_shift)
         self.virtual_rt = VirtualRtClock(self.clock)
 
-        def wall_ns() -> int:
-            """The host's wall clock in 64 bits, as a trace has it: no host knows better before 1970 or after 2554."""
-            return min(max(0, host_ns()), U64_MAX)
-
-        self.timers = TimerGroup(
-            [
-                HostClock(ClockType.REALTIME, realtime_ns),
-                self.clock,
-                HostClock(ClockType.HOST, lambda: self.door.clock_ns(ClockType.HOST, wall_ns)),
-                HostClock(
-                    ClockType.VIRTUAL_RT,
-                    lambda: self.door.clock_ns(ClockType.VIRTUAL_RT, self.virtual_rt.now_ns),
-                ),
-            ]
-        )
+        wall_ns = partial(_in_64_bits, host_ns)
+        self.timers = self._make_timers(realtime_ns, wall_ns)
         self.host_clock = HostClock(ClockType.HOST, lambda: self._ask_clock(wall_ns))
         """Wall-clock time as a device reads it for the guest: each reading is an answer of the host's."""
         self._slice_insns_max = config.slice_insns_max or UNLIMITED_INSNS
@@ -221,6 +214,18 @@ class Machine:
         self._blocked_at: Position | None = None
         self.door.connect(STOP_TARGET, self._on_stop_event)
         self.door.attach(self)
+
+    def _make_timers(self, realtime_ns: Callable[[], int], wall_ns: Callable[[], int]) -> TimerGroup:
+        """A list of timers for each clock; what the host's clocks show comes through the door."""
+        door = self.door
+        return TimerGroup(
+            [
+                HostClock(ClockType.REALTIME, realtime_ns),
+                self.clock,
+                HostClock(ClockType.HOST, lambda: door.clock_ns(ClockType.HOST, wall_ns)),
+                HostClock(ClockType.VIRTUAL_RT, lambda: door.clock_ns(ClockType.VIRTUAL_RT, self.virtual_rt.now_ns)),
+            ]
+        )
 
     def _stop_at_deadline(self, deadline_ns: int) -> None:
         """A timer was armed for before the others, perhaps while the hart runs."""
