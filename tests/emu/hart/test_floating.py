@@ -51,17 +51,13 @@ FA0, FA1, FA2, FA3 = 10, 11, 12, 13
 ILLEGAL = 2
 
 
-def need_helpers(need: Need) -> None:
-    need(f"our functions in Unicorn's place ({helpers.problem(64)})", not helpers.problem(64))
-
-
 @pytest.fixture(params=["helpers", "bare"])
 def helped(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, need: Need) -> bool:
     """Run a test with our functions in Unicorn's place, and without."""
     if request.param == "bare":
         monkeypatch.setenv(ENVIRONMENT, "off")
     else:
-        need_helpers(need)
+        need.helpers()
     return bool(request.param == "helpers")
 
 
@@ -254,7 +250,7 @@ SWEEPS = {
 
 @pytest.mark.parametrize("xlen", [64, 32])
 def test_sweep_leaves_what_spike_leaves(xlen: int, need: Need) -> None:
-    need_helpers(need)  # too many cases for Python: see below
+    need.helpers()  # too many cases for Python: see below
     assert hashlib.sha256(results_here(make_sweep(xlen))).hexdigest() == SWEEPS[xlen]
 
 
@@ -288,7 +284,7 @@ def test_rounding_of_the_host_does_not_matter(rounding: int) -> None:
 
 def test_functions_that_have_no_effect_are_not_used(monkeypatch: pytest.MonkeyPatch, need: Need) -> None:
     """The trial finds it out."""
-    need_helpers(need)
+    need.helpers()
     monkeypatch.setattr(helpers, "_problem", {64: "", 32: ""})
     monkeypatch.setattr(helpers, "_tried", set())
     monkeypatch.setattr(helpers, "_RESULTS_F", (0,) * 5)  # as if others had computed

@@ -8,8 +8,7 @@ import sys
 
 import pytest
 from asm import code
-
-from minstret.emu.hart import helpers
+from needs import Need
 
 RAM = 0x8000_0000
 FADD_S, FMIN_D, FCLASS_S, FSGNJ_S = 0x00B57653, 0x2AB50653, 0xE0051553, 0x20B50653  # fa2 or a0, of fa0 and fa1
@@ -38,9 +37,8 @@ def printed(program: str, **environment: str) -> str:
 
 
 @pytest.fixture(autouse=True)
-def _needs_helpers() -> None:
-    if helpers.problem(64):
-        pytest.skip(helpers.problem(64))
+def _needs_helpers(need: Need) -> None:
+    need.helpers()
 
 
 @pytest.mark.parametrize(
