@@ -139,6 +139,7 @@ def report(machine: Machine, outcome: Outcome, symbols: SymbolTable, recent: Seq
     lines = [
         headline(machine, outcome, symbols),
         f"  icount {position.icount:_}, virtual time {position.virtual_ns:_} ns, {_privilege(int(hart.env.priv))}",
+        *_missing_handler(machine),
     ]
     env, digits = hart.env, hart.xlen // 4
     for names in (("mepc", "mcause", "mtval", "mtvec"), ("sepc", "scause", "stval", "stvec"),
@@ -155,6 +156,14 @@ def report(machine: Machine, outcome: Outcome, symbols: SymbolTable, recent: Seq
     else:
         lines += disassembly(machine, pc, symbols)
     return "\n".join(lines)
+
+
+def _missing_handler(machine: Machine) -> list[str]:
+    """A trap vector of 0 is one that was never set, or set to what it does not take."""
+    hart = machine.hart
+    if hart.pc or hart.env.mtvec:
+        return []
+    return ["  no trap handler is set: mtvec is 0, and ignores an address that is no multiple of 4 (align the handler)"]
 
 
 def _call_sites(machine: Machine, symbols: SymbolTable) -> list[str]:

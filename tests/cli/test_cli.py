@@ -138,6 +138,7 @@ def test_crash_gives_121_and_a_report(elf: Any, inside: Any, tmp_path: Path) -> 
     report = done.stderr.decode()
     assert report.startswith("minstret: trap loop at 0x0: it began with store/AMO access fault (7) at pc 0x80000008 ")
     assert "<store_word+0x4>, tval 0x40000004, in M-mode\n" in report
+    assert "no trap handler is set: mtvec is 0" in report
     assert "=> 0x80000008 <store_word+0x4>: 00b52223  sw a1, 4(a0)\n" in report
     assert "a0 0000000040000000" in report
     status, result = run_json(file, tmp_path, how=inside)
