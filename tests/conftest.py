@@ -15,6 +15,8 @@ from minstret.emu.hart.engine import c_callbacks
 from minstret.emu.hart.shared import Counting
 
 ANNOUNCED = "announced"
+COSTLY_FIXTURES = {"session", "uboot", "hostile", "shown", "wheel"}
+"""Of modules: sessions of whole guests, gigabytes of spoilt traces, a demo, a package."""
 
 os.environ["PATH"] = os.pathsep.join((os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)))
 """As in an activated environment: messages call the command ``minstret``."""
@@ -37,8 +39,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _has_costly_fixture(item: pytest.Item) -> bool:
-    """Whether it shares a whole recorded session with others of its file: these stay in one process."""
-    return bool({"session", "uboot"} & set(getattr(item, "fixturenames", ())))
+    """Whether it shares what takes long to make with others of its file: these stay in one process."""
+    return bool(COSTLY_FIXTURES & set(getattr(item, "fixturenames", ())))
 
 
 def _is_crawling(item: pytest.Item) -> bool:
