@@ -5,6 +5,7 @@ A case is one program run one way; each is compared with the run counted by inst
 
 from __future__ import annotations
 
+import os
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -46,6 +47,7 @@ from asm import (
     sw,
 )  # fmt: skip
 from generated_code import RAM, RAM_SIZE, WATCHED, Program, generate
+from generated_windows import generate_windows
 from harts import ROM_INSNS, board_of
 from needs import Need
 
@@ -69,11 +71,13 @@ def _needs_c(need: Need) -> None:
 @dataclass(frozen=True, slots=True)
 class Way:
     """How to run a program: ``slices`` gives the instructions until the next stop; ``hops`` are icounts at which the
-    state goes to another board that counts another way, and takes some steps of one instruction there."""
+    state goes to another board that counts another way, and takes some steps of one instruction there; this is a new
+    board where it ``is_fresh``, else one that has run others."""
 
     counting: str = BLOCKS
     slices: str = "none"
     hops: int = 0
+    is_fresh: bool = False
     blocks_max: int | None = None
     has_helpers: bool = True
 
@@ -91,6 +95,7 @@ class Way:
 REFERENCE = Way(INSTRUCTIONS)
 SLICED = tuple(Way(BLOCKS, slices) for slices in ("1", "2", "3", "7", "random"))
 HOPS, FULL, TWINS = Way(hops=6), Way(blocks_max=12), Way(PYTHON)
+FRESH = Way(hops=3, is_fresh=True)
 BARE = Way(has_helpers=False), Way(INSTRUCTIONS, has_helpers=False), Way(slices="random", has_helpers=False)
 Summary = tuple[object, ...]
 
@@ -104,21 +109,26 @@ class Bench:
         self.ends: Counter[str] = Counter()
         self.cases = 0
 
+    def new_board(self, program: Program, counting: str, has_helpers: bool = True) -> Board:
+        """A board for ``program``. Stores to a page are watched, and told to the console."""
+        with pytest.MonkeyPatch.context() as patch:
+            if not has_helpers:
+                patch.setenv(ENVIRONMENT, "off")
+            board = board_of(
+                b"", xlen=program.xlen, counting=counting, ram_size=RAM_SIZE, icount_shift=program.icount_shift
+            )
+
+        def on_store(address: int, size: int) -> None:
+            board.console += f"{board.position.icount} {address:#x} {size}\n".encode()
+
+        board.hart.watch_stores(RAM + WATCHED, on_store)
+        return board
+
     def board(self, program: Program, counting: str, blocks_max: int | None = None, has_helpers: bool = True) -> Board:
-        """A board with ``program`` in it. Stores to a page are watched, and told to the console."""
+        """A board with ``program`` in it."""
         key = program.xlen, program.icount_shift, counting, blocks_max, has_helpers
         if key not in self._boards:
-            with pytest.MonkeyPatch.context() as patch:
-                if not has_helpers:
-                    patch.setenv(ENVIRONMENT, "off")
-                board = board_of(
-                    b"", xlen=program.xlen, counting=counting, ram_size=RAM_SIZE, icount_shift=program.icount_shift
-                )
-
-            def on_store(address: int, size: int, board: Board = board) -> None:
-                board.console += f"{board.position.icount} {address:#x} {size}\n".encode()
-
-            board.hart.watch_stores(RAM + WATCHED, on_store)
+            board = self.new_board(program, counting, has_helpers)
             if blocks_max is not None:
                 board.hart._shared.blocks_max = blocks_max
             self._boards[key] = board, board.machine.save_state()
@@ -140,7 +150,7 @@ class Bench:
             console += bytes(board.console)
             state, ram = board.machine.save_state(), bytes(board.machine.memory.ram)
             counting = INSTRUCTIONS if board.hart.counting.value == BLOCKS else BLOCKS
-            board = self.board(program, counting, has_helpers=pick.random() < 0.7)
+            board = (self.new_board if way.is_fresh else self.board)(program, counting, has_helpers=pick.random() < 0.7)
             move_in(board, state, ram)
             if pick.random() < 0.5:
                 run_on(board, min(hop + pick.randint(1, 100), end), repeat(1))
@@ -149,9 +159,8 @@ class Bench:
             self.statistics.update({name: n - before[name] for name, n in board.hart.statistics.items()})
         return reason, board.position, board.digest(), board.hart.last_trap, console + bytes(board.console)
 
-    def compare(self, seed: str, xlen: int, ways: tuple[Way, ...], end: int) -> None:
+    def compare(self, program: Program, ways: tuple[Way, ...], end: int) -> None:
         """Fail, and tell where the runs part, if one of ``ways`` is another run."""
-        program = generate(seed, xlen)
         expected = self.run(program, REFERENCE, end)
         self.ends[str(expected[0])] += 1
         for way in ways:
@@ -159,7 +168,7 @@ class Bench:
             try:
                 found = self.run(program, way, end)
             except Exception as error:
-                raise AssertionError(f"seed {seed!r}, rv{xlen}, {way}: {error!r}") from error
+                raise AssertionError(f"seed {program.seed!r}, rv{program.xlen}, {way}: {error!r}") from error
             assert found == expected, self.tell_where(program, way, end)
 
     def tell_where(self, program: Program, way: Way, end: int) -> str:
@@ -201,7 +210,7 @@ def bench() -> Bench:
 
 def check(
     bench: Bench, capsys: pytest.CaptureFixture[str], name: str, programs: int, end: int,
-    ways: Callable[[int], tuple[Way, ...]],
+    ways: Callable[[int], tuple[Way, ...]], make: Callable[[str, int], Program] = generate,
 ) -> None:  # fmt: skip
     """Compare so many programs of each width; each runs the ways that its number has."""
     bench.cases = 0
@@ -209,7 +218,7 @@ def check(
     bench.statistics.clear()
     for number in range(programs):
         for xlen in (64, 32):
-            bench.compare(f"{name}/{number}", xlen, ways(number), end)
+            bench.compare(make(f"{name}/{number}", xlen), ways(number), end)
     bench.say(capsys, name)
     for event in ("cuts", "alone", "invalidations", "watched_writes"):
         assert bench.statistics[event], f"no {event}: these programs show nothing"
@@ -232,8 +241,33 @@ def test_generated_programs_are_one_run_without_functions_in_unicorns_place(
     check(bench, capsys, "bare", 12, 2000, lambda number: (BARE[number % 3], Way()))
 
 
+def test_generated_programs_are_one_run_on_new_boards(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    check(bench, capsys, "fresh", 6, 2000, lambda number: (FRESH, Way()))
+
+
 def test_generated_programs_are_one_run_in_python(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     check(bench, capsys, "python", 5, 1500, lambda number: (TWINS, Way()))
+
+
+def window_ways(number: int) -> tuple[Way, ...]:
+    """Some of them only for some programs: they take long."""
+    ways = Way(), SLICED[number % 5], HOPS
+    for period, way in ((6, TWINS), (7, FULL), (8, FRESH), (9, BARE[number // 9 % 3])):
+        if number % period == period - 1:
+            ways += (way,)
+    return ways
+
+
+def test_accesses_across_pages_of_every_kind_are_one_run(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    check(bench, capsys, "window", 18, 2000, window_ways, generate_windows)
+
+
+@pytest.mark.slow
+def test_thousands_of_accesses_across_pages_of_every_kind_are_one_run(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seed = os.environ.get("MINSTRET_SEED") or str(random.SystemRandom().randrange(1 << 32))
+    check(bench, capsys, f"many windows {seed}", 250, 2500, window_ways, generate_windows)
 
 
 @pytest.mark.slow
@@ -242,6 +276,7 @@ def test_thousands_of_generated_programs_are_one_run(bench: Bench, capsys: pytes
     check(bench, capsys, "many full", 60, 4000, lambda number: (FULL,))
     check(bench, capsys, "many in Python", 40, 2000, lambda number: (TWINS, Way()))
     check(bench, capsys, "many bare", 100, 4000, lambda number: (BARE[number % 3],))
+    check(bench, capsys, "many fresh", 40, 4000, lambda number: (FRESH,))
 
 
 # ---- single rules
