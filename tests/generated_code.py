@@ -71,8 +71,10 @@ from asm import (
     sw,
     xor,
 )  # fmt: skip
+from virtio_driver import descriptor
 
-from minstret.devices.map import Base
+from minstret.devices.map import VIRTIO_SLOTS, Base, virtio_base
+from minstret.devices.virtio.constants import DescFlag, Reg
 from minstret.emu.clock import NS_PER_TICK, VIRTUAL_NS_MAX
 
 RAM = int(Base.RAM)
@@ -82,6 +84,9 @@ M_HANDLER, S_HANDLER, SAVE, TABLES, UNITS, SWITCHED, OTHER, DATA = (
     0x1000, 0x2000, 0x3000, 0x4000, 0x10000, 0x1C000, 0x20000, 0x28000,
 )  # fmt: skip
 """Offsets in RAM. Pages at SWITCHED are those at OTHER in the second address space."""
+QUEUE, AVAIL, STUBS, USED, ROOM = 0x30000, 0x30800, 0x30A00, 0x30C00, 0x31400
+"""What the device in the last virtio slot works with, and code beside it: stubs of 16 bytes."""
+QUEUE_SIZE, STUB_COUNT, ROOM_SIZE = 128, 32, 256
 SWITCHED_PAGES, DATA_PAGES = 2, 8
 WATCHED = DATA + 3 * PAGE
 EQ, NE, LT = 0, 1, 4
@@ -102,6 +107,7 @@ OTHER_SPACE, STAY, RESTART = 4, 8, 16
 MSIP, MTIMECMP, MTIME = 0x0200_0000, 0x0200_4000, 0x0200_BFF8
 UART_IER, UART_LSR, UART_SCRATCH, UART = 0x1000_0001, 0x1000_0005, 0x1000_0007, 0x1000_0000
 PLIC_PRIORITY, PLIC_ENABLE, PLIC_CLAIM = 0x0C00_0028, 0x0C00_2000, 0x0C20_0004
+VIRTIO, FINISHER, RESET = virtio_base(VIRTIO_SLOTS - 1), int(Base.FINISHER), 0x7777
 NOTHING = 0x0300_0000
 RTC_TIME, RTC_IRQ_ENABLED = 0x0010_1000, 0x0010_1010
 FAR_TICKS = (1 << 64, *[VIRTUAL_NS_MAX // NS_PER_TICK] * 3, 1 << 63, 1 << 55)
@@ -210,6 +216,8 @@ class _Maker:
         self.text = Text(UNITS, self.xlen)
         self.labels = 0
         self.patchable: list[str] = []
+        self.chains: list[list[tuple[int | str, int, int]]] = []
+        """For the device: pieces of (label, or offset in RAM; bytes behind that; size)."""
 
     def fresh(self) -> str:
         self.labels += 1
@@ -230,6 +238,7 @@ class _Maker:
             self._unit(number, kind)
         self._end_of_units()
         pieces.append(self.text.finish())
+        pieces += self._queue()
 
     def _choose_units(self) -> list[Callable[[], None]]:
         kinds = (
@@ -239,11 +248,11 @@ class _Maker:
             self.table_edit, self.many_writes, self.elsewhere, self.switched, self.switched, self.timer, self.timer,
             self.software_interrupt, self.protection, self.long_block, self.far_time, self.alarm,
             self.data_beside_code, self.reborn, self.overwrites_itself, self.entry_as_code,
-            self.entry_of_itself,
+            self.entry_of_itself, self.dma, self.dma, self.dma, self.board_reset,
         )  # fmt: skip
         if self.is_portable:  # others have another RTC, no end of time, and A bits set ahead
             kinds = tuple(kind for kind in kinds if kind not in (
-                self.far_time, self.alarm, self.entry_as_code, self.entry_of_itself,
+                self.far_time, self.alarm, self.entry_as_code, self.entry_of_itself, self.dma, self.board_reset,
             ))  # fmt: skip
         if self.is_quiet:
             kinds = tuple(kind for kind in kinds if kind not in (
@@ -304,6 +313,8 @@ class _Maker:
         text.label("restart")
         text.ram(T0, SAVE)
         text.emit(csrw("mscratch", T0), addi(T0, T0, 256), csrw("sscratch", T0), addi(IO_DELTA, ZERO, 0))
+        if not self.is_portable:
+            self._set_up_queue(text)
         text.ram(T0, UNITS)
         text.emit(jalr(ZERO, T0, 0))
         self.restart = text._labels["restart"]
@@ -467,6 +478,37 @@ class _Maker:
             (base + number * PAGE, b"".join(entry.to_bytes(self.word, "little") for entry in table))
             for number, table in enumerate(tables)
         ]
+
+    # ---- a device that writes memory
+
+    def _set_up_queue(self, text: Text) -> None:
+        """The first queue of whatever is in the last slot: random bytes, events and frames come by it."""
+        text.io(T3, VIRTIO)
+        for register, value in (
+            (Reg.STATUS, 0), (Reg.STATUS, 3), (Reg.DRIVER_FEATURES_SEL, 1), (Reg.DRIVER_FEATURES, 1),
+            (Reg.STATUS, 11), (Reg.QUEUE_SEL, 0), (Reg.QUEUE_NUM, QUEUE_SIZE), (Reg.QUEUE_DESC_LOW, RAM + QUEUE),
+            (Reg.QUEUE_AVAIL_LOW, RAM + AVAIL), (Reg.QUEUE_USED_LOW, RAM + USED), (Reg.QUEUE_READY, 1),
+            (Reg.STATUS, 15),
+        ):  # fmt: skip
+            text.constant(T0, value)
+            text.emit(sw(T0, T3, register))
+        text.ram(T3, AVAIL)
+        text.emit(sh(ZERO, T3, 2))
+
+    def _queue(self) -> list[tuple[int, bytes]]:
+        """The descriptors of all chains, and the stubs: three additions and a return."""
+        table = b""
+        for chain in self.chains:
+            for number, (place, behind, size) in enumerate(chain):
+                at = RAM + (self.text._labels[place] if isinstance(place, str) else place) + behind
+                is_last = number == len(chain) - 1
+                index = len(table) // 16
+                table += descriptor(
+                    at, size, DescFlag.WRITE | (0 if is_last else DescFlag.NEXT), 0 if is_last else index + 1
+                )
+        stub = Text(0, self.xlen)
+        stub.emit(addi(A0, A0, 1), addi(A1, A1, 2), addi(A2, A2, 3), jalr(ZERO, RA, 0))
+        return [(QUEUE, table), (STUBS, bytes(stub.data) * STUB_COUNT)]
 
     # ---- pages that differ from address space to address space
 
@@ -1078,6 +1120,67 @@ class _Maker:
         elif pick.random() < 0.5:
             text.emit(pick.choice((csrrs, csrrc))(ZERO, "mie", T1))
         self.filler(pick.choice((5, 20, 60)))
+
+    def dma(self) -> None:
+        """A device writes over parts of instructions and of page table entries, at once or when it has something."""
+        text, pick, loop, ahead = self.text, self.pick, self.fresh(), self.fresh()
+        head = sum(len(chain) for chain in self.chains)
+        pieces: list[tuple[int | str, int, int]] = []
+        for _ in range(pick.randint(1, 4)):
+            table = TABLES + (6 * pick.randrange(2) + pick.choice((3, 4))) * PAGE + DATA // PAGE * self.word
+            pieces.append(pick.choice((
+                (ahead, 4 * pick.randrange(6) + 3, 1),  # the upper bits of an immediate
+                (STUBS, 16 * pick.randrange(STUB_COUNT) + pick.choice((3, 7, 11)), 1),
+                (table, pick.randrange(DATA_PAGES) * self.word + pick.choice((0, 1, 1)), 1),  # flags; another page
+                (DATA, pick.randrange(DATA_PAGES * PAGE - 8), pick.randint(1, 8)),
+            )))  # fmt: skip
+        if head + len(pieces) >= QUEUE_SIZE:
+            return
+        self.chains.append([*pieces, (ROOM, 0, pick.choice((8, 8, 80, ROOM_SIZE)))])
+        if pick.random() < 0.2:
+            self._set_up_queue(text)
+        if pick.random() < 0.4:  # the slot's interrupt
+            for address, value in ((PLIC_PRIORITY - 8, 1), (PLIC_ENABLE, 1 << VIRTIO_SLOTS)):
+                text.io(T3, address)
+                text.constant(T0, value)
+                text.emit(sw(T0, T3, 0))
+            text.constant(T0, 0x800)
+            text.emit(csrrs(ZERO, "mie", T0))
+        text.ram(T3, AVAIL)
+        text.emit(lhu(T0, T3, 2), addi(COUNT, ZERO, pick.choice((1, 1, 2, 3, 3, 70, 120))), addi(T2, ZERO, head))
+        text.label(loop)
+        text.emit(andi(T1, T0, QUEUE_SIZE - 1), slli(T1, T1, 1), add(T1, T1, T3), sh(T2, T1, 4))
+        text.emit(addi(T0, T0, 1), addi(COUNT, COUNT, -1))
+        text.branch(NE, COUNT, ZERO, loop)
+        text.emit(sh(T0, T3, 2))
+        text.io(T3, VIRTIO + Reg.QUEUE_NOTIFY)
+        self._call_stub()
+        text.io(T3, VIRTIO + Reg.QUEUE_NOTIFY)
+        text.emit(sw(ZERO, T3, 0))
+        text.label(ahead)
+        text.emit(*[addi(A3, A3, 1)] * 6)
+        for _ in range(pick.randint(1, 3)):
+            self._call_stub()
+            text.ram(S0, DATA + pick.randrange(DATA_PAGES) * PAGE)
+            text.emit(lw(A0, S0, 0), sw(A1, S0, 4))
+        if pick.random() < 0.3:
+            text.io(T3, VIRTIO)
+            text.emit(lw(T0, T3, Reg.INTERRUPT_STATUS), sw(T0, T3, Reg.INTERRUPT_ACK))
+        self.filler(pick.choice((0, 5, 60)))
+
+    def _call_stub(self) -> None:
+        self.text.ram(T1, STUBS + 16 * self.pick.randrange(STUB_COUNT))
+        self.text.emit(jalr(RA, T1, 0))
+
+    def board_reset(self) -> None:
+        """Now and then: else nothing behind it would ever run."""
+        text, pick, over = self.text, self.pick, self.fresh()
+        text.emit(csrr(T0, "instret"), andi(T0, T0, pick.choice((3, 7, 15))))
+        text.branch(NE, T0, ZERO, over)
+        text.io(T3, FINISHER)
+        text.constant(T0, RESET)
+        text.emit(sw(T0, T3, 0))
+        text.label(over)
 
     def software_interrupt(self) -> None:
         text, pick = self.text, self.pick

@@ -11,12 +11,15 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from generated_code import RAM_SIZE, generate
 from recordings import CTRL_C, Hand, Recorded, record, setup_of_code, typed
 
 from minstret.devices.board import TIMER_MODELS, Board, HostAnswers, Setup
+from minstret.devices.outside import KEYBOARD, NET_TARGET, NetConfig, input_target
 from minstret.devices.recording import Replay
+from minstret.devices.usernet.network import UserNetConfig
 from minstret.emu.hart.shared import WORK_MAX, Counting
 from minstret.emu.ingress import Event
 from minstret.emu.machine import Outcome, StopReason
@@ -27,14 +30,27 @@ SLICES = (1, 2, 7, 97, 1000, None, None)
 COUNTINGS = (Counting.BLOCKS,) * 6 + (Counting.INSTRUCTIONS,) * 3 + (Counting.PYTHON,)
 
 
-class Host(Hand):
-    """Types where the guest waits, and unasked at times, wakes it early, and presses Ctrl-C in the end."""
+SLOT: dict[str, tuple[str | None, dict[str, Any]]] = {
+    "rng": (None, {}),
+    "rng of the host": (None, {"entropy": "host"}),
+    "keyboard": (input_target(KEYBOARD), {"inputs": (KEYBOARD,)}),
+    "net": (NET_TARGET, {"net": NetConfig(UserNetConfig(restrict=True, ipv6=False))}),
+}
+"""What is in the last virtio slot, of which the programs use a queue: the target of what comes by it, if anything does;
+the configuration. With IPv6 the network would say that it is there until the end of a sleep of centuries."""
 
-    def __init__(self, pick: random.Random) -> None:
+
+class Host(Hand):
+    """Types where the guest waits, and unasked at times, wakes it early, and presses Ctrl-C in the end.
+
+    What comes to ``target``, a keyboard or a card, is anything.
+    """
+
+    def __init__(self, pick: random.Random, target: str | None = None) -> None:
         super().__init__(
             *[typed(bytes(pick.randrange(1, 256) for _ in range(pick.choice((1, 1, 3, 20))))) for _ in "ab"]
         )
-        self._unasked = pick.choice((0, 0, 2, 6))
+        self._target, self._unasked = target, pick.choice((0, 0, 2, 6))
         self._pick, self._wall_ns = pick, pick.choice((0, 10**18, (1 << 63) - 10**6))
 
     def wall_ns(self) -> int:
@@ -45,7 +61,13 @@ class Host(Hand):
         if self._unasked and self._pick.random() < 0.1:  # wherever a slice ends, and for whatever reason
             self._unasked -= 1
             self.give(typed(bytes([self._pick.randrange(1, 256)])))
+        if self._target is not None and self._pick.random() < 0.3:
+            size = 14 + self._pick.randrange(60) if self._target == NET_TARGET else 8 * self._pick.randint(1, 3)
+            self.give(Event(self._target, self._pick.randbytes(size)))
         return super().poll(wants_input)
+
+    def entropy(self, size: int) -> bytes:
+        return self._pick.randbytes(size)
 
     def wait(self, timeout_ns: int | None) -> int:
         if timeout_ns is None:
@@ -72,14 +94,15 @@ class Sessions:
         """Record one session, and replay it whole, to an icount and from a snapshot."""
         pick = random.Random(seed)
         program = generate(seed, pick.choice((32, 64)))
+        target, config = SLOT[pick.choice(list(SLOT))]
         setup = setup_of_code(
             program.image().rstrip(b"\0"), xlen=program.xlen, ram_size=RAM_SIZE, icount_shift=program.icount_shift,
             sleep=pick.random() < 0.3, chaos_seed=pick.choice((None, pick.getrandbits(16))),
             timer_model=pick.choice(RECORDED_MODELS), rtc_follows_host=pick.random() < 0.3,
-            slice_insns_max=pick.choice(SLICES), counting=pick.choice(COUNTINGS),
+            slice_insns_max=pick.choice(SLICES), counting=pick.choice(COUNTINGS), **config,
         )  # fmt: skip
         try:
-            recorded = self._record(setup, pick)
+            recorded = self._record(setup, pick, target)
             self._replay(recorded, pick)
         except Exception as error:
             raise AssertionError(f"session {seed!r}, rv{program.xlen}: {error!r}") from error
@@ -90,8 +113,8 @@ class Sessions:
         ends = ", ".join(f"{count} {reason}" for reason, count in sorted(self.ends.items()))
         return f"{self.sessions} sessions, {self.replays} replays, {self.snapshots} snapshots; ends: {ends}"
 
-    def _record(self, setup: Setup, pick: random.Random) -> Recorded:
-        host, limit = Host(pick), pick.choice((300, 1200, 2500))
+    def _record(self, setup: Setup, pick: random.Random, target: str | None) -> Recorded:
+        host, limit = Host(pick, target), pick.choice((300, 1200, 2500))
         steps = sorted(pick.randrange(limit) for _ in range(pick.randrange(4)))
         work_max = pick.choice((WORK_MAX, 10, 30, 100))
 
@@ -103,10 +126,10 @@ class Sessions:
                 host.give(typed(bytes([pick.randrange(256)])))
             return board.run_until(icount=limit)
 
-        every = pick.choice((0, 60, 200, 700))
+        every = pick.choice((0, limit // 60, 60, 200, 700))
         recorded = record(
-            self.folder / "run.mst", setup, source=host, host=HostAnswers(wall_ns=host.wall_ns), every=every,
-            ring=pick.choice((0, 0, 2)) if every else 0, drive=drive,
+            self.folder / "run.mst", setup, source=host, host=HostAnswers(wall_ns=host.wall_ns, entropy=host.entropy),
+            every=every, ring=pick.choice((0, 0, 1, 2, 3)) if every else 0, drive=drive,
         )  # fmt: skip
         self.snapshots += len(recorded.snapshots())
         return recorded
