@@ -15,7 +15,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import asm
 import trace_fuzz
+from recordings import RAM, RESET, UART, finish_code, setup_of_code
 
 from minstret.devices.board import HostAnswers
 from minstret.devices.recording import Recording, Replay
@@ -50,8 +52,23 @@ def record_by_command(path: Path, pick: random.Random, overwrite: bool) -> None:
     main(["record", "-q", "--no-input", *["-f"] * overwrite, "--snapshot-every", every, *ring, "-o", str(path), image])
 
 
+def record_resets(path: Path, pick: random.Random, overwrite: bool) -> None:
+    """Record a board that is reset again and again, with snapshots nearer than resets, and maybe a ring."""
+    count = [*asm.li(asm.T0, pick.choice((10, 3_000))), asm.addi(asm.T0, asm.T0, -1), asm.bne(asm.T0, 0, -4)]
+    say = [*asm.li(asm.T1, UART), asm.sb(asm.T1, asm.T1, 0), asm.sw(asm.T1, asm.SP, 0)]
+    guest = asm.code(asm.li(asm.SP, RAM + 0x8000), count, say, count) + finish_code(RESET)
+    options = RecordOptions(pick.choice((500, 2_000)), pick.choice((0, 1, 2, 3)))
+    recording = Recording(
+        str(path), setup_of_code(guest), options=options, overwrite=overwrite,
+        realtime_ns=trace_fuzz.Pacer(pick.choice((100_000_000, 400_000_000))),
+    )  # fmt: skip
+    recording.make_board()
+    with recording:
+        recording.run()
+
+
 KINDS: dict[str, Callable[[Path, random.Random, bool], None]] = {
-    "often": record_often, "command": record_by_command,
+    "often": record_often, "command": record_by_command, "resets": record_resets,
 }  # fmt: skip
 
 

@@ -101,15 +101,17 @@ class Session:
     chaos: int | None
     slice_insns: int
     every: int
+    ring: int
 
 
 @dataclass(frozen=True)
 class Way:
-    """How to replay. ``cuts`` in per mille of the session, ``to`` in per mille of the recording."""
+    """How to replay. ``cuts`` in per mille of the session, ``to`` in per mille of the recording, ``snapshot`` of those
+    that there are."""
 
     slice_insns: int
     cuts: tuple[int, ...]
-    from_snapshot: bool
+    snapshot: int | None
     to: int
 
 
@@ -135,9 +137,11 @@ def sessions(draw: st.DrawFn, subject: str) -> tuple[Session, Way]:
         sleep=draw(st.booleans()),
         chaos=draw(st.none() | st.integers(0, 1 << 16)),
         slice_insns=draw(slices),
-        every=draw(st.sampled_from((0, limit // 3, limit // 7))),
+        every=draw(st.sampled_from((0, limit // 3, limit // 7, limit // 97))),
+        ring=draw(st.sampled_from((0, 0, 1, 3))),
     )
-    way = Way(draw(slices), tuple(sorted(draw(st.lists(per_mille, max_size=3)))), draw(st.booleans()), draw(per_mille))
+    cuts = tuple(sorted(draw(st.lists(per_mille, max_size=3))))
+    way = Way(draw(slices), cuts, draw(st.none() | per_mille), draw(per_mille))
     return session, way
 
 
@@ -200,7 +204,8 @@ def run_session(session: Session, path: Path) -> Recorded:
         return run_beside_second_clock(board, limit)
 
     answers = HostAnswers(wall_ns=host.wall_ns, files=MoodyFolder(random.Random(session.naps)))
-    return record(path, setup, source=host, host=answers, every=session.every, drive=drive)
+    ring = session.ring if session.every else 0
+    return record(path, setup, source=host, host=answers, every=session.every, ring=ring, drive=drive)
 
 
 def run_beside_second_clock(board: Board, icount: int, virtual_ns: int | None = None) -> Outcome:
@@ -229,7 +234,7 @@ def check(case: tuple[Session, Way]) -> None:
 
         def drive(board: Board) -> None:
             cuts = [limit * at // 1000 for at in way.cuts]
-            for icount in (icount for icount in cuts if icount < recorded.end.position.icount):
+            for icount in (icount for icount in cuts if board.position.icount < icount < recorded.end.position.icount):
                 board.run_until(icount=icount)
                 cut(board)
 
@@ -237,14 +242,17 @@ def check(case: tuple[Session, Way]) -> None:
         end_icount = recorded.end.position.icount
         assert_replays(recorded, slice_insns_max=way.slice_insns, to_icount=end_icount)
         assert_stops_at(recorded, end_icount * way.to // 1001)
-        if way.from_snapshot and recorded.snapshots():
-            assert_replays(recorded, snapshot=recorded.snapshots()[-1], slice_insns_max=way.slice_insns)
+        snapshots = recorded.snapshots()
+        if way.snapshot is not None and snapshots:
+            snapshot = snapshots[len(snapshots) * way.snapshot // 1001]
+            assert_replays(recorded, snapshot=snapshot, slice_insns_max=way.slice_insns)
 
 
 def assert_stops_at(recorded: Recorded, icount: int) -> None:
     """A replay up to an instruction stops there, and goes on from there to the same end."""
     with recorded.reader() as reader:
         replay = Replay(reader)
+        icount = max(icount, replay.board.position.icount)  # where a ring begins
         if icount < recorded.end.position.icount:
             assert replay.run(to_icount=icount) == Outcome(StopReason.REACHED)
             assert replay.board.position.icount == icount
