@@ -12,13 +12,15 @@ from dataclasses import dataclass
 
 import asm
 from asm import A0, A1, A2, A3, S0, S1, T0, T1, T2, ZERO
-from recordings import PASS, UART, finish_code
+from recordings import FINISHER, PASS, RESET, UART, finish_code
 
 from minstret.devices.uart16550 import Ier, Mcr, Reg
 
 RAM = 0x8000_0000
 BUFFER_AT = 0x4_0000
 """Where the text goes, from the start of RAM."""
+_KEPT_AT = 0x3_F000
+"""Where a driver that resets the board keeps how far it got."""
 STOP = b"."
 TEXT_MAX = 60
 
@@ -45,7 +47,8 @@ def received(ram: memoryview, size: int) -> bytes:
 def draw_driver(pick: random.Random, text: bytes, is_polling: bool | None = None) -> Driver:
     """A driver for ``text``, which ends with STOP and has no other; ``is_polling`` None: this is drawn too."""
     is_polling = pick.random() < 0.5 if is_polling is None else is_polling
-    words = [asm.li(S1, UART), asm.li(S0, RAM + BUFFER_AT), asm.li(A3, STOP[0])]
+    words: list[list[int]] = []
+    answers, resets = pick.random() < 0.3, pick.random() < 0.2
     said = ["polls" if is_polling else "interrupts"]
 
     def add(name: str, *parts: int | Iterable[int]) -> None:
@@ -59,18 +62,38 @@ def draw_driver(pick: random.Random, text: bytes, is_polling: bool | None = None
     left = len(text)
     if not is_polling:
         add("listens", *_listen())
-    if pick.random() < 0.5:  # once more in the middle of the text
+    again = b""
+    if resets or pick.random() < 0.5:  # once more in the middle of the text
         first = pick.randrange(left)
         left -= first
         for _ in range(first):
             words.extend(_wait_for_byte(is_polling))
-            words.extend(_store_byte())
+            words.extend(_store_byte(answers))
+        if resets:
+            add("resets the board", _reset())
+            again, words = asm.code(*words), []
         _set_up(pick, add)
         if not is_polling:
             add("listens", *_listen())
     slow = pick.choice((0, 0, 50, 3000))
-    add(f"reads {left} at {slow}", _read_all(is_polling, slow))
-    return Driver(asm.code(*words) + finish_code(PASS), is_polling, ", ".join(said))
+    add(f"reads {left} at {slow}" + " and answers" * answers, _read_all(is_polling, slow, answers))
+    code = _begin(len(again)) + again + asm.code(*words) + finish_code(PASS)
+    return Driver(code, is_polling, ", ".join(said))
+
+
+def _begin(size: int) -> bytes:
+    """Where the board was reset, go on behind ``size`` bytes."""
+    return asm.code(
+        asm.li(S1, UART), asm.li(A3, STOP[0]), asm.li(T0, RAM + _KEPT_AT), asm.ld(S0, T0, 0),
+        asm.beq(S0, ZERO, 8), asm.jal(ZERO, 4 + 4 * 5 + size), asm.li(S0, RAM + BUFFER_AT),
+    )  # fmt: skip
+
+
+def _reset() -> list[int]:
+    return [
+        *asm.li(T0, RAM + _KEPT_AT), asm.sd(S0, T0, 0), *asm.li(T0, FINISHER), *asm.li(T1, RESET),
+        asm.sw(T1, T0, 0), asm.LOOP,
+    ]  # fmt: skip
 
 
 def _write(reg: int, value: int) -> list[int]:
@@ -138,12 +161,13 @@ def _wait_for_byte(is_polling: bool) -> list[list[int]]:
     return [[*look, asm.bne(T0, ZERO, 20), asm.WFI, asm.lw(T2, A2, 0), asm.sw(T2, A2, 0), asm.jal(ZERO, -24)]]
 
 
-def _store_byte() -> list[list[int]]:
-    return [[asm.lb(A0, S1, Reg.RBR_THR), asm.sb(A0, S0, 0), asm.addi(S0, S0, 1)]]
+def _store_byte(answers: bool) -> list[list[int]]:
+    answer = [asm.sb(A0, S1, Reg.RBR_THR)] if answers else []
+    return [[asm.lb(A0, S1, Reg.RBR_THR), asm.sb(A0, S0, 0), asm.addi(S0, S0, 1), *answer]]
 
 
-def _read_all(is_polling: bool, slow: int) -> list[int]:
+def _read_all(is_polling: bool, slow: int, answers: bool) -> list[int]:
     """Up to the stop."""
-    body = [word for words in _wait_for_byte(is_polling) + _store_byte() for word in words]
+    body = [word for words in _wait_for_byte(is_polling) + _store_byte(answers) for word in words]
     body += [asm.andi(A1, A0, 0xFF), *(_spin(slow) if slow else [])]
     return [*body, asm.bne(A1, A3, -4 * len(body))]

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from recordings import Recorded, assert_replays, record, setup_of_code, typed
+from guest_boards import load
+from recordings import Recorded, assert_replays, cut, record, setup_of_code, typed
 from serial_drivers import STOP, TEXT_MAX, Driver, draw_driver, received
 
 from minstret.devices.board import CONSOLE_TARGET, Setup
@@ -23,9 +24,11 @@ CASES_FAST, CASES_SLOW = 25, 1000
 SEED_FAST = 20181001
 SEED_SLOW = int(os.environ.get("MINSTRET_SEED", random.SystemRandom().randrange(1 << 32)))
 PASSED = Outcome(StopReason.FINISHED, 0)
-INSNS_MAX = 3_000_000
+INSNS_MAX = 6_000_000
 SHIFT_OF_CHAOS = 10
 """A delay of 20 ms is 20,000 instructions: a guest that polls gets through it."""
+PYTHON_INSNS_MAX = 300_000
+FAST_COUNTINGS = Counting.BLOCKS, Counting.INSTRUCTIONS
 SLICES = (31, 997, 12_345, None)
 
 
@@ -51,12 +54,32 @@ class Pipe:
 def draw_case(seed: str, is_polling: bool | None = None) -> tuple[Driver, bytes]:
     pick = random.Random(seed)
     letters = [byte for byte in range(256) if byte != STOP[0]]
-    text = bytes(pick.choices(letters, k=pick.randrange(TEXT_MAX))) + STOP
+    text = bytes(pick.choices(letters, k=pick.randrange(TEXT_MAX)))
+    for _ in range(pick.choice((0, 0, 1, 3))):
+        at = pick.randint(0, len(text))
+        text = text[:at] + pick.choice((b"\r", b"\n", b"\r\n")) + text[at:]
+    text += STOP
     return draw_driver(pick, text, is_polling), text
 
 
 def run(setup: Setup, text: bytes, piece: int = 4096) -> tuple[object, ...]:
     board = setup.make(door=LiveDoor(Pipe(text, piece)))
+    outcome = board.run_until(icount=INSNS_MAX)
+    return outcome, received(board.machine.memory.ram, len(text)), board.position, board.digest()
+
+
+def run_in_pieces(setup: Setup, text: bytes, cuts: list[int], pick: random.Random) -> tuple[object, ...]:
+    """As ``run``, but the state is saved at ``cuts``, icounts, and put back: into a new board, or the same one."""
+    pipe = Pipe(text, pick.choice((1, 7, 4096)))
+    board = setup.make(door=LiveDoor(pipe))
+    for at in cuts:
+        assert board.run_until(icount=at).reason is StopReason.REACHED
+        if pick.random() < 0.5:
+            cut(board)
+        else:
+            state, ram = board.machine.save_state(), bytes(board.machine.memory.ram)
+            board = setup.make(door=LiveDoor(pipe))
+            load(board.machine, state, ram)
     outcome = board.run_until(icount=INSNS_MAX)
     return outcome, received(board.machine.memory.ram, len(text)), board.position, board.digest()
 
@@ -76,15 +99,19 @@ def check(seed: str, folder: Path) -> None:
     whole = run(setup_of_code(driver.code, **config), text)
     assert whole[:2] == (PASSED, text), driver.description
 
-    counting = pick.choice(list(Counting))
+    counting = pick.choice(list(Counting) if whole[2].icount < PYTHON_INSNS_MAX else FAST_COUNTINGS)
     other = setup_of_code(driver.code, **config, slice_insns_max=pick.choice(SLICES), counting=counting)
     assert run(other, text, pick.choice((1, 7, 4096))) == whole, driver.description
 
-    every = pick.choice((0, whole[2].icount // 3))  # type: ignore[attr-defined]
+    end = whole[2].icount  # type: ignore[attr-defined]
+    setup, cuts = setup_of_code(driver.code, **config), sorted(pick.sample(range(1, end), 4))
+    assert run_in_pieces(setup, text, cuts, pick) == whole, (driver.description, cuts)
+
+    every = pick.choice((0, end // 3, end // 17))
     recorded = record(folder / "run.mst", setup_of_code(driver.code, **config), source=Pipe(text), every=every)
     assert (recorded.end.position, recorded.end.digest) == whole[2:], driver.description
     assert_replays(recorded, slice_insns_max=pick.choice(SLICES[1:]))
-    for number in recorded.snapshots()[-1:]:
+    for number in recorded.snapshots()[:: pick.choice((1, -1))][:1]:
         assert_replays(recorded, snapshot=number)
 
 
