@@ -453,12 +453,16 @@ static bool fill_tlb(void *uc, uint64_t va, int type, uc_tlb_entry *entry, struc
         /* Translation of a block reads ahead into the next page. That must leave no trace, so unless the
          * page is plainly there the run stops before the instruction that crosses into it. */
         uint64_t pc = env_word(s, s->off_pc);
-        uint64_t page_before = (pc & ~(uint64_t)(PAGE_SIZE - 1)) - PAGE_SIZE;
-        if (s->xlen_bytes == 4)
+        uint64_t page = pc & ~(uint64_t)(PAGE_SIZE - 1), page_before = page - PAGE_SIZE, page_after = page + PAGE_SIZE;
+        if (s->xlen_bytes == 4) {
             page_before &= 0xffffffffu;
-        if ((va & ~(uint64_t)(PAGE_SIZE - 1)) == page_before) {
+            page_after &= 0xffffffffu;
+        }
+        uint64_t asked = va & ~(uint64_t)(PAGE_SIZE - 1);
+        if (asked == page_before || (asked == page_after && pc == page)) {
             /* Unicorn takes a block of size 0 (an illegal instruction at the start of a page) to end on the page
-             * before (at address 0 that is the last one), and asks for that: none of the guest's business. */
+             * before (at address 0 that is the last one), and asks for that when it makes the block, and for the page
+             * behind when it looks for it: none of the guest's business. No block is as long as a page. */
             s->has_bogus_entry = 1;
             entry->paddr = s->ram_base;
             entry->perms = PROT_X;

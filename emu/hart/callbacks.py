@@ -501,10 +501,13 @@ class PythonCallbacks:
         if s.xlen_bytes == 4:
             va &= 0xFFFFFFFF
         if access == Access.FETCH:
-            pc = self._env.pc
-            if va >> PAGE_BITS == (pc - PAGE_SIZE & (1 << 8 * s.xlen_bytes) - 1) >> PAGE_BITS:
-                # Unicorn takes a block of size 0 (an illegal instruction at the start of a page) to end on the
-                # page before (at address 0 that is the last one), and asks for that: none of the guest's business.
+            pc, mask = self._env.pc, (1 << 8 * s.xlen_bytes) - 1
+            is_before = va >> PAGE_BITS == (pc - PAGE_SIZE & mask) >> PAGE_BITS
+            is_after = va >> PAGE_BITS == (pc + PAGE_SIZE & mask) >> PAGE_BITS
+            if is_before or (is_after and not pc & (PAGE_SIZE - 1)):
+                # Unicorn takes a block of size 0 (an illegal instruction at the start of a page) to end on the page
+                # before (at address 0 that is the last one), and asks for that when it makes the block, and for the
+                # page behind when it looks for it: none of the guest's business. No block is as long as a page.
                 s.has_bogus_entry = 1
                 result.paddr, result.perms = s.ram_base, _X
                 return True

@@ -480,3 +480,23 @@ def test_timer_interrupts_at_every_offset_of_a_block(counting: str, xlen: int, b
 
 _noted: dict[tuple[int, str], bytes] = {}
 """What the handler noted when they were counted the other way."""
+
+
+@pytest.mark.parametrize("slice_insns", [1, 2, None])
+@pytest.mark.parametrize("illegal", [0, 0xFFFFFFFF])
+def test_illegal_instruction_before_a_missing_page_traps_as_often_as_it_is_executed(
+    counting: str, slice_insns: int | None, illegal: int
+) -> None:
+    # it is the first of its page, and Unicorn looks at the next page whenever it looks for its block
+    place = 2 * PAGE
+    program = code(jalr(RA, S0, 0), jal(ZERO, -4))
+    handler = code(addi(A0, A0, 1), csrw("mepc", RA), MRET)
+    board = board_of(
+        (0, program), (8, handler), (place, illegal.to_bytes(4, "little")), counting=counting, slice_insns=slice_insns
+    )
+    begin_as_supervisor(board)
+    board.memory.write(RAM + LEAVES + 8 * 3, bytes(8))
+    board.registers["pc"], board.registers["s0"] = RAM, RAM + place
+    board.run_until(icount=ROM_INSNS + 5 * 20)
+    assert board.registers["a0"] == 20
+    assert trap_of(board)[0] == 2
