@@ -247,7 +247,7 @@ class _Maker:
             self.service, self.service, self.counters, self.control, self.control, self.floating, self.sleep,
             self.table_edit, self.many_writes, self.elsewhere, self.switched, self.switched, self.timer, self.timer,
             self.software_interrupt, self.protection, self.long_block, self.far_time, self.alarm,
-            self.data_beside_code, self.reborn, self.overwrites_itself, self.entry_as_code,
+            self.data_beside_code, self.reborn, self.overwrites_itself, self.torn, self.entry_as_code,
             self.entry_of_itself, self.dma, self.dma, self.dma, self.board_reset,
         )  # fmt: skip
         if self.is_portable:  # others have another RTC, no end of time, and A bits set ahead
@@ -930,6 +930,38 @@ class _Maker:
                 text.emit(3 << 27 | atomic | T0 << 20 | A1 << 7)
             else:
                 text.emit(pick.choice((0, 4, 8)) << 27 | atomic | T1 << 20 | A0 << 7)
+
+    def torn(self) -> None:
+        """An instruction that does not decode, at a page's start or across two; the next page comes and goes."""
+        text, pick = self.text, self.pick
+        loop, slot, over = self.fresh(), self.fresh(), self.fresh()
+        before = pick.choice((0, 2, 2, 6))
+        page = (text.here // PAGE + 1) * PAGE
+        if page - text.here < 200 or page + PAGE > SWITCHED - 0x1000:
+            return
+        entry = TABLES + (pick.randrange(2) * 6 + pick.choice((3, 4))) * PAGE
+        entry += (page // PAGE + (before == 0)) * self.word
+        text.emit(addi(COUNT, ZERO, pick.choice((3, 5))), addi(SERVICE, ZERO, STAY))
+        text.label(loop)
+        text.address(T3, slot)
+        text.emit(jalr(RA, T3, 0))
+        text.ram(T3, entry)
+        text.load(T0, T3, 0)
+        text.constant(T1, pick.choice((PTE_V, PTE_A, PTE_X)))
+        text.emit(xor(T0, T0, T1))
+        text.store(T0, T3, 0)
+        if self.is_portable:
+            text.emit(SFENCE_VMA)
+        text.emit(addi(COUNT, COUNT, -1))
+        text.branch(NE, COUNT, ZERO, loop)
+        text.jump(over)
+        self._begin_page(before)
+        text.label(slot)
+        if before == 6:
+            text.emit(addi(A1, A1, 3))
+        text.data += pick.choice((0xFE041533, 0xFFFFFFFF, 0x0000400B)).to_bytes(4, "little")
+        text.emit(jalr(ZERO, RA, 0))
+        text.label(over)
 
     def _begin_page(self, before: int) -> None:
         """No-operations up to ``before`` bytes ahead of the next page, where there is room for them."""

@@ -500,3 +500,33 @@ def test_illegal_instruction_before_a_missing_page_traps_as_often_as_it_is_execu
     board.run_until(icount=ROM_INSNS + 5 * 20)
     assert board.registers["a0"] == 20
     assert trap_of(board)[0] == 2
+
+
+@pytest.mark.parametrize("slice_insns", [1, 2, None])
+@pytest.mark.parametrize("before", [0, 1])
+@pytest.mark.parametrize("then", ["missing", "another"])
+def test_second_page_of_an_illegal_instruction_is_looked_at_each_time(
+    counting: str, slice_insns: int | None, before: int, then: str
+) -> None:
+    # add a0, s0, zero, but for funct7 on the second page, which is taken away, or exchanged so that it is legal
+    place, low, illegal, legal = 3 * PAGE - 2 - 4 * before, 0x0533, 0xFE04, 0x0004
+    body = code([NOP] * before) + low.to_bytes(2, "little")
+    handler = code(csrw("mepc", RA), MRET)
+    board = board_of(
+        (0, code(jalr(RA, S0, 0), jal(ZERO, -4))), (8, handler), (place, body),
+        (3 * PAGE, illegal.to_bytes(2, "little") + code(jalr(ZERO, RA, 0))),
+        (4 * PAGE, legal.to_bytes(2, "little") + code(jalr(ZERO, RA, 0))), counting=counting, slice_insns=slice_insns,
+    )  # fmt: skip
+    begin_as_supervisor(board)
+    board.registers["pc"], board.registers["s0"] = RAM, RAM + place
+    board.run_until(icount=ROM_INSNS + 5 * (4 + before))
+    assert trap_of(board)[::2] == (2, illegal << 16 | low)
+
+    entry = 0 if then == "missing" else RAM + 4 * PAGE >> 2 | 0xCF
+    board.memory.write(RAM + LEAVES + 8 * 3, entry.to_bytes(8, "little"))
+    board.hart.env.mcause = 0
+    board.run_until(icount=board.position.icount + 3 * (4 + before))
+    if then == "missing":
+        assert trap_of(board)[::2] == (12, RAM + 3 * PAGE)
+    else:
+        assert (trap_of(board)[0], board.registers["a0"]) == (0, RAM + place)
