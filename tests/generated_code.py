@@ -74,6 +74,7 @@ from asm import (
 from virtio_driver import descriptor
 
 from minstret.devices.map import VIRTIO_SLOTS, Base, virtio_base
+from minstret.devices.semihosting import Op
 from minstret.devices.virtio.constants import DescFlag, Reg
 from minstret.emu.clock import NS_PER_TICK, VIRTUAL_NS_MAX
 
@@ -112,6 +113,11 @@ NOTHING = 0x0300_0000
 RTC_TIME, RTC_IRQ_ENABLED = 0x0010_1000, 0x0010_1010
 FAR_TICKS = (1 << 64, *[VIRTUAL_NS_MAX // NS_PER_TICK] * 3, 1 << 63, 1 << 55)
 """Where mtime wraps; where virtual time ends; where signed numbers do; a long way."""
+SPECIAL_FLOATS = (
+    0, 1 << 31, 0x3F80_0000, 0x7F80_0000, 0xFF80_0000, 0x7FC0_0000, 0x7F80_0001, 1, 0x0080_0000, 0x7F7F_FFFF,
+    0xFFFF_FFFF, 0x3380_0000,
+)  # fmt: skip
+"""In single precision; in the upper half of a double word some of them are special as doubles."""
 PTE_V, PTE_R, PTE_W, PTE_X, PTE_U, PTE_A, PTE_D = 1, 2, 4, 8, 16, 64, 128
 
 
@@ -249,10 +255,12 @@ class _Maker:
             self.software_interrupt, self.protection, self.long_block, self.far_time, self.alarm,
             self.data_beside_code, self.reborn, self.overwrites_itself, self.torn, self.entry_as_code,
             self.entry_of_itself, self.dma, self.dma, self.dma, self.board_reset,
+            self.semihosting, self.semihosting,
         )  # fmt: skip
         if self.is_portable:  # others have another RTC, no end of time, and A bits set ahead
             kinds = tuple(kind for kind in kinds if kind not in (
                 self.far_time, self.alarm, self.entry_as_code, self.entry_of_itself, self.dma, self.board_reset,
+                self.semihosting,
             ))  # fmt: skip
         if self.is_quiet:
             kinds = tuple(kind for kind in kinds if kind not in (
@@ -1048,6 +1056,8 @@ class _Maker:
     def floating(self) -> None:
         text, pick = self.text, self.pick
         loop = self.fresh()
+        if not self.is_portable:
+            self._special_floats()
         text.emit(addi(COUNT, ZERO, pick.randint(1, 4)))
         text.label(loop)
         if pick.random() < 0.7:
@@ -1065,6 +1075,20 @@ class _Maker:
             self.filler(pick.randint(0, 2))
         text.emit(lui(T0, 6), csrrs(ZERO, pick.choice(("mstatus", "sstatus")), T0), addi(COUNT, COUNT, -1))
         text.branch(NE, COUNT, ZERO, loop)
+
+    def _special_floats(self) -> None:
+        """Some registers with zeros, infinities, NaNs, limits, boxed or not; a rounding mode, also one there is not."""
+        text, pick = self.text, self.pick
+        for _ in range(pick.randrange(4)):
+            text.constant(T1, pick.choice(SPECIAL_FLOATS))
+            register = pick.randrange(8, 16)
+            if self.xlen == 64 and pick.random() < 0.5:
+                text.emit(slli(T2, T1, 32), *((add(T2, T2, T1),) if pick.random() < 0.5 else ()))
+                text.emit(0xF200_0053 | T2 << 15 | register << 7)  # FMV.D.X
+            else:
+                text.emit(0xF000_0053 | T1 << 15 | register << 7)  # FMV.W.X
+        if pick.random() < 0.3:
+            text.emit(addi(T1, ZERO, pick.randrange(8)), csrw("frm", T1))
 
     def float_operation(self, f: list[int]) -> int:
         """Any but a load or store, with registers of ``f``, T1, and almost always a rounding mode that there is."""
@@ -1203,6 +1227,45 @@ class _Maker:
     def _call_stub(self) -> None:
         self.text.ram(T1, STUBS + 16 * self.pick.randrange(STUB_COUNT))
         self.text.emit(jalr(RA, T1, 0))
+
+    def semihosting(self) -> None:
+        """Calls whose answers go anywhere, over instructions ahead or into tables too; one of ten waits for input."""
+        text, pick, ahead = self.text, self.pick, self.fresh()
+        text.ram(A1, DATA + pick.randrange(DATA_PAGES) * PAGE + 8 * pick.randrange(400))
+        self._place_of_answer(ahead)
+        call = pick.choice(
+            (Op.ELAPSED, Op.HEAPINFO, Op.GET_CMDLINE, Op.TMPNAM, Op.WRITEC, Op.WRITE, Op.CLOCK, Op.ERRNO)
+        )
+        call = pick.choice((Op.READ, Op.READC)) if pick.random() < 0.1 else call
+        first = ZERO if call in (Op.READ, Op.WRITE) else T3
+        second = T3 if first == ZERO else T2
+        text.constant(T2, pick.choice((1, 2, 9)))
+        for at, register in enumerate((first, second, T2)):
+            text.store(register, A1, at * self.word)
+        if call is Op.ELAPSED:
+            text.emit(addi(A1, T3, 0))
+        text.emit(addi(A0, ZERO, call))
+        if pick.random() < 0.5:
+            text.emit(C_NOP)
+        text.emit(0x01F0_1013, EBREAK, 0x4070_5013)
+        text.label(ahead)
+        text.emit(*[addi(A3, A3, 1)] * 5, add(A4, A4, A0))
+        self._call_stub()
+        self.filler(pick.randint(0, 6))
+
+    def _place_of_answer(self, ahead: str) -> None:
+        """T3: an address in the code ahead, in a stub, a table, or data."""
+        text, pick = self.text, self.pick
+        kind = pick.randrange(5)
+        if kind == 0:
+            text.address(T3, ahead)
+        elif kind == 1:
+            text.ram(T3, STUBS + 16 * pick.randrange(STUB_COUNT - 2))
+        elif kind == 2:
+            table = TABLES + (6 * pick.randrange(2) + pick.choice((3, 4))) * PAGE
+            text.ram(T3, table + (DATA // PAGE + pick.randrange(DATA_PAGES)) * self.word)
+        else:
+            text.ram(T3, DATA + pick.randrange(1, DATA_PAGES) * PAGE - pick.choice((0, 1, 4, 9, 100)))
 
     def board_reset(self) -> None:
         """Now and then: else nothing behind it would ever run."""
