@@ -1182,12 +1182,13 @@ class _Maker:
         text, pick, loop, ahead = self.text, self.pick, self.fresh(), self.fresh()
         head = sum(len(chain) for chain in self.chains)
         pieces: list[tuple[int | str, int, int]] = []
+        stub, page = pick.randrange(STUB_COUNT), pick.randrange(DATA_PAGES)
         for _ in range(pick.randint(1, 4)):
-            table = TABLES + (6 * pick.randrange(2) + pick.choice((3, 4))) * PAGE + DATA // PAGE * self.word
+            table = TABLES + (6 * pick.choice((0, 0, 1)) + pick.choice((3, 4))) * PAGE + DATA // PAGE * self.word
             pieces.append(pick.choice((
                 (ahead, 4 * pick.randrange(6) + 3, 1),  # the upper bits of an immediate
-                (STUBS, 16 * pick.randrange(STUB_COUNT) + pick.choice((3, 7, 11)), 1),
-                (table, pick.randrange(DATA_PAGES) * self.word + pick.choice((0, 1, 1)), 1),  # flags; another page
+                (STUBS, 16 * stub + pick.choice((3, 7, 11)), 1),
+                (table, page * self.word + pick.choice((0, 1, 1)), 1),  # flags; another page
                 (DATA, pick.randrange(DATA_PAGES * PAGE - 8), pick.randint(1, 8)),
             )))  # fmt: skip
         if head + len(pieces) >= QUEUE_SIZE:
@@ -1209,30 +1210,38 @@ class _Maker:
         text.emit(addi(T0, T0, 1), addi(COUNT, COUNT, -1))
         text.branch(NE, COUNT, ZERO, loop)
         text.emit(sh(T0, T3, 2))
-        text.io(T3, VIRTIO + Reg.QUEUE_NOTIFY)
-        self._call_stub()
+        for _ in range(pick.randint(0, 2)):
+            self._use(stub, page)
         text.io(T3, VIRTIO + Reg.QUEUE_NOTIFY)
         text.emit(sw(ZERO, T3, 0))
         text.label(ahead)
         text.emit(*[addi(A3, A3, 1)] * 6)
         for _ in range(pick.randint(1, 3)):
-            self._call_stub()
-            text.ram(S0, DATA + pick.randrange(DATA_PAGES) * PAGE)
-            text.emit(lw(A0, S0, 0), sw(A1, S0, 4))
+            self._use(stub, page)
         if pick.random() < 0.3:
             text.io(T3, VIRTIO)
             text.emit(lw(T0, T3, Reg.INTERRUPT_STATUS), sw(T0, T3, Reg.INTERRUPT_ACK))
         self.filler(pick.choice((0, 5, 60)))
 
-    def _call_stub(self) -> None:
-        self.text.ram(T1, STUBS + 16 * self.pick.randrange(STUB_COUNT))
+    def _use(self, stub: int, page: int) -> None:
+        """Call one, load from the other and store there."""
+        self._call_stub(stub)
+        self.text.ram(S0, DATA + page * PAGE)
+        self.text.emit(lw(A0, S0, 0), sw(A1, S0, 4))
+
+    def _call_stub(self, stub: int) -> None:
+        self.text.ram(T1, STUBS + 16 * stub)
         self.text.emit(jalr(RA, T1, 0))
 
     def semihosting(self) -> None:
         """Calls whose answers go anywhere, over instructions ahead or into tables too; one of ten waits for input."""
         text, pick, ahead = self.text, self.pick, self.fresh()
         text.ram(A1, DATA + pick.randrange(DATA_PAGES) * PAGE + 8 * pick.randrange(400))
-        self._place_of_answer(ahead)
+        stub, page = pick.randrange(STUB_COUNT - 2), pick.randrange(DATA_PAGES)
+        if pick.random() < 0.7:
+            self._use(stub, page)
+            text.ram(A1, DATA + 8 * pick.randrange(400))
+        self._place_of_answer(ahead, stub, page)
         call = pick.choice(
             (Op.ELAPSED, Op.HEAPINFO, Op.GET_CMDLINE, Op.TMPNAM, Op.WRITEC, Op.WRITE, Op.CLOCK, Op.ERRNO)
         )
@@ -1250,20 +1259,20 @@ class _Maker:
         text.emit(0x01F0_1013, EBREAK, 0x4070_5013)
         text.label(ahead)
         text.emit(*[addi(A3, A3, 1)] * 5, add(A4, A4, A0))
-        self._call_stub()
+        self._use(stub, page)
         self.filler(pick.randint(0, 6))
 
-    def _place_of_answer(self, ahead: str) -> None:
+    def _place_of_answer(self, ahead: str, stub: int, page: int) -> None:
         """T3: an address in the code ahead, in a stub, a table, or data."""
         text, pick = self.text, self.pick
         kind = pick.randrange(5)
         if kind == 0:
             text.address(T3, ahead)
         elif kind == 1:
-            text.ram(T3, STUBS + 16 * pick.randrange(STUB_COUNT - 2))
+            text.ram(T3, STUBS + 16 * stub)
         elif kind == 2:
             table = TABLES + (6 * pick.randrange(2) + pick.choice((3, 4))) * PAGE
-            text.ram(T3, table + (DATA // PAGE + pick.randrange(DATA_PAGES)) * self.word)
+            text.ram(T3, table + (DATA // PAGE + page) * self.word)
         else:
             text.ram(T3, DATA + pick.randrange(1, DATA_PAGES) * PAGE - pick.choice((0, 1, 4, 9, 100)))
 
