@@ -945,22 +945,26 @@ class _Maker:
         loop, slot, over = self.fresh(), self.fresh(), self.fresh()
         before = pick.choice((0, 2, 2, 6))
         page = (text.here // PAGE + 1) * PAGE
-        if page - text.here < 200 or page + PAGE > SWITCHED - 0x1000:
+        if page - text.here < 300 or page + PAGE > SWITCHED - 0x1000:
             return
-        entry = TABLES + (pick.randrange(2) * 6 + pick.choice((3, 4))) * PAGE
-        entry += (page // PAGE + (before == 0)) * self.word
-        text.emit(addi(COUNT, ZERO, pick.choice((3, 5))), addi(SERVICE, ZERO, STAY))
+        at = (page // PAGE + (before == 0)) * self.word
+        if pick.random() < 0.8:
+            text.emit(addi(SERVICE, ZERO, pick.choice((0, 1, 1))), ECALL)
+        text.emit(addi(COUNT, ZERO, pick.choice((4, 6, 8))), addi(SERVICE, ZERO, STAY))
+        bit = pick.choice((PTE_V, PTE_A, PTE_X))
         text.label(loop)
         text.address(T3, slot)
         text.emit(jalr(RA, T3, 0))
-        text.ram(T3, entry)
-        text.load(T0, T3, 0)
-        text.constant(T1, pick.choice((PTE_V, PTE_A, PTE_X)))
-        text.emit(xor(T0, T0, T1))
-        text.store(T0, T3, 0)
-        if self.is_portable:
-            text.emit(SFENCE_VMA)
-        text.emit(addi(COUNT, COUNT, -1))
+        text.emit(andi(T2, COUNT, 1))
+        over_edit = self.fresh()
+        text.branch(NE, T2, ZERO, over_edit)  # every other time: the block is there already
+        for table in (3, 4, 9, 10):
+            text.ram(T3, TABLES + table * PAGE + at)
+            text.load(T0, T3, 0)
+            text.emit(addi(T1, ZERO, bit), xor(T0, T0, T1))
+            text.store(T0, T3, 0)
+        text.label(over_edit)
+        text.emit(SFENCE_VMA, addi(COUNT, COUNT, -1))
         text.branch(NE, COUNT, ZERO, loop)
         text.jump(over)
         self._begin_page(before)

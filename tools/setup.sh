@@ -58,6 +58,10 @@ setup_environment() {
         echo "The C callbacks were not built, so their Python twins are used, hundreds of times as slow: $python -m pip install -v -e . tells why" >&2
     "$python" -m compileall -q emu devices firmware  # a start need not compile, even where nothing may be written later
     link_sources
+    if [ -f "$stamp" ]; then  # what was installed of other sources is gone
+        grep -F "$sources" "$stamp" > "$stamp.new" || true
+        mv "$stamp.new" "$stamp"
+    fi
     echo "$wanted" >> "$stamp"
     trap - INT
 }

@@ -168,7 +168,6 @@ struct shared {
     /* counting by blocks */
     uint64_t block_count, blocks_max, is_device_access; /* blocks_max: so many, and all are dropped */
     uint64_t must_forget_blocks; /* before the next instruction */
-    uint64_t has_torn_block;     /* one was made of an instruction across two pages that does not decode */
     uint64_t rewritten_pc, rewritten_icount, rewritten_insn; /* the last instruction under way when code was written */
     uint64_t new_entry; /* the page table entry, by its offset in RAM, that was last made and not yet used */
     /* the shortened block that was asked for, cut_insns 0: none; and whether that was to end it before a page that
@@ -207,24 +206,12 @@ static uint64_t load_le(const uint8_t *at, uint64_t size)
 
 /* ---- TLB and translated code -------------------------------------------------------------------- */
 
-static void resync_after_this_instruction(struct shared *s)
-{
-    s->resync = 1;
-    s->fast_limit = 0;
-}
-
-/* Forget all address translations. Unicorn does not look anew at the second page of an instruction that lies across two
- * and did not decode (it is not among the bytes of its block), so then such blocks go too. */
 static void flush_tlb(void *uc, struct shared *s)
 {
     s->ctl(uc, CTL_TLB_FLUSH);
     s->generation++;
     s->flushes++;
     s->next_growth = s->fills + GROWTH_FILLS;
-    if (s->has_torn_block) {
-        s->must_forget_blocks = 1;
-        resync_after_this_instruction(s);
-    }
 }
 
 /* Drop the translated blocks of guest RAM [offset, offset + size). Unicorn wants virtual addresses here, so
@@ -253,6 +240,12 @@ static bool code_bits_any(const struct shared *s, uint64_t offset, uint64_t size
         if (s->code_bits[half / 8] >> (half & 7) & 1)
             return true;
     return false;
+}
+
+static void resync_after_this_instruction(struct shared *s)
+{
+    s->resync = 1;
+    s->fast_limit = 0;
 }
 
 /* Code in guest RAM [offset, offset + size), within one page, was written: drop the blocks made from it. An
@@ -961,7 +954,6 @@ static struct block look_through(void *uc, struct shared *s, uint64_t pc, uint64
         uint32_t insn = fetch_at(uc, s, at, va);
         bool decodes = va < pc + size;
         note_parcel(s, at, decodes);
-        s->has_torn_block |= !decodes && size_of(insn) == 4 && (va & (PAGE_SIZE - 1)) == PAGE_SIZE - 2;
         if (size_of(insn) == 4)
             note_parcel(s, (va & (PAGE_SIZE - 1)) != PAGE_SIZE - 2 ? at + 2 : ram_at(uc, s, va + 2), decodes);
         if (mixed || is_special(s, insn)) {
@@ -1605,7 +1597,7 @@ static void forget_blocks(void *uc, struct shared *s)
     if (s->blocks != NULL)
         memset(s->blocks, 0, BLOCK_SLOTS * sizeof *s->blocks);
     s->block_count = 0;
-    s->must_forget_blocks = s->has_torn_block = 0;
+    s->must_forget_blocks = 0;
     charge(s, WORK_OF_FORGETTING);
 }
 

@@ -639,8 +639,6 @@ class PythonCallbacks:
             if insn is None:
                 return
             size = 4 if insn & 3 == 3 else 2
-            if va >= end and size == 4 and va % PAGE_SIZE == PAGE_SIZE - 2:
-                self._s.has_torn_block = 1
             for half in range(0, size, 2):
                 offset = mmu.parcel_offset(va + half)
                 if offset is not None:

@@ -122,22 +122,15 @@ class Engine:
     # ---- what was derived from memory
 
     def flush_tlb(self) -> None:
-        """Forget all address translations.
-
-        Unicorn does not look anew at the second page of an instruction that lies across two and did not decode (it is
-        not among the bytes of its block), so then such blocks go too.
-        """
-        s = self.shared
+        """Forget all address translations."""
         uclib.uc_ctl(self._uch, ctypes.c_int(_CTL_TLB_FLUSH))
-        s.generation += 1
-        s.flushes += 1
-        if s.has_torn_block:
-            s.must_forget_blocks, s.resync, s.fast_limit = 1, 1, 0
+        self.shared.generation += 1
+        self.shared.flushes += 1
 
     def flush_blocks(self) -> None:
         """Forget all translated blocks, and where they were special."""
         uclib.uc_ctl(self._uch, ctypes.c_int(_CTL_TB_FLUSH))
-        self.shared.must_forget_blocks = self.shared.has_torn_block = 0
+        self.shared.must_forget_blocks = 0
         self.memory.sites[:] = bytes(len(self.memory.sites))
         if self.shared.block_count:
             ctypes.memset(self.shared.blocks, 0, c_callbacks.BLOCK_TABLE_BYTES)

@@ -129,7 +129,7 @@ class Shared(ctypes.Structure):
         ("fills", _u64), ("flushes", _u64), ("edges", _u64), ("watched_writes", _u64),
         ("invalidations", _u64), ("next_growth", _u64),
         ("block_count", _u64), ("blocks_max", _u64), ("is_device_access", _u64),
-        ("must_forget_blocks", _u64), ("has_torn_block", _u64),
+        ("must_forget_blocks", _u64),
         ("rewritten_pc", _u64), ("rewritten_icount", _u64), ("rewritten_insn", _u64), ("new_entry", _u64),
         ("cut_pc", _u64), ("cut_size", _u64), ("cut_insns", _u64), ("cut_is_crossing", _u64),
         ("next_cflags", _pointer), ("emu_start", _pointer),
