@@ -274,6 +274,7 @@ class Hart(EngineHandlers):
         self.pmp.publish()
         self._publish_mip()
         self._shared.steady_address[:] = [0] * STEADY_REGISTERS
+        self._shared.rewritten_pc, self._shared.new_entry = NOWHERE, NOWHERE
         self._engine.flush_blocks()
         self._engine.flush_tlb()
 

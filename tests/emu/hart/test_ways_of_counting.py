@@ -43,6 +43,7 @@ from asm import (
     jalr,
     lui,
     lw,
+    sb,
     srli,
     sw,
 )  # fmt: skip
@@ -400,6 +401,20 @@ def test_instruction_that_crosses_into_a_forbidden_page_faults_in_its_turn(
     board.run_until(icount=ROM_INSNS + 3)
     assert board.registers["a0"] == 2
     assert trap_of(board) == (1, RAM + place + 8, RAM + place + 10)
+
+
+@pytest.mark.parametrize("xlen", [64, 32])
+def test_state_that_is_loaded_knows_nothing_of_what_ran_here_before(counting: str, xlen: int) -> None:
+    # another store was at the same address and icount
+    seen = []
+    board = board_of(code(auipc(S0, 1), sb(ZERO, S0, 0), LOOP), xlen=xlen, counting=counting)
+    board.hart.watch_stores(RAM + PAGE, lambda address, size: seen.append((address, size)))
+    state = board.machine.save_state()
+    board.run_until(icount=ROM_INSNS + 3)
+    board.memory.write(RAM, code(auipc(S0, 1), sw(ZERO, S0, 0), LOOP))
+    board.machine.load_state(state)
+    board.run_until(icount=ROM_INSNS + 3)
+    assert seen == [(RAM + PAGE, 1), (RAM + PAGE, 4)]
 
 
 def test_code_that_unmaps_itself_runs_no_further(counting: str) -> None:
