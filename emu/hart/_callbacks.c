@@ -541,6 +541,13 @@ static bool fill_tlb(void *uc, uint64_t va, int type, uc_tlb_entry *entry, struc
     return true;
 }
 
+/* Whether a device, or PMP within a page, has refused a piece of the access under way. */
+static bool is_refused(const struct shared *s)
+{
+    bool in_c = s->stop_reason == STOP_FAULT && s->fault == FAULT_ACCESS && s->fault_va == NOWHERE;
+    return in_c || s->stop_reason == STOP_EXCEPTION;
+}
+
 /* UC_HOOK_TLB_FILL */
 static bool on_tlb_fill(void *uc, uint64_t va, int type, uc_tlb_entry *entry, struct shared *s)
 {
@@ -549,10 +556,22 @@ static bool on_tlb_fill(void *uc, uint64_t va, int type, uc_tlb_entry *entry, st
         entry->perms = PROT_R | PROT_X;
         return true;
     }
-    if (s->stop_reason != STOP_NONE) /* Unicorn tidying up after a run: none of the guest's business */
+    if (s->stop_reason != STOP_NONE) {
+        if (type != MEM_WRITE || !is_refused(s)) /* Unicorn tidying up after a run: none of the guest's business */
+            return false;
+        /* The rest of a store of which a device refused a piece: it must not matter what the TLB still holds. */
+        uint64_t stop_reason = s->stop_reason, kind = s->fault, fault_va = s->fault_va, fault_type = s->fault_type;
+        s->stop_reason = STOP_NONE;
+        bool is_there = fill_tlb(uc, va, type, entry, s);
+        s->stop_reason = stop_reason;
+        s->fault = kind;
+        s->fault_va = fault_va;
+        s->fault_type = fault_type;
+        if (!is_there)
+            return false;
+    } else if (!fill_tlb(uc, va, type, entry, s)) {
         return false;
-    if (!fill_tlb(uc, va, type, entry, s))
-        return false;
+    }
     if (env_word(s, s->off_mstatus) & MSTATUS_MPRV) /* a fetch and a load may mean different things by one address */
         entry->perms &= type == MEM_FETCH ? PROT_X : PROT_R | PROT_W;
     return true;
@@ -602,7 +621,8 @@ static bool high_half_may_be_special(const struct shared *s, uint64_t offset, un
 
 static bool fetch(void *uc, struct shared *s, uint64_t va, uint32_t *insn);
 
-/* A piece of a store is about to overwrite code: perhaps the very instruction, of which another piece may fault. */
+/* A piece of a store is about to overwrite code or a page table entry: perhaps the very instruction, or what maps it, and
+ * another piece may fault. */
 static void note_instruction_under_way(void *uc, struct shared *s)
 {
     uint32_t insn;
@@ -633,7 +653,7 @@ static void on_watched_write(void *uc, uint64_t offset, unsigned size, uint64_t 
     s->watched_writes++;
     s->new_entry = flags & PAGE_TABLE && !(s->ram[entry] & PTE_V) ? entry : NOWHERE;
     s->page_flags[page] |= PAGE_DIRTY;
-    if (was_code)
+    if (was_code || was_valid)
         note_instruction_under_way(uc, s);
     memcpy(at, &value, size);
     if (was_valid) {
@@ -1227,10 +1247,10 @@ static bool take_fault(void *uc, struct shared *s)
         take_exception(uc, s, is_page_fault ? CAUSE_FETCH_PAGE : CAUSE_FETCH_ACCESS, same_page ? pc : s->fault_va);
         return true;
     }
-    if (!fetch(uc, s, pc, &insn))
-        return false;
     if (s->rewritten_pc == pc && s->rewritten_icount == s->icount + 1)
-        insn = (uint32_t)s->rewritten_insn; /* it has stored over itself before it faulted */
+        insn = (uint32_t)s->rewritten_insn; /* it has stored over itself, or its mapping, before it faulted */
+    else if (!fetch(uc, s, pc, &insn))
+        return false;
     if (!is_fault && cause == CAUSE_ILLEGAL) {
         take_exception(uc, s, CAUSE_ILLEGAL, insn);
         return true;

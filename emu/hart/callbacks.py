@@ -384,7 +384,9 @@ class Mmu:
         return None if high is None else low | high << 16
 
     def note_instruction_under_way(self) -> None:
-        """A piece of a store is about to overwrite code: perhaps the very instruction, of which another may fault."""
+        """A piece of a store is about to overwrite code or a page table entry: perhaps the very instruction, or what
+        maps it, and another piece may fault.
+        """
         s, pc, icount = self.s, int(self.env.pc), int(self.s.icount)
         if s.rewritten_pc != pc or s.rewritten_icount != icount:
             s.rewritten_insn, s.rewritten_pc, s.rewritten_icount = self.fetch(pc) or 0, pc, icount
@@ -486,9 +488,13 @@ class PythonCallbacks:
         if s.in_system_view:
             result.paddr, result.perms = va, _R | _X
             return True
-        if s.stop_reason != Stop.NONE:  # Unicorn tidying up after a run: none of the guest's business
-            return False
-        if not self._fill_tlb(va, access, result):
+        stop = s.stop_reason, s.fault, s.fault_va, s.fault_type
+        if s.stop_reason != Stop.NONE and not (s.stop_reason == Stop.EXCEPTION and access == Access.WRITE):
+            return False  # Unicorn tidying up after a run: none of the guest's business
+        is_there = self._fill_tlb(va, access, result)
+        if stop[0] != Stop.NONE:  # the rest of a store of which a device refused a piece
+            s.stop_reason, s.fault, s.fault_va, s.fault_type = stop
+        if not is_there:
             return False
         if self._env.mstatus & MSTATUS_MPRV:  # a fetch and a load may mean different things by one address
             result.perms &= _X if access == Access.FETCH else _R | _W
@@ -597,7 +603,7 @@ class PythonCallbacks:
         if memory.ram[offset : offset + size] != new:
             was_valid = flags & _TABLE and memory.ram[offset & ~(s.xlen_bytes - 1)] & PTE_V
             was_code = flags & _CODE and memory.holds_code(offset, size)
-            if was_code:
+            if was_code or was_valid:
                 self._mmu.note_instruction_under_way()
             memory.ram[offset : offset + size] = new
             if was_valid:

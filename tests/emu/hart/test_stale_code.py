@@ -264,3 +264,26 @@ def test_rest_of_a_store_that_a_device_refuses_is_stored_in_a_page_with_code_too
     run_insns(board, 4)
     assert (board.hart.env.mcause, board.hart.env.mepc) == (7, RAM + 0x104)
     assert board.memory.read(RAM + page, 1) == b"\x55"
+
+
+@pytest.mark.parametrize("slice_insns", SLICES)
+@pytest.mark.parametrize("xlen", [64, 32])
+def test_rest_of_a_store_that_a_device_refuses_is_stored_in_a_page_table_too(
+    counting: str, xlen: int, slice_insns: int | None
+) -> None:
+    # its first byte changes a valid entry, for which the TLB is flushed: the others are stored all the same
+    size, index = xlen // 8, 100
+    store = sd if xlen == 64 else sw
+    board = board_of(
+        (0, code(LOOP)), (0x100, code(store(T3, T0, 0), LOOP)), xlen=xlen, counting=counting, slice_insns=slice_insns
+    )
+    begin_as_supervisor(board, xlen)
+    for number, entry in enumerate((0x1000_0000 >> 2 | 0xC7, RAM + leaves_at(xlen) >> 2 | 0xC7)):
+        board.memory.write(RAM + leaves_at(xlen) + (index + number) * size, entry.to_bytes(size, "little"))
+    registers = board.registers
+    registers["pc"], registers["t0"] = RAM + 0x100, RAM + (index + 1) * 0x1000 - 1
+    value = bytes(range(0x81, 0x81 + size))
+    registers["t3"] = int.from_bytes(value, "little")
+    run_insns(board, 3)
+    assert (board.hart.env.mcause, board.hart.env.mepc) == (7, RAM + 0x100)
+    assert board.memory.read(RAM + leaves_at(xlen), size - 1) == value[1:]
