@@ -277,7 +277,7 @@ def test_thousands_of_generated_programs_are_one_run(bench: Bench, capsys: pytes
     check(bench, capsys, "many full", 60, 4000, lambda number: (FULL,))
     check(bench, capsys, "many in Python", 40, 2000, lambda number: (TWINS, Way()))
     check(bench, capsys, "many bare", 100, 4000, lambda number: (BARE[number % 3],))
-    check(bench, capsys, "many fresh", 40, 4000, lambda number: (FRESH,))
+    check(bench, capsys, "many fresh", 40, 4000, lambda number: (FRESH, Way()))
 
 
 # ---- single rules
