@@ -18,6 +18,9 @@ ANNOUNCED = "announced"
 COSTLY_FIXTURES = {"session", "uboot", "hostile", "shown", "wheel"}
 """Of modules: sessions of whole guests, gigabytes of spoilt traces, a demo, a package."""
 
+SHORT_BYTES = 16
+"""Up to so many may be part of a test's name."""
+
 os.environ["PATH"] = os.pathsep.join((os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)))
 """As in an activated environment: messages call the command ``minstret``."""
 
@@ -36,6 +39,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "slow" in item.keywords or _is_crawling(item):
             item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
+
+
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """Long bytes don't name a test: several processes must give it the same name, and a person has to read it."""
+    return argname if isinstance(val, bytes) and len(val) > SHORT_BYTES else None
 
 
 def _has_costly_fixture(item: pytest.Item) -> bool:
