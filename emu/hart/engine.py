@@ -19,7 +19,17 @@ from minstret.emu.hart import helpers, layout
 from minstret.emu.hart.binding import uc_const, uclib, unicorn
 from minstret.emu.hart.callbacks import ON_MMIO_READ, ON_MMIO_WRITE, CallbackSet, Mmu, PythonCallbacks
 from minstret.emu.hart.memory import GuestMemory
-from minstret.emu.hart.shared import NOWHERE, PAGE_BITS, PAGE_SIZE, WORK_MAX, Counting, PageFlag, Shared, Stop
+from minstret.emu.hart.shared import (
+    NOWHERE,
+    PAGE_BITS,
+    PAGE_SIZE,
+    WORK_MAX,
+    WORK_OF_INVALIDATION,
+    Counting,
+    PageFlag,
+    Shared,
+    Stop,
+)
 
 c_callbacks: Any
 try:
@@ -96,6 +106,7 @@ class Engine:
         self._map(handlers)
         self._add_hooks(handlers)
         self._warm_up()
+        memory.attach(self)
 
     # ---- running
 
@@ -137,17 +148,27 @@ class Engine:
             self.shared.block_count = 0
 
     def code_was_written(self, offset: int, size: int) -> None:
-        """Forget the blocks made of RAM ``[offset, offset + size)``, within one page, before the next instruction.
-
-        An instruction that does not decode is outside the bytes that Unicorn believes its block to have, so there all
-        blocks go, which can't be done while one of them runs.
-        """
+        """Forget the blocks made of RAM ``[offset, offset + size)``, within one page, before the next instruction."""
         flags, page = self.memory.page_flags, offset >> PAGE_BITS
-        if flags[page] & PageFlag.UNDECODED:
+        if flags[page] & PageFlag.UNDECODED:  # all blocks go, which can't be done while one of them runs
             self.shared.must_forget_blocks = 1
         else:
             self.invalidate_code(offset, size)
         flags[page] &= ~PageFlag.UNDECODED & 0xFF
+
+    def drop_code(self, offset: int, size: int, is_undecoded: bool) -> None:
+        """See DerivedFromMemory: somebody beside the guest has written."""
+        if is_undecoded:
+            self.shared.must_forget_blocks = 1
+        else:
+            self.invalidate_code(offset, size)
+        self.shared.charge(WORK_OF_INVALIDATION)
+        self.shared.resync_after_this_instruction()
+
+    def drop_translations(self) -> None:
+        """See DerivedFromMemory."""
+        self.flush_tlb()
+        self.shared.resync_after_this_instruction()
 
     def invalidate_code(self, offset: int, size: int) -> None:
         """Forget the translated blocks of RAM ``[offset, offset + size)``."""

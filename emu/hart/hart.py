@@ -43,7 +43,6 @@ from minstret.emu.hart.shared import (
     PAGE_SIZE,
     STEADY_REGISTERS,
     WORK_MAX,
-    WORK_OF_INVALIDATION,
     Access,
     Counting,
     Fault,
@@ -62,7 +61,6 @@ _EBREAK, _C_EBREAK = 0x00100073, 0x9002
 _SEMIHOSTING_BEFORE, _SEMIHOSTING_AFTER = 0x01F01013, 0x40705013  # slli x0, x0, 0x1f; srai x0, x0, 7
 _A0, _A1 = 10, 11
 _XLEN_64 = (MSTATUS_SXL | MSTATUS_UXL) & 0xAAAA_AAAA_AAAA_AAAA  # 2 in both fields
-_IS_DIRTY = bytes(bits & PageFlag.DIRTY != 0 for bits in range(256))
 
 
 class HartStop(Enum):
@@ -162,6 +160,7 @@ class Hart(EngineHandlers):
         """How much work ends a slice: see Shared.charge. With less than ten an instruction may never get through."""
         self._blocked = False
         self._steady_registers = 0
+        self._dirty_pages = memory.dirty_pages()
         self.reset(memory.ram_base)
 
     @property
@@ -284,16 +283,7 @@ class Hart(EngineHandlers):
 
     def take_dirty_pages(self) -> list[int]:
         """The pages of RAM, by number, written since the last call."""
-        flags, dirty, kept = self.memory.page_flags, [], ~int(PageFlag.DIRTY) & 0xFF
-        is_dirty = bytes(flags).translate(_IS_DIRTY)
-        page = is_dirty.find(1)
-        while page >= 0:
-            dirty.append(page)
-            flags[page] &= kept
-            page = is_dirty.find(1, page + 1)
-        if dirty:
-            self._engine.flush_tlb()  # the next store to them is seen again
-        return dirty
+        return self._dirty_pages.take()
 
     # ---- running
 
@@ -695,25 +685,7 @@ class Hart(EngineHandlers):
         Raises:
             AccessFault: some of it is not RAM.
         """
-        offset, memory, s = address - self.memory.ram_base, self.memory, self._shared
-        if not 0 <= offset <= memory.ram_size - len(data):
-            raise AccessFault(address)
-        memory.ram[offset : offset + len(data)] = data
-        end, resync = offset + len(data), False
-        for page in range(offset >> PAGE_BITS, (end - 1 >> PAGE_BITS) + 1 if data else 0):
-            flags = memory.page_flags[page]
-            memory.page_flags[page] |= PageFlag.DIRTY
-            start = max(offset, page << PAGE_BITS)
-            size = min(end, page + 1 << PAGE_BITS) - start
-            if flags & PageFlag.CODE and memory.holds_code(start, size):
-                self._engine.code_was_written(start, size)
-                self.charge(WORK_OF_INVALIDATION)
-                resync = True
-            if flags & PageFlag.TABLE:
-                self._engine.flush_tlb()
-                resync = True
-        if resync:
-            s.resync, s.fast_limit = 1, 0
+        self.memory.write(address, data)
 
     def translate(self, va: int) -> int | None:
         """The physical address of ``va`` as loads see it now, for debuggers; None where there is none."""

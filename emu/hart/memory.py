@@ -1,23 +1,70 @@
-"""Guest RAM, the boot ROM, and what the hart keeps about each page of RAM."""
+"""Guest RAM, the boot ROM, and what is known about each page of RAM: the same for all harts.
+
+What a hart derives from memory (translated code, address translations) is its own; the flags that say that some hart
+has done so are the page's. ``GuestMemory.write`` tells every hart to drop what came from the old bytes.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import mmap
-from typing import Any
+from typing import Any, Protocol
+from weakref import WeakSet
 
-from minstret.emu.errors import HostError
-from minstret.emu.hart.shared import PAGE_BITS, PAGE_SIZE, SITE_BITS, Shared
+from minstret.emu.errors import AccessFault, HostError
+from minstret.emu.hart.shared import PAGE_BITS, PAGE_SIZE, SITE_BITS, PageFlag, Shared
 
 _PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 """Pages that are only read take no memory: a digest looks at all of RAM."""
 
 
+_CODE, _TABLE, _DIRTY = int(PageFlag.CODE), int(PageFlag.TABLE), int(PageFlag.DIRTY)
+_UNDECODED = int(PageFlag.UNDECODED)
+_IS_DIRTY = bytes(bits & _DIRTY != 0 for bits in range(256))
+_NOT_DIRTY = bytes(bits & ~_DIRTY & 0xFF for bits in range(256))
+
+
+class DerivedFromMemory(Protocol):
+    """What one hart has derived from memory, and can be told to drop."""
+
+    def flush_tlb(self) -> None:
+        """Forget all address translations."""
+
+    def drop_code(self, offset: int, size: int, is_undecoded: bool) -> None:
+        """Forget the blocks made of RAM ``[offset, offset + size)``, within one page, before the next instruction.
+
+        Args:
+            offset: From the start of RAM, bytes.
+            size: Bytes.
+            is_undecoded: The page may hold an instruction that did not decode: see PageFlag.UNDECODED.
+        """
+
+    def drop_translations(self) -> None:
+        """A page table was written: forget all address translations, before the next instruction."""
+
+
+class DirtyPages:
+    """The pages of RAM that were written since this was made, or since it was last asked.
+
+    There may be any number of these over one memory, each with its own "since I last asked". A store costs nothing
+    more for them: a page has one flag, and whoever collects the flags notes the pages for all.
+    """
+
+    def __init__(self, memory: GuestMemory) -> None:
+        self._memory = memory
+        self.noted: set[int] = set()
+
+    def take(self) -> list[int]:
+        """Those pages, by number, in rising order. They count as unwritten from now on."""
+        self._memory.collect_dirty_flags()
+        pages, self.noted = sorted(self.noted), set()
+        return pages
+
+
 class GuestMemory:
     """The bytes of RAM and ROM, with per-page flags, all at addresses that C can use.
 
-    Only the hart writes here; everybody else writes through ``Hart.write_physical``, which also drops what
-    was derived from the old bytes.
+    Guests store to ``ram`` directly, through the harts; everybody else uses ``write``.
     """
 
     def __init__(self, ram_base: int, ram_size: int, rom_base: int, rom_size: int, io_size: int) -> None:
@@ -25,6 +72,8 @@ class GuestMemory:
         self.rom_base, self.rom_size = rom_base, rom_size
         pages = ram_size >> PAGE_BITS
         self._owners: list[Any] = []
+        self._harts: list[DerivedFromMemory] = []
+        self._dirty_pages: WeakSet[DirtyPages] = WeakSet()
         self.ram = self.area(ram_size)
         self.rom = self.area(rom_size)
         self.page_flags = self.area(pages)
@@ -55,6 +104,67 @@ class GuestMemory:
             setattr(shared, name, self.address(getattr(self, name)))
         shared.ram_base, shared.ram_size = self.ram_base, self.ram_size
         shared.rom_base, shared.rom_size = self.rom_base, self.rom_size
+
+    # ---- the harts
+
+    def attach(self, hart: DerivedFromMemory) -> None:
+        """Add a hart that runs on this memory."""
+        self._harts.append(hart)
+
+    def dirty_pages(self) -> DirtyPages:
+        """A new record of which pages are written from now on."""
+        self.collect_dirty_flags()
+        pages = DirtyPages(self)
+        self._dirty_pages.add(pages)
+        return pages
+
+    def collect_dirty_flags(self) -> None:
+        """Note the pages whose DIRTY flag is set for every DirtyPages, and clear the flags."""
+        flags = bytes(self.page_flags)
+        is_dirty = flags.translate(_IS_DIRTY)
+        page = is_dirty.find(1)
+        if page < 0:
+            return
+        dirty = []
+        while page >= 0:
+            dirty.append(page)
+            page = is_dirty.find(1, page + 1)
+        self.page_flags[:] = flags.translate(_NOT_DIRTY)
+        for pages in self._dirty_pages:
+            pages.noted.update(dirty)
+        for hart in self._harts:  # the next store to these pages is seen again
+            hart.flush_tlb()
+
+    def write(self, address: int, data: bytes | memoryview) -> None:
+        """Write RAM: the one way in for loader, devices, debugger and restore.
+
+        Every hart drops the translated code and the address translations that came from the old bytes.
+
+        Raises:
+            AccessFault: some of it is not RAM.
+        """
+        offset, size = address - self.ram_base, len(data)
+        if not 0 <= offset <= self.ram_size - size:
+            raise AccessFault(address)
+        self.ram[offset : offset + size] = data
+        end = offset + size
+        for page in range(offset >> PAGE_BITS, (end - 1 >> PAGE_BITS) + 1 if size else 0):
+            flags = self.page_flags[page]
+            self.page_flags[page] = flags | _DIRTY
+            if flags & (_CODE | _TABLE):
+                start = max(offset, page << PAGE_BITS)
+                self._drop_derived(start, min(end, page + 1 << PAGE_BITS) - start)
+
+    def _drop_derived(self, offset: int, size: int) -> None:
+        page = offset >> PAGE_BITS
+        flags = self.page_flags[page]
+        if flags & _CODE and self.holds_code(offset, size):
+            self.page_flags[page] &= ~_UNDECODED & 0xFF
+            for hart in self._harts:
+                hart.drop_code(offset, size, bool(flags & _UNDECODED))
+        if flags & _TABLE:
+            for hart in self._harts:
+                hart.drop_translations()
 
     def peek(self, pa: int, size: int) -> bytes | None:
         """``size`` bytes at physical ``pa``, or None where that is neither RAM nor ROM."""

@@ -146,6 +146,10 @@ class Shared(ctypes.Structure):
             self.work_left = 0
             self.end_slice()
 
+    def resync_after_this_instruction(self) -> None:
+        """Find the next block anew: what the current one was found by has changed."""
+        self.resync, self.fast_limit = 1, 0
+
     def end_slice(self) -> None:
         """Let the run end before the next instruction; just after a trap, before the one after that.
 
