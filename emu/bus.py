@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from minstret.emu.device import Device
 from minstret.emu.errors import AccessFault
+from minstret.emu.part import Device
 
 
 class Bus(Protocol):

@@ -19,8 +19,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 from typing import TextIO
 
+from minstret.emu.door.door import Event
 from minstret.emu.errors import ConfigError, HostError, Terminated
-from minstret.emu.ingress import Event
 from minstret.emu.machine import STOP_TARGET, StopReason, stop_request
 from minstret.emu.timers import TimerList
 

@@ -27,12 +27,13 @@ from minstret.emu.clock import (
     VirtualRtClock,
     VirtualRtClockState,
 )
+from minstret.emu.door.door import BLOCKED_MARK, RESET_MARK, Door, Position
+from minstret.emu.door.live import LiveDoor
 from minstret.emu.hart.engine import IO_SIZE
 from minstret.emu.hart.hart import Hart, HartState, HartStop
 from minstret.emu.hart.memory import GuestMemory
 from minstret.emu.hart.shared import PAGE_SIZE, Counting
 from minstret.emu.hart.traps import TrapRecord
-from minstret.emu.ingress import BLOCKED_MARK, RESET_MARK, Door, LiveDoor, Position
 from minstret.emu.irq import IrqLine
 from minstret.emu.state import canonical_bytes
 from minstret.emu.timers import IDLE, Timer, TimerAttribute, TimerGroup, TimerListState

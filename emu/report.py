@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from minstret.emu.hart.traps import CAUSE_TEXT, INTERRUPT_TEXT, Cause, Interrupt, TrapRecord
-from minstret.emu.loader import SymbolTable
+from minstret.emu.images.loader import SymbolTable
 from minstret.emu.machine import Machine, Outcome, StopReason
 
 ABI_NAMES = (

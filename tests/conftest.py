@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 import pytest
-from needs import Need
+from support.needs import Need
 
 from cosimulation import spike
 from minstret.emu.hart.engine import c_callbacks

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
-from needs import Need
+from support.needs import Need
 
 from benchmarks.__main__ import main
 from benchmarks.processes import Took, run_to_end
@@ -26,7 +26,7 @@ from benchmarks.programs import (
 )
 from benchmarks.report import Measured, Report, rate_text, ratio_text
 from benchmarks.workloads import START, WORKLOADS, Place, Workload, image
-from minstret.devices.board import Board, BoardConfig
+from minstret.devices.board.board import Board, BoardConfig
 from minstret.emu.machine import Outcome, StopReason
 
 PASSED = Outcome(StopReason.FINISHED, 0)

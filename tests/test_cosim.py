@@ -8,11 +8,8 @@ from collections.abc import Callable, Iterable
 from itertools import takewhile
 from pathlib import Path
 
-import asm
-import elf_files
-import generated_code
-import instruction_encodings
 import pytest
+from support import asm, elf_files, generated_code, instruction_encodings
 
 TOOLS = Path(__file__).parent.parent / "tools"
 sys.path.insert(0, str(TOOLS))

@@ -10,9 +10,9 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from needs import Need
+from support.needs import Need
 
-from minstret.devices.placement import PACKAGED
+from minstret.devices.board.placement import PACKAGED
 from minstret.firmware import image_path
 
 README = Path(__file__).parents[1] / "README.md"

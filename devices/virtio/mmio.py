@@ -25,8 +25,8 @@ from minstret.devices.virtio.constants import (
     Status,
 )
 from minstret.devices.virtio.queue import QueueState, VirtioError, Virtqueue
-from minstret.emu.device import Dma
 from minstret.emu.irq import IrqLine
+from minstret.emu.part import Dma
 from minstret.emu.timers import Timer, TimerList
 
 LEGACY, MODERN = 1, 2

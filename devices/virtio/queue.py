@@ -21,8 +21,8 @@ from minstret.devices.virtio.constants import (
     AvailFlag,
     DescFlag,
 )
-from minstret.emu.device import Dma
 from minstret.emu.errors import AccessFault
+from minstret.emu.part import Dma
 
 _DESC_SIZE = 16
 _RING_HEADER_SIZE = 4  # flags, idx

@@ -22,13 +22,13 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from minstret.devices.board import TIMER_MODELS
+from minstret.devices.board.board import TIMER_MODELS
 from minstret.emu import host
 from minstret.emu.cli.exits import Exit
 from minstret.emu.cli.inspect import timer_table_facts, trace_facts
 from minstret.emu.cli.invocation import invocation
 from minstret.emu.cli.run import run
-from minstret.emu.trace import TraceReader
+from minstret.emu.trace.trace import TraceReader
 from minstret.emu.units import NS_PER_S
 from minstret.firmware import image_path
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from minstret.devices.placement import PACKAGED
+from minstret.devices.board.placement import PACKAGED
 from minstret.emu.cli.exits import Exit
 from minstret.emu.errors import MinstretError
 from minstret.emu.hart import helpers

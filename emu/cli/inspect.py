@@ -16,10 +16,10 @@ from rich.table import Table
 from minstret.emu import units
 from minstret.emu.cli.say import say
 from minstret.emu.cli.streams import as_given, reads_trace
+from minstret.emu.door.door import Position
 from minstret.emu.errors import ConfigError, TraceError
-from minstret.emu.ingress import Position
 from minstret.emu.text import printable
-from minstret.emu.trace import Item, Kind, Output, TraceReader, describe
+from minstret.emu.trace.trace import Item, Kind, Output, TraceReader, describe
 
 _SHOWN_BYTES = 32
 _SHOWN_NAME = 100

@@ -11,11 +11,11 @@ from typing import Any
 
 import click
 
-from minstret.devices.board import DEFAULT_XLEN, ENTROPY, TIMER_MODELS, BoardConfig, Setup
-from minstret.devices.hostinput.script import ScriptLine
-from minstret.devices.outside import INPUTS, NetConfig
-from minstret.devices.placement import PACKAGED, Load, packaged
-from minstret.devices.usernet.config import UserNetConfig
+from minstret.devices.board.board import DEFAULT_XLEN, ENTROPY, TIMER_MODELS, BoardConfig, Setup
+from minstret.devices.board.placement import PACKAGED, Load, packaged
+from minstret.devices.outside.hostinput.script import ScriptLine
+from minstret.devices.outside.hostside import INPUTS, NetConfig
+from minstret.devices.outside.usernet.config import UserNetConfig
 from minstret.devices.virtio.net import DEFAULT_MAC
 from minstret.emu import units
 from minstret.emu.cli.streams import input_from_stdin, is_stream, read_image

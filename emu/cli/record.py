@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from minstret.devices.board import Board, Setup
-from minstret.devices.recording import Recording, lacking, lacking_text
+from minstret.devices.board.board import Board, Setup
+from minstret.devices.board.recording import Recording, lacking, lacking_text
 from minstret.emu import host, units
 from minstret.emu.cli import exits
 from minstret.emu.cli.invocation import invocation
@@ -17,11 +17,11 @@ from minstret.emu.cli.options import FIRMWARE_HELP, board_options
 from minstret.emu.cli.outputs import Named, trace_written
 from minstret.emu.cli.session import Session, session_options
 from minstret.emu.cli.streams import is_stream
+from minstret.emu.door.live import Source
+from minstret.emu.door.recording import SNAPSHOT_EVERY_INSNS, RecordOptions
 from minstret.emu.errors import ConfigError
-from minstret.emu.ingress import Source
 from minstret.emu.machine import Outcome
-from minstret.emu.recorder import SNAPSHOT_EVERY_INSNS, RecordOptions
-from minstret.emu.trace import SUFFIX
+from minstret.emu.trace.trace import SUFFIX
 
 
 class RecordSession(Session):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from minstret.devices.recording import Replay
+from minstret.devices.board.recording import Replay
 from minstret.emu import host, units
 from minstret.emu.cli import exits
 from minstret.emu.cli.options import counting_option, parse_slice_insns
@@ -21,11 +21,11 @@ from minstret.emu.cli.session import (
 )
 from minstret.emu.cli.slow import say_if_slow
 from minstret.emu.cli.streams import claim_stdout, reads_trace
+from minstret.emu.door.door import Position
 from minstret.emu.errors import ConfigError
 from minstret.emu.hart.shared import Counting
-from minstret.emu.ingress import Position
 from minstret.emu.machine import Outcome, StopReason
-from minstret.emu.trace import TraceReader
+from minstret.emu.trace.trace import TraceReader
 
 _KILLED = "the recording goes no further: it was killed"
 

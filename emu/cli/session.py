@@ -14,10 +14,10 @@ from typing import Any
 
 import click
 
-from minstret.devices.board import CONSOLE_TARGET, Board, HostAnswers, Setup
-from minstret.devices.hostinput.keymap import parse_keys
-from minstret.devices.hostinput.script import ScriptLine, keys_line, parse_script
-from minstret.devices.outside import KEYBOARD
+from minstret.devices.board.board import CONSOLE_TARGET, Board, HostAnswers, Setup
+from minstret.devices.outside.hostinput.keymap import parse_keys
+from minstret.devices.outside.hostinput.script import ScriptLine, keys_line, parse_script
+from minstret.devices.outside.hostside import KEYBOARD
 from minstret.emu import host, units
 from minstret.emu.cli.options import make_setup
 from minstret.emu.cli.outputs import Named, check_outputs, images_read
@@ -32,10 +32,11 @@ from minstret.emu.cli.streams import (
     shown_output,
     write_output,
 )
+from minstret.emu.door.door import Event
+from minstret.emu.door.live import LiveDoor, Source
 from minstret.emu.errors import ConfigError, HostError
 from minstret.emu.files import read_file
 from minstret.emu.hart.shared import Counting
-from minstret.emu.ingress import Event, LiveDoor, Source
 from minstret.emu.machine import Outcome, StopReason
 from minstret.emu.report import (
     SATP_MODES,

@@ -24,8 +24,8 @@ from minstret.emu import units
 from minstret.emu.cli.suggestions import file_or
 from minstret.emu.errors import ConfigError
 from minstret.emu.files import HEAD_SIZE
-from minstret.emu.loader import IMAGE_SIZE_MAX, ImageFile, check_size
-from minstret.emu.loader import read_image as read_image_file
+from minstret.emu.images.loader import IMAGE_SIZE_MAX, ImageFile, check_size
+from minstret.emu.images.loader import read_image as read_image_file
 
 STREAM = "-"
 TRACE_SUFFIX = ".mst"

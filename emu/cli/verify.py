@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from minstret.devices.recording import Replay
+from minstret.devices.board.recording import Replay
 from minstret.emu import host
 from minstret.emu.cli import exits
 from minstret.emu.cli.options import FIRMWARE_HELP, board_options, check_boots_something
@@ -24,7 +24,7 @@ from minstret.emu.cli.streams import as_given, inputs_to_repeat
 from minstret.emu.clock import ClockType
 from minstret.emu.errors import DivergenceError, TraceError
 from minstret.emu.text import printable
-from minstret.emu.trace import SUFFIX, Item, Kind, Output, TraceReader, describe, has_trace_head
+from minstret.emu.trace.trace import SUFFIX, Item, Kind, Output, TraceReader, describe, has_trace_head
 from minstret.emu.units import NS_PER_S
 
 SAME, DIFFERENT, TROUBLE = 0, 1, int(exits.Exit.OURS)

@@ -18,10 +18,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import asm
-import elf_files
 import pytest
-from elf_files import RAM, Load, elf_bytes, fails_with, says, write_elf
+from support import asm, elf_files
+from support.elf_files import RAM, Load, elf_bytes, fails_with, says, write_elf
 
 from minstret.emu.cli import main
 from minstret.emu.clock import NS_PER_TICK, VIRTUAL_NS_MAX

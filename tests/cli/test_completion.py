@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from needs import Need
+from support.needs import Need
 
 from minstret.emu.cli import main
 from minstret.emu.cli.completion import fitting

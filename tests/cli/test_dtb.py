@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import asm
 import pytest
-from elf_files import PASSES, write_elf
-from needs import Need
+from support import asm
+from support.elf_files import PASSES, write_elf
+from support.needs import Need
 
-from minstret.devices.board import Board, BoardConfig
+from minstret.devices.board.board import Board, BoardConfig
 from minstret.emu.cli import main
 
 COMMAND = [sys.executable, "-m", "minstret.emu.cli"]

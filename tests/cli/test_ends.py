@@ -18,13 +18,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import asm
-import elf_files
 import pytest
-from elf_files import says, write_elf
-from recordings import without_end
+from support import asm, elf_files
+from support.elf_files import says, write_elf
+from support.recordings import without_end
 
-from minstret.emu.trace import TraceReader
+from minstret.emu.trace.trace import TraceReader
 
 COMMAND = [sys.executable, "-m", "minstret.emu.cli"]
 PATIENCE_S = 60

@@ -6,14 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-import asm
 import pytest
-from harts import ROM_INSNS
+from support import asm
+from support.harts import ROM_INSNS
 
-from minstret.devices.board import Board, BoardConfig
+from minstret.devices.board.board import Board, BoardConfig
 from minstret.emu.cli.group import run_command
 from minstret.emu.hart.shared import Counting
-from minstret.emu.loader import ImageFile
+from minstret.emu.images.loader import ImageFile
 
 PLIC, UART, UART_IRQ = 0x0C00_0000, 0x1000_0000, 10
 CLAIM = PLIC + 0x20_0004

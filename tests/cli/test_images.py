@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import asm
 import pytest
-from elf_files import PASSES, RAM, Load, elf_bytes, fails_with
-from footprint import high_water, reset_high_water
-from recordings import tamper
+from support import asm
+from support.elf_files import PASSES, RAM, Load, elf_bytes, fails_with
+from support.footprint import high_water, reset_high_water
+from support.recordings import tamper
 
 from minstret.emu.cli import main
 from minstret.emu.cli.options import parse_load

@@ -13,7 +13,7 @@ from typing import Any
 
 import dpkt
 import pytest
-from guest_boards import BOOTFILE, FILE, KEYS_SCRIPT, KEYS_SEEN, setup_of
+from support.guest_boards import BOOTFILE, FILE, KEYS_SCRIPT, KEYS_SEEN, setup_of
 
 from minstret.emu.cli import main
 from minstret.emu.cli.pcap import PcapFile

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from elf_files import PASSES, write_elf
+from support.elf_files import PASSES, write_elf
 
 from minstret.emu.cli import main
 

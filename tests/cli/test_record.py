@@ -17,23 +17,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import asm
-import elf_files
-import footprint
 import pytest
-import trace_fuzz
-from elf_files import FINISHER, RAM, fails_with, says, write_elf
-from recordings import without_end
+from support import asm, elf_files, footprint, trace_fuzz
+from support.elf_files import FINISHER, RAM, fails_with, says, write_elf
+from support.recordings import without_end
 
-from minstret.devices.board import BoardConfig, Setup
-from minstret.devices.recording import Recording, trace_meta
+from minstret.devices.board.board import BoardConfig, Setup
+from minstret.devices.board.recording import Recording, trace_meta
 from minstret.emu.cli import main
 from minstret.emu.cli.replay import snapshot_before
 from minstret.emu.cli.verify import first_difference
 from minstret.emu.clock import ClockType
-from minstret.emu.ingress import Position
-from minstret.emu.loader import ImageFile, read_image
-from minstret.emu.trace import FORMAT_VERSION, TraceReader, TraceWriter
+from minstret.emu.door.door import Position
+from minstret.emu.images.loader import ImageFile, read_image
+from minstret.emu.trace.trace import FORMAT_VERSION, TraceReader, TraceWriter
 from minstret.firmware import image_path
 
 COMMAND = [sys.executable, "-m", "minstret.emu.cli"]
@@ -712,7 +709,7 @@ def test_long_log_takes_no_memory(tmp_path: Path) -> None:
     writer.close()
     code = (
         "import sys, minstret.emu.cli.inspect; from minstret.emu.cli.group import run_command\n"
-        "from footprint import high_water\n"
+        "from support.footprint import high_water\n"
         "before = high_water()\n"
         "assert run_command(['log', sys.argv[1]]) == 0\n"
         "print(high_water() - before)"
@@ -720,7 +717,7 @@ def test_long_log_takes_no_memory(tmp_path: Path) -> None:
 
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "long.mst")], capture_output=True, timeout=PATIENCE_S, check=True,
-        env=os.environ | {"PYTHONPATH": str(Path(footprint.__file__).parent)},
+        env=os.environ | {"PYTHONPATH": str(Path(footprint.__file__).parents[1])},
     )  # fmt: skip
 
     line, more_bytes = done.stdout.decode().splitlines()

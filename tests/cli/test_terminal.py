@@ -18,10 +18,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import asm
-import elf_files
 import pytest
-from recordings import without_end
+from support import asm, elf_files
+from support.recordings import without_end
 
 COMMAND = [sys.executable, "-m", "minstret.emu.cli"]
 PATIENCE_S = 60

@@ -7,25 +7,26 @@ import json
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-import asm
 import pytest
-from elf_files import CLINT, RAM
-from guest_boards import restored, setup_of, summary
-from harts import board_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recordings import UART
+from support import asm
+from support.elf_files import CLINT, RAM
+from support.guest_boards import restored, setup_of, summary
+from support.harts import board_of
+from support.recordings import UART
 
-from minstret.devices.board import CONSOLE_TARGET, Board, BoardConfig, Setup
-from minstret.devices.outside import INPUTS, NET_TARGET, NetConfig, input_target
-from minstret.devices.usernet.network import UserNetConfig
+from minstret.devices.board.board import CONSOLE_TARGET, Board, BoardConfig, Setup
+from minstret.devices.outside.hostside import INPUTS, NET_TARGET, NetConfig, input_target
+from minstret.devices.outside.usernet.network import UserNetConfig
 from minstret.devices.virtio.input_codes import REPORT
 from minstret.emu.bus import Window
 from minstret.emu.clock import VirtualClockState
-from minstret.emu.device import Device
+from minstret.emu.door.door import Event
+from minstret.emu.door.live import LiveDoor
 from minstret.emu.hart.hart import HartState
-from minstret.emu.ingress import Event, LiveDoor
-from minstret.emu.loader import Firmware, Segment
+from minstret.emu.images.loader import Firmware, Segment
+from minstret.emu.part import Device
 from minstret.emu.state import canonical_bytes, from_plain, to_plain
 from minstret.emu.timers import TimerListState
 

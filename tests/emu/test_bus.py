@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minstret.emu.bus import DeviceBus
-from minstret.emu.device import Device
 from minstret.emu.errors import AccessFault
 from minstret.emu.irq import IrqLine
+from minstret.emu.part import Device
 
 
 @dataclass

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-import timer_rules
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from timer_rules import EXTERNAL, GUEST, RULES, Pass
+from support import timer_rules
+from support.timer_rules import EXTERNAL, GUEST, RULES, Pass
 
 from minstret.emu import units
 from minstret.emu.clock import VIRTUAL_NS_MAX, ClockType, HostClock

@@ -10,15 +10,15 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from guest_boards import RAM_SIZE, restored, run_cut, setup_of, summary
-from harts import Typist
-from host_load import busy_machine
-from needs import Need
+from support.guest_boards import RAM_SIZE, restored, run_cut, setup_of, summary
+from support.harts import Typist
+from support.host_load import busy_machine
+from support.needs import Need
 
-from minstret.devices.board import Board, BoardConfig
-from minstret.devices.placement import PACKAGED
+from minstret.devices.board.board import Board, BoardConfig
+from minstret.devices.board.placement import PACKAGED
+from minstret.emu.door.live import LiveDoor
 from minstret.emu.hart.shared import Counting
-from minstret.emu.ingress import LiveDoor
 from minstret.emu.machine import StopReason
 from minstret.firmware import image_path
 
@@ -171,7 +171,7 @@ def test_digest_tells_runs_apart() -> None:
 @pytest.mark.parametrize("image", ["ticks", "traps"])
 def test_processes_under_load_with_other_hash_seeds_make_the_same_run(image: str) -> None:
     script = (
-        "import sys; from minstret.devices.board import *; from minstret.firmware import image_path\n"
+        "import sys; from minstret.devices.board.board import *; from minstret.firmware import image_path\n"
         f"b = Board(image_path({image!r}, 64)); b.run(); print(b.position, b.digest())"
     )
 

@@ -5,18 +5,28 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
-import asm
 import pytest
-from recordings import PASS, RAM, Hand, Recorded, assert_replays, finish_code, record, setup_of_code, setup_of_image
+from support import asm
+from support.recordings import (
+    PASS,
+    RAM,
+    Hand,
+    Recorded,
+    assert_replays,
+    finish_code,
+    record,
+    setup_of_code,
+    setup_of_image,
+)
 
-from minstret.devices.board import DEFAULT_RTC_BASE_NS, HostAnswers, Setup
-from minstret.devices.clint import Reg as ClintReg
-from minstret.devices.map import IRQ, Base
-from minstret.devices.recording import Replay
-from minstret.devices.rtc import Reg as RtcReg
+from minstret.devices.board.board import DEFAULT_RTC_BASE_NS, HostAnswers, Setup
+from minstret.devices.board.map import IRQ, Base
+from minstret.devices.board.recording import Replay
+from minstret.devices.chips.clint import Reg as ClintReg
+from minstret.devices.chips.rtc import Reg as RtcReg
 from minstret.emu.clock import NS_PER_TICK, VIRTUAL_NS_MAX
+from minstret.emu.door.live import LiveDoor
 from minstret.emu.hart.shared import Counting
-from minstret.emu.ingress import LiveDoor
 from minstret.emu.machine import StopReason
 
 U64 = (1 << 64) - 1

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from generated_sessions import Sessions
-from needs import Need
+from support.generated_sessions import Sessions
+from support.needs import Need
 
 from minstret.emu.hart.engine import c_callbacks
 

@@ -8,10 +8,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from needs import Need
+from support.needs import Need
 
-from minstret.devices.board import Board, BoardConfig, Load
-from minstret.emu.loader import read_image
+from minstret.devices.board.board import Board, BoardConfig, Load
+from minstret.emu.images.loader import read_image
 
 CC, OBJCOPY = "riscv64-unknown-elf-gcc", "riscv64-unknown-elf-objcopy"
 QEMU_S = 30

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from linux_guest import (
+from support.linux_guest import (
     GUESTS,
     INITRD,
     KERNEL,
@@ -22,14 +22,14 @@ from linux_guest import (
     is_here,
     linux_setup,
 )
-from needs import Need
-from recordings import Hand, Recorded, assert_replays, record
+from support.needs import Need
+from support.recordings import Hand, Recorded, assert_replays, record
 
-from minstret.devices.board import Board, BoardConfig
-from minstret.devices.recording import Replay
+from minstret.devices.board.board import Board, BoardConfig
+from minstret.devices.board.recording import Replay
 from minstret.devices.virtio.input_codes import Key
 from minstret.emu.machine import Outcome, StopReason
-from minstret.emu.trace import TraceReader
+from minstret.emu.trace.trace import TraceReader
 from minstret.emu.units import NS_PER_MS
 from minstret.firmware import image_path
 

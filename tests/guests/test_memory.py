@@ -13,10 +13,10 @@ MAX_MIB = 300
 TOUCHES_100_MIB = """
 import sys
 from pathlib import Path
-from minstret.devices.board import BoardConfig, Setup
-from minstret.devices.recording import Recording
-from minstret.emu.loader import read_image
-from minstret.emu.recorder import RecordOptions
+from minstret.devices.board.board import BoardConfig, Setup
+from minstret.devices.board.recording import Recording
+from minstret.emu.images.loader import read_image
+from minstret.emu.door.recording import RecordOptions
 from minstret.firmware import image_path
 
 setup = Setup(BoardConfig(ram_size=1 << 30), read_image(image_path("hello")))

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from guest_boards import BOOTFILE, BOOTS, FILE, OPEN, RAM_SIZE, restored, run_cut, setup_of, summary
-from needs import Need
+from support.guest_boards import BOOTFILE, BOOTS, FILE, OPEN, RAM_SIZE, restored, run_cut, setup_of, summary
+from support.needs import Need
 
-from minstret.devices.board import Board, Setup
-from minstret.devices.map import IRQ
-from minstret.devices.outside import NetConfig
-from minstret.devices.usernet.network import UserNetConfig
+from minstret.devices.board.board import Board, Setup
+from minstret.devices.board.map import IRQ
+from minstret.devices.outside.hostside import NetConfig
+from minstret.devices.outside.usernet.network import UserNetConfig
 from minstret.emu.host import HostFolder
 from minstret.emu.machine import Outcome, StopReason
 from minstret.emu.units import NS_PER_MS

@@ -11,13 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from guest_boards import load
-from recordings import Recorded, assert_replays, cut, record, setup_of_code, typed
-from serial_drivers import STOP, TEXT_MAX, Driver, draw_driver, received
+from support.guest_boards import load
+from support.recordings import Recorded, assert_replays, cut, record, setup_of_code, typed
+from support.serial_drivers import STOP, TEXT_MAX, Driver, draw_driver, received
 
-from minstret.devices.board import CONSOLE_TARGET, Setup
+from minstret.devices.board.board import CONSOLE_TARGET, Setup
+from minstret.emu.door.door import Event
+from minstret.emu.door.live import LiveDoor
 from minstret.emu.hart.shared import Counting
-from minstret.emu.ingress import Event, LiveDoor
 from minstret.emu.machine import Outcome, StopReason
 
 CASES_FAST, CASES_SLOW = 25, 1000

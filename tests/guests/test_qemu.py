@@ -7,9 +7,9 @@ import shutil
 import subprocess
 
 import pytest
-from needs import Need
+from support.needs import Need
 
-from minstret.devices.board import Board, BoardConfig
+from minstret.devices.board.board import Board, BoardConfig
 from minstret.emu.machine import StopReason
 from minstret.firmware import image_path
 

@@ -10,10 +10,10 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-import asm
 import pytest
-from needs import Need
-from recordings import (
+from support import asm
+from support.needs import Need
+from support.recordings import (
     CTRL_C,
     FAIL,
     NET_IMAGES,
@@ -36,27 +36,27 @@ from recordings import (
     typed,
 )
 
-from minstret.devices.board import TIMER_MODELS, Board, BoardConfig, HostAnswers, Setup
-from minstret.devices.clint import Reg as ClintReg
-from minstret.devices.hostinput.script import parse_script
-from minstret.devices.map import Base
-from minstret.devices.outside import KEYBOARD, NetConfig, input_target
-from minstret.devices.placement import PACKAGED
-from minstret.devices.recording import Recording, Replay
-from minstret.devices.rtc import Reg as RtcReg
-from minstret.devices.semihosting import Op
-from minstret.devices.usernet.network import UserNetConfig
+from minstret.devices.board.board import TIMER_MODELS, Board, BoardConfig, HostAnswers, Setup
+from minstret.devices.board.map import Base
+from minstret.devices.board.placement import PACKAGED
+from minstret.devices.board.recording import Recording, Replay
+from minstret.devices.chips.clint import Reg as ClintReg
+from minstret.devices.chips.rtc import Reg as RtcReg
+from minstret.devices.outside.hostinput.script import parse_script
+from minstret.devices.outside.hostside import KEYBOARD, NetConfig, input_target
+from minstret.devices.outside.usernet.network import UserNetConfig
+from minstret.devices.services.semihosting import Op
 from minstret.devices.virtio.input_codes import EVENT_SIZE
 from minstret.emu import host as real_host
 from minstret.emu.clock import NS_PER_TICK, VIRTUAL_NS_MAX, ClockType
+from minstret.emu.door.door import Event
+from minstret.emu.door.recording import RecordOptions
 from minstret.emu.errors import DivergenceError, TraceError
 from minstret.emu.hart.shared import Counting
-from minstret.emu.ingress import Event
-from minstret.emu.loader import read_image
+from minstret.emu.images.loader import read_image
 from minstret.emu.machine import Outcome, StopReason
-from minstret.emu.recorder import RecordOptions
 from minstret.emu.timers import Timer, TimerAttribute
-from minstret.emu.trace import Kind, TraceReader
+from minstret.emu.trace.trace import Kind, TraceReader
 from minstret.emu.units import NS_PER_MS
 from minstret.firmware import IMAGES, image_path
 

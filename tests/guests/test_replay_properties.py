@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from generated_code import generate
-from htif_guests import echo_setup
 from hypothesis import HealthCheck, Phase, event, given, seed, settings
 from hypothesis import strategies as st
-from recordings import (
+from support.generated_code import generate
+from support.htif_guests import echo_setup
+from support.recordings import (
     CTRL_C,
     Hand,
     Recorded,
@@ -30,12 +30,12 @@ from recordings import (
     setup_of_image,
     typed,
 )
-from semihosting_program import MoodyFolder, all_kinds
-from virtio_storms import finishing
+from support.semihosting_program import MoodyFolder, all_kinds
+from support.virtio_storms import finishing
 
-from minstret.devices.board import TIMER_MODELS, Board, HostAnswers, Setup
-from minstret.devices.hostinput.keymap import CHARACTERS, KEYS
-from minstret.devices.recording import Replay
+from minstret.devices.board.board import TIMER_MODELS, Board, HostAnswers, Setup
+from minstret.devices.board.recording import Replay
+from minstret.devices.outside.hostinput.keymap import CHARACTERS, KEYS
 from minstret.emu.machine import Outcome, StopReason
 from minstret.emu.units import NS_PER_MS
 

@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from asm import A0, ZERO, addi, code, jalr
-from harts import Typist
-from needs import Need
+from support.asm import A0, ZERO, addi, code, jalr
+from support.harts import Typist
+from support.needs import Need
 
-from minstret.devices.board import Board, BoardConfig
-from minstret.devices.outside import NetConfig
-from minstret.devices.placement import PACKAGED
-from minstret.devices.usernet.network import UserNetConfig
+from minstret.devices.board.board import Board, BoardConfig
+from minstret.devices.board.placement import PACKAGED
+from minstret.devices.outside.hostside import NetConfig
+from minstret.devices.outside.usernet.network import UserNetConfig
+from minstret.emu.door.live import LiveDoor
 from minstret.emu.host import HostFolder
-from minstret.emu.ingress import LiveDoor
 from minstret.emu.machine import Outcome, StopReason
 from minstret.emu.units import NS_PER_MS, NS_PER_S
 

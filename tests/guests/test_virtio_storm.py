@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from guest_boards import summary
-from recordings import CTRL_C, assert_replays, cut, record
-from virtio_storms import endless, finishing
+from support.guest_boards import summary
+from support.recordings import CTRL_C, assert_replays, cut, record
+from support.virtio_storms import endless, finishing
 
 from minstret.devices.virtio.constants import ROUND_CHAINS_MAX, ROUND_NS
-from minstret.emu.ingress import Event, LiveDoor
+from minstret.emu.door.door import Event
+from minstret.emu.door.live import LiveDoor
 from minstret.emu.machine import StopReason
 
 each_storm = pytest.mark.parametrize(

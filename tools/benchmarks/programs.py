@@ -11,7 +11,7 @@ from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
 
-from minstret.emu.loader import load_firmware
+from minstret.emu.images.loader import load_firmware
 from minstret.firmware import image_path
 
 TICKS_MAX = 0x7FFF_F000

@@ -24,7 +24,7 @@ from benchmarks.programs import (
     patched,
     ticker_program,
 )
-from minstret.devices.placement import PACKAGED
+from minstret.devices.board.placement import PACKAGED
 from minstret.firmware import image_path
 
 INSTRUCTIONS = "instructions"

@@ -22,7 +22,7 @@ from minstret.emu.cli.outputs import check_outputs
 from minstret.emu.cli.suggestions import file_or
 from minstret.emu.errors import MinstretError
 from minstret.emu.hart.shared import Counting
-from minstret.emu.loader import load_firmware
+from minstret.emu.images.loader import load_firmware
 from minstret.emu.units import parse_count
 from minstret.firmware import IMAGES, image_path
 

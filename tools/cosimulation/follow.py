@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cosimulation.spike import RAM_BASE, RAM_SIZE, TRAPS_MAX, CosimError, Step, Trap
-from minstret.devices.map import Base
+from minstret.devices.board.map import Base
 from minstret.emu.errors import AccessFault
 from minstret.emu.hart.decode import memory_access
 from minstret.emu.hart.engine import IO_SIZE
@@ -15,7 +15,7 @@ from minstret.emu.hart.hart import Hart, HartState
 from minstret.emu.hart.memory import GuestMemory
 from minstret.emu.hart.shared import PAGE_BITS, PAGE_SIZE, Counting, PageFlag
 from minstret.emu.hart.traps import Cause, Interrupt, TrapRecord
-from minstret.emu.loader import load_firmware
+from minstret.emu.images.loader import load_firmware
 
 ALLOWED = {
     "boot": "the registers that the boot ROM hands over: taken over",

@@ -3,11 +3,32 @@
 from __future__ import annotations
 
 import pytest
-from asm import A0, A1, ECALL, LOOP, MRET, NOP, S0, T0, T1, ZERO, addi, auipc, code, csrr, csrw, jal, lui, lw, sw, xor
-from generated_code import RAM_SIZE, generate
-from harts import board_of, run_insns
+from support.asm import (
+    A0,
+    A1,
+    ECALL,
+    LOOP,
+    MRET,
+    NOP,
+    S0,
+    T0,
+    T1,
+    ZERO,
+    addi,
+    auipc,
+    code,
+    csrr,
+    csrw,
+    jal,
+    lui,
+    lw,
+    sw,
+    xor,
+)
+from support.generated_code import RAM_SIZE, generate
+from support.harts import board_of, run_insns
 
-from minstret.devices.board import Board
+from minstret.devices.board.board import Board
 from minstret.emu.hart.hart import HartStop
 from minstret.emu.hart.shared import WORK_MAX, Counting
 

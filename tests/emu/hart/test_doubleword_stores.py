@@ -3,8 +3,30 @@
 from __future__ import annotations
 
 import pytest
-from asm import A0, A1, A2, A3, LOOP, NOP, RA, S0, T0, T1, ZERO, add, addi, auipc, bne, code, jalr, ld, sd, slli, sw
-from harts import RAM, board_of, run_insns
+from support.asm import (
+    A0,
+    A1,
+    A2,
+    A3,
+    LOOP,
+    NOP,
+    RA,
+    S0,
+    T0,
+    T1,
+    ZERO,
+    add,
+    addi,
+    auipc,
+    bne,
+    code,
+    jalr,
+    ld,
+    sd,
+    slli,
+    sw,
+)
+from support.harts import RAM, board_of, run_insns
 
 SLICES = [1, 3, None]
 PLACE = 0x400

@@ -11,7 +11,7 @@ from fractions import Fraction
 from math import sqrt
 
 import pytest
-from asm import (
+from support.asm import (
     A0,
     A1,
     A2,
@@ -32,12 +32,12 @@ from asm import (
     csrw,
     lui,
 )  # fmt: skip
-from harts import RAM, board_of, run_insns
-from needs import Need
+from support.harts import RAM, board_of, run_insns
+from support.needs import Need
 
 from cosimulation.floats import make_sweep
 from cosimulation.sweep import results_here
-from minstret.devices.board import Board
+from minstret.devices.board.board import Board
 from minstret.emu.hart import helpers, softfloat
 from minstret.emu.hart.binding import ENVIRONMENT
 from minstret.emu.hart.shared import Counting

@@ -7,8 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from asm import code
-from needs import Need
+from support.asm import code
+from support.needs import Need
 
 RAM = 0x8000_0000
 FADD_S, FMIN_D, FCLASS_S, FSGNJ_S = 0x00B57653, 0x2AB50653, 0xE0051553, 0x20B50653  # fa2 or a0, of fa0 and fa1
@@ -66,7 +66,7 @@ def test_run_is_the_same_with_and_without(way: str) -> None:
 {way}
 import sys
 sys.path.insert(0, {os.path.dirname(os.path.dirname(os.path.dirname(__file__)))!r})
-from harts import board_of, run_insns
+from support.harts import board_of, run_insns
 board = board_of({code(0x300022F3, 0x000062B7, 0x3002A073, 0xD0028553, FADD_S, FSGNJ_S, FCLASS_S, 0x10002373)!r})
 run_insns(board, 8)
 print(board.digest(), board.registers["a0"], hex(board.registers["t1"]))

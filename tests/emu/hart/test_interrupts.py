@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from asm import (
+from support.asm import (
     A0,
     A1,
     A2,
@@ -37,7 +37,7 @@ from asm import (
     slli,
     sw,
 )  # fmt: skip
-from harts import RAM, ROM_INSNS, board_of, run_insns
+from support.harts import RAM, ROM_INSNS, board_of, run_insns
 
 from minstret.emu.hart.traps import Interrupt
 from minstret.emu.machine import StopReason

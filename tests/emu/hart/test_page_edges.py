@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from asm import (
+from support.asm import (
     A0,
     A1,
     EBREAK,
@@ -25,9 +25,9 @@ from asm import (
     lui,
     sw,
 )  # fmt: skip
-from harts import RAM, ROM_INSNS, board_of
+from support.harts import RAM, ROM_INSNS, board_of
 
-from minstret.devices.board import Board
+from minstret.devices.board.board import Board
 
 PAGE, TABLES, TOP, BOTTOM = 0x1000, 0x10000, 0x2000, 0x3000
 HANDLER = 0x800

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from asm import (
+from support.asm import (
     A0,
     A1,
     A2,
@@ -32,9 +32,9 @@ from asm import (
     slli,
     xor,
 )
-from harts import RAM, ROM_INSNS, board_of, run_insns
+from support.harts import RAM, ROM_INSNS, board_of, run_insns
 
-from minstret.devices.board import Board
+from minstret.devices.board.board import Board
 
 C_FLD, C_FSD, C_FLDSP, C_FSDSP = 0x2004, 0xA004, 0x2402, 0xA422
 C_FLW, C_FSW, C_FLWSP, C_FSWSP = 0x6004, 0xE004, 0x6402, 0xE422

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from asm import (
+from support.asm import (
     A0,
     A1,
     FENCE_I,
@@ -32,9 +32,9 @@ from asm import (
     slli,
     sw,
 )
-from harts import RAM, board_of, run_insns
+from support.harts import RAM, board_of, run_insns
 
-from minstret.devices.board import Board
+from minstret.devices.board.board import Board
 
 SLICES = [1, 3, None]
 S10, S11 = 26, 27

@@ -14,7 +14,7 @@ from itertools import repeat
 
 import pytest
 import unicorn
-from asm import (
+from support.asm import (
     A0,
     A1,
     A2,
@@ -47,12 +47,12 @@ from asm import (
     srli,
     sw,
 )  # fmt: skip
-from generated_code import RAM, RAM_SIZE, WATCHED, Program, generate
-from generated_windows import generate_windows
-from harts import ROM_INSNS, board_of
-from needs import Need
+from support.generated_code import RAM, RAM_SIZE, WATCHED, Program, generate
+from support.generated_windows import generate_windows
+from support.harts import ROM_INSNS, board_of
+from support.needs import Need
 
-from minstret.devices.board import Board
+from minstret.devices.board.board import Board
 from minstret.emu.hart.binding import ENVIRONMENT
 from minstret.emu.hart.engine import c_callbacks
 from minstret.emu.machine import StopReason

@@ -1,0 +1,87 @@
+"""Which MAC address an IP address has, and the packets that wait to know: the table behind ARP and behind NDP.
+
+Entries live for a fixed time after they were last confirmed, packets wait for a short one. Both are bounded.
+Source: RFC 826; RFC 1122, section 2.3.2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from minstret.devices.outside.usernet.addresses import is_unicast_mac
+from minstret.emu.units import NS_PER_S
+
+ENTRIES_MAX = 64
+"""Another address takes the place of the one that was confirmed longest ago."""
+ENTRY_LIFE_NS = 20 * 60 * NS_PER_S
+WAITING_MAX = 16
+"""Packets that wait; another one is dropped."""
+WAIT_NS = NS_PER_S
+"""How long a packet waits, as in libslirp."""
+
+
+@dataclass(slots=True)
+class Neighbour:
+    address: bytes
+    mac: bytes
+    expire_ns: int
+
+
+@dataclass(slots=True)
+class WaitingPacket:
+    """An IP packet for ``address``, whose MAC address has been asked for."""
+
+    address: bytes
+    packet: bytes
+    expire_ns: int
+
+
+@dataclass(slots=True)
+class NeighbourState:
+    """Both lists are in the order in which they expire."""
+
+    known: list[Neighbour] = field(default_factory=list)
+    waiting: list[WaitingPacket] = field(default_factory=list)
+
+
+def mac_for(state: NeighbourState, address: bytes) -> bytes | None:
+    return next((entry.mac for entry in state.known if entry.address == address), None)
+
+
+def learn(state: NeighbourState, address: bytes, mac: bytes, now_ns: int) -> list[bytes]:
+    """Note that ``address`` has ``mac``; the packets that waited for it are taken out and returned."""
+    if not is_unicast_mac(mac):
+        return []
+    others = [entry for entry in state.known if entry.address != address]
+    state.known = [*others[-(ENTRIES_MAX - 1) :], Neighbour(address, mac, now_ns + ENTRY_LIFE_NS)]
+    ready = [waiting.packet for waiting in state.waiting if waiting.address == address]
+    state.waiting = [waiting for waiting in state.waiting if waiting.address != address]
+    return ready
+
+
+def is_asked(state: NeighbourState, address: bytes) -> bool:
+    """Whether packets wait for ``address`` already."""
+    return any(waiting.address == address for waiting in state.waiting)
+
+
+def wait(state: NeighbourState, address: bytes, packet: bytes, now_ns: int) -> bool:
+    """Let ``packet`` wait for the MAC address of ``address``; False if it was dropped."""
+    if len(state.waiting) >= WAITING_MAX:
+        return False
+    state.waiting.append(WaitingPacket(address, packet, now_ns + WAIT_NS))
+    return True
+
+
+def expire(state: NeighbourState, now_ns: int) -> int:
+    """Forget what is too old; how many packets waited in vain."""
+    before = len(state.waiting)
+    state.known = [entry for entry in state.known if entry.expire_ns > now_ns]
+    state.waiting = [waiting for waiting in state.waiting if waiting.expire_ns > now_ns]
+    return before - len(state.waiting)
+
+
+def deadline_ns(state: NeighbourState) -> int | None:
+    """When ``expire`` has something to do; None for never."""
+    known = [entry.expire_ns for entry in state.known[:1]]
+    waiting = [packet.expire_ns for packet in state.waiting[:1]]
+    return min(known + waiting, default=None)

@@ -1,0 +1,1 @@
+"""Services for the guest that are not chips: semihosting, HTIF."""

@@ -1,0 +1,188 @@
+"""The live door: asks the host once a turn, and delivers events as they come, in their order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from minstret.emu.clock import ClockType
+from minstret.emu.door.door import Event, Observed, Position, Sink
+
+
+class Source(Protocol):
+    """The host's side of the door."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether input may still come."""
+        ...
+
+    def poll(self, wants_input: bool) -> Iterable[Event]:
+        """What has come since the last call. Never waits.
+
+        Without ``wants_input`` nothing for the console: that stays with the host while the guest has no use for it.
+        """
+        ...
+
+    def wait(self, timeout_ns: int | None) -> int:
+        """Wait for something to come, at most ``timeout_ns``; how long it took, ns."""
+        ...
+
+
+class Schedule(Protocol):
+    """What is to happen at the host's side when the guest has come so far: a script of keys."""
+
+    @property
+    def next_icount(self) -> int | None:
+        """When it wants to be run next; None while it waits for nothing, or for a time."""
+        ...
+
+    def run_due(self, icount: int) -> None:
+        """Do what is due at ``icount``."""
+        ...
+
+
+class Diversion(Protocol):
+    """Takes away what comes from the host, to post it later."""
+
+    @property
+    def holds_input(self) -> bool:
+        """Whether it has some now."""
+        ...
+
+    def wants_input(self, is_door_empty: bool) -> bool:
+        """Whether the guest could have used more by now; ``is_door_empty``: nothing posted waits for room."""
+        ...
+
+    def divert(self, event: Event) -> bool:
+        """Take ``event``; False leaves it."""
+        ...
+
+    def recall(self) -> bool:
+        """Post at once what the guest reads while time stands still: it would never be due. Whether there was any."""
+        ...
+
+
+class LiveDoor:
+    """Delivers events as they come, in their order."""
+
+    logs = False
+    is_replay = False
+    next_ns: int | None = None
+
+    def __init__(self, source: Source | None = None) -> None:
+        self._source = source
+        self.schedule: Schedule | None = None
+        self.diversion: Diversion | None = None
+        """Asked about all that comes from the source."""
+        self._sinks: dict[str, Sink] = {}
+        self._waiting: deque[Event] = deque()
+        self._has_asked = True
+        """Whether the source was last asked for input too."""
+        self.has_arrivals = False
+        self.has_met_host = False
+        """Whether anything has come from the host: without, the run is the same each time."""
+
+    @property
+    def is_open(self) -> bool:
+        is_diverted = self.diversion is not None and self.diversion.holds_input
+        return bool(self._waiting) or is_diverted or self.source_is_open
+
+    @property
+    def source_is_open(self) -> bool:
+        """Whether the host may still give something."""
+        return self._source is not None and self._source.is_open
+
+    @property
+    def holds_input(self) -> bool:
+        return bool(self._waiting)
+
+    @property
+    def next_icount(self) -> int | None:
+        return None if self.schedule is None else self.schedule.next_icount
+
+    def attach(self, machine: Observed) -> None:
+        """Nothing to look at."""
+
+    def connect(self, target: str, sink: Sink) -> None:
+        self._sinks[target] = sink
+
+    def post(self, event: Event) -> None:
+        self._waiting.append(event)
+        self.has_arrivals = True
+
+    def look(self) -> None:
+        """Ask the source for more at the next turn, before any instruction."""
+        self.has_arrivals = True
+
+    def is_over(self, position: Position) -> bool:
+        return False
+
+    def admit(self, position: Position) -> bool:
+        if self._source is not None:
+            self._poll(self._source)
+        if self.schedule is not None:
+            self.schedule.run_due(position.icount)
+        self.has_arrivals = False
+        if not self._waiting:
+            return False
+        admitted = False
+        held_back: list[Event] = []
+        blocked: set[str] = set()
+        while self._waiting:  # one at a time: with a second clock, another thread posts meanwhile
+            event = self._waiting.popleft()
+            taken = 0 if event.target in blocked else self._let_in(position, event.target, event.data)
+            admitted |= taken > 0
+            if taken < len(event.data):  # order within one target is kept
+                blocked.add(event.target)
+                held_back.append(Event(event.target, event.data[taken:]))
+        self._waiting.extendleft(reversed(held_back))
+        return admitted
+
+    def _poll(self, source: Source) -> None:
+        self._has_asked = self._wants_input()
+        events = list(source.poll(self._has_asked))
+        self.has_met_host |= bool(events)
+        self._waiting.extend(event for event in events if not self._diverts(event))
+
+    def _wants_input(self) -> bool:
+        is_empty = not self._waiting
+        return is_empty if self.diversion is None else self.diversion.wants_input(is_empty)
+
+    def _diverts(self, event: Event) -> bool:
+        return self.diversion is not None and self.diversion.divert(event)
+
+    def _let_in(self, position: Position, target: str, data: bytes) -> int:
+        return self._sinks[target](data)
+
+    def wait(self, timeout_ns: int | None) -> int:
+        if timeout_ns is None and self.diversion is not None and self.diversion.recall():
+            return 0
+        if self._source is None:  # nobody cuts it short
+            return timeout_ns or 0
+        if self._wants_input() and not self._has_asked:  # something may be there already
+            return 0
+        return self._source.wait(timeout_ns)
+
+    def ask(self, name: str, live: Callable[[], bytes]) -> bytes:
+        self.has_met_host = True
+        return live()
+
+    def mark(self, name: str) -> None:
+        """Nobody writes it down."""
+
+    def sent(self, stream: str, data: bytes, is_message: bool = False) -> None:
+        """Nobody compares it."""
+
+    def checkpoint(self, clock_type: ClockType, now_ns: int) -> None:
+        """Nobody writes it down."""
+
+    def spared(self, clock_type: ClockType) -> int:
+        return 0
+
+    def may_run(self, clock_type: ClockType) -> bool:
+        return True
+
+    def clock_ns(self, clock_type: ClockType, live: Callable[[], int]) -> int:
+        return live()

@@ -1,0 +1,158 @@
+"""The recording door: a live door that writes down what passes, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from minstret.emu.clock import ClockType
+from minstret.emu.door.door import Observed, Position
+from minstret.emu.door.live import LiveDoor, Source
+from minstret.emu.errors import TraceError
+from minstret.emu.machine import Machine
+from minstret.emu.trace.snapshot import take_snapshot
+from minstret.emu.trace.trace import Kind, TraceWriter
+from minstret.emu.units import NS_PER_S
+
+COMMIT_EVERY_NS = NS_PER_S
+"""Host time between two commits: so much of a killed recording is lost at most."""
+
+SNAPSHOT_EVERY_INSNS = 500_000_000
+"""Some seconds of host time, so that snapshots cost a percent or two."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordOptions:
+    """How to record. ``snapshot_every_insns`` 0: no snapshots; ``ring`` keeps only so many of them, 0 all."""
+
+    snapshot_every_insns: int = SNAPSHOT_EVERY_INSNS
+    ring: int = 0
+
+
+class RecordingDoor(LiveDoor):
+    """Lets in what comes, and writes it into a trace together with what goes out."""
+
+    logs = True
+
+    def __init__(
+        self, source: Source | None, writer: TraceWriter, options: RecordOptions, realtime_ns: Callable[[], int]
+    ) -> None:
+        """Record into ``writer``; ``realtime_ns`` paces the commits."""
+        super().__init__(source)
+        self._writer = writer
+        self._options = options
+        self._realtime_ns = realtime_ns
+        self._commit_at_ns = realtime_ns() + COMMIT_EVERY_NS
+        self._next_snapshot = options.snapshot_every_insns or None
+        self._snapshots: list[int] = []
+        self._registers = 0
+        self._has_begun = False
+        self._machine: Machine
+
+    @property
+    def next_icount(self) -> int | None:
+        if self.schedule is None:
+            return self._next_snapshot
+        planned = self.schedule.next_icount
+        if planned is None or self._next_snapshot is None:
+            return self._next_snapshot if planned is None else planned
+        return min(planned, self._next_snapshot)
+
+    def attach(self, machine: Observed) -> None:
+        super().attach(machine)
+        assert isinstance(machine, Machine)
+        self._machine = machine
+
+    # ---- in
+
+    def admit(self, position: Position) -> bool:
+        if not self._has_begun:
+            self._has_begun = True
+            self._writer.begin()
+            self._machine.hart.take_dirty_pages()  # what was loaded comes with the images
+        if self._next_snapshot is not None and position.icount >= self._next_snapshot:
+            self._snapshot(position)
+        elif self._realtime_ns() >= self._commit_at_ns:
+            self._commit(position)
+        return LiveDoor.admit(self, position)
+
+    def _let_in(self, position: Position, target: str, data: bytes) -> int:
+        registers = self._machine.registers_hash(self._registers)
+        taken = super()._let_in(position, target, data)
+        if taken:
+            self._registers = registers
+            self._writer.add_event(Kind.EVENT, position, target, data[:taken], registers)
+        return taken
+
+    def ask(self, name: str, live: Callable[[], bytes]) -> bytes:
+        data = super().ask(name, live)
+        self._registers = self._machine.registers_hash(self._registers)
+        self._writer.add_event(Kind.ANSWER, self._machine.position, name, data, self._registers)
+        return data
+
+    def mark(self, name: str) -> None:
+        self._registers = self._machine.registers_hash(self._registers)
+        self._writer.add_event(Kind.ANSWER, self._machine.position, name, b"", self._registers)
+
+    def checkpoint(self, clock_type: ClockType, now_ns: int) -> None:
+        machine = self._machine
+        self._registers = machine.registers_hash(self._registers)
+        self._writer.add_checkpoint(machine.position, clock_type, now_ns, self._registers)
+
+    def spared(self, clock_type: ClockType) -> int:
+        return self._writer.checkpoint_size(self._machine.position, clock_type)
+
+    # ---- out
+
+    def sent(self, stream: str, data: bytes, is_message: bool = False) -> None:
+        self._writer.add_output(stream, self._machine.position, data, is_message)
+
+    # ---- the file
+
+    def _commit(self, position: Position) -> None:
+        self._writer.put_meta("timers", timer_facts(self._machine))
+        self._writer.commit(position)
+        self._commit_at_ns = self._realtime_ns() + COMMIT_EVERY_NS
+
+    def _snapshot(self, position: Position) -> None:
+        every = self._options.snapshot_every_insns
+        self._next_snapshot = position.icount // every * every + every
+        self._commit(position)  # outputs before and behind a snapshot are apart
+        number = self._snapshots[-1] + 1 if self._snapshots else 1
+        snapshot, pages = take_snapshot(self._machine, number, self._writer.next_seq, self._registers)
+        self._writer.add_snapshot(snapshot, pages)
+        self._snapshots.append(number)
+        if self._options.ring and len(self._snapshots) > self._options.ring:
+            self._snapshots = self._snapshots[-self._options.ring :]
+            self._writer.drop_before(self._snapshots[0])
+        self._commit(position)
+
+    def finish(self, end: dict[str, object]) -> None:
+        """Write how the run ended."""
+        self._writer.put_meta("timers", timer_facts(self._machine))
+        self._writer.finish(end | {"registers": self._machine.registers_hash(self._registers)}, self._machine.position)
+
+    def abandon(self, is_between_turns: bool) -> None:
+        """Close the file with what is in it: the recording can't go on.
+
+        What came in the middle of a turn stays out: a replay could not stop there.
+        """
+        try:
+            if is_between_turns:
+                self._writer.commit(self._machine.position)
+        except TraceError:
+            pass
+        finally:
+            self._writer.close()
+
+
+def timer_facts(machine: Machine) -> list[dict[str, object]]:
+    """What each timer did, and what it cost the trace, as ``minstret timers`` tells it."""
+    return [
+        {
+            "name": timer.name, "clock": timers.clock.type.value, "external": timer.is_external,
+            "fired": timer.counts.fired, "checkpoints": timer.counts.checkpoints, "spared": timer.counts.spared,
+            "bytes_spared": timer.counts.bytes_spared,
+        }
+        for timers in machine.timers for timer in timers.timers()
+    ]  # fmt: skip

@@ -1,0 +1,273 @@
+"""The replaying door: gives the guest what the trace says, and compares what the guest does with it.
+
+The host is never asked. Items are taken strictly in their order; the first difference is a DivergenceError.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from minstret.emu.clock import ClockType
+from minstret.emu.door.door import BLOCKED_MARK, Event, Observed, Position, Sink
+from minstret.emu.errors import DivergenceError, TraceError
+from minstret.emu.trace.trace import Item, Kind, TraceReader, describe
+
+_AHEAD_ITEMS_MAX, _AHEAD_BYTES_MAX = 1000, 1 << 20
+"""So much is read ahead of where the replay is, at most, and one more."""
+
+
+class ReplayDoor:
+    """A door that opens only for what the trace has."""
+
+    logs = True
+    is_replay = True
+    is_open = False
+
+    def __init__(self, reader: TraceReader, *, first_seq: int = 0, registers: int = 0, from_icount: int = 0) -> None:
+        """Replay ``reader`` from item ``first_seq`` on, with the chained register hash there."""
+        self._reader = reader
+        self._items = reader.items(first_seq)
+        self._ahead: deque[Item] = deque()
+        self._next: Item | None = None
+        self._registers = registers
+        self._sinks: dict[str, Sink] = {}
+        self._machine: Observed
+        self._expected = ExpectedOutputs(reader, from_icount)
+        self._was_killed = reader.end is None
+        self._reached = reader.reached().position
+        self.next_seq = first_seq
+        self._stop: tuple[int, Position] | None = None
+        self.next_icount = self.next_ns = 0
+        self._look_ahead()
+        self.is_discarding = False
+        """Whether what host-side parts post is thrown away rather than a mistake (timer model no-attributes)."""
+
+    def attach(self, machine: Observed) -> None:
+        self._machine = machine
+
+    def connect(self, target: str, sink: Sink) -> None:
+        self._sinks[target] = sink
+
+    # ---- what comes next
+
+    def _look_ahead(self) -> None:
+        """Find the next item that a turn of the loop must come by: answers are asked for between two turns.
+
+        What lies before it is kept, up to a limit: of answers at one position there may be any number.
+        """
+        self._stop, size = None, 0
+        for item in self._read_ahead():
+            size += len(item.data)
+            if item.kind is not Kind.ANSWER:
+                self._stop = item.seq, item.position
+                break
+            if len(self._ahead) >= _AHEAD_ITEMS_MAX or size >= _AHEAD_BYTES_MAX:
+                self._stop = self._reader.first_stop(self._ahead[-1].seq + 1)
+                break
+        self._next = self._ahead[0] if self._ahead else None
+        self.next_icount, self.next_ns = self._reached if self._stop is None else self._stop[1]
+
+    def _read_ahead(self) -> Iterator[Item]:
+        """The items that are kept already, then more from the trace, which are kept."""
+        yield from tuple(self._ahead)
+        for item in self._items:
+            self._ahead.append(item)
+            yield item
+
+    def _take(self) -> Item:
+        item = self._ahead.popleft()
+        self.next_seq = item.seq + 1
+        if not self._ahead or (self._stop is not None and item.seq == self._stop[0]):
+            self._look_ahead()
+        else:
+            self._next = self._ahead[0]
+        return item
+
+    def is_over(self, position: Position) -> bool:
+        if not self._was_killed or self._ahead:
+            return False
+        return position >= self._reached
+
+    @property
+    def has_arrivals(self) -> bool:
+        item = self._next
+        return item is not None and item.kind is Kind.EVENT and item.position == self._machine.position
+
+    @property
+    def holds_input(self) -> bool:
+        """Whether it did when a call of the guest's began here that then had to wait."""
+        item = self._next
+        return item is not None and item.name == BLOCKED_MARK and item.position == self._machine.position
+
+    # ---- in
+
+    def post(self, event: Event) -> None:
+        assert self.is_discarding, f"{event.target}: a host-side part is at work in a replay"
+
+    def admit(self, position: Position) -> bool:
+        if self._stop is None or self._stop[1] < position:
+            self._check_not_passed(position)
+        admitted = False
+        while (item := self._next) is not None and item.kind is Kind.EVENT and item.position == position:
+            self._check_registers(self._take())
+            taken = self._deliver(item)
+            if taken != len(item.data):
+                where = "no device of that name" if taken is None else f"room for {taken} bytes"
+                raise self._divergence(item.name, position, str(item), where, item.seq)
+            admitted = True
+        return admitted
+
+    def _deliver(self, item: Item) -> int | None:
+        """How much of an event was taken; None where nobody is there to take it."""
+        sink = self._sinks.get(item.name)
+        try:
+            return None if sink is None else sink(item.data)
+        except ValueError as error:
+            raise TraceError(f"{self._reader.path}: a damaged trace: item {item.seq}: {error}") from None
+
+    def _check_not_passed(self, position: Position) -> None:
+        if self._stop is None:
+            if position.icount > self._reached.icount:
+                raise self._divergence("end", position, f"the end at {_text(self._reached)}", "the guest running on")
+        else:
+            first = self._ahead[0]
+            raise self._divergence(
+                first.name, first.position, str(first), f"nothing of the kind up to {_text(position)}"
+            )
+
+    def ask(self, name: str, live: Callable[[], bytes]) -> bytes:
+        item, position = self._next, self._machine.position
+        wanted = f"a question for '{name}'"
+        if item is None:
+            raise self._divergence(name, position, "the end of the trace", wanted)
+        if item.kind is not Kind.ANSWER or item.name != name or item.position != position:
+            raise self._divergence(name, position, f"{item} at {_text(item.position)}", wanted)
+        self._check_registers(self._take())
+        return item.data
+
+    def mark(self, name: str) -> None:
+        self.ask(name, bytes)
+
+    def may_run(self, clock_type: ClockType) -> bool:
+        item = self._next
+        if item is None or item.kind is not Kind.CHECKPOINT or item.name != clock_type.value:
+            return False
+        return item.position == self._machine.position
+
+    def clock_ns(self, clock_type: ClockType, live: Callable[[], int]) -> int:
+        item = self._next
+        return int.from_bytes(item.data, "little") if item is not None else 0
+
+    def checkpoint(self, clock_type: ClockType, now_ns: int) -> None:
+        item, position = self._next, self._machine.position
+        is_checkpoint = item is not None and item.kind is Kind.CHECKPOINT and item.position == position
+        if item is None or not is_checkpoint or item.name != clock_type.value:
+            expected = "the end of the trace" if item is None else f"{item} at {_text(item.position)}"
+            raise self._divergence("timers", position, expected, f"a checkpoint of the {clock_type.value} clock")
+        self._check_registers(self._take())
+
+    def spared(self, clock_type: ClockType) -> int:
+        return 0
+
+    def _check_registers(self, item: Item) -> None:
+        self._registers = self._machine.registers_hash(self._registers)
+        if item.registers is not None and item.registers != self._registers:
+            raise self._divergence(
+                "hart", self._machine.position, f"{item} with registers of hash {item.registers:#010x}",
+                f"hash {self._registers:#010x}", item.seq,
+            )  # fmt: skip
+
+    def wait(self, timeout_ns: int | None) -> int:
+        return 0
+
+    # ---- out
+
+    def sent(self, stream: str, data: bytes, is_message: bool = False) -> None:
+        difference = self._expected.compare(stream, data)
+        if difference is not None:
+            raise self._divergence(stream, self._machine.position, *difference)
+
+    def has_more(self) -> bool:
+        """Whether the recording went on behind this position."""
+        return self._next is not None or self._machine.position < self._reached
+
+    def check_end(self, wanted: str) -> None:
+        """Complain about what the recording had, and the replay has not, by its end."""
+        item, position = self._next, self._machine.position
+        if item is not None:
+            raise self._divergence(item.name, position, f"{item} at {_text(item.position)}", wanted)
+        missing = self._expected.missing()
+        if missing is not None:
+            raise self._divergence(missing[0], position, missing[1], wanted)
+
+    def registers_hash(self) -> int:
+        """The chained register hash, as at the end of a recording."""
+        return self._machine.registers_hash(self._registers)
+
+    def _divergence(
+        self, who: str, position: Position, expected: str, got: str, seq: int | None = None
+    ) -> DivergenceError:
+        before, number = max(0, position.icount - 1), self.next_seq if seq is None else seq
+        return DivergenceError(
+            f"{who} at {_text(position)}: expected item {number}: {expected}, got {got};"
+            f" look closer: minstret replay --to {before} {self._reader.path}; minstret log {self._reader.path}"
+        )
+
+
+class ExpectedOutputs:
+    """What the trace says the guest sends, by stream."""
+
+    def __init__(self, reader: TraceReader, from_icount: int) -> None:
+        self._rows = reader.outputs(from_icount)
+        self._ahead: dict[str, deque[bytes]] = {}
+        self._offset: dict[str, int] = {}
+
+    def _fetch(self, stream: str) -> bool:
+        """Read on until there is something for ``stream``; so far that there could be, as streams take turns."""
+        size = count = 0
+        while not self._ahead.get(stream):
+            row = next(self._rows, None)
+            if row is None:
+                return False
+            self._ahead.setdefault(row.stream, deque()).append(row.data)
+            size, count = size + len(row.data), count + 1
+            if row.stream != stream and (size > _AHEAD_BYTES_MAX or count > _AHEAD_ITEMS_MAX):
+                return False
+        return True
+
+    def compare(self, stream: str, data: bytes) -> tuple[str, str] | None:
+        """None if ``data`` is what comes next, else (expected, got)."""
+        if not self._fetch(stream):
+            return f"nothing more on {stream}", describe(data)
+        offset = self._offset.get(stream, 0)
+        expected = self._ahead[stream][0][offset : offset + len(data)]
+        if expected != data:
+            return _difference(stream, expected, data)
+        offset += len(data)
+        if offset == len(self._ahead[stream][0]):
+            self._ahead[stream].popleft()
+            offset = 0
+        self._offset[stream] = offset
+        return None
+
+    def missing(self) -> tuple[str, str] | None:
+        """(stream, what) of something that was not sent, if there is any."""
+        for stream, rows in self._ahead.items():
+            if rows:
+                return stream, describe(rows[0][self._offset.get(stream, 0) :])
+        row = next(self._rows, None)
+        return None if row is None else (row.stream, describe(row.data))
+
+
+def _difference(stream: str, expected: bytes, got: bytes) -> tuple[str, str]:
+    if len(expected) == 1 == len(got):
+        return f"{expected!r}"[1:], f"{got!r}"[1:]
+    at = next((i for i, (a, b) in enumerate(zip(expected, got, strict=False)) if a != b), min(len(expected), len(got)))
+    return f"{len(expected)} bytes with {describe(expected[at : at + 4])} at {at}", (
+        f"{len(got)} bytes with {describe(got[at : at + 4])} there"
+    )
+
+
+def _text(position: Position) -> str:
+    return f"icount {position.icount:_}"

@@ -1,0 +1,229 @@
+"""ELF executables: what to load of them, and their symbols.
+
+Everything a file says of itself is checked against the file before it is followed: the sizes and counts of its
+tables, then each offset and size in them. So a file of any content is read in a time and a memory bounded by its size.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from itertools import islice
+from typing import Any
+
+from elftools.common.utils import struct_parse
+from elftools.elf.elffile import ELFFile
+from elftools.elf.enums import ENUM_SH_TYPE_BASE
+
+from minstret.emu.errors import ConfigError
+from minstret.emu.images.image import Firmware, ImageFile, Segment, Symbol, SymbolTable
+
+MAGIC = b"\x7fELF"
+
+_SEGMENTS_MAX, _SECTIONS_MAX, _NOTES_MAX = 1024, 16_384, 64
+_SYMBOLS_MAX = 500_000
+_SYMBOL_NAME_MAX, _SYMBOL_NAMES_MAX = 4096, 64 << 20
+"""Bytes: longer names are cut; many symbols may have the same long name."""
+_PN_XNUM = 0xFFFF
+_HEADER_SIZE = {True: 64, False: 52}
+"""By whether it is a 64-bit file."""
+_UNWIND_NAMES = (b".eh_frame\0", b".eh_frame_hdr\0")
+_HIDDEN_NAMES = ("$", ".L")
+"""What the names of mapping symbols and local labels begin with."""
+_STT_SHOWN = (0, 1, 2)
+"""Symbols without a type, objects and functions."""
+
+
+def load_elf(file: ImageFile) -> Firmware:
+    """Read an ELF executable for RISC-V.
+
+    Raises:
+        ConfigError: it is something else, or damaged.
+    """
+    try:
+        return _Elf(file).firmware()
+    except (ConfigError, OSError):  # OSError: of the host's, as it reads no file here
+        raise
+    except Exception as error:  # pyelftools trusts what it reads: a damaged file can raise anything
+        raise ConfigError(f"{file.name}: a damaged ELF file: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """Where a table of headers is."""
+
+    offset: int
+    entry_size: int
+    count: int
+
+    def offsets(self) -> Iterator[int]:
+        return iter(range(self.offset, self.offset + self.entry_size * self.count, self.entry_size or 1))
+
+
+class _Elf:
+    """One file, and the tables in it."""
+
+    def __init__(self, file: ImageFile) -> None:
+        self._file, self._data = file, file.data
+        if len(self._data) < 20 or self._data[4] not in (1, 2) or self._data[5] not in (1, 2):
+            raise self._damaged("its head is cut short, or of no known class")
+        self._is_64 = self._data[4] == 2
+        self._order = "<" if self._data[5] == 1 else ">"
+        self._segments, self._sections = self._tables()
+        self._stream = BytesIO(self._data)
+        self._elf = ELFFile(self._stream)
+        self._structs = self._elf.structs
+
+    def firmware(self) -> Firmware:
+        name, elf, file = self._file.name, self._elf, self._file
+        if elf["e_machine"] != "EM_RISCV":
+            raise ConfigError(f"{name}: not for RISC-V but for {elf.get_machine_arch()}")
+        if elf["e_type"] not in ("ET_EXEC", "ET_DYN"):
+            hint = ": link it first" if elf["e_type"] == "ET_REL" else ""
+            raise ConfigError(f"{name}: not an executable ({elf['e_type']}){hint}")
+        if not elf.little_endian:
+            raise ConfigError(f"{name}: big-endian; minstret is little-endian")
+        programs = [self._header("Elf_Phdr", at) for at in self._segments.offsets()]
+        loads = [program for program in programs if program["p_type"] == "PT_LOAD" and program["p_memsz"]]
+        if not loads:
+            raise ConfigError(f"{name}: nothing to load in it (no PT_LOAD segment)")
+        spare = self._spare(programs)
+        segments = tuple(self._segment(load, spare) for load in loads)
+        symbols = self._symbols()
+        tohost = symbols.find("tohost")
+        return Firmware(
+            name, elf.elfclass, self._entry(loads), segments, symbols, tohost.address if tohost else None, file
+        )
+
+    # ---- tables
+
+    def _tables(self) -> tuple[_Table, _Table]:
+        """Where segments and sections are described, found in the header and checked."""
+        order = self._order
+        word, segment_size, section_size = ("Q", 56, 64) if self._is_64 else ("I", 32, 40)
+        if len(self._data) < _HEADER_SIZE[self._is_64]:
+            raise self._damaged("its header is cut short")
+        fields = struct.unpack_from(f"{order}{word}{word}{word}I6H", self._data, 24)
+        _, segments_at, sections_at, _, _, segment_entry, segments, section_entry, sections, _ = fields
+        if sections_at and not sections:  # so many that their number is in the first section's header
+            self._check_table("section headers", _Table(sections_at, section_entry, 1), section_size, 1)
+            sections = struct.unpack_from(f"{order}{word}", self._data, sections_at + (32 if self._is_64 else 20))[0]
+        if segments == _PN_XNUM:
+            raise ConfigError(f"{self._file.name}: too many segments; an executable has at most {_SEGMENTS_MAX:,}")
+        tables = _Table(segments_at, segment_entry, segments), _Table(sections_at, section_entry, sections)
+        self._check_table("segments", tables[0], segment_size, _SEGMENTS_MAX)
+        self._check_table("sections", tables[1], section_size, _SECTIONS_MAX)
+        return tables
+
+    def _check_table(self, what: str, table: _Table, entry_size: int, count_max: int) -> None:
+        if not table.count:
+            return
+        if table.entry_size != entry_size:
+            raise self._damaged(f"its {what} are described in {table.entry_size} bytes each, not {entry_size}")
+        if table.count > count_max:
+            raise ConfigError(f"{self._file.name}: {table.count:,} {what}; at most {count_max:,} are taken")
+        self._check_range(f"the table of its {what}", table.offset, table.entry_size * table.count)
+
+    def _check_range(self, what: str, offset: int, size: int) -> None:
+        if offset + size > len(self._data):
+            raise self._damaged(f"{what} is cut short")
+
+    def _damaged(self, why: str) -> ConfigError:
+        return ConfigError(f"{self._file.name}: a damaged ELF file: {why}")
+
+    def _header(self, kind: str, offset: int) -> Any:
+        """One entry of a table."""
+        return struct_parse(getattr(self._structs, kind), self._stream, stream_pos=offset)
+
+    # ---- segments
+
+    def _segment(self, program: Any, spare: list[tuple[int, int]]) -> Segment:
+        address, offset, size = program["p_paddr"], program["p_offset"], program["p_filesz"]
+        what = f"the segment at {address:#x}"
+        self._check_range(what, offset, size)
+        if size > program["p_memsz"]:
+            raise self._damaged(f"{what} is longer than its memory")
+        inside = tuple(
+            (max(0, start - offset), min(size, end - offset))
+            for start, end in spare if start < offset + size and end > offset
+        )  # fmt: skip
+        return Segment(address, memoryview(self._data)[offset : offset + size], program["p_memsz"], inside)
+
+    def _spare(self, programs: list[Any]) -> list[tuple[int, int]]:
+        """Ranges of the file that a linker may put into a segment, and no program needs.
+
+        Headers, notes, and tables for unwinding the stack: who unwinds has them where it can read them.
+        """
+        notes = [(program["p_offset"], program["p_filesz"]) for program in programs if program["p_type"] == "PT_NOTE"]
+        sections = [*self._sections_of_type("SHT_NOTE"), *self._unwind_tables()]
+        tables = [(table.offset, table.entry_size * table.count) for table in (self._segments, self._sections)]
+        found = [(0, _HEADER_SIZE[self._is_64]), *tables, *notes[:_NOTES_MAX]]
+        found += [(section["sh_offset"], section["sh_size"]) for section in sections]
+        return [(offset, offset + size) for offset, size in found]
+
+    def _entry(self, loads: list[Any]) -> int:
+        """The entry point's physical address."""
+        entry: int = self._elf["e_entry"]
+        for load in loads:
+            if load["p_vaddr"] <= entry < load["p_vaddr"] + load["p_memsz"]:
+                return int(entry - load["p_vaddr"] + load["p_paddr"])
+        return entry
+
+    # ---- sections
+
+    def _sections_of_type(self, kind: str) -> Iterator[Any]:
+        """The headers of the first few sections of a type."""
+        code = struct.pack(self._order + "I", ENUM_SH_TYPE_BASE[kind])
+        found = (at for at in self._sections.offsets() if self._data[at + 4 : at + 8] == code)
+        return (self._header("Elf_Shdr", at) for at in islice(found, _NOTES_MAX))
+
+    def _unwind_tables(self) -> Iterator[Any]:
+        number = self._elf.get_shstrndx()
+        if not number < self._sections.count:
+            return iter(())
+        names_at = self._header("Elf_Shdr", self._sections.offset + number * self._sections.entry_size)["sh_offset"]
+        found = (
+            at for at in self._sections.offsets()
+            if self._data.startswith(_UNWIND_NAMES, names_at + struct.unpack_from(self._order + "I", self._data, at)[0])
+        )  # fmt: skip
+        return (self._header("Elf_Shdr", at) for at in islice(found, _NOTES_MAX))
+
+    def _symbols(self) -> SymbolTable:
+        """The symbols of the symbol table, or else of the dynamic one.
+
+        Not by pyelftools, which takes 15 us a symbol, and reads names without a bound.
+        """
+        for kind in ("SHT_SYMTAB", "SHT_DYNSYM"):
+            for section in self._sections_of_type(kind):
+                return SymbolTable.of(list(self._symbols_of(section)))
+        return SymbolTable()
+
+    def _symbols_of(self, section: Any) -> Iterator[Symbol]:
+        layout = struct.Struct("<IBBHQQ" if self._is_64 else "<IIIBBH")
+        offset, size, link = section["sh_offset"], section["sh_size"], section["sh_link"]
+        self._check_range("its symbol table", offset, size)
+        if section["sh_entsize"] != layout.size or size % layout.size or link >= self._sections.count:
+            raise self._damaged("its symbol table is none")
+        if size // layout.size > _SYMBOLS_MAX:
+            raise ConfigError(f"{self._file.name}: more than {_SYMBOLS_MAX:,} symbols; strip it")
+        names = self._header("Elf_Shdr", self._sections.offset + link * self._sections.entry_size)
+        self._check_range("the names of its symbols", names["sh_offset"], names["sh_size"])
+        names_at, names_end, names_left = names["sh_offset"], names["sh_offset"] + names["sh_size"], _SYMBOL_NAMES_MAX
+        for fields in layout.iter_unpack(memoryview(self._data)[offset : offset + size]):
+            if self._is_64:
+                at, info, _, section_number, address, symbol_size = fields
+            else:
+                at, address, symbol_size, info, _, section_number = fields
+            if not section_number or info & 0xF not in _STT_SHOWN:
+                continue
+            start = names_at + at
+            limit = min(names_end, start + _SYMBOL_NAME_MAX)
+            end = self._data.find(b"\0", start, limit)
+            name = self._data[start : limit if end < 0 else end].decode(errors="replace")
+            names_left -= len(name)
+            if names_left < 0:
+                raise ConfigError(f"{self._file.name}: more than 64 MiB of symbols' names; strip it")
+            if name and not name.startswith(_HIDDEN_NAMES):
+                yield Symbol(address, symbol_size, name)

@@ -1,0 +1,125 @@
+"""Images of all kinds, as segments to put into memory and a place to start.
+
+    ELF executables             emu/images/elf.py
+    U-Boot's legacy images      emu/images/uimage.py
+    Intel hex, S-records        emu/images/hexfiles.py
+    any of them, by gzip        emu/images/packed.py; and EFI kernels that unpack themselves
+    raw binaries                all else, but for what is known to be something else: emu/images/naming.py
+
+The same for files and for what a trace has of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from minstret.emu.errors import ConfigError
+from minstret.emu.files import read_file, size_text
+from minstret.emu.images.image import Firmware, ImageFile, Segment, Symbol, SymbolTable
+from minstret.emu.images.packed import is_packed, unpack
+from minstret.emu.units import GIB
+
+__all__ = ["Firmware", "ImageFile", "Segment", "Symbol", "SymbolTable", "load_firmware", "read_image"]
+
+IMAGE_SIZE_MAX = GIB
+"""Of a file, and of what it unpacks to."""
+
+_ELF_MAGIC = b"\x7fELF"
+_LINUX_MAGIC_AT, _LINUX_MAGIC = 0x38, b"RSC\x05"
+_PACKINGS_MAX = 2
+"""As in an EFI kernel in a gzip file."""
+
+
+def read_image(path: str | Path, ram_size: int = IMAGE_SIZE_MAX) -> ImageFile:
+    """Read a file to boot from.
+
+    Args:
+        path: The file.
+        ram_size: Bytes. What is larger, and no ELF file, is not read.
+    Raises:
+        ConfigError: it can't be read, is no regular file, or too large.
+    """
+    name = str(path)
+    return ImageFile(name, read_file(path, IMAGE_SIZE_MAX, lambda size, head: check_size(name, size, head, ram_size)))
+
+
+def check_size(name: str, size: int, head: bytes, ram_size: int) -> None:
+    """Raise ConfigError where an image that begins with ``head`` is larger than it may be.
+
+    An ELF file may be larger than RAM: most of it may be for debuggers.
+    """
+    if head.startswith(_ELF_MAGIC):
+        return
+    from minstret.emu.images import hexfiles, uimage  # most images are ELF files, which need none of it
+    from minstret.emu.images.naming import misfit
+
+    if hexfiles.is_intel_hex(head) or hexfiles.is_s_records(head):
+        hexfiles.check_size(name, size)
+    elif size > ram_size:
+        what = None if is_packed(head) or head.startswith(uimage.MAGIC) else misfit(name, head)
+        raise ConfigError(f"{name}: {what or f'larger than RAM ({size_text(ram_size)}); give more --memory'}")
+
+
+def load_firmware(source: str | Path | ImageFile, raw_base: int | None, size_max: int = IMAGE_SIZE_MAX) -> Firmware:
+    """Read an image of any kind; what tells no address is a raw binary for ``raw_base``.
+
+    Args:
+        source: The file.
+        raw_base: Where raw binaries go; None refuses them.
+        size_max: Bytes that a compressed image may unpack to: the size of RAM, if that is known.
+    Raises:
+        ConfigError: no such file, not for RISC-V, not an executable, or damaged; the text begins with the file's name.
+    """
+    file = source if isinstance(source, ImageFile) else read_image(source)
+    if not file.data:
+        raise ConfigError(f"{file.name}: the file is empty")
+    size_max = min(size_max, IMAGE_SIZE_MAX)
+    return replace(_load(_unpacked(file, size_max), raw_base, size_max), file=file)
+
+
+def _unpacked(file: ImageFile, size_max: int) -> ImageFile:
+    for _ in range(_PACKINGS_MAX + 1):
+        packed, file = file, unpack(file, size_max)
+        if file is packed:
+            return file
+    raise ConfigError(f"{file.name}: compressed more than {_PACKINGS_MAX} times over; unpack it first")
+
+
+def _load(file: ImageFile, raw_base: int | None, size_max: int) -> Firmware:
+    data = file.data
+    if data.startswith(_ELF_MAGIC):
+        from minstret.emu.images.elf import load_elf  # takes a while, and other images need none of it
+
+        return load_elf(file)
+    from minstret.emu.images import hexfiles, uimage
+    from minstret.emu.images.naming import misfit
+
+    if data.startswith(uimage.MAGIC):
+        image = uimage.read_uimage(file, size_max)
+        if image.load is None:
+            return _load_raw(file.name, image.content, raw_base)
+        return replace(_load_raw(file.name, image.content, image.load), entry=image.entry)
+    if hexfiles.is_intel_hex(data):
+        return hexfiles.load_intel_hex(file)
+    if hexfiles.is_s_records(data):
+        return hexfiles.load_s_records(file)
+    if (what := misfit(file.name, data)) is not None:
+        raise ConfigError(f"{file.name}: {what}")
+    return _load_raw(file.name, data, raw_base)
+
+
+def _load_raw(name: str, data: bytes, base: int | None) -> Firmware:
+    if base is None:
+        raise ConfigError(f"{name}: a raw binary, which does not say where it goes; write {name}@ADDRESS")
+    return Firmware(name, None, base, (Segment(base, data, _size_in_memory(data)),))
+
+
+def _size_in_memory(data: bytes) -> int:
+    """What a raw image takes: the header of a Linux Image says how much, its zeros included.
+
+    Source: Linux Documentation/arch/riscv/boot-image-header.rst.
+    """
+    if data[_LINUX_MAGIC_AT : _LINUX_MAGIC_AT + 4] != _LINUX_MAGIC:
+        return len(data)
+    return max(len(data), int.from_bytes(data[0x10:0x18], "little"))

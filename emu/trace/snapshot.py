@@ -1,0 +1,119 @@
+"""Snapshots: the whole machine between two turns, taken from one machine and put into another.
+
+A snapshot is a cache: a replay from power-on comes to the same state. Pages of RAM are those written since the
+snapshot before. What stands before the door is a section of its own (``host``): a replay needs none of it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minstret.emu.clock import VIRTUAL_NS_MAX, VirtualClockState, VirtualRtClockState
+from minstret.emu.errors import TraceError
+from minstret.emu.hart.callbacks import PRIV_M, PRIV_S, PRIV_U
+from minstret.emu.hart.hart import WORDS, HartState
+from minstret.emu.hart.shared import PAGE_BITS, PAGE_SIZE, PMP_ENTRIES
+from minstret.emu.machine import Machine, MachineState
+from minstret.emu.state import from_plain, to_plain
+from minstret.emu.timers import TimerListState
+from minstret.emu.trace.trace import Snapshot, TraceReader
+
+
+def take_snapshot(machine: Machine, number: int, seq: int, registers: int) -> tuple[Snapshot, dict[int, memoryview]]:
+    """The machine as it is, and the pages of RAM written since the last call, by number."""
+    ram = machine.memory.ram
+    pages = {page: ram[page << PAGE_BITS : (page << PAGE_BITS) + PAGE_SIZE] for page in machine.hart.take_dirty_pages()}
+    guest, host = split_state(machine)
+    return Snapshot(number, seq, machine.position, registers, guest, host), pages
+
+
+def split_state(machine: Machine) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The machine's state as plain values: guest-side, host-side."""
+    plain = to_plain(machine.save_state())
+    external = {timer.name for timer in machine.virtual_timers.armed() if timer.is_external}
+    armed = plain["timers"]["armed"]
+    host = {"parts": plain.pop("host"), "virtual_rt": plain.pop("virtual_rt"),
+            "timers": [timer for timer in armed if timer[0] in external]}  # fmt: skip
+    plain["timers"]["armed"] = [timer for timer in armed if timer[0] not in external]
+    return plain, host
+
+
+def load_snapshot(machine: Machine, reader: TraceReader, snapshot: Snapshot, *, with_host: bool = False) -> None:
+    """Put a snapshot into a machine as it was made: its RAM as at power-on.
+
+    Args:
+        machine: What it goes into.
+        reader: The trace that has the pages.
+        snapshot: Of the same trace.
+        with_host: Load the host's section too, to go on live.
+    Raises:
+        TraceError: it does not fit.
+    """
+    for page, data in reader.pages(snapshot.id):
+        if not 0 <= page < machine.memory.ram_size >> PAGE_BITS:
+            raise TraceError(f"{reader.path}: a damaged trace: snapshot {snapshot.id} has a page outside RAM")
+        machine.hart.write_physical(machine.memory.ram_base + (page << PAGE_BITS), data)
+    try:
+        state = _state_from_plain(machine, snapshot.machine, snapshot.host if with_host else None)
+        _check_state(machine, state)
+        machine.load_state(state)
+        if machine.position != snapshot.position:
+            raise ValueError(f"it is of icount {machine.position.icount}")
+    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
+        raise TraceError(f"{reader.path}: snapshot {snapshot.id} does not fit this board: {error!r}") from None
+
+
+def _check_state(machine: Machine, state: MachineState) -> None:
+    """Raise ValueError where a state would do harm outside the guest: the hart's is used in place by Unicorn."""
+    hart = state.hart
+    if (hart.xlen, sorted(hart.words)) != (machine.hart.xlen, sorted(WORDS)):
+        raise ValueError("the hart is another")
+    if (len(hart.x), len(hart.f), len(hart.pmp.cfg), len(hart.pmp.addr)) != (32, 32, PMP_ENTRIES, PMP_ENTRIES):
+        raise ValueError("the hart has other registers")
+    if hart.words["priv"] not in (PRIV_U, PRIV_S, PRIV_M) or hart.words["frm"] > 7:
+        raise ValueError("the hart is in no known mode")
+    numbers = (*hart.x, *hart.f, *hart.words.values(), *hart.pmp.cfg, *hart.pmp.addr, hart.icount, hart.lines,
+               hart.soft_mip, hart.fflags, hart.mcycle_offset, hart.minstret_offset)  # fmt: skip
+    if not all(0 <= number < 1 << 64 for number in numbers):
+        raise ValueError("a register beyond 64 bits")
+    if state.clock.warp_ns < 0:
+        raise ValueError("virtual time is behind the instruction count")
+    _check_timers(state.timers)
+    _check_timers(state.host_timers)
+    if not isinstance(state.exit_code, int | None):
+        raise ValueError("the exit code is none")
+
+
+def _check_timers(timers: TimerListState) -> None:
+    armed = timers.armed
+    serials = {serial for _, _, serial in armed}
+    if len(serials) < len(armed) or len({name for name, _, _ in armed}) < len(armed):
+        raise ValueError("a timer is armed twice")
+    if not all(0 <= serial < timers.next_serial and 0 <= expire_ns < VIRTUAL_NS_MAX for _, expire_ns, serial in armed):
+        raise ValueError("a timer was armed at no possible time")
+
+
+def _state_from_plain(machine: Machine, guest: dict[str, Any], host: dict[str, Any] | None) -> MachineState:
+    timers = dict(guest["timers"])
+    parts: dict[str, Any] = {}
+    virtual_rt = VirtualRtClockState()
+    if host is not None:
+        virtual_rt = from_plain(VirtualRtClockState, host["virtual_rt"])
+        timers["armed"] = sorted([*timers["armed"], *host["timers"]], key=lambda timer: (timer[1], timer[2]))
+        kinds = machine.host_part_types()
+        parts = {name: from_plain(kinds[name], plain) for name, plain in host["parts"].items()}
+    kinds = machine.part_types()
+    if sorted(kinds) != sorted(guest["devices"]):
+        raise ValueError("it has other devices")
+    return MachineState(
+        hart=from_plain(HartState, guest["hart"]),
+        clock=from_plain(VirtualClockState, guest["clock"]),
+        virtual_rt=virtual_rt,
+        timers=from_plain(TimerListState, timers),
+        host_timers=from_plain(TimerListState, guest["host_timers"]),
+        devices={name: from_plain(kinds[name], plain) for name, plain in guest["devices"].items()},
+        lines={name: bool(guest["lines"][name]) for name in machine.lines},
+        exit_code=guest["exit_code"],
+        reset_requested=bool(guest["reset_requested"]),
+        host=parts,
+    )

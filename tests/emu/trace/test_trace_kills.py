@@ -1,0 +1,31 @@
+"""Recordings killed at random moments leave the old file, or a trace that plays as far as it says.
+
+MINSTRET_KILLS=1000 for so many, MINSTRET_SEED=7 for the same choices again; the moments themselves are the host's.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import trace_kills
+
+SEED = int(os.environ.get("MINSTRET_SEED", random.SystemRandom().randrange(1 << 32)))
+KILLS = int(os.environ.get("MINSTRET_KILLS", "0"))
+
+
+@pytest.mark.parametrize("count", [8, pytest.param(100, marks=pytest.mark.slow)])
+def test_killed_recording_leaves_what_can_be_played_or_nothing(
+    count: int, tmp_path: Path, announce: Callable[[str], None]
+) -> None:
+    kills = KILLS or count
+    announce(f"{kills} kills, seed {SEED}")
+
+    left = trace_kills.run_kills(kills, SEED, tmp_path)
+
+    for line in trace_kills.text_of(left):
+        announce(line)
+    assert sum(sum(counts.values()) for counts in left.values()) == kills
