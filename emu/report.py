@@ -6,13 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from minstret.emu.hart.spec import ABI_NAMES
 from minstret.emu.hart.traps import CAUSE_TEXT, INTERRUPT_TEXT, Cause, Interrupt, TrapRecord
 from minstret.emu.images.loader import SymbolTable
 from minstret.emu.machine import Machine, Outcome, StopReason
-
-ABI_NAMES = (
-    "zero ra sp gp tp t0 t1 t2 s0 s1 a0 a1 a2 a3 a4 a5 a6 a7 s2 s3 s4 s5 s6 s7 s8 s9 s10 s11 t3 t4 t5 t6"
-).split()
 
 _PRIVILEGES = {0: "U-mode", 1: "S-mode", 3: "M-mode"}
 SATP_MODES = {8: "Sv39", 9: "Sv48", 10: "Sv57", 11: "Sv64"}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -41,17 +41,18 @@ from minstret.emu import units
 from minstret.emu.clock import ClockType
 from minstret.emu.door.door import Door, Position
 from minstret.emu.door.live import LiveDoor
-from minstret.emu.errors import AccessFault, ConfigError
+from minstret.emu.errors import ConfigError
 from minstret.emu.hart.callbacks import PRIV_S
 from minstret.emu.hart.engine import RAM_MAX
 from minstret.emu.hart.hart import Hart
 from minstret.emu.hart.shared import PAGE_SIZE, Counting
 from minstret.emu.hart.traps import Interrupt
+from minstret.emu.hart.views import Memory, Registers
 from minstret.emu.images.loader import Firmware, ImageFile, load_firmware, read_image
 from minstret.emu.irq import IrqLine
 from minstret.emu.machine import SLICE_INSNS_MAX, Machine, MachineConfig, Outcome
 from minstret.emu.part import Device
-from minstret.emu.report import ABI_NAMES, InterruptCount, report
+from minstret.emu.report import InterruptCount, report
 from minstret.emu.timers import TimerList
 
 DEFAULT_RAM_SIZE = 128 * units.MIB
@@ -319,13 +320,13 @@ class Board:
         def hart_line(name: str, interrupt: Interrupt) -> IrqLine:
             return self._line(name, partial(self.hart.set_line, interrupt))
 
-        mtimecmp = [self.hart.steady_register(Base.CLINT + ClintReg.MTIMECMP + at, 4) for at in (0, 4)]
+        mtimecmp = [self.hart.cached_register(Base.CLINT + ClintReg.MTIMECMP + at, 4) for at in (0, 4)]
         self.clint = Clint("clint", machine.clock, virtual, hart_line("clint.msip", Interrupt.MSI),
                            hart_line("clint.mtip", Interrupt.MTI), mtimecmp)  # fmt: skip
         self.plic = Plic("plic", (hart_line("plic.meip", Interrupt.MEI), hart_line("plic.seip", Interrupt.SEI)))
         self.uart = Uart16550("uart0", virtual, self._plic_line("uart0.irq", IRQ.UART0),
                                lambda byte: self._transmit(bytes((byte,))), machine.room_for_input,
-                               self.hart.steady_register(Base.UART0 + UartReg.LSR, 1))  # fmt: skip
+                               self.hart.cached_register(Base.UART0 + UartReg.LSR, 1))  # fmt: skip
         self.serial_line = self._make_serial_line()
         self.rtc = self._make_rtc(self._plic_line("rtc.irq", IRQ.RTC))
         self.finisher = Finisher("finisher", machine.request_exit, machine.request_reset)
@@ -633,83 +634,9 @@ def boot_rom(xlen: int, placement: Placement) -> bytes:
     return words + addresses + b"".join(word.to_bytes(xlen // 8, "little") for word in info)
 
 
-class Registers:
-    """Registers by name. Unknown names raise KeyError with the name."""
-
-    def __init__(self, hart: Hart) -> None:
-        self._hart = hart
-        self._x = {name: i for i, name in enumerate(ABI_NAMES)} | {f"x{i}": i for i in range(32)} | {"fp": 8}
-
-    def __getitem__(self, name: str) -> int:
-        env = self._hart.env
-        if name in self._x:
-            return int(env.x[self._x[name]])
-        if name[:1] == "f" and name[1:].isdecimal() and int(name[1:]) < 32:
-            return int(env.f[int(name[1:])])
-        if name == "mip":
-            return self._hart.mip
-        if name in self._hart.save_state().words:
-            return int(getattr(env, name))
-        raise KeyError(name)
-
-    def __setitem__(self, name: str, value: int) -> None:
-        self[name]  # KeyError for an unknown one
-        env, value = self._hart.env, value & self._hart.xlen_mask
-        if name in self._x:
-            if self._x[name]:
-                env.x[self._x[name]] = value
-        elif name[:1] == "f" and name[1:].isdecimal():
-            env.f[int(name[1:])] = value
-        elif name == "pc":
-            env.pc = value
-        else:
-            raise KeyError(f"{name} is read-only here")
-
-    def __iter__(self) -> Iterator[str]:
-        return iter((*ABI_NAMES, "pc"))
-
-    def items(self) -> Iterator[tuple[str, int]]:
-        return ((name, self[name]) for name in self)
-
-
 class HartDma:
     """Guest memory for devices that master the bus."""
 
     def __init__(self, hart: Hart) -> None:
         self.read = hart.read_physical
         self.write = hart.write_physical
-
-
-def _check_range(where: object, needs_stop: bool = True) -> None:
-    """Raise TypeError for what is not ``start:stop``."""
-    if not isinstance(where, slice) or where.start is None or where.step or (needs_stop and where.stop is None):
-        raise TypeError("memory is asked for by a range of addresses: board.memory[0x80000000:0x80000008]")
-
-
-class Memory:
-    """Physical RAM and ROM by address. What is neither raises IndexError."""
-
-    def __init__(self, hart: Hart) -> None:
-        self._hart = hart
-
-    def read(self, address: int, size: int) -> bytes:
-        try:
-            return self._hart.read_physical(address, size)
-        except AccessFault:
-            raise IndexError(f"no memory at {address:#x}, {size} bytes") from None
-
-    def write(self, address: int, data: bytes) -> None:
-        try:
-            self._hart.write_physical(address, bytes(data))
-        except AccessFault:
-            raise IndexError(f"no RAM at {address:#x}, {len(data)} bytes") from None
-
-    def __getitem__(self, where: slice) -> bytes:
-        _check_range(where)
-        return self.read(where.start, where.stop - where.start)
-
-    def __setitem__(self, where: slice, data: bytes) -> None:
-        _check_range(where, needs_stop=False)
-        if where.stop is not None and where.stop - where.start != len(data):
-            raise ValueError(f"{len(data)} bytes for {where.stop - where.start}")
-        self.write(where.start, data)

@@ -51,7 +51,7 @@ class Clint:
         mtip_line: IrqLine,
         tell_mtimecmp: Sequence[Callable[[int | None], None]] = (),
     ) -> None:
-        """Make a CLINT in its reset state; ``tell_mtimecmp``: ``Hart.steady_register`` for its words, low one first."""
+        """Make a CLINT in its reset state; ``tell_mtimecmp``: ``Hart.cached_register`` for its words, low one first."""
         self.name = name
         self._tell_mtimecmp = tell_mtimecmp
         self.state = ClintState()

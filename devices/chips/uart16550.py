@@ -190,8 +190,8 @@ class Uart16550:
             line: Its interrupt.
             on_tx: Called with each byte sent.
             on_room: Called when ``receive`` can take bytes again.
-            tell_line_status: Called with LSR where it is steady, and with None before it changes: see
-                ``Hart.steady_register``.
+            tell_line_status: Called with LSR while reading it has no side effect, with None before it changes: see
+                ``Hart.cached_register``.
         """
         self.name = name
         self.state = UartState()

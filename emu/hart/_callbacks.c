@@ -29,7 +29,7 @@ enum { PROT_R = 1, PROT_W = 2, PROT_X = 4, PROT_MIXED = 8 };
 enum { MEM_READ = 16, MEM_WRITE = 17, MEM_FETCH = 18 }; /* enum uc_mem_type */
 enum { FAULT_NONE, FAULT_PAGE, FAULT_ACCESS, FAULT_CROSSING, FAULT_COMPANY /* none: the access must be alone in its block */ };
 enum {
-    STOP_NONE, STOP_LIMIT, STOP_INTERRUPT, STOP_SITE, STOP_RESYNC, STOP_FAULT, STOP_EXCEPTION,
+    STOP_NONE, STOP_LIMIT, STOP_INTERRUPT, STOP_SPECIAL, STOP_RESYNC, STOP_FAULT, STOP_EXCEPTION,
     STOP_ALONE, /* the access under way has to be an instruction of its own */
     STOP_FULL,  /* no room for another block */
     STOP_TRAP_LOOP,
@@ -48,13 +48,13 @@ enum { LONG_RUN_INSNS = 100000 }; /* other threads of Python may run during such
 enum { PAGE_CODE = 1, PAGE_TABLE = 2, PAGE_SLOW = 4, PAGE_DIRTY = 8, PAGE_UNDECODED = 16 };
 
 enum { PAGE_BITS = 12, PAGE_SIZE = 1 << PAGE_BITS };
-enum { SITE_BITS = 16, SITE_MASK = (1 << SITE_BITS) - 1 };
+enum { SPECIAL_BITS = 16, SPECIAL_MASK = (1 << SPECIAL_BITS) - 1 };
 enum { PMP_ENTRIES = 16 };
-enum { STEADY_REGISTERS = 4 };
+enum { CACHED_REGISTERS = 4 };
 enum { DEMOTE_AFTER_WRITES = 256 };
 enum { GROWTH_FILLS = 8192 };
 enum { BLOCK_BITS = 18, BLOCK_SLOTS = 1 << BLOCK_BITS };
-enum { NO_SITE = 0xffff };
+enum { NO_INDEX = 0xffff };
 #define NOWHERE UINT64_MAX /* no address: `step_over` where nothing is, `fault_va` where the access itself tells */
 #define NO_EXCEPTION UINT64_MAX
 #define NEVER 1 /* an odd address: no PC ever reaches it */
@@ -114,7 +114,7 @@ struct block {
     uint64_t key;     /* see key_of; 0: a free slot */
     uint16_t insns;   /* so many instructions, */
     uint16_t special; /* the first special one among them, by its number, */
-    uint16_t io;      /* and the first that accessed a device; NO_SITE: none */
+    uint16_t io;      /* and the first that accessed a device; NO_INDEX: none */
     uint16_t is_ambiguous;
 };
 
@@ -124,7 +124,7 @@ struct shared {
     struct block *blocks; /* the table; NULL: counting by instructions */
     uint64_t block_pc, block_insns; /* what was last started; 1 instruction when they are counted one by one */
     uint64_t limit, mip;
-    uint64_t stop_reason, resync, step_over, in_system_view, site_insn, has_bogus_entry;
+    uint64_t stop_reason, resync, step_over, in_system_view, special_insn, has_bogus_entry;
     /* the fault that ended a run */
     uint64_t fault, fault_va, fault_type;
     /* Unicorn */
@@ -147,8 +147,8 @@ struct shared {
     PyThreadState *thread; /* while Python's lock is given up */
     uint64_t in_flight;    /* 1 while Python works at an access: its instruction is counted, but has not retired */
     uint64_t work_left;    /* until the run ends, in units of a call to Python: see charge */
-    /* registers that read the same until their device says otherwise; address 0: none */
-    uint64_t steady_address[STEADY_REGISTERS], steady_value[STEADY_REGISTERS], steady_size[STEADY_REGISTERS];
+    /* cached registers: they read the same until their device says otherwise; address 0: none */
+    uint64_t cached_address[CACHED_REGISTERS], cached_value[CACHED_REGISTERS], cached_size[CACHED_REGISTERS];
     uint64_t mtime_address; /* 0: none */
     /* guest memory */
     uint8_t *ram;
@@ -156,7 +156,7 @@ struct shared {
     uint8_t *rom;
     uint64_t rom_base, rom_size, rom_window;
     uint64_t watch_window, slow_window, io_size;
-    uint8_t *io_pages, *page_flags, *code_bits, *sites;
+    uint8_t *io_pages, *page_flags, *code_bits, *special_marks;
     uint32_t *write_generation;
     uint16_t *write_count;
     uint64_t generation;
@@ -892,12 +892,12 @@ static uint64_t size_of(uint32_t insn)
 
 static bool is_marked(const struct shared *s, uint64_t pc)
 {
-    return s->sites[(pc >> 1 & SITE_MASK) / 8] >> (pc >> 1 & 7) & 1;
+    return s->special_marks[(pc >> 1 & SPECIAL_MASK) / 8] >> (pc >> 1 & 7) & 1;
 }
 
 static void mark(struct shared *s, uint64_t pc)
 {
-    s->sites[(pc >> 1 & SITE_MASK) / 8] |= (uint8_t)(1u << (pc >> 1 & 7));
+    s->special_marks[(pc >> 1 & SPECIAL_MASK) / 8] |= (uint8_t)(1u << (pc >> 1 & 7));
 }
 
 /* Address and size in one word. No two blocks have the same: an address that code can be at is below 2^40, or has
@@ -942,7 +942,7 @@ static void note_block(struct shared *s, uint64_t pc, uint64_t size, uint64_t in
     struct block *b = find_block(s, pc, size);
     uint64_t key = key_of(pc, size);
     if (b->key == 0) {
-        *b = (struct block){special != NO_SITE ? key ^ SLOW_KEY : key, (uint16_t)insns, (uint16_t)special, NO_SITE, false};
+        *b = (struct block){special != NO_INDEX ? key ^ SLOW_KEY : key, (uint16_t)insns, (uint16_t)special, NO_INDEX, false};
         if (++s->block_count >= s->blocks_max)
             s->fast_limit = 0;
     } else if (b->insns != insns || b->special != special) {
@@ -967,7 +967,7 @@ static void note_parcel(struct shared *s, const uint8_t *at, bool decodes)
  * An instruction that does not decode is the last of its block, but its bytes are not among the block's `size`. */
 static struct block look_through(void *uc, struct shared *s, uint64_t pc, uint64_t size, uint64_t insns)
 {
-    struct block b = {key_of(pc, size) ^ SLOW_KEY, (uint16_t)insns, NO_SITE, NO_SITE, true};
+    struct block b = {key_of(pc, size) ^ SLOW_KEY, (uint16_t)insns, NO_INDEX, NO_INDEX, true};
     bool mixed = in_mixed_page(uc, s, pc);
     const uint8_t *at = ram_at(uc, s, pc);
     for (uint64_t va = pc, index = 0; index < insns && at != NULL; index++) {
@@ -979,7 +979,7 @@ static struct block look_through(void *uc, struct shared *s, uint64_t pc, uint64
         if (mixed || is_special(s, insn)) {
             if (s->blocks == NULL)
                 mark(s, va);
-            if (b.special == NO_SITE)
+            if (b.special == NO_INDEX)
                 b.special = (uint16_t)index;
         }
         va += size_of(insn);
@@ -1092,15 +1092,15 @@ static uint64_t call(void *uc, struct shared *s, PyObject *function, int type, u
     return value;
 }
 
-/* mtime and steady registers are answered here: software that waits by polling reads nothing else. */
+/* mtime and cached registers are answered here: software that waits by polling reads nothing else. */
 static uint64_t on_io_read(void *uc, uint64_t address, unsigned size, struct shared *s)
 {
     uint64_t at = address - s->mtime_address;
     if (!may_access(uc, s, true))
         return 0;
-    for (int i = 0; i < STEADY_REGISTERS; i++)
-        if (s->steady_address[i] == address && s->steady_size[i] == size)
-            return s->steady_value[i];
+    for (int i = 0; i < CACHED_REGISTERS; i++)
+        if (s->cached_address[i] == address && s->cached_size[i] == size)
+            return s->cached_value[i];
     if (s->mtime_address == 0 || at >= 8 || at + size > 8)
         return call(uc, s, s->io_read, MEM_READ, address, size, 0);
     uint64_t value = counter_at(s, COUNTER_TIME, s->icount - 1) >> (8 * at);
@@ -1371,7 +1371,7 @@ static bool execute_satp_access(void *uc, struct shared *s, uint64_t pc, uint32_
 /* Execute the special instruction at PC here if that is easy; else stop, and Python does it. */
 static void execute_special(void *uc, struct shared *s, uint64_t pc)
 {
-    uint32_t insn = (uint32_t)s->site_insn;
+    uint32_t insn = (uint32_t)s->special_insn;
     if (execute_counter_read(uc, s, pc, insn) || execute_satp_access(uc, s, pc, insn))
         return;
     bool is_ecall = insn == INSN_ECALL, is_compressed = insn != 0 && (insn & 3) != 3 && insn != INSN_C_EBREAK;
@@ -1397,18 +1397,18 @@ static void execute_special(void *uc, struct shared *s, uint64_t pc)
         go_to_pc(uc, s);
         return;
     }
-    stop(uc, s, STOP_SITE);
+    stop(uc, s, STOP_SPECIAL);
 }
 
-/* Whether the hart executes the instruction at `pc` itself; it is then in `site_insn`. */
-static bool is_site(void *uc, struct shared *s, uint64_t pc)
+/* Whether the hart executes the instruction at `pc` itself; it is then in `special_insn`. */
+static bool is_special_at(void *uc, struct shared *s, uint64_t pc)
 {
     uint32_t insn = 0;
     if (pc == s->step_over)
         return false;
     if (fetch(uc, s, pc, &insn) && !(is_special(s, insn) && is_ours_now(s, insn)) && !in_mixed_page(uc, s, pc))
         return false;
-    s->site_insn = insn;
+    s->special_insn = insn;
     return true;
 }
 
@@ -1419,7 +1419,7 @@ COLD static void count_or_stop(void *uc, uint64_t pc, struct shared *s)
 {
     if (must_not_begin(uc, s))
         return;
-    if (is_marked(s, pc) && is_site(uc, s, pc)) {
+    if (is_marked(s, pc) && is_special_at(uc, s, pc)) {
         execute_special(uc, s, pc);
         return;
     }
@@ -1534,7 +1534,7 @@ COLD static void look_at_block(void *uc, uint64_t pc, uint64_t size, struct shar
         return;
     }
     if (size == 0) { /* an instruction that does not decode; whether it may be fetched at all is not yet said */
-        if (is_site(uc, s, pc))
+        if (is_special_at(uc, s, pc))
             execute_special(uc, s, pc);
         else
             start_block(s, pc, 1);
@@ -1552,7 +1552,7 @@ COLD static void look_at_block(void *uc, uint64_t pc, uint64_t size, struct shar
     }
     uint64_t left = s->limit - s->icount, insns = known->insns < left ? known->insns : left;
     if (known->special == 0 || known->io == 0) {
-        if (known->special == 0 && is_site(uc, s, pc)) {
+        if (known->special == 0 && is_special_at(uc, s, pc)) {
             execute_special(uc, s, pc);
             return;
         }

@@ -19,7 +19,7 @@ from minstret.emu.hart.shared import (
     NOWHERE,
     PAGE_BITS,
     PAGE_SIZE,
-    SITE_MASK,
+    SPECIAL_MASK,
     WORK_OF_INVALIDATION,
     Access,
     Fault,
@@ -449,7 +449,10 @@ class PythonCallbacks:
 
     def _on_instruction(self, uc: int, pc: int, size: int, data: int) -> None:
         s = self._s
-        if s.icount < s.fast_limit and not self._memory.sites[(pc >> 1 & SITE_MASK) >> 3] >> (pc >> 1 & 7) & 1:
+        if (
+            s.icount < s.fast_limit
+            and not self._memory.special_marks[(pc >> 1 & SPECIAL_MASK) >> 3] >> (pc >> 1 & 7) & 1
+        ):
             s.icount += 1
             return
         reason = self._stop_reason_at(pc)
@@ -468,11 +471,11 @@ class PythonCallbacks:
             return Stop.RESYNC
         if s.mip and interrupt_is_takeable(s.mip, self._env):
             return Stop.INTERRUPT
-        if self._memory.sites[(pc >> 1 & SITE_MASK) >> 3] >> (pc >> 1 & 7) & 1 and pc != s.step_over:
+        if self._memory.special_marks[(pc >> 1 & SPECIAL_MASK) >> 3] >> (pc >> 1 & 7) & 1 and pc != s.step_over:
             insn = self._mmu.fetch(pc)
             if insn is None or self._is_ours(insn) or self._mmu.in_mixed_page(pc):
-                s.site_insn = insn or 0
-                return Stop.SITE
+                s.special_insn = insn or 0
+                return Stop.SPECIAL
         return Stop.NONE
 
     def _is_ours(self, insn: int) -> bool:
@@ -652,7 +655,7 @@ class PythonCallbacks:
                     if va >= end:
                         memory.page_flags[offset >> PAGE_BITS] |= PageFlag.UNDECODED
             if mixed or is_special(self._env, 8 * self._s.xlen_bytes, insn):
-                memory.sites[(va >> 1 & SITE_MASK) >> 3] |= 1 << (va >> 1 & 7)
+                memory.special_marks[(va >> 1 & SPECIAL_MASK) >> 3] |= 1 << (va >> 1 & 7)
             va += size
 
 

@@ -142,7 +142,7 @@ class Engine:
         """Forget all translated blocks, and where they were special."""
         uclib.uc_ctl(self._uch, ctypes.c_int(_CTL_TB_FLUSH))
         self.shared.must_forget_blocks = 0
-        self.memory.sites[:] = bytes(len(self.memory.sites))
+        self.memory.special_marks[:] = bytes(len(self.memory.special_marks))
         if self.shared.block_count:
             ctypes.memset(self.shared.blocks, 0, c_callbacks.BLOCK_TABLE_BYTES)
             self.shared.block_count = 0

@@ -38,10 +38,10 @@ from minstret.emu.hart.layout import fflags_from_softfloat, softfloat_from_fflag
 from minstret.emu.hart.memory import GuestMemory
 from minstret.emu.hart.pmp import Pmp, PmpState
 from minstret.emu.hart.shared import (
+    CACHED_REGISTERS,
     NOWHERE,
     PAGE_BITS,
     PAGE_SIZE,
-    STEADY_REGISTERS,
     WORK_MAX,
     Access,
     Counting,
@@ -54,7 +54,7 @@ from minstret.emu.hart.shared import (
 from minstret.emu.hart.traps import Cause, Interrupt, TrapRecord
 
 TRAP_LOOP_TRAPS = 1000
-"""So many traps with no instruction retired between them are a loop that no time can end."""
+"""This many traps without a retired instruction is a trap loop."""
 
 _WFI, _ECALL = 0x10500073, 0x00000073
 _EBREAK, _C_EBREAK = 0x00100073, 0x9002
@@ -159,7 +159,7 @@ class Hart(EngineHandlers):
         self.work_max = WORK_MAX
         """How much work ends a slice: see Shared.charge. With less than ten an instruction may never get through."""
         self._blocked = False
-        self._steady_registers = 0
+        self._cached_registers = 0
         self._dirty_pages = memory.dirty_pages()
         self.reset(memory.ram_base)
 
@@ -272,7 +272,7 @@ class Hart(EngineHandlers):
         self.pmp.state = PmpState(list(state.pmp.cfg), list(state.pmp.addr))
         self.pmp.publish()
         self._publish_mip()
-        self._shared.steady_address[:] = [0] * STEADY_REGISTERS
+        self._shared.cached_address[:] = [0] * CACHED_REGISTERS
         self._shared.rewritten_pc, self._shared.new_entry = NOWHERE, NOWHERE
         self._engine.flush_blocks()
         self._engine.flush_tlb()
@@ -348,7 +348,7 @@ class Hart(EngineHandlers):
             self._access_fault = False
             self.env.f[:] = self._kept_f
             self._data_fault(Fault.ACCESS, None)
-        if s.stop_reason == Stop.SITE:
+        if s.stop_reason == Stop.SPECIAL:
             self._execute_special()
         elif s.stop_reason == Stop.NONE and s.icount < s.limit:
             raise AssertionError(f"Unicorn stopped at pc {self.env.pc:#x} for no reason we know")
@@ -478,7 +478,7 @@ class Hart(EngineHandlers):
 
     def _execute_special(self) -> None:
         s, env = self._shared, self.env
-        insn = int(s.site_insn)  # 0 where it can't be fetched
+        insn = int(s.special_insn)  # 0 where it can't be fetched
         if insn == 0 or not self._may_execute(2 if insn & 3 != 3 else 4):
             self._take(Cause.FETCH_ACCESS, env.pc)
         elif not is_special(env, self.xlen, insn) or not is_ours_now(env, insn):
@@ -725,20 +725,26 @@ class Hart(EngineHandlers):
         for page in range(base >> PAGE_BITS, (base + size - 1 >> PAGE_BITS) + 1):
             self.memory.io_pages[page] = 1
 
-    def steady_register(self, address: int, size: int) -> Callable[[int | None], None]:
-        """What a device tells the hart about its register of ``size`` bytes, so that reads of it need not ask it.
+    def cached_register(self, address: int, size: int) -> Callable[[int | None], None]:
+        """Let the hart answer reads of a device's register from a value that the device has told it.
 
-        Call it with the value, once reading has no side effect and gives the same each time; with None, before that
-        ends. A reset or a restored state does the latter too. At most STEADY_REGISTERS of them.
+        Call what this returns with the value, while reading has no side effect and gives that value each time, and
+        with None before that ends. A reset or a restored state does the latter too.
+
+        Args:
+            address: Physical address of the register.
+            size: Its size, bytes; reads of another size go to the device.
+        Raises:
+            AssertionError: CACHED_REGISTERS of them exist already.
         """
-        s, slot = self._shared, self._steady_registers
-        assert slot < STEADY_REGISTERS
-        self._steady_registers += 1
-        s.steady_size[slot] = size
+        s, slot = self._shared, self._cached_registers
+        assert slot < CACHED_REGISTERS
+        self._cached_registers += 1
+        s.cached_size[slot] = size
 
         def tell(value: int | None) -> None:
-            s.steady_value[slot] = value or 0
-            s.steady_address[slot] = 0 if value is None else address
+            s.cached_value[slot] = value or 0
+            s.cached_address[slot] = 0 if value is None else address
 
         return tell
 

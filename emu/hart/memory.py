@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from weakref import WeakSet
 
 from minstret.emu.errors import AccessFault, HostError
-from minstret.emu.hart.shared import PAGE_BITS, PAGE_SIZE, SITE_BITS, PageFlag, Shared
+from minstret.emu.hart.shared import PAGE_BITS, PAGE_SIZE, SPECIAL_BITS, PageFlag, Shared
 
 _PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 """Pages that are only read take no memory: a digest looks at all of RAM."""
@@ -78,7 +78,7 @@ class GuestMemory:
         self.rom = self.area(rom_size)
         self.page_flags = self.area(pages)
         self.code_bits = self.area(ram_size // 16)  # one bit for each 16-bit parcel
-        self.sites = self.area(1 << SITE_BITS >> 3)
+        self.special_marks = self.area(1 << SPECIAL_BITS >> 3)
         self.io_pages = self.area(io_size >> PAGE_BITS)
         self.write_generation = self.area(pages * 4).cast("I")
         self.write_count = self.area(pages * 2).cast("H")
@@ -100,7 +100,16 @@ class GuestMemory:
 
     def bind(self, shared: Shared) -> None:
         """Tell the callbacks where everything is."""
-        for name in ("ram", "rom", "page_flags", "code_bits", "sites", "io_pages", "write_generation", "write_count"):
+        for name in (
+            "ram",
+            "rom",
+            "page_flags",
+            "code_bits",
+            "special_marks",
+            "io_pages",
+            "write_generation",
+            "write_count",
+        ):
             setattr(shared, name, self.address(getattr(self, name)))
         shared.ram_base, shared.ram_size = self.ram_base, self.ram_size
         shared.rom_base, shared.rom_size = self.rom_base, self.rom_size

@@ -8,9 +8,9 @@ from enum import Enum, IntEnum, IntFlag
 PAGE_BITS = 12
 PAGE_SIZE = 1 << PAGE_BITS
 PMP_ENTRIES = 16
-STEADY_REGISTERS = 4
-SITE_BITS = 16
-SITE_MASK = (1 << SITE_BITS) - 1
+CACHED_REGISTERS = 4
+SPECIAL_BITS = 16
+SPECIAL_MASK = (1 << SPECIAL_BITS) - 1
 DEMOTE_AFTER_WRITES = 256
 NOWHERE = (1 << 64) - 1
 WORK_MAX = 5_000
@@ -60,7 +60,7 @@ class Stop(IntEnum):
     NONE = 0
     LIMIT = 1
     INTERRUPT = 2
-    SITE = 3
+    SPECIAL = 3  # the hart executes the next instruction itself
     RESYNC = 4
     FAULT = 5
     EXCEPTION = 6
@@ -97,7 +97,7 @@ class Shared(ctypes.Structure):
     _fields_ = (
         ("icount", _u64), ("fast_limit", _u64), ("blocks", _pointer), ("block_pc", _u64), ("block_insns", _u64),
         ("limit", _u64), ("mip", _u64),
-        ("stop_reason", _u64), ("resync", _u64), ("step_over", _u64), ("in_system_view", _u64), ("site_insn", _u64),
+        ("stop_reason", _u64), ("resync", _u64), ("step_over", _u64), ("in_system_view", _u64), ("special_insn", _u64),
         ("has_bogus_entry", _u64),
         ("fault", _u64), ("fault_va", _u64), ("fault_type", _u64),
         ("emu_stop", _pointer), ("ctl", _pointer), ("env", _pointer), ("reg_write", _pointer),
@@ -116,13 +116,13 @@ class Shared(ctypes.Structure):
         ("io_read", _object), ("io_write", _object), ("slow_read", _object), ("slow_write", _object),
         ("time_written", _object), ("access_fault", _object), ("thread", _pointer),
         ("in_flight", _u64), ("work_left", _u64),
-        ("steady_address", _u64 * STEADY_REGISTERS), ("steady_value", _u64 * STEADY_REGISTERS),
-        ("steady_size", _u64 * STEADY_REGISTERS),
+        ("cached_address", _u64 * CACHED_REGISTERS), ("cached_value", _u64 * CACHED_REGISTERS),
+        ("cached_size", _u64 * CACHED_REGISTERS),
         ("mtime_address", _u64),
         ("ram", _pointer), ("ram_base", _u64), ("ram_size", _u64),
         ("rom", _pointer), ("rom_base", _u64), ("rom_size", _u64), ("rom_window", _u64),
         ("watch_window", _u64), ("slow_window", _u64), ("io_size", _u64),
-        ("io_pages", _pointer), ("page_flags", _pointer), ("code_bits", _pointer), ("sites", _pointer),
+        ("io_pages", _pointer), ("page_flags", _pointer), ("code_bits", _pointer), ("special_marks", _pointer),
         ("write_generation", _pointer), ("write_count", _pointer), ("generation", _u64),
         ("pmp_count", _u64), ("pmp_low", _u64 * PMP_ENTRIES),
         ("pmp_high", _u64 * PMP_ENTRIES), ("pmp_cfg", _u64 * PMP_ENTRIES),

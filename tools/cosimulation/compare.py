@@ -13,8 +13,8 @@ from cosimulation.spike import Log, Step, Stride, Trap
 from minstret.emu.hart import csr
 from minstret.emu.hart.callbacks import INSN_MRET, INSN_SRET
 from minstret.emu.hart.layout import fflags_from_softfloat
+from minstret.emu.hart.spec import ABI_NAMES
 from minstret.emu.hart.traps import Cause
-from minstret.emu.report import ABI_NAMES
 
 RECENT = 8
 
