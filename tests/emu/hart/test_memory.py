@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asm
 import pytest
-from harts import RAM, board_of, run_insns
+from support import asm
+from support.harts import RAM, board_of, run_insns
 
 from minstret.emu.errors import AccessFault
 
