@@ -7,13 +7,12 @@ the guest.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from minstret.emu.bus import DeviceBus
 from minstret.emu.clock import (
@@ -35,6 +34,7 @@ from minstret.emu.hart.memory import GuestMemory
 from minstret.emu.hart.shared import PAGE_SIZE, Counting
 from minstret.emu.hart.traps import TrapRecord
 from minstret.emu.irq import IrqLine
+from minstret.emu.part import Device, Parts, copied_states, load_states
 from minstret.emu.state import canonical_bytes
 from minstret.emu.timers import IDLE, Timer, TimerAttribute, TimerGroup, TimerListState
 
@@ -98,12 +98,6 @@ def _asked_stop(data: bytes) -> Outcome:
     if reason is not StopReason.TERMINATED or signal not in _SIGNALS:
         raise ValueError(f"the host can't ask for an end by {text} {number[:16]}")
     return Outcome(reason, signal=signal)
-
-
-class HasState(Protocol):
-    """A device, or another part with one typed state."""
-
-    state: Any
 
 
 @dataclass(slots=True)
@@ -200,8 +194,7 @@ class Machine:
         self.virtual_timers.on_earlier = self._stop_at_deadline
         self._connect_timers()
         self.lines: dict[str, IrqLine] = {}
-        self._parts: dict[str, HasState] = {}
-        self._host_parts: dict[str, HasState] = {}
+        self.parts = Parts()
         self.on_reset: Callable[[], None] = lambda: None
         self.on_end_of_input: Callable[[], None] = lambda: None
         self.input_can_wake: Callable[[], bool] = lambda: False
@@ -276,26 +269,15 @@ class Machine:
         self.lines[line.name] = line
         return line
 
-    def add_part(self, name: str, part: HasState) -> None:
-        """Make what is not on the bus, but has state the guest can see, part of the machine's state."""
-        assert name not in self._parts
-        self._parts[name] = part
+    def attach(self, base: int, device: Device) -> None:
+        """Let ``device`` answer from ``base`` on, and make it part of the machine's state.
 
-    def add_host_part(self, name: str, part: HasState) -> None:
-        """Make what stands before the door, and the guest can't see, part of the saved state."""
-        assert name not in self._host_parts
-        self._host_parts[name] = part
-
-    def part_types(self) -> dict[str, type]:
-        """What the states of devices and other guest-side parts are made of, by name."""
-        return {name: type(part.state) for name, part in self._stateful().items()}
-
-    def host_part_types(self) -> dict[str, type]:
-        """The same for what stands before the door."""
-        return {name: type(part.state) for name, part in self._host_parts.items()}
-
-    def _stateful(self) -> dict[str, HasState]:
-        return {window.device.name: window.device for window in self.bus.windows} | self._parts
+        Raises:
+            ValueError: another device answers there already.
+        """
+        self.bus.attach(base, device)
+        self.hart.map_io(base, device.size_bytes)
+        self.parts.add(device.name, device)
 
     def _on_stop_event(self, data: bytes) -> int:
         self._stop_requested = _asked_stop(data)
@@ -465,11 +447,11 @@ class Machine:
             virtual_rt=VirtualRtClockState(self.virtual_rt.state.waited_ns),
             timers=self.virtual_timers.save_state(),
             host_timers=self.timers[ClockType.HOST].save_state(),
-            devices={name: copy.deepcopy(part.state) for name, part in self._stateful().items()},
+            devices=copied_states(self.parts.guest),
             lines={name: line.level for name, line in self.lines.items()},
             exit_code=self.exit_code,
             reset_requested=self._reset_requested,
-            host={name: copy.deepcopy(part.state) for name, part in self._host_parts.items()},
+            host=copied_states(self.parts.host),
         )
 
     def load_state(self, state: MachineState) -> None:
@@ -479,15 +461,12 @@ class Machine:
         self.virtual_rt.state = VirtualRtClockState(state.virtual_rt.waited_ns)
         self.virtual_timers.load_state(state.timers)
         self.timers[ClockType.HOST].load_state(state.host_timers)
-        for name, part in self._stateful().items():
-            part.state = copy.deepcopy(state.devices[name])
+        load_states(self.parts.guest, state.devices)
         for name, line in self.lines.items():
             line.load_level(state.lines[name])
         self.exit_code = state.exit_code
         self._reset_requested = state.reset_requested
-        for name, part in self._host_parts.items():
-            if name in state.host:  # a replay has none
-                part.state = copy.deepcopy(state.host[name])
+        load_states({name: part for name, part in self.parts.host.items() if name in state.host}, state.host)
 
     def digest(self) -> str:
         """SHA-256, in hex, of what the guest can see.

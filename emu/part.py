@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
+
+
+class HasState(Protocol):
+    """A device, or another part with one typed state."""
+
+    state: Any
 
 
 @runtime_checkable
@@ -42,3 +50,42 @@ class Dma(Protocol):
             AccessFault: some of it would be outside RAM; nothing is written then.
         """
         ...
+
+
+class Parts:
+    """Every part of a machine by its name: reset, snapshots, digests and reports go over these.
+
+    Attributes:
+        guest: What the guest can see: devices and services.
+        host: What stands on the host side; a replay has none.
+    """
+
+    def __init__(self) -> None:
+        self.guest: dict[str, HasState] = {}
+        self.host: dict[str, HasState] = {}
+
+    def add(self, name: str, part: HasState) -> None:
+        """Make ``part`` one of those that the guest can see."""
+        assert name not in self.guest, name
+        self.guest[name] = part
+
+    def add_host(self, name: str, part: HasState) -> None:
+        """Make ``part`` one of those on the host side."""
+        assert name not in self.host, name
+        self.host[name] = part
+
+
+def state_types(parts: Mapping[str, HasState]) -> dict[str, type]:
+    """What the states of these parts are made of, by name."""
+    return {name: type(part.state) for name, part in parts.items()}
+
+
+def copied_states(parts: Mapping[str, HasState]) -> dict[str, Any]:
+    """A copy of each part's state, by name."""
+    return {name: copy.deepcopy(part.state) for name, part in parts.items()}
+
+
+def load_states(parts: Mapping[str, HasState], states: Mapping[str, Any]) -> None:
+    """Give each part a copy of its state of ``states``."""
+    for name, part in parts.items():
+        part.state = copy.deepcopy(states[name])

@@ -230,7 +230,7 @@ class Board:
         self.semihosting = self._make_semihosting()
         if self.images.kernel is not None:  # OpenSBI, below it, would take it as its console, and a read stops time
             self.hart.on_semihosting = None
-        self.machine.add_part("semihosting", self.semihosting)
+        self.machine.parts.add("semihosting", self.semihosting)
         self.machine.on_end_of_input = self.semihosting.end_of_input
         self.machine.input_can_wake = lambda: self._can_interrupt(*self._host_irqs())
         self.machine.outside_can_wake = lambda: self._can_interrupt(*self._slot_irqs)
@@ -336,8 +336,7 @@ class Board:
         ]  # fmt: skip
         placed += [(virtio_base(slot), device) for slot, device in enumerate(self._make_slots())]
         for base, device in placed:
-            machine.bus.attach(base, device)
-            self.hart.map_io(base, device.size_bytes)
+            machine.attach(base, device)
         self._devices = [device for _, device in placed]
         machine.time_delta = lambda: self.clint.state.mtime_delta
 
@@ -351,7 +350,7 @@ class Board:
             self.hart, tohost, fromhost, machine.request_exit, self._transmit, self.uart.take_received,
             self._on_htif_request,
         )  # fmt: skip
-        machine.add_part("htif", htif)
+        machine.parts.add("htif", htif)
         return htif
 
     def _on_htif_request(self) -> None:
@@ -405,7 +404,7 @@ class Board:
                 f"virtio{slot}", function, HartDma(self.hart), line, machine.virtual_timers, version=version,
                 on_work=lambda descriptors: self.hart.charge(descriptors // _DESCRIPTORS_A_CALL),
             )  # fmt: skip
-            machine.add_part(function.name, function)
+            machine.parts.add(function.name, function)
             self._slot_irqs.append(IRQ.VIRTIO0 + slot)
         return slots
 
@@ -417,13 +416,13 @@ class Board:
         post = machine.door.post
         if config.chaos_seed is not None:
             chaos = Chaos("chaos", config.chaos_seed, timers, machine.door.post)
-            machine.add_host_part("chaos", chaos)
+            machine.parts.add_host("chaos", chaos)
             post = chaos.take
         self.outside = Outside(
             post, timers, net=config.net, seed=config.seed, inputs=config.inputs, files=self._files, script=self._script
         )
         for name, part in self.outside.parts().items():
-            machine.add_host_part(name, part)
+            machine.parts.add_host(name, part)
         if isinstance(machine.door, LiveDoor) and self._script:
             machine.door.schedule = self.outside.script
         self.outside.script.start()
@@ -444,7 +443,7 @@ class Board:
             is_bypassed=lambda: self.semihosting.state.has_console,
             delay_ns=None if seed is None else partial(delay_ns, seed, "console"),
         )  # fmt: skip
-        machine.add_host_part("uart0.line", line)
+        machine.parts.add_host("uart0.line", line)
         self.uart.sender = line
         if isinstance(door, LiveDoor):
             line.ask, line.may_come = door.look, lambda: door.source_is_open

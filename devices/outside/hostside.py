@@ -14,7 +14,7 @@ from minstret.devices.outside.hostinput.script import InputScript, ScriptLine
 from minstret.devices.outside.usernet.config import Files, UserNetConfig
 from minstret.devices.virtio.net import DEFAULT_MAC
 from minstret.emu.door.door import Event
-from minstret.emu.machine import HasState
+from minstret.emu.part import HasState
 from minstret.emu.timers import TimerList
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from minstret.emu.hart.callbacks import PRIV_M, PRIV_S, PRIV_U
 from minstret.emu.hart.hart import WORDS, HartState
 from minstret.emu.hart.shared import PAGE_BITS, PAGE_SIZE, PMP_ENTRIES
 from minstret.emu.machine import Machine, MachineState
+from minstret.emu.part import state_types
 from minstret.emu.state import from_plain, to_plain
 from minstret.emu.timers import TimerListState
 from minstret.emu.trace.trace import Snapshot, TraceReader
@@ -100,9 +101,9 @@ def _state_from_plain(machine: Machine, guest: dict[str, Any], host: dict[str, A
     if host is not None:
         virtual_rt = from_plain(VirtualRtClockState, host["virtual_rt"])
         timers["armed"] = sorted([*timers["armed"], *host["timers"]], key=lambda timer: (timer[1], timer[2]))
-        kinds = machine.host_part_types()
+        kinds = state_types(machine.parts.host)
         parts = {name: from_plain(kinds[name], plain) for name, plain in host["parts"].items()}
-    kinds = machine.part_types()
+    kinds = state_types(machine.parts.guest)
     if sorted(kinds) != sorted(guest["devices"]):
         raise ValueError("it has other devices")
     return MachineState(

@@ -26,7 +26,7 @@ from minstret.emu.door.door import Event
 from minstret.emu.door.live import LiveDoor
 from minstret.emu.hart.hart import HartState
 from minstret.emu.images.loader import Firmware, Segment
-from minstret.emu.part import Device
+from minstret.emu.part import Device, state_types
 from minstret.emu.state import canonical_bytes, from_plain, to_plain
 from minstret.emu.timers import TimerListState
 
@@ -40,9 +40,9 @@ def new_board(**config: object) -> Board:
 
 
 DEVICES = [window.device.name for window in new_board().machine.bus.windows]
-PARTS = [name for name in new_board().machine.part_types() if name not in DEVICES]
+PARTS = [name for name in new_board().machine.parts.guest if name not in DEVICES]
 """What is not on the bus, but has state that the guest can see."""
-HOST_PARTS = list(new_board().machine.host_part_types())
+HOST_PARTS = list(new_board().machine.parts.host)
 each_device = pytest.mark.parametrize("name", DEVICES)
 
 
@@ -206,7 +206,7 @@ def test_a_whole_run_changes_no_attribute_of_a_part_but_state(image: str, chaos_
 @pytest.mark.parametrize("name", [*PARTS, *HOST_PARTS])
 def test_part_has_one_slotted_dataclass_for_state(name: str) -> None:
     machine = new_board().machine
-    kind = (machine.part_types() | machine.host_part_types())[name]
+    kind = state_types(machine.parts.guest | machine.parts.host)[name]
 
     assert is_dataclass(kind)
     assert not hasattr(kind(), "__dict__")
@@ -218,7 +218,7 @@ def test_part_has_one_slotted_dataclass_for_state(name: str) -> None:
 def test_state_of_busy_parts_comes_back_from_plain_values(image: str, chaos_seed: int | None) -> None:
     machine = busy_board(image, chaos_seed).machine
     state = machine.save_state()
-    types = machine.part_types() | machine.host_part_types()
+    types = state_types(machine.parts.guest | machine.parts.host)
 
     for name, part in (state.devices | state.host).items():
         back = through_json(types[name], part)

@@ -242,7 +242,7 @@ def test_none_leaves_the_slot_empty() -> None:
     board = board_of(LOOPS, entropy="none")
 
     assert isinstance(slot_device(board, SLOT), EmptySlot)
-    assert "rng0" not in board.machine.part_types()
+    assert "rng0" not in board.machine.parts.guest
 
 
 def test_unknown_choice_is_refused() -> None:
