@@ -37,8 +37,7 @@ ALLOWED = {
     ("devices/board/board.py", "random.Random(seed)"): "Board.generator",
     ("emu/hart/helpers.py", "os.environ"): "whether our functions stand in Unicorn's place: the same run either way",
     ("emu/trace/untrusted.py", "import tempfile"): "a copy to roll back a journal in; not in the machine",
-    ("emu/trace/trace.py", "import tempfile"): "a new trace's bytes, where SQLite is old; not in the machine",
-    ("emu/trace/trace.py", "iteration over a set"): "of two damaged images, which one the error names",
+    ("emu/trace/writer.py", "import tempfile"): "a new trace's bytes, where SQLite is old; not in the machine",
 }
 """(file, what): why it does no harm."""
 

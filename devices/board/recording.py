@@ -1,4 +1,4 @@
-"""Recording a board's run into a trace, and replaying it: what lies between a board and emu/trace/trace.py.
+"""Recording a board's run into a trace, and replaying it: what lies between a board and emu/trace/.
 
 with the command:   minstret record firmware.elf; minstret replay firmware.mst
 from Python:        with Recording("run.mst", setup) as recording: recording.run()
@@ -26,8 +26,9 @@ from minstret.emu.hart.shared import Counting
 from minstret.emu.images.loader import ImageFile
 from minstret.emu.machine import Outcome, StopReason
 from minstret.emu.state import from_plain, to_plain
+from minstret.emu.trace.reader import TraceReader
 from minstret.emu.trace.snapshot import load_snapshot
-from minstret.emu.trace.trace import TraceReader, TraceWriter
+from minstret.emu.trace.writer import TraceWriter
 
 _ROLES = ("bios", "kernel", "initrd")
 _MAC_SIZE = 6

@@ -28,7 +28,7 @@ from minstret.emu.cli.exits import Exit
 from minstret.emu.cli.inspect import timer_table_facts, trace_facts
 from minstret.emu.cli.invocation import invocation
 from minstret.emu.cli.run import run
-from minstret.emu.trace.trace import TraceReader
+from minstret.emu.trace.reader import TraceReader
 from minstret.emu.units import NS_PER_S
 from minstret.firmware import image_path
 

@@ -19,7 +19,8 @@ from minstret.emu.cli.streams import as_given, reads_trace
 from minstret.emu.door.door import Position
 from minstret.emu.errors import ConfigError, TraceError
 from minstret.emu.text import printable
-from minstret.emu.trace.trace import Item, Kind, Output, TraceReader, describe
+from minstret.emu.trace.format import Item, Kind, Output, describe
+from minstret.emu.trace.reader import TraceReader
 
 _SHOWN_BYTES = 32
 _SHOWN_NAME = 100

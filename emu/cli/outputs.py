@@ -79,7 +79,7 @@ def _image_path(name: str) -> str | None:
 
 
 def _is_database(path: str) -> bool:
-    """Whether it may be a trace. To ask minstret.emu.trace.trace would take as long as the start of a run."""
+    """Whether it may be a trace. To ask the trace reader would take as long as the start of a run."""
     with suppress(OSError), open(path, "rb") as file:
         return file.read(len(_DATABASE)) == _DATABASE
     return False

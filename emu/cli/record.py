@@ -21,7 +21,7 @@ from minstret.emu.door.live import Source
 from minstret.emu.door.recording import SNAPSHOT_EVERY_INSNS, RecordOptions
 from minstret.emu.errors import ConfigError
 from minstret.emu.machine import Outcome
-from minstret.emu.trace.trace import SUFFIX
+from minstret.emu.trace.format import SUFFIX
 
 
 class RecordSession(Session):

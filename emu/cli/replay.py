@@ -25,7 +25,7 @@ from minstret.emu.door.door import Position
 from minstret.emu.errors import ConfigError
 from minstret.emu.hart.shared import Counting
 from minstret.emu.machine import Outcome, StopReason
-from minstret.emu.trace.trace import TraceReader
+from minstret.emu.trace.reader import TraceReader
 
 _KILLED = "the recording goes no further: it was killed"
 

@@ -24,7 +24,9 @@ from minstret.emu.cli.streams import as_given, inputs_to_repeat
 from minstret.emu.clock import ClockType
 from minstret.emu.errors import DivergenceError, TraceError
 from minstret.emu.text import printable
-from minstret.emu.trace.trace import SUFFIX, Item, Kind, Output, TraceReader, describe, has_trace_head
+from minstret.emu.trace.format import SUFFIX, Item, Kind, Output, describe
+from minstret.emu.trace.reader import TraceReader
+from minstret.emu.trace.untrusted import has_trace_head
 from minstret.emu.units import NS_PER_S
 
 SAME, DIFFERENT, TROUBLE = 0, 1, int(exits.Exit.OURS)

@@ -10,8 +10,9 @@ from minstret.emu.door.door import Observed, Position
 from minstret.emu.door.live import LiveDoor, Source
 from minstret.emu.errors import TraceError
 from minstret.emu.machine import Machine
+from minstret.emu.trace.format import Kind
 from minstret.emu.trace.snapshot import take_snapshot
-from minstret.emu.trace.trace import Kind, TraceWriter
+from minstret.emu.trace.writer import TraceWriter
 from minstret.emu.units import NS_PER_S
 
 COMMIT_EVERY_NS = NS_PER_S

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from minstret.emu.clock import ClockType
 from minstret.emu.door.door import BLOCKED_MARK, Event, Observed, Position, Sink
 from minstret.emu.errors import DivergenceError, TraceError
-from minstret.emu.trace.trace import Item, Kind, TraceReader, describe
+from minstret.emu.trace.format import Item, Kind, describe
+from minstret.emu.trace.reader import TraceReader
 
 _AHEAD_ITEMS_MAX, _AHEAD_BYTES_MAX = 1000, 1 << 20
 """So much is read ahead of where the replay is, at most, and one more."""

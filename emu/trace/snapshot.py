@@ -17,7 +17,8 @@ from minstret.emu.machine import Machine, MachineState
 from minstret.emu.part import state_types
 from minstret.emu.state import from_plain, to_plain
 from minstret.emu.timers import TimerListState
-from minstret.emu.trace.trace import Snapshot, TraceReader
+from minstret.emu.trace.format import Snapshot
+from minstret.emu.trace.reader import TraceReader
 
 
 def take_snapshot(machine: Machine, number: int, seq: int, registers: int) -> tuple[Snapshot, dict[int, memoryview]]:

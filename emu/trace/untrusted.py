@@ -1,29 +1,31 @@
-"""A stranger's SQLite file, opened so that it can do no harm.
+"""What is done with a stranger's file: it is opened so that it can do no harm, and what it says is checked.
 
 Opened read-only, as a file that nobody changes: SQLite then looks at nothing next to it, neither a journal nor a
 write-ahead log. A recording that was killed in a transaction has left its journal; that is rolled back here, in a copy.
 Bounded are the size of the file's holes, of its journal, of its schema, of a row, and the steps and bytes of a query:
-all in proportion to what really is on the disk.
+all in proportion to what really is on the disk. What a query finds may be of any type and size: the checks for that are
+at the end of this file, and in the reader.
 """
 
 from __future__ import annotations
 
 import os
+import reprlib
 import shutil
 import sqlite3
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
+from minstret.emu.clock import ICOUNT_SHIFT_MAX
+from minstret.emu.door.door import Position
 from minstret.emu.errors import TraceError
 from minstret.emu.newfile import is_being_written
 from minstret.emu.text import printable
-
-ROW_SIZE_MAX = 1 << 24
-"""Bytes in one value; who writes a database keeps to it too."""
+from minstret.emu.trace.format import NAME_MAX, ROW_SIZE_MAX
 
 _MAGIC, _NO_WAL = b"SQLite format 3\0", b"\x01\x01"
 _JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
@@ -222,8 +224,8 @@ def _copy(path: str, copy: str) -> None:
         shutil.copyfileobj(source, target, 1 << 20)
 
 
-def has_database_head(path: str) -> bool:
-    """Whether a file looks like a database, whatever its name."""
+def has_trace_head(path: str) -> bool:
+    """Whether a file looks like a trace, whatever its name."""
     with suppress(OSError):
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
@@ -231,3 +233,79 @@ def has_database_head(path: str) -> bool:
         finally:
             os.close(fd)
     return False
+
+
+# ---- what SQLite has read
+
+
+class Order:
+    """Checks that positions never go back, and stay within a recording."""
+
+    def __init__(self, shift: int, end: Position) -> None:
+        self._shift, self._end = shift, end
+        self._icount = self._warp_ns = 0
+
+    def accepts(self, position: Position) -> bool:
+        """Whether ``position`` may come next."""
+        icount, warp_ns = position.icount, position.virtual_ns - (position.icount << self._shift)
+        if icount < self._icount or warp_ns < self._warp_ns:
+            return False
+        self._icount, self._warp_ns = icount, warp_ns
+        return icount <= self._end.icount and position.virtual_ns <= self._end.virtual_ns
+
+
+_END_KINDS = {
+    "reason": "name", "exit_code": "code", "icount": "count", "virtual_ns": "count", "digest": "name",
+    "uart_sha256": "name", "registers": "count",
+}  # fmt: skip
+
+
+def check_meta(meta: dict[str, Any]) -> None:
+    """Raise ValueError where ``meta`` lacks something, or has something of another kind."""
+    for key in ("minstret", "unicorn", "config", "images"):
+        if key not in meta:
+            raise ValueError(f"it lacks {key}")
+    _check_kinds("it", meta, {
+        "minstret": "name", "unicorn": "name", "config": "object", "images": "object",
+        **({"end": "object"} if "end" in meta else {}),
+        **({"first_snapshot": "count"} if "first_snapshot" in meta else {}),
+    })  # fmt: skip
+    _check_kinds("config", meta["config"], {"icount_shift": "count"})
+    if meta["config"]["icount_shift"] > ICOUNT_SHIFT_MAX:
+        raise ValueError(f"config: icount_shift is {shown(meta['config']['icount_shift'])}")
+    _check_kinds("images", meta["images"], {"append": "text"})
+    for role in sorted(meta["images"].keys() - {"append"}):
+        _check_kinds("images", meta["images"], {role: "object"})
+        _check_kinds(f"images: {shown(role)}", meta["images"][role], {"name": "text", "sha256": "name"})
+    if "end" in meta:
+        _check_kinds("end", meta["end"], _END_KINDS)
+
+
+def _check_kinds(what: str, found: dict[str, Any], kinds: Mapping[str, str]) -> None:
+    for key, kind in kinds.items():
+        if key not in found or not _KINDS[kind](found[key]):
+            raise ValueError(f"{what}: {shown(key)} is {shown(found.get(key))}, not a {kind}")
+
+
+def is_count(value: object) -> bool:
+    """Whether it is a number that counts something."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def is_name(value: object) -> bool:
+    """Whether it is a name that can be shown at a terminal."""
+    return isinstance(value, str) and value.isascii() and value.isprintable() and 0 < len(value) <= NAME_MAX
+
+
+_KINDS: Mapping[str, Callable[[Any], bool]] = {
+    "count": is_count,
+    "code": lambda value: value is None or (isinstance(value, int) and not isinstance(value, bool)),
+    "name": is_name,
+    "text": lambda value: isinstance(value, str),
+    "object": lambda value: isinstance(value, dict),
+}
+
+
+def shown(value: object) -> str:
+    """``value`` for a line of text, whatever it is."""
+    return reprlib.repr(value)

@@ -23,7 +23,7 @@ from support import asm, elf_files
 from support.elf_files import says, write_elf
 from support.recordings import without_end
 
-from minstret.emu.trace.trace import TraceReader
+from minstret.emu.trace.reader import TraceReader
 
 COMMAND = [sys.executable, "-m", "minstret.emu.cli"]
 PATIENCE_S = 60

@@ -30,7 +30,9 @@ from minstret.emu.cli.verify import first_difference
 from minstret.emu.clock import ClockType
 from minstret.emu.door.door import Position
 from minstret.emu.images.loader import ImageFile, read_image
-from minstret.emu.trace.trace import FORMAT_VERSION, TraceReader, TraceWriter
+from minstret.emu.trace.format import FORMAT_VERSION
+from minstret.emu.trace.reader import TraceReader
+from minstret.emu.trace.writer import TraceWriter
 from minstret.firmware import image_path
 
 COMMAND = [sys.executable, "-m", "minstret.emu.cli"]

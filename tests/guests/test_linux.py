@@ -29,7 +29,7 @@ from minstret.devices.board.board import Board, BoardConfig
 from minstret.devices.board.recording import Replay
 from minstret.devices.virtio.input_codes import Key
 from minstret.emu.machine import Outcome, StopReason
-from minstret.emu.trace.trace import TraceReader
+from minstret.emu.trace.reader import TraceReader
 from minstret.emu.units import NS_PER_MS
 from minstret.firmware import image_path
 

@@ -56,7 +56,8 @@ from minstret.emu.hart.shared import Counting
 from minstret.emu.images.loader import read_image
 from minstret.emu.machine import Outcome, StopReason
 from minstret.emu.timers import Timer, TimerAttribute
-from minstret.emu.trace.trace import Kind, TraceReader
+from minstret.emu.trace.format import Kind
+from minstret.emu.trace.reader import TraceReader
 from minstret.emu.units import NS_PER_MS
 from minstret.firmware import IMAGES, image_path
 

@@ -23,7 +23,7 @@ from minstret.devices.outside.usernet.network import UserNetConfig
 from minstret.emu.door.door import Event
 from minstret.emu.hart.shared import WORK_MAX, Counting
 from minstret.emu.machine import Outcome, StopReason
-from minstret.emu.trace.trace import TraceReader
+from minstret.emu.trace.reader import TraceReader
 
 RECORDED_MODELS = tuple(model for model in TIMER_MODELS if model != "virtual-ext")
 SLICES = (1, 2, 7, 97, 1000, None, None)

@@ -26,7 +26,7 @@ from support.trace_fuzz import zstd
 from minstret.devices.board.recording import Replay
 from minstret.emu.cli import inspect
 from minstret.emu.errors import MinstretError
-from minstret.emu.trace.trace import TraceReader
+from minstret.emu.trace.reader import TraceReader
 
 MORE_MEMORY_MAX = 200 << 20
 """What may be taken beyond the size of the file, bytes."""

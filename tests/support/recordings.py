@@ -22,7 +22,8 @@ from minstret.emu.door.live import Source
 from minstret.emu.door.recording import RecordOptions
 from minstret.emu.images.loader import ImageFile, read_image
 from minstret.emu.machine import STOP_TARGET, Outcome, StopReason
-from minstret.emu.trace.trace import Item, TraceReader
+from minstret.emu.trace.format import Item
+from minstret.emu.trace.reader import TraceReader
 from minstret.firmware import image_path
 
 RAM = 0x8000_0000

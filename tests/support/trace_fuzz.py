@@ -23,7 +23,7 @@ from minstret.devices.board.recording import Recording, Replay
 from minstret.emu.cli import inspect
 from minstret.emu.door.recording import RecordOptions
 from minstret.emu.images.loader import ImageFile
-from minstret.emu.trace.trace import TraceReader
+from minstret.emu.trace.reader import TraceReader
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -23,7 +23,7 @@ from minstret.devices.board.recording import Recording, Replay
 from minstret.emu.cli import main
 from minstret.emu.door.recording import RecordOptions
 from minstret.emu.machine import StopReason
-from minstret.emu.trace.trace import TraceReader
+from minstret.emu.trace.reader import TraceReader
 
 DELAYS_S = {"first 50 ms": (0.0, 0.05), "first 0.5 s": (0.0, 0.5), "later": (0.5, 2.5)}
 PATIENCE_S = 60

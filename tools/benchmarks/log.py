@@ -12,7 +12,7 @@ import click
 from benchmarks.processes import MINSTRET, machine_text, qemu_executable, run_to_end
 from benchmarks.programs import Ticker, ticker_program
 from minstret.emu.cli.inspect import trace_facts
-from minstret.emu.trace.trace import TraceReader
+from minstret.emu.trace.reader import TraceReader
 from minstret.firmware import image_path
 
 QEMU = "qemu-system-riscv64"

@@ -32,7 +32,8 @@ from minstret.emu.door.live import LiveDoor
 from minstret.emu.door.recording import COMMIT_EVERY_NS
 from minstret.emu.errors import ConfigError, DivergenceError, TraceError
 from minstret.emu.machine import Outcome, StopReason
-from minstret.emu.trace.trace import Kind, TraceReader
+from minstret.emu.trace.format import Kind
+from minstret.emu.trace.reader import TraceReader
 
 LOOPS = asm.code(asm.LOOP)
 

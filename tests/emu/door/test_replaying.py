@@ -36,8 +36,10 @@ from minstret.emu.door.replaying import ReplayDoor
 from minstret.emu.errors import DivergenceError, TraceError
 from minstret.emu.hart.shared import Counting
 from minstret.emu.machine import Outcome, StopReason
-from minstret.emu.trace import trace
-from minstret.emu.trace.trace import CLOCK_TYPES, Item, Kind, TraceReader, TraceWriter
+from minstret.emu.trace import packing
+from minstret.emu.trace.format import CLOCK_TYPES, Item, Kind
+from minstret.emu.trace.reader import TraceReader
+from minstret.emu.trace.writer import TraceWriter
 
 SHAPE = r"^[a-z0-9.]+( clock)? at icount [0-9_]+: expected .+, got .+; look closer: minstret "
 """Who, where, what was expected, what came instead, and what to do."""
@@ -289,7 +291,7 @@ def rewritten(recorded: Recorded, path: Path, items: list[Item]) -> str:
 
 def packed(data: bytes) -> bytes:
     """A file as a trace has it."""
-    zstd: Any = trace.zstd  # type: ignore[attr-defined]
+    zstd: Any = packing.zstd  # type: ignore[attr-defined]
     return bytes(zstd.compress(data))
 
 

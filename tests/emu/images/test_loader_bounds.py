@@ -21,7 +21,7 @@ from minstret.emu.door.door import Position
 from minstret.emu.errors import ConfigError
 from minstret.emu.images.image import Symbol, SymbolTable
 from minstret.emu.images.loader import ImageFile
-from minstret.emu.trace.trace import TraceWriter
+from minstret.emu.trace.writer import TraceWriter
 
 SCRIPT = Path(__file__).parents[2] / "support" / "bounded_images.py"
 HANGS_S = 120

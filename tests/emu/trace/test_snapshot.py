@@ -33,8 +33,9 @@ from minstret.emu.errors import TraceError
 from minstret.emu.machine import StopReason
 from minstret.emu.state import canonical_bytes
 from minstret.emu.timers import TimerAttribute
+from minstret.emu.trace.format import Snapshot
+from minstret.emu.trace.reader import TraceReader
 from minstret.emu.trace.snapshot import load_snapshot, split_state, take_snapshot
-from minstret.emu.trace.trace import Snapshot, TraceReader
 
 SEED = 20181001
 TYPING = 'AT 1ms: type "two words"\nAT 60ms: hold shift\nAT 70ms: press esc'

@@ -19,7 +19,9 @@ from hypothesis import strategies as st
 from minstret.emu.clock import ClockType
 from minstret.emu.door.door import Position
 from minstret.emu.errors import TraceError
-from minstret.emu.trace.trace import PAGE_SIZE, Item, Kind, Output, Reached, Snapshot, TraceReader, TraceWriter
+from minstret.emu.trace.format import PAGE_SIZE, Item, Kind, Output, Reached, Snapshot
+from minstret.emu.trace.reader import TraceReader
+from minstret.emu.trace.writer import TraceWriter
 
 META = {
     "minstret": "0.1.0", "unicorn": "2.1.4", "config": {"icount_shift": 1}, "images": {"append": ""},
@@ -665,7 +667,7 @@ def test_second_of_two_that_began_to_overwrite_is_refused(taken: Path) -> None:
 
 ANOTHER = """
 import sys
-from minstret.emu.trace.trace import TraceWriter
+from minstret.emu.trace.writer import TraceWriter
 
 writer = TraceWriter(sys.argv[1], {}, {}, shift=1, overwrite=True)
 if sys.argv[2] == "begin":

@@ -36,7 +36,9 @@ from minstret.emu.cli import inspect
 from minstret.emu.door.door import Position
 from minstret.emu.errors import DivergenceError, MinstretError, TraceError
 from minstret.emu.machine import StopReason
-from minstret.emu.trace.trace import FORMAT_VERSION, Kind, TraceReader, TraceWriter
+from minstret.emu.trace.format import FORMAT_VERSION, Kind
+from minstret.emu.trace.reader import TraceReader
+from minstret.emu.trace.writer import TraceWriter
 
 SEED = int(os.environ.get("MINSTRET_SEED", "20240607"))
 CASE_CPU_S_MAX = 20
@@ -880,7 +882,7 @@ def test_full_disk_ends_the_recording_in_one_line_and_leaves_it_good(
 
 def test_no_room_even_for_the_start_leaves_no_file(tmp_path: Path) -> None:
     code = (
-        "import resource, sys; from minstret.emu.trace.trace import TraceWriter\n"
+        "import resource, sys; from minstret.emu.trace.writer import TraceWriter\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))\n"
         "TraceWriter(sys.argv[1], {}, {}, shift=1).begin()"
     )

@@ -1,0 +1,363 @@
+"""Reads a trace, and checks what it reads: the file may come from anybody.
+
+Every method raises TraceError where the file is not what it should be. What is checked about any file before and while
+SQLite reads it is in untrusted.py; what the rows mean is in format.py, how they are packed in packing.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from typing import Any
+
+from minstret.emu.door.door import Position
+from minstret.emu.errors import TraceError
+from minstret.emu.text import printable
+from minstret.emu.trace.format import (
+    APPLICATION_ID,
+    BLOB_GAIN_MAX,
+    BLOB_SIZE_MAX,
+    CHUNK_MAX,
+    CLOCK_TYPES,
+    FORMAT_VERSION,
+    META_ROWS_MAX,
+    META_SIZE_MAX,
+    NAME_MAX,
+    PAGE_SIZE,
+    PART_SIZE_MAX,
+    SCHEMA,
+    Item,
+    Kind,
+    Output,
+    Reached,
+    Snapshot,
+)
+from minstret.emu.trace.packing import PACKED_PAGE_MAX, unpack_checkpoints, unpack_page, unpack_part, unpack_state
+from minstret.emu.trace.untrusted import Order, UntrustedDatabase, check_meta, is_count, is_name, shown
+
+_SNAPSHOT_BYTES_MIN = 512
+"""A snapshot takes more, so a file has room for so many."""
+
+
+class TraceReader:
+    """Reads one trace. Every method raises TraceError where the file is not what it should be."""
+
+    def __init__(self, path: str) -> None:
+        """Open and check the file.
+
+        Raises:
+            TraceError: no such file, no trace, a damaged one, or one of another format version.
+        """
+        self.path = path
+        self._blobs: dict[str, bytes] = {}
+        self._gain = 0  # what compression has spared the blobs read so far
+        self._db = UntrustedDatabase(path)
+        try:
+            self._check()
+        except (ValueError, TypeError, RecursionError) as error:
+            self.close()
+            raise self._damaged(error) from None
+        except TraceError:
+            self.close()
+            raise
+
+    def _damaged(self, what: object) -> TraceError:
+        return self._db.damaged(what)
+
+    def _check(self) -> None:
+        if next(self._rows("PRAGMA application_id"))[0] != APPLICATION_ID:
+            raise TraceError(f"{self.path}: not a trace (made by minstret record)")
+        version = next(self._rows("PRAGMA user_version"))[0]
+        if version == 0:
+            raise self.nothing_recorded()
+        if version != FORMAT_VERSION:
+            raise TraceError(
+                f"{self.path}: a trace of format {version}; this minstret reads format {FORMAT_VERSION}:"
+                " use the one that recorded it"
+            )
+        query = "SELECT type, name, sql FROM sqlite_master ORDER BY type, name LIMIT 100"
+        with closing(sqlite3.connect(":memory:")) as wanted:
+            wanted.executescript(SCHEMA)
+            if list(self._rows(query)) != wanted.execute(query).fetchall():
+                raise ValueError("its tables are not those of a trace")
+        self.meta = self._read_meta()
+        check_meta(self.meta)
+        reached, end = self.reached(), self.end
+        if end is not None and Position(end["icount"], end["virtual_ns"]) != reached.position:
+            raise ValueError(f"it ends at icount {end['icount']}, and goes up to {reached.position.icount}")
+        self._first_seq = 0
+        if (first := self.meta.get("first_snapshot")) is not None:
+            self._first_seq = self._snapshot_seq(first)
+
+    def _read_meta(self) -> dict[str, Any]:
+        sql = f"SELECT key, CASE WHEN length(value) <= {META_SIZE_MAX} THEN value END FROM meta"
+        texts: dict[str, str] = {}
+        for key, value in self._rows(sql):
+            texts[self._name(key)] = value
+            if value is None or len(texts) > META_ROWS_MAX or sum(map(len, texts.values())) > META_SIZE_MAX:
+                raise ValueError("what it says of itself is too long")
+        return {key: json.loads(value) for key, value in texts.items()}
+
+    def _snapshot_seq(self, number: int) -> int:
+        for (seq,) in self._rows("SELECT seq FROM snapshots WHERE id = ?", number):
+            return self._number(seq)
+        raise ValueError(f"it begins with snapshot {number}, which is not in it")
+
+    def close(self) -> None:
+        self._db.close()
+
+    def _rows(self, sql: str, *values: Any) -> Iterator[tuple[Any, ...]]:
+        return self._db.rows(sql, *values)
+
+    @property
+    def shift(self) -> int:
+        return int(self.meta["config"]["icount_shift"])
+
+    @property
+    def end(self) -> dict[str, Any] | None:
+        """How the recording ended; None where it was killed."""
+        return self.meta.get("end")
+
+    @property
+    def is_of_nothing(self) -> bool:
+        """Whether the recording was killed before its first instruction, or before the first commit behind that."""
+        return self.end is None and self.reached().position == Position(0, 0)
+
+    def nothing_recorded(self) -> TraceError:
+        """What to say of such a trace."""
+        return TraceError(f"{self.path}: nothing was recorded yet: the recording was killed in its first moments")
+
+    def reached(self) -> Reached:
+        """How far it goes."""
+        for seq, icount, virtual_ns in self._rows("SELECT seq, icount, virtual_ns FROM reached"):
+            return Reached(self._number(seq), self._position(icount, virtual_ns))
+        raise self._damaged("it does not say how far it goes")
+
+    def _number(self, value: Any) -> int:
+        if not is_count(value):
+            raise self._damaged(f"{shown(value)} where a count should be")
+        return int(value)
+
+    def _name(self, value: Any) -> str:
+        """A name that can be shown at a terminal."""
+        if not isinstance(value, str) or not is_name(value):
+            raise self._damaged(f"{shown(value)} where a name should be")
+        return value
+
+    def _data(self, value: Any) -> bytes:
+        if not isinstance(value, bytes):
+            raise self._damaged(f"{shown(value)} where bytes should be")
+        return value
+
+    def _position(self, icount: Any, virtual_ns: Any) -> Position:
+        return Position(self._number(icount), self._number(virtual_ns))
+
+    def blob(self, sha256: str) -> bytes:
+        """A file by its hash, in hex."""
+        try:
+            key = bytes.fromhex(sha256)
+        except (ValueError, TypeError):
+            raise self._damaged(f"{shown(sha256)} is no hash") from None
+        if sha256 in self._blobs:
+            return self._blobs[sha256]
+        content, count = io.BytesIO(), 0
+        for number, size, data in self._rows("SELECT part, size, data FROM blobs WHERE sha256 = ? ORDER BY part", key):
+            if number != count:
+                raise self._damaged(f"part {count} of a file is not in it")
+            if not 0 <= self._number(size) <= PART_SIZE_MAX:
+                raise self._damaged(f"a part of {size} bytes in it")
+            self._gain += size - len(self._data(data))
+            if self._gain > BLOB_GAIN_MAX or content.tell() + size > BLOB_SIZE_MAX:
+                raise self._damaged("a file in it is larger than it may be")
+            try:
+                content.write(unpack_part(data, size))
+            except ValueError as error:
+                raise self._damaged(error) from None
+            count += 1
+        if not count:
+            raise self._damaged(f"the file {printable(sha256, NAME_MAX)[:16]} is not in it")
+        raw = content.getvalue()
+        if hashlib.sha256(raw).digest() != key:
+            raise self._damaged("a file in it has another hash")
+        self._blobs[sha256] = raw
+        return raw
+
+    def items(self, first_seq: int = 0) -> Iterator[Item]:
+        """All items from ``first_seq`` on, in order, without a gap."""
+        reached = self.reached()
+        seq, order = max(first_seq, self._first_seq), Order(self.shift, reached.position)
+        for items in self._merged(seq):
+            if items[0].seq != seq:
+                raise self._damaged(f"item {items[0].seq} where {seq} should be")
+            if seq + len(items) > reached.seq:
+                raise self._damaged(f"item {reached.seq} behind its end")
+            for item in (items[0], items[-1]):  # time can't go back between them
+                if not order.accepts(item.position):
+                    raise self._damaged(f"item {item.seq} is out of order")
+            yield from items
+            seq += len(items)
+        if seq < reached.seq:
+            raise self._damaged(f"item {seq} is missing, of {reached.seq}")
+
+    def _merged(self, first_seq: int) -> Iterator[Sequence[Item]]:
+        """Events one by one, checkpoints a row at a time: numbered without a gap, at positions that go up."""
+        events = self._events(first_seq)
+        event = next(events, None)
+        for checkpoints in self._checkpoints(first_seq):
+            while event is not None and event.seq < checkpoints[0].seq:
+                yield (event,)
+                event = next(events, None)
+            yield checkpoints
+        while event is not None:
+            yield (event,)
+            event = next(events, None)
+
+    def _events(self, first_seq: int) -> Iterator[Item]:
+        sql = "SELECT seq, kind, icount, virtual_ns, name, data, registers FROM events WHERE seq >= ? ORDER BY seq"
+        for seq, kind, icount, virtual_ns, name, data, registers in self._rows(sql, first_seq):
+            if kind not in (Kind.EVENT, Kind.ANSWER):
+                raise self._damaged(f"item {seq} is of no known kind")
+            position = self._position(icount, virtual_ns)
+            yield Item(seq, Kind(kind), position, self._name(name), self._data(data), self._number(registers))
+
+    def _checkpoints(self, first_seq: int) -> Iterator[list[Item]]:
+        sql = ("SELECT first_seq, count, icount, virtual_ns, data, registers FROM checkpoints"
+               " WHERE first_seq + count > ? ORDER BY first_seq")  # fmt: skip
+        for start, count, icount, virtual_ns, data, registers in self._rows(sql, first_seq):
+            at = self._position(icount, virtual_ns)
+            count, data, registers = self._number(count), self._data(data), self._number(registers)
+            try:
+                chunk = self._chunk(self._number(start), count, at, data, registers, first_seq)
+            except ValueError as error:
+                raise self._damaged(f"checkpoints from {start}: {error}") from None
+            yield chunk
+
+    def _chunk(self, start: int, count: int, at: Position, data: bytes, registers: int,
+               first_seq: int) -> list[Item]:  # fmt: skip
+        if not 0 < count <= CHUNK_MAX:
+            raise ValueError(f"{count} of them")
+        icount, virtual_ns, seq, end = at.icount, at.virtual_ns, start, start + count
+        items, shift = [], self.shift
+        for one, repeats in unpack_checkpoints(data):
+            if not 0 < repeats <= end - seq:
+                raise ValueError("a run of an impossible length")
+            clock = CLOCK_TYPES[one.clock].value
+            value = one.value.to_bytes(8, "little") if one.value else b""
+            insns, step_ns = one.insns, (one.insns << shift) + one.warp_ns
+            for _ in range(repeats):
+                icount += insns
+                virtual_ns += step_ns
+                if seq >= first_seq:
+                    position = Position(icount, virtual_ns)
+                    items.append(Item(seq, Kind.CHECKPOINT, position, clock, value, None))
+                seq += 1
+        if seq != end:
+            raise ValueError(f"{seq - start} where {count} are announced")
+        items[-1] = items[-1]._replace(registers=registers)
+        return items
+
+    def outputs(self, from_icount: int = 0) -> Iterator[Output]:
+        """What the guest sent from ``from_icount`` on, in order."""
+        sql = "SELECT id, stream, icount, virtual_ns, data FROM outputs WHERE icount >= ? ORDER BY id"
+        last_id, order = 0, Order(self.shift, self.reached().position)
+        for number, name, icount, virtual_ns, data in self._rows(sql, from_icount):
+            position = self._position(icount, virtual_ns)
+            if number <= last_id or not order.accepts(position):
+                raise self._damaged(f"output {number} is out of order")
+            yield Output(self._name(name), position, self._data(data))
+            last_id = number
+
+    def snapshot_positions(self) -> list[tuple[int, Position]]:
+        """(id, position) of every snapshot, in order."""
+        found: list[tuple[int, Position]] = []
+        order = Order(self.shift, self.reached().position)
+        for number, icount, virtual_ns in self._rows("SELECT id, icount, virtual_ns FROM snapshots ORDER BY id"):
+            position = self._position(icount, virtual_ns)
+            if number <= (found[-1][0] if found else -1) or not order.accepts(position):
+                raise self._damaged(f"snapshot {number} is out of order")
+            found.append((number, position))
+            if len(found) * _SNAPSHOT_BYTES_MIN > self._db.size_bytes:
+                raise self._damaged("more snapshots than it has room for")
+        return found
+
+    def snapshot(self, number: int) -> Snapshot:
+        """A snapshot by its id."""
+        sql = "SELECT seq, icount, virtual_ns, registers, machine, host FROM snapshots WHERE id = ?"
+        for seq, icount, virtual_ns, registers, machine, host in self._rows(sql, number):
+            return Snapshot(
+                number, self._number(seq), self._position(icount, virtual_ns), self._number(registers),
+                self._state(number, machine), self._state(number, host),
+            )  # fmt: skip
+        raise TraceError(f"{self.path}: there is no snapshot {number}")
+
+    def _state(self, number: int, data: Any) -> dict[str, Any]:
+        try:
+            state = unpack_state(self._data(data))
+        except (ValueError, RecursionError) as error:
+            raise self._damaged(f"snapshot {number}: {error}") from None
+        if not isinstance(state, dict):
+            raise self._damaged(f"snapshot {number} is none")
+        return state
+
+    def pages(self, number: int) -> Iterator[tuple[int, bytes]]:
+        """The pages that differ from RAM at power-on in snapshot ``number``, checked against their hashes."""
+        sql = ("SELECT page, max(snapshot), CASE WHEN length(sha256) = 32 THEN sha256 END FROM snapshot_pages"
+               " WHERE snapshot <= ? GROUP BY page ORDER BY page")  # fmt: skip
+        page_sql = f"SELECT CASE WHEN length(data) <= {PACKED_PAGE_MAX} THEN data END FROM pages WHERE sha256 = ?"
+        for page, _, sha256 in self._rows(sql, number):
+            for (data,) in self._rows(page_sql, sha256):
+                if data is None:
+                    raise self._damaged(f"page {shown(page)} is larger than it may be")
+                try:
+                    raw = unpack_page(self._data(data))
+                except ValueError as error:
+                    raise self._damaged(error) from None
+                if len(raw) != PAGE_SIZE or hashlib.sha256(raw).digest() != sha256:
+                    raise self._damaged(f"page {shown(page)} has another hash")
+                yield self._number(page), raw
+                break
+            else:
+                raise self._damaged(f"page {shown(page)} of snapshot {number} is not in it")
+
+    def counts(self) -> dict[str, int]:
+        """How many items of each kind there are, without reading them; together, so many as it says."""
+        first = self._first_seq
+        sql = "SELECT total(kind = ?), total(kind = ?) FROM events WHERE seq >= ?"
+        events, answers = map(int, next(self._rows(sql, Kind.EVENT, Kind.ANSWER, first)))
+        sql = ("SELECT total(min(count, first_seq + count - ?)), min(count), max(count) FROM checkpoints"
+               " WHERE first_seq + count > ?")  # fmt: skip
+        checkpoints, least, most = next(self._rows(sql, first, first))
+        if least is not None and not (is_count(least) and is_count(most) and 0 < least <= most <= CHUNK_MAX):
+            raise self._damaged(f"checkpoints from {shown(least)} to {shown(most)} at once")
+        counted, expected = events + answers + int(checkpoints), self.reached().seq - first
+        if counted != expected:
+            raise self._damaged(f"{counted} items, of {expected}")
+        return {"events": events, "answers": answers, "checkpoints": int(checkpoints)}
+
+    def first_stop(self, first_seq: int) -> tuple[int, Position] | None:
+        """Number and position of the first item from ``first_seq`` on that is no answer."""
+        sql = "SELECT seq, icount, virtual_ns FROM events WHERE seq >= ? AND kind <> ? ORDER BY seq LIMIT 1"
+        found = [(self._number(seq), self._position(icount, virtual_ns))
+                 for seq, icount, virtual_ns in self._rows(sql, first_seq, Kind.ANSWER)]  # fmt: skip
+        chunk = next(self._checkpoints(first_seq), None)
+        if chunk is not None:
+            found.append((chunk[0].seq, chunk[0].position))
+        return min(found, default=None)
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of data in each table, and of the file."""
+        queries = {
+            "events": "SELECT total(length(data) + length(name)) FROM events",
+            "checkpoints": "SELECT total(length(data)) FROM checkpoints",
+            "outputs": "SELECT total(length(data)) FROM outputs",
+            "images": "SELECT total(length(data)) FROM blobs",
+            "snapshots": "SELECT total(length(machine) + length(host)) FROM snapshots",
+            "pages": "SELECT total(length(data)) FROM pages",
+        }
+        sizes = {name: int(next(self._rows(sql))[0]) for name, sql in queries.items()}
+        return sizes | {"file": os.path.getsize(self.path)}

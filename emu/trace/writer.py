@@ -1,0 +1,300 @@
+"""Writes a trace: in memory until the recording begins, then into its file, in transactions.
+
+Owns the numbering of items, the open row of checkpoints, the open row of a stream's bytes, and which pages of RAM the
+file has. What the rows mean is in format.py, how they are packed in packing.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+from minstret.emu.clock import ClockType
+from minstret.emu.door.door import Position
+from minstret.emu.errors import TraceError
+from minstret.emu.newfile import NewFile
+from minstret.emu.trace.format import (
+    APPLICATION_ID,
+    CHUNK_MAX,
+    CLOCK_TYPES,
+    DECIDED_BY_HOST,
+    FORMAT_VERSION,
+    NUMBER_MAX,
+    OUTPUT_MAX,
+    PAGE_SIZE,
+    ROW_SIZE_MAX,
+    SCHEMA,
+    Kind,
+    Output,
+    Snapshot,
+)
+from minstret.emu.trace.packing import Pass, pack_checkpoints, pack_parts, pack_state, page_packer, put_varint
+
+
+class TraceWriter:
+    """Writes one trace. Until ``begin`` it is in memory, and the path as it was; later each ``commit`` adds to it."""
+
+    def __init__(self, path: str, meta: Mapping[str, Any], blobs: Mapping[bytes, bytes], *, shift: int,
+                 overwrite: bool = False) -> None:  # fmt: skip
+        """Look whether the file can be made.
+
+        Args:
+            path: Where.
+            meta: What a replay must know, JSON-like.
+            blobs: Files by their SHA-256.
+            shift: The icount shift, with which virtual time follows from icount.
+            overwrite: Replace an existing file.
+        Raises:
+            TraceError: it exists, is being recorded, or can't be written.
+        """
+        self.path = path
+        self._shift = shift
+        self._next_seq = 0
+        self._reached = Position(0, 0)
+        self._passes: list[tuple[Pass, int]] = []  # but for the last run of equal ones
+        self._pass = (0, 0, 0, 0)
+        self._pass_count = 0
+        self._chunk_count = 0
+        self._chunk_start = Position(0, 0)
+        self._last_checkpoint = Position(0, 0)
+        self._chunk_registers = 0
+        self._stream: tuple[str, Position, bytearray] | None = None
+        self._page_hashes: dict[int, bytes] = {}
+        self._page_uses: dict[bytes, int] = {}  # rows of snapshot_pages that name it
+        self._base = 0
+        self._base_pages: dict[int, tuple[int, bytes]] = {}  # the row of each page up to snapshot _base, after a drop
+        self._failure: TraceError | None = None
+        self._file = NewFile(path, overwrite)
+        self._has_begun = False
+        self._db = sqlite3.connect(":memory:", isolation_level=None)
+        self._db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, ROW_SIZE_MAX)
+        self._db.executescript(
+            f"PRAGMA page_size={PAGE_SIZE}; PRAGMA application_id={APPLICATION_ID};"
+            f"PRAGMA user_version={FORMAT_VERSION}; {SCHEMA} BEGIN;"
+        )
+        for key, value in {"format": FORMAT_VERSION, **meta}.items():
+            self._db.execute("INSERT INTO meta VALUES (?, ?)", (key, json.dumps(value, sort_keys=True)))
+        self._db.executemany("INSERT INTO blobs VALUES (?, ?, ?, ?)", pack_parts(blobs))
+        self._db.execute("INSERT INTO reached VALUES (0, 0, 0, 0)")
+
+    def begin(self) -> None:
+        """Put what there is so far at the path, whole: a trace that goes up to instruction 0.
+
+        Raises:
+            TraceError: it can't be written; what was at the path is there still.
+        """
+        if self._has_begun:
+            return
+        self._execute("COMMIT", ())
+        with closing(self._db) as db:
+            self._file.publish(_file_of(db))
+        self._has_begun = True
+        self._db = sqlite3.connect(os.path.abspath(self.path), isolation_level=None)
+        self._db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, ROW_SIZE_MAX)
+        for pragma in ("locking_mode=EXCLUSIVE", "synchronous=OFF", "journal_mode=DELETE"):
+            self._execute(f"PRAGMA {pragma}", ())
+        self._execute("BEGIN EXCLUSIVE", ())
+
+    @property
+    def next_seq(self) -> int:
+        """The number of the next item."""
+        return self._next_seq
+
+    def add_event(self, kind: Kind, position: Position, name: str, data: bytes, registers: int) -> None:
+        """Write an event or an answer."""
+        self._close_chunk()
+        row = (self._next_seq, kind, position.icount, position.virtual_ns, name, data, registers)
+        self._execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        self._next_seq += 1
+
+    def add_checkpoint(self, position: Position, clock: ClockType, value: int, registers: int) -> None:
+        """Note that a pass of ``clock``'s timers begins; ``value`` is its time where the host decides that."""
+        if not self._chunk_count:
+            self._chunk_start = self._last_checkpoint = position
+        icount, virtual_ns = position
+        last_icount, last_ns = self._last_checkpoint
+        insns = icount - last_icount
+        warp_ns = virtual_ns - last_ns - (insns << self._shift)
+        one = (CLOCK_TYPES.index(clock), insns, warp_ns, value if clock in DECIDED_BY_HOST else 0)
+        if one == self._pass:
+            self._pass_count += 1
+        else:
+            self._close_pass()
+            self._pass, self._pass_count = one, 1
+        self._chunk_count += 1
+        self._next_seq += 1
+        self._last_checkpoint, self._chunk_registers = position, registers
+        if self._chunk_count >= CHUNK_MAX:
+            self._close_chunk()
+
+    def _close_pass(self) -> None:
+        if self._pass_count:
+            self._passes.append((Pass(*self._pass), self._pass_count))
+            self._pass_count = 0
+
+    def checkpoint_size(self, position: Position, clock: ClockType) -> int:
+        """Bytes that a checkpoint here would take, before compression."""
+        out, last = bytearray(), self._last_checkpoint
+        insns = position.icount - last.icount
+        put_varint(out, len(CLOCK_TYPES) + CLOCK_TYPES.index(clock))
+        put_varint(out, insns)
+        put_varint(out, max(0, position.virtual_ns - last.virtual_ns - (insns << self._shift)))
+        return len(out)
+
+    def put_meta(self, key: str, value: Any) -> None:
+        """Write, or write anew, something about the whole recording."""
+        self._execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value, sort_keys=True)))
+
+    def _close_chunk(self) -> None:
+        if not self._chunk_count:
+            return
+        self._close_pass()
+        start = self._chunk_start
+        row = (self._next_seq - self._chunk_count, self._chunk_count, start.icount, start.virtual_ns,
+               pack_checkpoints(self._passes), self._chunk_registers)  # fmt: skip
+        self._execute("INSERT INTO checkpoints VALUES (?, ?, ?, ?, ?, ?)", row)
+        self._passes, self._chunk_count = [], 0
+
+    def add_output(self, stream: str, position: Position, data: bytes, is_message: bool) -> None:
+        """Write what the guest sent; bytes that are no message of their own are joined to those before."""
+        if is_message:
+            self._close_stream()
+            self._write_output(Output(stream, position, data))
+            return
+        if self._stream is not None and (self._stream[0] != stream or len(self._stream[2]) >= OUTPUT_MAX):
+            self._close_stream()
+        if self._stream is None:
+            self._stream = (stream, position, bytearray())
+        self._stream[2].extend(data)
+
+    def _close_stream(self) -> None:
+        if self._stream is not None:
+            stream, position, data = self._stream
+            self._stream = None
+            self._write_output(Output(stream, position, bytes(data)))
+
+    def _write_output(self, output: Output) -> None:
+        at = output.position
+        row = (output.stream, at.icount, at.virtual_ns, output.data)
+        self._execute("INSERT INTO outputs (stream, icount, virtual_ns, data) VALUES (?, ?, ?, ?)", row)
+
+    def add_snapshot(self, snapshot: Snapshot, pages: Mapping[int, bytes | memoryview]) -> None:
+        """Write a snapshot; ``pages`` are those that have changed since the one before, by number."""
+        at = snapshot.position
+        row = (snapshot.id, snapshot.seq, at.icount, at.virtual_ns, snapshot.registers,
+               pack_state(snapshot.machine), pack_state(snapshot.host))  # fmt: skip
+        self._execute("INSERT INTO snapshots VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        rows: list[tuple[int, int, bytes]] = []
+        self._execute_many("INSERT INTO pages VALUES (?, ?)", self._new_pages(snapshot.id, pages, rows))
+        self._execute_many("INSERT INTO snapshot_pages VALUES (?, ?, ?)", rows)
+
+    def _new_pages(
+        self, snapshot_id: int, pages: Mapping[int, bytes | memoryview], rows: list[tuple[int, int, bytes]]
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Pages that are not in the file yet, by hash, one by one; ``rows`` becomes what each page of RAM is now."""
+        pack_page = page_packer()
+        for number, page in pages.items():
+            sha256 = hashlib.sha256(page).digest()
+            if self._page_hashes.get(number) == sha256:  # written, but as before
+                continue
+            self._page_hashes[number] = sha256
+            rows.append((snapshot_id, number, sha256))
+            uses = self._page_uses.get(sha256, 0)
+            self._page_uses[sha256] = uses + 1
+            if not uses:
+                yield sha256, pack_page(page)
+
+    def drop_before(self, snapshot_id: int) -> None:
+        """Forget everything before a snapshot: the trace then starts there."""
+        self._close_chunk()
+        self._close_stream()
+        query = "SELECT seq, icount FROM snapshots WHERE id = ?"
+        seq, icount = self._execute(query, (snapshot_id,)).fetchone()
+        self._execute("DELETE FROM events WHERE seq < ?", (seq,))
+        self._execute("DELETE FROM checkpoints WHERE first_seq < ? AND first_seq + count <= ?", (seq, seq))
+        query = "SELECT id FROM outputs WHERE icount >= ? ORDER BY id LIMIT 1"
+        first_kept = self._execute(query, (icount,)).fetchone()
+        self._execute("DELETE FROM outputs WHERE id < ?", first_kept or (NUMBER_MAX,))
+        self._execute("DELETE FROM snapshots WHERE id < ?", (snapshot_id,))
+        self._drop_pages_before(snapshot_id)
+        self.put_meta("first_snapshot", snapshot_id)
+
+    def _drop_pages_before(self, snapshot_id: int) -> None:
+        """Keep of each page what it is in the oldest snapshot kept: the row of the last one that changed it."""
+        query = ("SELECT snapshot, page, sha256 FROM snapshot_pages WHERE snapshot > ? AND snapshot <= ?"
+                 " ORDER BY snapshot, page")  # fmt: skip
+        superseded, unused = [], []
+        for snapshot, page, sha256 in self._execute(query, (self._base, snapshot_id)):
+            if (older := self._base_pages.get(page)) is not None:
+                superseded.append((older[0], page))
+                self._page_uses[older[1]] -= 1
+                if not self._page_uses[older[1]]:
+                    del self._page_uses[older[1]]
+                    unused.append((older[1],))
+            self._base_pages[page] = (snapshot, sha256)
+        self._base = snapshot_id
+        self._execute_many("DELETE FROM snapshot_pages WHERE snapshot = ? AND page = ?", superseded)
+        self._execute_many("DELETE FROM pages WHERE sha256 = ?", sorted(unused))
+
+    def commit(self, position: Position) -> None:
+        """Put everything so far into the file, with the position as how far it goes.
+
+        Raises:
+            TraceError: it can't be; what was committed before stays good.
+        """
+        self.begin()
+        self._close_chunk()
+        self._close_stream()
+        row = (self._next_seq, position.icount, position.virtual_ns)
+        self._execute("UPDATE reached SET seq = ?, icount = ?, virtual_ns = ?", row)
+        self._execute("COMMIT", ())
+        self._reached = position
+        self._execute("BEGIN", ())
+
+    def finish(self, end: Mapping[str, Any], position: Position) -> None:
+        """Write how the recording ended, and close the file."""
+        self.put_meta("end", dict(end))
+        self.commit(position)
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; what was not committed is gone."""
+        with suppress(sqlite3.Error):
+            self._db.rollback()
+        self._db.close()
+        self._file.close()
+
+    def _execute(self, sql: str, row: tuple[Any, ...]) -> sqlite3.Cursor:
+        return self._safely(self._db.execute, sql, row)
+
+    def _execute_many(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        self._safely(self._db.executemany, sql, rows)
+
+    def _safely(self, execute: Callable[[str, Any], sqlite3.Cursor], sql: str, values: Any) -> sqlite3.Cursor:
+        if self._failure is not None:  # SQLite has taken back the transaction: nothing may be written outside of one
+            raise self._failure
+        try:
+            return execute(sql, values)
+        except sqlite3.Error as error:
+            self._failure = TraceError(
+                f"{self.path}: can't write it: {error}; the recording is good up to icount {self._reached.icount:,}"
+            )
+            raise self._failure from None
+
+
+def _file_of(db: sqlite3.Connection) -> bytes:
+    """The bytes of a file with the database."""
+    if hasattr(db, "serialize"):
+        return db.serialize()
+    with tempfile.TemporaryDirectory(prefix="minstret-") as folder:  # SQLite before 3.36
+        path = os.path.join(folder, "trace")
+        with closing(sqlite3.connect(path)) as copy:
+            db.backup(copy)
+        return Path(path).read_bytes()
