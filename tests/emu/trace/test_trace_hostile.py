@@ -19,7 +19,7 @@ PATIENCE_S = 300
 LOOKS = ("info", "log", "timers", "replay")
 HELPERS = str(Path(hostile_traces.__file__).parents[1])
 IN_CIRCLES = "a damaged trace: its tables go round in circles"
-TOO_LARGE = "a damaged trace: a compressed part is larger than it may be, or cut short"
+TOO_LARGE = "a compressed part is larger than it may be, or cut short"
 NO_FILE = "is no ordinary file; give a trace"
 NO_TRACE = "not a trace (made by minstret record)"
 
@@ -31,7 +31,8 @@ REFUSALS = {
     "a journal of 8 GiB of nothing": "a damaged trace: its journal is larger than it can be",
     "an image of 1 GiB of zeros": "a damaged trace: a file in it is larger than it may be",
     "40 images of 100 MiB": "a damaged trace: a file in it is larger than it may be",
-    "an image of 1 GiB, packed": TOO_LARGE, "a machine of 1 GiB, packed": TOO_LARGE,
+    "an image of 1 GiB, packed": f"a damaged trace: {TOO_LARGE}",
+    "a machine of 1 GiB, packed": f"a damaged trace: snapshot 1: {TOO_LARGE}",
     "meta: 300,000 rows": "a damaged trace: what it says of itself is too long",
     "500,000 snapshots": "a damaged trace: more snapshots than it has room for",
     "20,000 tables": "a damaged trace: its tables are not those of a trace",
