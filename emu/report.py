@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from minstret.emu.hart.spec import ABI_NAMES
-from minstret.emu.hart.traps import CAUSE_TEXT, INTERRUPT_TEXT, Cause, Interrupt, TrapRecord
+from minstret.emu.hart.spec import ABI_NAMES, CAUSE_TEXT, INTERRUPT_TEXT, Cause, Interrupt
+from minstret.emu.hart.traps import TrapRecord
 from minstret.emu.images.loader import SymbolTable
 from minstret.emu.machine import Machine, Outcome, StopReason
 

@@ -42,11 +42,10 @@ from minstret.emu.clock import ClockType
 from minstret.emu.door.door import Door, Position
 from minstret.emu.door.live import LiveDoor
 from minstret.emu.errors import ConfigError
-from minstret.emu.hart.callbacks import PRIV_S
 from minstret.emu.hart.engine import RAM_MAX
 from minstret.emu.hart.hart import Hart
 from minstret.emu.hart.shared import PAGE_SIZE, Counting
-from minstret.emu.hart.traps import Interrupt
+from minstret.emu.hart.spec import PRIV_S, Interrupt
 from minstret.emu.hart.views import Memory, Registers
 from minstret.emu.images.loader import Firmware, ImageFile, load_firmware, read_image
 from minstret.emu.irq import IrqLine

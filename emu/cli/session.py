@@ -222,7 +222,7 @@ class Session:
         for line in self.board.placement.left_out:
             self.say_more(line)
         self.board.semihosting.on_no_files = self._say_no_files
-        self.board.hart.on_refused_satp = lambda mode: self.say_more(satp_text((mode,)) or "")
+        self.board.hart.core.on_refused_satp = lambda mode: self.say_more(satp_text((mode,)) or "")
         self._pcap = None if options["pcap"] is None else PcapFile(options["pcap"])
         if self._pcap is not None:
             self.board.on_frame = self._capture
@@ -474,7 +474,7 @@ def where_lines(board: Board, outcome: Outcome, idle_ok: bool = False) -> list[s
 def hint_lines(board: Board) -> list[str]:
     """What a guest that gets nowhere may be busy with, or may have asked for in vain."""
     is_bare = int(board.hart.env.satp) == 0
-    texts = busiest_text(board.interrupt_counts()), satp_text(board.hart.refused_satp_modes) if is_bare else None
+    texts = busiest_text(board.interrupt_counts()), satp_text(board.hart.core.refused_satp_modes) if is_bare else None
     return [text for text in texts if text is not None]
 
 
@@ -497,7 +497,7 @@ def end_facts(board: Board, outcome: Outcome, figures: Figures, digest: str) -> 
     if outcome.reason is not StopReason.FINISHED:
         facts |= where_facts(board.machine, board.symbols)
         facts["interrupts"] = interrupt_facts(board.interrupt_counts())
-        facts["satp_refused"] = [SATP_MODES.get(mode, str(mode)) for mode in sorted(board.hart.refused_satp_modes)]
+        facts["satp_refused"] = [SATP_MODES.get(mode, str(mode)) for mode in sorted(board.hart.core.refused_satp_modes)]
     if board.net is not None:
         state = board.net.state
         facts["net"] = {

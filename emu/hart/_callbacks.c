@@ -764,7 +764,7 @@ static bool is_special(const struct shared *s, uint32_t insn)
     if (csr >> 10 == 3 && sets_bits)
         return true;
     return masked_csr(csr) != NULL || csr == CSR_MSTATUS || csr == CSR_SIE
-           || csr == 0x344 || csr == 0x144 || csr == CSR_SATP || csr == CSR_MSCOUNTEREN
+           || csr == 0x344 || csr == 0x144 || csr == CSR_SATP || csr == CSR_MSCOUNTEREN || csr == 0x310 || csr == 0xf14
            || (csr >= 0x3a0 && csr <= 0x3a3) || (csr & ~0xfu) == 0x3b0 || (csr & ~0x9fu) == 0xb00 || (csr & ~0x9fu) == 0xc00;
 }
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Any, NamedTuple
 
+from minstret.emu.hart.csr import value_written
+from minstret.emu.hart.csr_table import CSR_OF, OURS_OF, CsrRow, Ours
 from minstret.emu.hart.memory import GuestMemory
 from minstret.emu.hart.shared import (
     DEMOTE_AFTER_WRITES,
@@ -28,38 +29,45 @@ from minstret.emu.hart.shared import (
     Shared,
     Stop,
 )
+from minstret.emu.hart.spec import (
+    INSN_C_EBREAK,
+    INSN_EBREAK,
+    INSN_ECALL,
+    INSN_MRET,
+    INSN_SRET,
+    INSN_WFI,
+    MSTATUS_FS,
+    MSTATUS_MIE,
+    MSTATUS_MPP_SHIFT,
+    MSTATUS_MPRV,
+    MSTATUS_MXR,
+    MSTATUS_SIE,
+    MSTATUS_SUM,
+    MSTATUS_TSR,
+    MSTATUS_TW,
+    MSTATUS_UXL,
+    OP_FMADD,
+    OP_FMSUB,
+    OP_FNMADD,
+    OP_FNMSUB,
+    OP_FP,
+    OP_SYSTEM,
+    PRIV_M,
+    PRIV_S,
+    PRIV_U,
+    PTE_A,
+    PTE_D,
+    PTE_R,
+    PTE_U,
+    PTE_V,
+    PTE_W,
+    PTE_X,
+    S_INTERRUPTS,
+    FpOp,
+)
 
-PRIV_U, PRIV_S, PRIV_M = 0, 1, 3
-
-MSTATUS_SIE, MSTATUS_MIE = 1 << 1, 1 << 3
-MSTATUS_MPP_SHIFT = 11
-MSTATUS_FS = 3 << 13
-MSTATUS_MPRV, MSTATUS_SUM, MSTATUS_MXR = 1 << 17, 1 << 18, 1 << 19
-MSTATUS_TVM, MSTATUS_TW, MSTATUS_TSR = 1 << 20, 1 << 21, 1 << 22
-MSTATUS_UXL, MSTATUS_SXL = 3 << 32, 3 << 34
 _MSTATUS_BOGUS = 3 << 29 | 3 << 38  # where Unicorn believes TW and TSR to be, and two of a hypervisor's
-INSN_SRET, INSN_MRET = 0x10200073, 0x30200073
-CSRRW, CSRRS = 1, 2
-CSR_MSTATUS, CSR_SSTATUS, CSR_SIE = 0x300, 0x100, 0x104
-CSR_FFLAGS, CSR_FCSR = 0x001, 0x003
-OP_FP = 0x53
-_FUSED = (0x43, 0x47, 0x4B, 0x4F)
-S_INTERRUPTS, M_INTERRUPTS = 0x222, 0x888
-DELEGABLE = 0xB3FF  # exceptions 0 to 9, 12, 13, 15
-MASKED_CSRS = {
-    0x106: ("scounteren", 0xFFFF_FFFF),
-    0x141: ("sepc", ~1),
-    0x302: ("medeleg", DELEGABLE),
-    0x303: ("mideleg", S_INTERRUPTS),
-    0x304: ("mie", M_INTERRUPTS | S_INTERRUPTS),
-    0x306: ("mcounteren", 0xFFFF_FFFF),
-    0x341: ("mepc", ~1),
-}
-"""CSRs of which Unicorn lets bits be written that are not there: where they are in its CPU state, and what is there."""
-CSR_MSCOUNTEREN = 0x321  # of an old version of the specification, but Unicorn has it
-
-PTE_V, PTE_R, PTE_W, PTE_X, PTE_U, PTE_A, PTE_D = 1, 2, 4, 8, 16, 64, 128
-
+_FUSED = (OP_FMADD, OP_FMSUB, OP_FNMSUB, OP_FNMADD)
 _WATCHED = PageFlag.CODE | PageFlag.TABLE | PageFlag.SLOW
 _ALL = int(Prot.R | Prot.W | Prot.X)
 _R, _W, _X, _MIXED = int(Prot.R), int(Prot.W), int(Prot.X), int(Prot.MIXED)
@@ -133,24 +141,6 @@ def is_skipped(env: Any, xlen: int, insn: int) -> bool:
     return is_float and not env.mstatus & MSTATUS_FS
 
 
-class FpOp(IntEnum):
-    """What bits 31 to 27 of a floating point instruction say."""
-
-    ADD = 0x00
-    SUB = 0x01
-    MUL = 0x02
-    DIV = 0x03
-    SGNJ = 0x04
-    MINMAX = 0x05
-    FROM_FLOAT = 0x08
-    SQRT = 0x0B
-    COMPARE = 0x14
-    TO_INT = 0x18
-    FROM_INT = 0x1A
-    CLASS = 0x1C
-    MOVE_FROM_X = 0x1E
-
-
 def is_floating(insn: int) -> bool:
     """Whether ``insn`` computes with floating point registers, or may."""
     return insn & 0x7F == OP_FP or insn & 0x7F in _FUSED
@@ -178,23 +168,16 @@ def is_special(env: Any, xlen: int, insn: int) -> bool:
     Unicorn's place (_helpers.c) the C callbacks leave floating point, its CSRs and sstatus to them.
     """
     if insn & 3 != 3:
-        return insn & 0xFFFF == 0x9002 or is_skipped(env, xlen, insn)
+        return insn & 0xFFFF == INSN_C_EBREAK or is_skipped(env, xlen, insn)
     if is_floating(insn):
         return is_special_floating(env, insn)
-    if insn & 0x7F != 0x73:
+    if insn & 0x7F != OP_SYSTEM:
         return False
     if insn >> 12 & 3 == 0:
-        return insn in (0x00000073, 0x00100073, 0x10500073, INSN_SRET, INSN_MRET)
-    csr = insn >> 20
-    return (
-        csr in MASKED_CSRS
-        or csr in (CSR_MSTATUS, CSR_SSTATUS, CSR_SIE, 0x344, 0x144, 0x180, CSR_MSCOUNTEREN)
-        or CSR_FFLAGS <= csr <= CSR_FCSR
-        or (csr >> 10 == 3 and insn >> 13 & 1 == 1 and insn >> 15 & 31 != 0)  # would write what can't be written
-        or 0x3A0 <= csr <= 0x3A3
-        or csr & ~0xF == 0x3B0
-        or csr & ~0x9F in (0xB00, 0xC00)
-    )
+        return insn in (INSN_ECALL, INSN_EBREAK, INSN_WFI, INSN_SRET, INSN_MRET)
+    number = insn >> 20
+    is_read_only, sets_bits = number >> 10 == 3, insn >> 13 & 1 == 1 and insn >> 15 & 31 != 0
+    return number in OURS_OF or (is_read_only and sets_bits)
 
 
 def is_floating_ours_now(env: Any, insn: int) -> bool:
@@ -231,31 +214,29 @@ def is_ours_now(env: Any, insn: int) -> bool:
         return is_floating_ours_now(env, insn)
     if insn in (INSN_SRET, INSN_MRET):
         return bool(mstatus & MSTATUS_MPRV or (insn == INSN_SRET and mstatus & MSTATUS_TSR))
-    number, operation = insn >> 20, insn >> 12 & 3
-    if insn & 0x7F != 0x73 or operation == 0:
+    if insn & 0x7F != OP_SYSTEM or insn >> 12 & 3 == 0:
         return True
-    if number in MASKED_CSRS:
-        name, mask = MASKED_CSRS[number]
-        return bool(value_written(env, insn, getattr(env, name)) & ~mask)
-    if CSR_FFLAGS <= number <= CSR_FCSR:
+    row = CSR_OF.get(insn >> 20)
+    return row is None or _is_csr_ours_now(env, insn, row)
+
+
+def _is_csr_ours_now(env: Any, insn: int, row: CsrRow) -> bool:
+    """Whether a CSR instruction on one of our CSRs is ours in the state the hart is in."""
+    mstatus = env.mstatus
+    if row.ours is Ours.WRONG_BITS:
+        return bool(value_written(env.x, insn, getattr(env, row.word)) & ~row.mask)
+    if row.ours is Ours.FLOAT:
         return bool(mstatus & MSTATUS_FS) and not mstatus >> 8 * type(env).mstatus.size - 1
-    if number == CSR_SSTATUS:
+    if row.ours is Ours.SSTATUS:
         return bool(mstatus & MSTATUS_UXL)
-    if number == CSR_SIE:
-        written = value_written(env, insn, env.mie & env.mideleg)
+    if row.ours is Ours.SIE:
+        written = value_written(env.x, insn, env.mie & env.mideleg)
         return bool((written | env.mie) & ~env.mideleg & S_INTERRUPTS)
-    if number == CSR_MSTATUS:
-        written = value_written(env, insn, mstatus)
+    if row.ours is Ours.MSTATUS:
+        written = value_written(env.x, insn, mstatus)
         wrong = (written ^ mstatus) & (MSTATUS_TW | MSTATUS_TSR) or written & _MSTATUS_BOGUS
         return bool(wrong) or written >> MSTATUS_MPP_SHIFT & 3 == 2
     return True
-
-
-def value_written(env: Any, insn: int, old: int) -> int:
-    """What a CSR instruction makes of ``old``, before the CSR has its say."""
-    operation, rs1 = insn >> 12 & 3, insn >> 15 & 31
-    operand = int(rs1 if insn >> 14 & 1 else env.x[rs1])
-    return operand if operation == CSRRW else old | operand if operation == CSRRS else old & ~operand
 
 
 class Mmu:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from minstret.emu.hart.spec import AMO_LR, OP_AMO, OP_LOAD, OP_LOAD_FP, OP_STORE, OP_STORE_FP
+
 
 class MemoryAccess(NamedTuple):
     """The data access of one instruction: address ``x[rs1] + imm``, ``size`` bytes."""
@@ -16,8 +18,6 @@ class MemoryAccess(NamedTuple):
 
 
 _SP = 2
-_LOAD, _LOAD_FP, _STORE, _STORE_FP, _AMO = 0x03, 0x07, 0x23, 0x27, 0x2F
-_LR = 0x02
 
 
 def _signed(value: int, bits: int) -> int:
@@ -43,12 +43,12 @@ def memory_access(insn: int, xlen: int) -> MemoryAccess | None:
 
 def _wide(insn: int) -> MemoryAccess | None:
     opcode, funct3, rs1 = insn & 0x7F, insn >> 12 & 7, insn >> 15 & 31
-    if opcode in (_LOAD, _LOAD_FP):
+    if opcode in (OP_LOAD, OP_LOAD_FP):
         return MemoryAccess(rs1, _signed(insn >> 20, 12), 1 << (funct3 & 3), False, False)
-    if opcode in (_STORE, _STORE_FP):
+    if opcode in (OP_STORE, OP_STORE_FP):
         return MemoryAccess(rs1, _signed(insn >> 25 << 5 | insn >> 7 & 31, 12), 1 << (funct3 & 3), True, False)
-    if opcode == _AMO:
-        return MemoryAccess(rs1, 0, 1 << (funct3 & 3), insn >> 27 != _LR, True)
+    if opcode == OP_AMO:
+        return MemoryAccess(rs1, 0, 1 << (funct3 & 3), insn >> 27 != AMO_LR, True)
     return None
 
 

@@ -15,28 +15,13 @@ from zlib import crc32
 from minstret.emu.bus import Bus
 from minstret.emu.errors import AccessFault
 from minstret.emu.hart import csr, traps
-from minstret.emu.hart.callbacks import (
-    INSN_MRET,
-    INSN_SRET,
-    MSTATUS_FS,
-    MSTATUS_MPRV,
-    MSTATUS_SXL,
-    MSTATUS_TSR,
-    MSTATUS_TW,
-    MSTATUS_UXL,
-    PRIV_M,
-    PRIV_S,
-    PRIV_U,
-    interrupt_is_takeable,
-    is_floating,
-    is_ours_now,
-    is_special,
-)
+from minstret.emu.hart.callbacks import interrupt_is_takeable, is_floating, is_ours_now, is_special
+from minstret.emu.hart.core import Core
 from minstret.emu.hart.decode import MemoryAccess, memory_access
 from minstret.emu.hart.engine import IO_SIZE, Engine, EngineHandlers
 from minstret.emu.hart.layout import fflags_from_softfloat, softfloat_from_fflags
 from minstret.emu.hart.memory import GuestMemory
-from minstret.emu.hart.pmp import Pmp, PmpState
+from minstret.emu.hart.pmp import PmpState
 from minstret.emu.hart.shared import (
     CACHED_REGISTERS,
     NOWHERE,
@@ -51,16 +36,33 @@ from minstret.emu.hart.shared import (
     Shared,
     Stop,
 )
-from minstret.emu.hart.traps import Cause, Interrupt, TrapRecord
+from minstret.emu.hart.spec import (
+    INSN_C_EBREAK,
+    INSN_EBREAK,
+    INSN_ECALL,
+    INSN_MRET,
+    INSN_SRET,
+    INSN_WFI,
+    MSTATUS_MPRV,
+    MSTATUS_SXL,
+    MSTATUS_TSR,
+    MSTATUS_TW,
+    MSTATUS_UXL,
+    PRIV_M,
+    PRIV_S,
+    PRIV_U,
+    XLEN_64,
+    Cause,
+    Interrupt,
+)
+from minstret.emu.hart.traps import TrapRecord
 
 TRAP_LOOP_TRAPS = 1000
 """This many traps without a retired instruction is a trap loop."""
 
-_WFI, _ECALL = 0x10500073, 0x00000073
-_EBREAK, _C_EBREAK = 0x00100073, 0x9002
 _SEMIHOSTING_BEFORE, _SEMIHOSTING_AFTER = 0x01F01013, 0x40705013  # slli x0, x0, 0x1f; srai x0, x0, 7
 _A0, _A1 = 10, 11
-_XLEN_64 = (MSTATUS_SXL | MSTATUS_UXL) & 0xAAAA_AAAA_AAAA_AAAA  # 2 in both fields
+_MSTATUS_XLEN_64 = (MSTATUS_SXL & -MSTATUS_SXL | MSTATUS_UXL & -MSTATUS_UXL) * XLEN_64
 
 
 class HartStop(Enum):
@@ -114,6 +116,7 @@ class Hart(EngineHandlers):
         skipped: Callable[[], tuple[int, int]] = lambda: (0, 0),
         mtime_address: int = 0,
         counting: Counting = Counting.BLOCKS,
+        hart_id: int = 0,
     ) -> None:
         """Make a hart in its reset state.
 
@@ -127,6 +130,7 @@ class Hart(EngineHandlers):
                 mtime, ticks, modulo 2^64. Asked at each run and after each store to mtime.
             mtime_address: Where the bus has mtime; loads from there are answered by the hart. 0: nowhere.
             counting: How to count; Counting.PYTHON it is where the C callbacks were not built.
+            hart_id: What mhartid reads.
         """
         self.xlen = xlen
         self.xlen_mask = (1 << xlen) - 1
@@ -143,19 +147,17 @@ class Hart(EngineHandlers):
         """What gives ``icount``, and faster."""
         self._in_python = self._engine.counting is Counting.PYTHON
         self._shared.mtime_address = mtime_address
-        self.pmp = Pmp(xlen, self._shared)
-        self._lines = 0
-        self.soft_mip = 0
+        self.core = Core(
+            xlen, self.env, self._shared,
+            flush_tlb=self._engine.flush_tlb, flush_blocks=self._engine.flush_blocks, hart_id=hart_id,
+        )  # fmt: skip
+        self.pmp = self.core.pmp
         self._exception: int | None = None
         self._access_fault = False
         self._kept_f: list[int] = []
         self._on_slow_write: Callable[[int, int], None] | None = None
         self.on_semihosting: Callable[[int, int], int | None] | None = None
         """Called with a0 and a1 of a semihosting call; gives a0, or None to be called again later."""
-        self.refused_satp_modes: set[int] = set()
-        """Modes that were written to satp and are not there. Statistics, not state."""
-        self.on_refused_satp: Callable[[int], None] = lambda mode: None
-        """Called with each such mode, once."""
         self.work_max = WORK_MAX
         """How much work ends a slice: see Shared.charge. With less than ten an instruction may never get through."""
         self._blocked = False
@@ -204,16 +206,6 @@ class Hart(EngineHandlers):
     def minstret_offset(self, offset: int) -> None:
         self._shared.minstret_offset = offset
 
-    def cycles(self) -> int:
-        """The cycle CSR without what software added: one an instruction, and those the hart waited."""
-        s = self._shared
-        return int((self.icount << s.shift) + s.warp_ns >> s.shift)
-
-    def time(self) -> int:
-        """The time CSR."""
-        s = self._shared
-        return int(((self.icount << s.shift) + s.warp_ns) // s.ns_per_tick + s.time_delta)
-
     def time_written(self) -> None:
         """Ask again how time follows from icount."""
         s = self._shared
@@ -222,7 +214,7 @@ class Hart(EngineHandlers):
     @property
     def mip(self) -> int:
         """Pending interrupts: the lines, and the bits that the guest wrote."""
-        return self._lines | self.soft_mip
+        return self.core.mip
 
     @property
     def statistics(self) -> dict[str, int]:
@@ -234,14 +226,14 @@ class Hart(EngineHandlers):
 
     def reset(self, pc: int) -> None:
         """Put the hart into its reset state at ``pc``. icount goes on: power-on alone starts it at 0."""
-        words = dict.fromkeys(WORDS, 0) | {"pc": pc, "priv": 3, "load_res": self.xlen_mask}
+        words = dict.fromkeys(WORDS, 0) | {"pc": pc, "priv": PRIV_M, "load_res": self.xlen_mask}
         if self.xlen == 64:
-            words["mstatus"] = _XLEN_64
+            words["mstatus"] = _MSTATUS_XLEN_64
         self.load_state(
             HartState(
-                xlen=self.xlen, icount=self.icount, x=[0] * 32, f=[0] * 32, words=words, fflags=0, lines=self._lines,
-                soft_mip=0, waiting=False, mcycle_offset=0, minstret_offset=0, traps_in_place=0,
-                traps_icount=0,
+                xlen=self.xlen, icount=self.icount, x=[0] * 32, f=[0] * 32, words=words, fflags=0,
+                lines=self.core.lines, soft_mip=0, waiting=False, mcycle_offset=0, minstret_offset=0,
+                traps_in_place=0, traps_icount=0,
             )
         )  # fmt: skip
 
@@ -251,7 +243,7 @@ class Hart(EngineHandlers):
         return HartState(
             xlen=self.xlen, icount=self.icount, x=list(env.x), f=list(env.f),
             words={name: int(getattr(env, name)) for name in WORDS},
-            fflags=fflags_from_softfloat(env.softfloat_flags), lines=self._lines, soft_mip=self.soft_mip,
+            fflags=fflags_from_softfloat(env.softfloat_flags), lines=self.core.lines, soft_mip=self.core.soft_mip,
             waiting=self.waiting, mcycle_offset=self.mcycle_offset, minstret_offset=self.minstret_offset,
             traps_in_place=int(self._shared.traps_in_place), traps_icount=int(self._shared.traps_icount),
             last_trap=self.last_trap, pmp=PmpState(list(self.pmp.state.cfg), list(self.pmp.state.addr)),
@@ -265,13 +257,13 @@ class Hart(EngineHandlers):
             setattr(env, name, value)
         env.softfloat_flags = softfloat_from_fflags(state.fflags)
         self._shared.icount = state.icount
-        self._lines, self.soft_mip, self.waiting = state.lines, state.soft_mip, state.waiting
+        self.core.lines, self.core.soft_mip, self.waiting = state.lines, state.soft_mip, state.waiting
         self.mcycle_offset, self.minstret_offset = state.mcycle_offset, state.minstret_offset
         self._shared.traps_in_place, self._shared.traps_icount = state.traps_in_place, state.traps_icount
         self.last_trap = state.last_trap
         self.pmp.state = PmpState(list(state.pmp.cfg), list(state.pmp.addr))
         self.pmp.publish()
-        self._publish_mip()
+        self.core.publish_mip()
         self._shared.cached_address[:] = [0] * CACHED_REGISTERS
         self._shared.rewritten_pc, self._shared.new_entry = NOWHERE, NOWHERE
         self._engine.flush_blocks()
@@ -485,15 +477,15 @@ class Hart(EngineHandlers):
             s.step_over = env.pc
         elif insn in (INSN_SRET, INSN_MRET):
             self._return_from_trap(insn)
-        elif insn == _ECALL:
+        elif insn == INSN_ECALL:
             self._take(Cause.ECALL_FROM_U + env.priv, 0)
-        elif insn == _EBREAK and self.on_semihosting is not None and self._is_semihosting_call():
+        elif insn == INSN_EBREAK and self.on_semihosting is not None and self._is_semihosting_call():
             self._call_semihosting()
-        elif insn in (_EBREAK, _C_EBREAK):
+        elif insn in (INSN_EBREAK, INSN_C_EBREAK):
             self._take(Cause.BREAKPOINT, env.pc)
         elif insn & 3 != 3:
             self._take(Cause.ILLEGAL_INSTRUCTION, insn)
-        elif insn == _WFI:
+        elif insn == INSN_WFI:
             if env.priv == PRIV_U or (env.priv == PRIV_S and env.mstatus & MSTATUS_TW):
                 self._take(Cause.ILLEGAL_INSTRUCTION, insn)
             else:
@@ -504,9 +496,9 @@ class Hart(EngineHandlers):
                 if is_floating(insn):
                     from minstret.emu.hart import floating  # where our functions stand in Unicorn's place, never
 
-                    floating.execute(self, insn)
+                    floating.execute(self.core, insn)
                 else:
-                    csr.execute(self, insn)
+                    csr.execute(self.core, insn)
             except csr.IllegalInstruction:
                 self._take(Cause.ILLEGAL_INSTRUCTION, insn)
             else:
@@ -632,37 +624,12 @@ class Hart(EngineHandlers):
 
     def set_line(self, interrupt: Interrupt, level: bool) -> None:
         """Set the level of an interrupt line into the hart."""
-        bit = 1 << interrupt
-        self._lines = self._lines | bit if level else self._lines & ~bit
-        self._publish_mip()
-
-    def set_soft_mip(self, bits: int) -> None:
-        """Set the pending bits that software owns (SSIP, STIP, SEIP)."""
-        self.soft_mip = bits
-        self._publish_mip()
-
-    def _publish_mip(self) -> None:
-        s = self._shared
-        s.mip = mip = self.mip
-        s.fast_limit = 0 if mip or s.resync else s.limit
-
-    def pmp_changed(self) -> None:
-        """Forget what the old PMP entries allowed, and which instructions they made special."""
-        self._engine.flush_blocks()
-        self._engine.flush_tlb()
-
-    def refuse_satp(self, mode: int) -> None:
-        """The guest has asked for a mode that is not there."""
-        if mode not in self.refused_satp_modes:
-            self.refused_satp_modes.add(mode)
-            self.on_refused_satp(mode)
+        core, bit = self.core, 1 << interrupt
+        core.lines = core.lines | bit if level else core.lines & ~bit
+        core.publish_mip()
 
     def flush_tlb(self) -> None:
         self._engine.flush_tlb()
-
-    def make_fs_dirty(self) -> None:
-        """Note that floating point state was written: FS, and SD, which sums it up."""
-        self.env.mstatus |= MSTATUS_FS | 1 << self.xlen - 1
 
     # ---- memory, for everybody but the guest
 

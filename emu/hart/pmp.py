@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from minstret.emu.hart.shared import PMP_ENTRIES, Shared
+from minstret.emu.hart.csr_table import PMP_ENTRIES
+from minstret.emu.hart.shared import Shared
+from minstret.emu.hart.spec import PMP_LOCKED, PMP_MODE_SHIFT, PMP_NA4, PMP_NAPOT, PMP_R, PMP_TOR, PMP_W
 
-_R, _W, _LOCKED = 0x01, 0x02, 0x80
-_TOR, _NA4, _NAPOT = 1, 2, 3
 _CFG_MASK = 0x9F
 
 
@@ -41,15 +41,16 @@ class Pmp:
     def write_cfg(self, number: int, value: int) -> None:
         for i in range(self._xlen // 8):
             entry = number * 4 + i
-            if not self.state.cfg[entry] & _LOCKED:
+            if not self.state.cfg[entry] & PMP_LOCKED:
                 cfg = value >> 8 * i & _CFG_MASK
-                self.state.cfg[entry] = cfg & ~_W if not cfg & _R else cfg
+                self.state.cfg[entry] = cfg & ~PMP_W if not cfg & PMP_R else cfg
         self.publish()
 
     def write_addr(self, entry: int, value: int) -> None:
         cfg = self.state.cfg
-        next_locks_this = entry + 1 < PMP_ENTRIES and cfg[entry + 1] & _LOCKED and cfg[entry + 1] >> 3 & 3 == _TOR
-        if not cfg[entry] & _LOCKED and not next_locks_this:
+        following = cfg[entry + 1] if entry + 1 < PMP_ENTRIES else 0
+        next_locks_this = following & PMP_LOCKED and following >> PMP_MODE_SHIFT & 3 == PMP_TOR
+        if not cfg[entry] & PMP_LOCKED and not next_locks_this:
             self.state.addr[entry] = value & ((1 << (54 if self._xlen == 64 else 32)) - 1)
         self.publish()
 
@@ -67,12 +68,12 @@ class Pmp:
         return self.state.cfg[number * 4 : number * 4 + self._xlen // 8]
 
     def _range(self, entry: int) -> tuple[int, int]:
-        mode, addr = self.state.cfg[entry] >> 3 & 3, self.state.addr[entry]
-        if mode == _TOR:
+        mode, addr = self.state.cfg[entry] >> PMP_MODE_SHIFT & 3, self.state.addr[entry]
+        if mode == PMP_TOR:
             return (self.state.addr[entry - 1] << 2 if entry else 0), addr << 2
-        if mode == _NA4:
+        if mode == PMP_NA4:
             return addr << 2, (addr << 2) + 4
-        if mode == _NAPOT:
+        if mode == PMP_NAPOT:
             size = ((addr ^ (addr + 1)) + 1) << 2
             base = (addr << 2) & ~(size - 1)
             return base, min(base + size, (1 << 64) - 1)

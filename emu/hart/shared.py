@@ -5,9 +5,10 @@ from __future__ import annotations
 import ctypes
 from enum import Enum, IntEnum, IntFlag
 
+from minstret.emu.hart.csr_table import PMP_ENTRIES
+
 PAGE_BITS = 12
 PAGE_SIZE = 1 << PAGE_BITS
-PMP_ENTRIES = 16
 CACHED_REGISTERS = 4
 SPECIAL_BITS = 16
 SPECIAL_MASK = (1 << SPECIAL_BITS) - 1

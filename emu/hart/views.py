@@ -1,6 +1,6 @@
-"""A hart's registers and its memory as the host side sees them, by name and by address.
+"""A hart's registers by name and its memory by address, for the host side: debuggers, tests, a user's program.
 
-Reading has no side effects and asks nobody for permission.
+Reading has no side effects, and nothing asks for the privilege that the guest has.
 """
 
 from __future__ import annotations
@@ -8,47 +8,75 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from minstret.emu.errors import AccessFault
+from minstret.emu.hart import csr
+from minstret.emu.hart.csr_table import Owner, csrs_by_name
 from minstret.emu.hart.hart import Hart
 from minstret.emu.hart.spec import ABI_NAMES
 
+_F_BITS = (1 << 64) - 1
+_FIXED_OWNERS = (Owner.FIXED, Owner.HART_ID)
+
 
 class Registers:
-    """Registers by name. Unknown names raise KeyError with the name."""
+    """Registers by name, as ``registers["mstatus"]``; unknown names raise KeyError with the name.
+
+    Names are ``pc``; ``x0`` to ``x31``, and ``zero``, ``ra``, ``sp``... as the calling convention has it; ``f0`` to
+    ``f31``, 64 bits on rv32 too; ``priv``, the privilege: 0 is U-mode, 1 is S-mode, 3 is M-mode; and every CSR that
+    the hart has. A CSR reads as M-mode would see it. A write to it is masked as a write by the guest would be.
+
+    Iterating gives the integer registers by the calling convention's names, and ``pc``; ``names()`` gives all.
+    """
 
     def __init__(self, hart: Hart) -> None:
         self._hart = hart
         self._x = {name: i for i, name in enumerate(ABI_NAMES)} | {f"x{i}": i for i in range(32)} | {"fp": 8}
+        self._f = {f"f{i}": i for i in range(32)}
+        self._csrs = csrs_by_name(hart.xlen)
 
     def __getitem__(self, name: str) -> int:
         env = self._hart.env
         if name in self._x:
             return int(env.x[self._x[name]])
-        if name[:1] == "f" and name[1:].isdecimal() and int(name[1:]) < 32:
-            return int(env.f[int(name[1:])])
-        if name == "mip":
-            return self._hart.mip
-        if name in self._hart.save_state().words:
+        if name in self._f:
+            return int(env.f[self._f[name]])
+        if name in ("pc", "priv"):
             return int(getattr(env, name))
-        raise KeyError(name)
+        return csr.read(self._hart.core, self._csrs[name])
 
     def __setitem__(self, name: str, value: int) -> None:
-        self[name]  # KeyError for an unknown one
-        env, value = self._hart.env, value & self._hart.xlen_mask
+        """Set a register to the low bits of ``value``: XLEN of them, 64 of an ``f`` register.
+
+        Raises:
+            KeyError: there is no such register, or it can't be written.
+        """
+        env, bits = self._hart.env, value & self._hart.xlen_mask
         if name in self._x:
             if self._x[name]:
-                env.x[self._x[name]] = value
-        elif name[:1] == "f" and name[1:].isdecimal():
-            env.f[int(name[1:])] = value
+                env.x[self._x[name]] = bits
+        elif name in self._f:
+            env.f[self._f[name]] = value & _F_BITS
         elif name == "pc":
-            env.pc = value
+            env.pc = bits & ~1
+        elif name == "priv":
+            raise KeyError("priv can't be set: the guest changes its privilege by traps and returns")
         else:
-            raise KeyError(f"{name} is read-only here")
+            row = self._csrs[name]
+            if row.is_read_only or row.owner in _FIXED_OWNERS:
+                raise KeyError(f"{name} is a read-only register")
+            csr.write(self._hart.core, row, bits)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._x or name in self._f or name in ("pc", "priv") or name in self._csrs
 
     def __iter__(self) -> Iterator[str]:
         return iter((*ABI_NAMES, "pc"))
 
     def items(self) -> Iterator[tuple[str, int]]:
         return ((name, self[name]) for name in self)
+
+    def names(self) -> tuple[str, ...]:
+        """Every name there is a register for, CSRs in the order of their numbers."""
+        return (*ABI_NAMES, *(f"x{i}" for i in range(32)), "fp", *self._f, "pc", "priv", *self._csrs)
 
 
 def _check_range(where: object, needs_stop: bool = True) -> None:
@@ -64,16 +92,25 @@ class Memory:
         self._hart = hart
 
     def read(self, address: int, size: int) -> bytes:
+        """``size`` bytes at a physical address."""
         try:
             return self._hart.read_physical(address, size)
         except AccessFault:
             raise IndexError(f"no memory at {address:#x}, {size} bytes") from None
 
     def write(self, address: int, data: bytes) -> None:
+        """Write RAM at a physical address."""
         try:
             self._hart.write_physical(address, bytes(data))
         except AccessFault:
             raise IndexError(f"no RAM at {address:#x}, {len(data)} bytes") from None
+
+    def read_virtual(self, address: int, size: int) -> bytes:
+        """``size`` bytes at an address as the guest's loads would find it now, through its page tables."""
+        data = self._hart.read_virtual(address, size)
+        if data is None:
+            raise IndexError(f"nothing is mapped at virtual address {address:#x}, {size} bytes")
+        return data
 
     def __getitem__(self, where: slice) -> bytes:
         _check_range(where)

@@ -11,10 +11,9 @@ from capstone import CS_ARCH_RISCV, CS_MODE_RISCV32, CS_MODE_RISCV64, CS_MODE_RI
 from cosimulation.follow import EXCEPTIONS, Differs, Ends, Follower
 from cosimulation.spike import Log, Step, Stride, Trap
 from minstret.emu.hart import csr
-from minstret.emu.hart.callbacks import INSN_MRET, INSN_SRET
+from minstret.emu.hart.csr_table import CSR_OF
 from minstret.emu.hart.layout import fflags_from_softfloat
-from minstret.emu.hart.spec import ABI_NAMES
-from minstret.emu.hart.traps import Cause
+from minstret.emu.hart.spec import ABI_NAMES, INSN_MRET, INSN_SRET, Cause
 
 RECENT = 8
 
@@ -250,11 +249,11 @@ class Comparison:
         elif name == "fflags":
             self._same(name, value, fflags_from_softfloat(env.softfloat_flags))
         elif name in _PMP_CSRS:
-            self._same(name, value, csr.read(hart, _PMP_CSRS[name]))
+            self._same(name, value, csr.read(hart.core, CSR_OF[_PMP_CSRS[name]]))
         elif name == "sie":
             self._same(name, value & env.mideleg, int(env.mie & env.mideleg))
         elif name == "mip":
-            self._same(name, value & _MIP_WRITABLE, hart.soft_mip & _MIP_WRITABLE)
+            self._same(name, value & _MIP_WRITABLE, hart.core.soft_mip & _MIP_WRITABLE)
         else:
             self.result.not_compared[name] += 1
 

@@ -14,7 +14,8 @@ from minstret.emu.hart.engine import IO_SIZE
 from minstret.emu.hart.hart import Hart, HartState
 from minstret.emu.hart.memory import GuestMemory
 from minstret.emu.hart.shared import PAGE_BITS, PAGE_SIZE, Counting, PageFlag
-from minstret.emu.hart.traps import Cause, Interrupt, TrapRecord
+from minstret.emu.hart.spec import Cause, Interrupt
+from minstret.emu.hart.traps import TrapRecord
 from minstret.emu.images.loader import load_firmware
 
 ALLOWED = {

@@ -111,7 +111,7 @@ def test_amo_that_makes_a_used_page_table_entry_is_done_once(counting: str, slic
     hart.env.satp, hart.env.priv = 8 << 60 | RAM + root >> 12, 1
     hart.pmp.write_addr(0, (1 << 54) - 1)
     hart.pmp.write_cfg(0, 0x1F)
-    hart.pmp_changed()
+    hart.core.pmp_changed()
     board.registers["s0"], board.registers["a3"] = RAM + entry, 0xCF
     run_insns(board, 7)
     assert board.registers["a2"] == 0
@@ -141,7 +141,7 @@ def test_store_that_is_refused_after_it_has_overwritten_itself(counting: str, sl
     hart.pmp.write_addr(0, at + 4 >> 2)
     hart.pmp.write_addr(1, (1 << 54) - 1)
     hart.pmp.write_cfg(0, 0x1F15)  # 4 bytes: read and execute; all else: everything
-    hart.pmp_changed()
+    hart.core.pmp_changed()
     hart.env.mtvec, hart.env.priv = RAM, 0
     board.registers["pc"], board.registers["s0"] = RAM + place, at
     board.registers["a1"] = NOP << 24

@@ -39,7 +39,7 @@ from support.asm import (
 )  # fmt: skip
 from support.harts import RAM, ROM_INSNS, board_of, run_insns
 
-from minstret.emu.hart.traps import Interrupt
+from minstret.emu.hart.spec import Interrupt
 from minstret.emu.machine import StopReason
 
 SLICES = [1, 7, None]
@@ -106,7 +106,7 @@ def test_priorities_are_those_of_the_specification(counting: str) -> None:
     board = board_of(program, (HANDLER, handler), counting=counting)
     for interrupt in (Interrupt.MSI, Interrupt.MTI, Interrupt.MEI, Interrupt.SEI):
         board.hart.set_line(interrupt, True)
-    board.hart.set_soft_mip(1 << Interrupt.SSI | 1 << Interrupt.STI)
+    board.hart.core.set_soft_mip(1 << Interrupt.SSI | 1 << Interrupt.STI)
     run_insns(board, 120)
     assert f"{board.registers['a0']:x}" == "b37915"  # MEI MSI MTI SEI SSI STI
 

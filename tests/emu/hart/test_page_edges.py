@@ -78,7 +78,7 @@ def board_at_the_top(insn: int, xlen: int, counting: str, slice_insns: int | Non
     hart.env.priv, hart.env.mtvec, board.registers["pc"] = 1, RAM + HANDLER, (1 << xlen) - 10
     hart.pmp.write_addr(0, (1 << (54 if xlen == 64 else 32)) - 1)
     hart.pmp.write_cfg(0, 0x1F)
-    hart.pmp_changed()
+    hart.core.pmp_changed()
     return board
 
 
@@ -109,7 +109,7 @@ def test_instruction_across_the_end_of_the_address_space_goes_on_at_0(
     board = board_at_the_top(insn, xlen, counting, slice_insns, has_bottom=True)
     board.hart.env.mie = 2
     board.hart.env.mideleg = 2
-    board.hart.set_soft_mip(2)  # so there is nothing to wait for
+    board.hart.core.set_soft_mip(2)  # so there is nothing to wait for
     board.run_until(icount=ROM_INSNS + 4)
     assert (board.registers["pc"], board.registers["a1"], board.registers["a0"]) == (6, 5, 2)
 

@@ -161,7 +161,7 @@ def test_zeroed_memory_without_x_in_a_page_of_finer_rights_is_an_access_fault(co
     ):
         hart.pmp.write_addr(number, address)
         hart.pmp.write_cfg(0, hart.pmp.read_cfg(0) | config << 8 * number)
-    hart.pmp_changed()
+    hart.core.pmp_changed()
     run_insns(board, 4)
     assert (hart.env.mcause, hart.env.mepc, hart.env.mtval) == (1, RAM + SLOT + 64, RAM + SLOT + 64)
 
@@ -190,7 +190,7 @@ def begin_as_supervisor(board: Board, xlen: int) -> None:
     hart.env.mtvec = RAM
     hart.pmp.write_addr(0, (1 << (54 if xlen == 64 else 32)) - 1)
     hart.pmp.write_cfg(0, 0x1F)
-    hart.pmp_changed()
+    hart.core.pmp_changed()
 
 
 @pytest.mark.parametrize("slice_insns", SLICES)

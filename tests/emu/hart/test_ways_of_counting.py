@@ -297,7 +297,7 @@ def begin_as_supervisor(board: Board) -> None:
     hart.env.satp, hart.env.priv, hart.env.mtvec = 8 << 60 | RAM + ROOT >> 12, 1, RAM + 8
     hart.pmp.write_addr(0, (1 << 54) - 1)
     hart.pmp.write_cfg(0, 0x1F)
-    hart.pmp_changed()
+    hart.core.pmp_changed()
 
 
 def trap_of(board: Board) -> tuple[int, int, int]:
@@ -379,7 +379,7 @@ def test_special_instruction_before_one_that_ends_outside_ram_is_ours(counting: 
     board = board_of((0, code(LOOP)), (place, tail), xlen=xlen, counting=counting, ram_size=RAM_SIZE)
     board.run_until(icount=ROM_INSNS)
     board.registers["pc"], board.hart.env.mtvec, board.hart.env.mie = RAM + place, RAM, 2
-    board.hart.set_soft_mip(2)  # so there is nothing to wait for
+    board.hart.core.set_soft_mip(2)  # so there is nothing to wait for
     board.run_until(icount=ROM_INSNS + 3)
     assert trap_of(board) == (1, RAM + place + 8, RAM + place + 10)
 
@@ -396,7 +396,7 @@ def test_instruction_that_crosses_into_a_forbidden_page_faults_in_its_turn(
     board.hart.pmp.write_addr(0, (RAM + 3 * PAGE >> 2) | (PAGE // 8 - 1))
     board.hart.pmp.write_addr(1, (1 << 54) - 1)
     board.hart.pmp.write_cfg(0, 0x1F18)
-    board.hart.pmp_changed()
+    board.hart.core.pmp_changed()
     board.registers["pc"] = RAM + place
     board.run_until(icount=ROM_INSNS + 3)
     assert board.registers["a0"] == 2

@@ -1,0 +1,106 @@
+"""One hart's registers: what an instruction that the hart executes itself may read and write.
+
+Below the loop (hart.py) and everything that executes instructions (csr.py, floating.py, special instructions), so that
+these need not know the loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from minstret.emu.hart.pmp import Pmp
+from minstret.emu.hart.shared import Shared
+from minstret.emu.hart.spec import MSTATUS_FS
+
+
+class Core:
+    """The registers of one hart, most of them in Unicorn's CPU state.
+
+    Attributes:
+        xlen: 32 or 64.
+        xlen_mask: The bits of a register.
+        hart_id: What mhartid reads.
+        env: Unicorn's CPU state: see layout.py.
+        shared: What is shared with the callbacks.
+        pmp: The PMP registers.
+        lines: The interrupt lines that are up, as bits of mip.
+        soft_mip: The bits of mip that the guest has written.
+        refused_satp_modes: Modes that were written to satp and are not there. Statistics, not state.
+        on_refused_satp: Called with each such mode, once.
+    """
+
+    def __init__(
+        self,
+        xlen: int,
+        env: Any,
+        shared: Shared,
+        *,
+        flush_tlb: Callable[[], None],
+        flush_blocks: Callable[[], None],
+        hart_id: int = 0,
+    ) -> None:
+        self.xlen = xlen
+        self.xlen_mask = (1 << xlen) - 1
+        self.hart_id = hart_id
+        self.env = env
+        self.shared = shared
+        self.pmp = Pmp(xlen, shared)
+        self.lines = 0
+        self.soft_mip = 0
+        self.flush_tlb = flush_tlb
+        self._flush_blocks = flush_blocks
+        self.refused_satp_modes: set[int] = set()
+        self.on_refused_satp: Callable[[int], None] = lambda mode: None
+
+    # ---- counters
+
+    @property
+    def icount(self) -> int:
+        """The machine's icount. Within an access: before the accessing instruction."""
+        return int(self.shared.icount - self.shared.in_flight)
+
+    def cycles(self) -> int:
+        """The cycle CSR without what software added: one an instruction, and those the hart waited."""
+        s = self.shared
+        return int((self.icount << s.shift) + s.warp_ns >> s.shift)
+
+    def time(self) -> int:
+        """The time CSR."""
+        s = self.shared
+        return int(((self.icount << s.shift) + s.warp_ns) // s.ns_per_tick + s.time_delta)
+
+    # ---- interrupts
+
+    @property
+    def mip(self) -> int:
+        """Pending interrupts: the lines, and the bits that the guest wrote."""
+        return self.lines | self.soft_mip
+
+    def set_soft_mip(self, bits: int) -> None:
+        """Set the pending bits that software owns (SSIP, STIP, SEIP)."""
+        self.soft_mip = bits
+        self.publish_mip()
+
+    def publish_mip(self) -> None:
+        """Tell the callbacks what is pending."""
+        s = self.shared
+        s.mip = mip = self.lines | self.soft_mip
+        s.fast_limit = 0 if mip or s.resync else s.limit
+
+    # ---- what other registers decide
+
+    def pmp_changed(self) -> None:
+        """Forget what the old PMP entries allowed, and which instructions they made special."""
+        self._flush_blocks()
+        self.flush_tlb()
+
+    def make_fs_dirty(self) -> None:
+        """Note that floating point state was written: FS, and SD, which sums it up."""
+        self.env.mstatus |= MSTATUS_FS | 1 << self.xlen - 1
+
+    def refuse_satp(self, mode: int) -> None:
+        """The guest has asked for a mode that is not there."""
+        if mode not in self.refused_satp_modes:
+            self.refused_satp_modes.add(mode)
+            self.on_refused_satp(mode)
