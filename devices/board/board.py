@@ -141,12 +141,13 @@ class Setup:
 
     def make(
         self, *, door: Door | None = None, host: HostAnswers | None = None,
-        on_console: Callable[[bytes], None] | None = None,
+        on_console: Callable[[bytes], None] | None = None, has_host_side: bool = True,
     ) -> Board:  # fmt: skip
         """Make the board; see Board."""
         return Board(
             self.bios, self.config, kernel=self.kernel, initrd=self.initrd, append=self.append, loads=self.loads,
             files=self.files, script=self.script, door=door, host=host, on_console=on_console,
+            has_host_side=has_host_side,
         )  # fmt: skip
 
 
@@ -179,6 +180,7 @@ class Board:
         host: HostAnswers | None = None,
         files: Files | None = None,
         script: Sequence[ScriptLine] = (),
+        has_host_side: bool = True,
     ) -> None:
         """Make the board and load ``firmware``.
 
@@ -195,6 +197,8 @@ class Board:
             host: Host clocks, for ``rtc_follows_host``.
             files: What the user network's TFTP server offers.
             script: What keyboard and tablet do when.
+            has_host_side: Whether there are a user network, an input queue and so on. A replay has none: the trace says
+                what comes from them.
         Raises:
             ConfigError: the firmware or the configuration is no good; the text says why.
         """
@@ -213,6 +217,7 @@ class Board:
         self._awaited = b""
         self.on_frame: Callable[[bytes], None] = lambda frame: None
         self._files, self._script = files, tuple(script)
+        self._has_host_side = has_host_side
         self.outside: Outside | None = None
         self.outside_lock: AbstractContextManager[object] = nullcontext()
         self.second_clock_timers: TimerList | None = None
@@ -392,7 +397,7 @@ class Board:
         config, machine = self.config, self.machine
         if config.timer_model == "no-attributes":
             machine.virtual_timers.ignores_attributes = True
-        if not machine.door.is_replay or config.timer_model == "no-attributes":
+        if self._has_host_side:
             self._make_outside()
         version = LEGACY if config.virtio_legacy else MODERN
         slots: list[ResettableDevice] = [EmptySlot(f"virtio{slot}", version) for slot in range(VIRTIO_SLOTS)]
@@ -433,7 +438,7 @@ class Board:
         of what was typed but when it entered.
         """
         config, machine, door = self.config, self.machine, self.machine.door
-        if door.is_replay and config.timer_model != "no-attributes":
+        if not self._has_host_side:
             return None
         seed = config.chaos_seed
         line = SerialLine(

@@ -8,48 +8,44 @@ from typing import Any
 
 import click
 
-from minstret.devices.board.board import Board, Setup
-from minstret.devices.board.recording import Recording, lacking, lacking_text
+from minstret.devices.board.board import Setup
+from minstret.devices.board.traced import Recording, lacking, lacking_text
 from minstret.emu import host, units
 from minstret.emu.cli import exits
 from minstret.emu.cli.invocation import invocation
 from minstret.emu.cli.options import FIRMWARE_HELP, board_options
 from minstret.emu.cli.outputs import Named, trace_written
-from minstret.emu.cli.session import Session, session_options
+from minstret.emu.cli.session import HostedRun, session_options
 from minstret.emu.cli.streams import is_stream
-from minstret.emu.door.live import Source
 from minstret.emu.door.recording import SNAPSHOT_EVERY_INSNS, RecordOptions
 from minstret.emu.errors import ConfigError
-from minstret.emu.machine import Outcome
 from minstret.emu.trace.format import SUFFIX
 
 
-class RecordSession(Session):
-    """A session behind a recording door."""
+class HostedRecording(HostedRun):
+    """The same, written into a trace."""
 
     def __init__(self, options: dict[str, Any], path: str | None, overwrite: bool, record: RecordOptions) -> None:
         booted = str(options["kernel"] or options["firmware"] or options["bios"])
         stem = "stdin" if is_stream(booted) else Path(booted).stem
-        self._path, self._overwrite, self._record = path or stem + SUFFIX, overwrite, record
-        self.recording: Recording
+        self.path, self._overwrite, self._record = path or stem + SUFFIX, overwrite, record
         super().__init__(options)
 
     def written(self) -> tuple[Named, ...]:
-        return trace_written(self._path)
+        return trace_written(self.path)
 
-    def make_board(self, setup: Setup, source: Source) -> Board:
-        self.recording = Recording(
-            self._path, setup, source=source, options=self._record, overwrite=self._overwrite,
-            realtime_ns=host.realtime_ns,
+    def make_session(self, setup: Setup) -> Recording:
+        recording = Recording(
+            self.path, setup, source=self.source, host=self.host, on_console=self.console.write,
+            options=self._record, overwrite=self._overwrite, realtime_ns=host.realtime_ns,
         )  # fmt: skip
         if lacks := lacking(setup):
             self.say(f"this recording {lacking_text(lacks)}")
-        return self.recording.make_board(host=self.host, on_console=self.console.write)
+        return recording
 
-    def ended(self, outcome: Outcome) -> str:
-        self.recording.finish(outcome)
-        assert self.recording.end is not None
-        return self.recording.end.digest
+    @property
+    def keys_can_be_typed(self) -> bool:
+        return self.board.config.timer_model != "no-attributes"
 
 
 @click.command(epilog=FIRMWARE_HELP + """
@@ -81,15 +77,16 @@ def record(output: str | None, force: bool, snapshot_every: str, keep: str, ring
         raise ConfigError("--ring: there is nothing to keep without snapshots; leave --snapshot-every 0 away")
     if output is not None and is_stream(output):
         raise ConfigError("-o -: a trace is a database, which needs a file: give a name")
-    session = RecordSession(options, output, force, record_options)
-    with session.recording as recording:
-        outcome = session.run()
+    hosted = HostedRecording(options, output, force, record_options)
+    path = Path(hosted.path)
+    with hosted.session:
+        outcome = hosted.run()
     status = exits.exit_status(outcome, options["idle_ok"])
     if keep == "failure" and status == 0:
-        Path(recording.path).unlink(missing_ok=True)
-        session.say("that was a good end: no trace is kept")
+        path.unlink(missing_ok=True)
+        hosted.say("that was a good end: no trace is kept")
     else:
-        size = Path(recording.path).stat().st_size
-        command = f"{invocation()} replay {shlex.quote(recording.path)}"
-        session.say(f"recorded {recording.path}, {size / 1024:,.0f} KiB; play it: {command}")
+        size = path.stat().st_size
+        command = f"{invocation()} replay {shlex.quote(hosted.path)}"
+        hosted.say(f"recorded {hosted.path}, {size / 1024:,.0f} KiB; play it: {command}")
     return status

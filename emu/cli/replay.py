@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from minstret.devices.board.recording import Replay
+from minstret.devices.board.traced import Replay
 from minstret.emu import host, units
 from minstret.emu.cli import exits
 from minstret.emu.cli.options import counting_option, parse_slice_insns
@@ -96,7 +96,7 @@ def replay(
     stopwatch, began_at = Stopwatch(), board.position.icount
     try:
         with signals.caught(), host.keys_dropped(), progress.shown():
-            outcome = playing.run(to_icount=stop)
+            outcome = playing.run(icount=stop)
     finally:
         console.output.is_ending = signals.number is not None
         console.flush()

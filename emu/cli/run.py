@@ -8,7 +8,7 @@ import click
 
 from minstret.emu.cli import exits
 from minstret.emu.cli.options import FIRMWARE_HELP, board_options
-from minstret.emu.cli.session import Session, session_options
+from minstret.emu.cli.session import HostedRun, session_options
 
 
 @click.command(epilog=FIRMWARE_HELP + """
@@ -33,4 +33,4 @@ def run(**options: Any) -> int:
     At a terminal all keys go to the guest, Ctrl-C too; Ctrl-A x ends the run, Ctrl-A h lists what else Ctrl-A does.
     Elsewhere Ctrl-C ends it. SIGTERM, SIGHUP and SIGQUIT end a run anywhere, with all in order.
     """
-    return exits.exit_status(Session(options).run(), options["idle_ok"])
+    return exits.exit_status(HostedRun(options).run(), options["idle_ok"])

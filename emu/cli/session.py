@@ -33,7 +33,6 @@ from minstret.emu.cli.streams import (
     write_output,
 )
 from minstret.emu.door.door import Event
-from minstret.emu.door.live import LiveDoor, Source
 from minstret.emu.errors import ConfigError, HostError
 from minstret.emu.files import read_file
 from minstret.emu.hart.shared import Counting
@@ -48,6 +47,7 @@ from minstret.emu.report import (
     where_facts,
     where_text,
 )
+from minstret.emu.session import LiveSession, Session
 from minstret.emu.text import printable
 
 NEWLINE = 0x0A
@@ -185,8 +185,8 @@ class Stopwatch:
         return Figures(host.realtime_ns() - self._wall_ns, host.user_ns() - self._user_ns)
 
 
-class Session:
-    """One live run."""
+class HostedRun:
+    """A session with this process's terminal and files around it: what the options ask for, and how it ended."""
 
     def __init__(self, options: dict[str, Any]) -> None:
         """Make the board that ``options`` ask for, and connect it to the host.
@@ -218,7 +218,8 @@ class Session:
         self.console = self.source.console
         self.host = host_answers(options)
         setup = make_setup(options, script=script, sleep_by_default=self.source.is_terminal)
-        self.board = self.make_board(setup, self.source)
+        self.session = self.make_session(setup)
+        self.board = self.session.board
         for line in self.board.placement.left_out:
             self.say_more(line)
         self.board.semihosting.on_no_files = self._say_no_files
@@ -234,13 +235,16 @@ class Session:
         """What is written besides the files that all sessions may write."""
         return ()
 
-    def make_board(self, setup: Setup, source: Source) -> Board:
-        """The board behind its door; a recording makes another one."""
-        return setup.make(door=LiveDoor(source), host=self.host, on_console=self.console.write)
+    def make_session(self, setup: Setup) -> Session[Board]:
+        """The board and its door; a recording makes another one."""
+        return LiveSession(
+            lambda door: setup.make(door=door, host=self.host, on_console=self.console.write), self.source
+        )
 
-    def ended(self, outcome: Outcome) -> str:
-        """Called when the run has ended; gives the digest."""
-        return self.board.digest()
+    @property
+    def keys_can_be_typed(self) -> bool:
+        """Whether what is typed on the guest's keyboard is in order; a recording may lack it."""
+        return True
 
     def say(self, text: str) -> None:
         """A line on standard error, unless that is to be quiet."""
@@ -292,19 +296,17 @@ class Session:
             self._greet()
             stopwatch = Stopwatch()
             with self._listening():
-                outcome = self.board.run_until(icount=self._limit)
+                outcome = self.session.run(icount=self._limit)
             figures = stopwatch.figures()
             if outcome.reason is StopReason.REACHED:
                 outcome = Outcome(StopReason.MAX_INSNS)
-            digest = self.ended(outcome)
+            digest = self.session.finish(outcome).digest
             facts_error = self._write_facts(outcome, figures, digest)
         output_error = self.console.failed if outcome.signal != host.HANG_UP else None
         if not self._is_quiet and output_error is None:
             self.console.end_line()
-            door = self.board.machine.door
-            is_repeatable = isinstance(door, LiveDoor) and not door.has_met_host
             text = "stopped by Ctrl-A x" if self.source.was_left else None
-            show_end(self.board, outcome, figures, digest, is_repeatable, text=text, idle_ok=self._idle_ok)
+            show_end(self.board, outcome, figures, digest, self.session.is_repeatable, text=text, idle_ok=self._idle_ok)
         if facts_error is not None:
             raise facts_error
         if output_error is not None:
@@ -332,10 +334,9 @@ class Session:
 
     def _obey(self, key: str) -> None:
         """A key after Ctrl-A."""
-        machine, config = self.board.machine, self.board.config
         if key == "c":
             self._say_where()
-        elif key == "k" and machine.door.logs and config.timer_model == "no-attributes":
+        elif key == "k" and not self.keys_can_be_typed:
             say("\nminstret: not while recording with --timer-model no-attributes: a replay lacks keys")
         elif key == "k" and KEYBOARD in self.board.config.inputs:
             self.source.keys_go_to_keyboard = not self.source.keys_go_to_keyboard

@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from minstret.devices.board.recording import Replay
+from minstret.devices.board.traced import Replay
 from minstret.emu import host
 from minstret.emu.cli import exits
 from minstret.emu.cli.options import FIRMWARE_HELP, board_options, check_boots_something

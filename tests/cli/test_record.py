@@ -23,7 +23,7 @@ from support.elf_files import FINISHER, RAM, fails_with, says, write_elf
 from support.recordings import without_end
 
 from minstret.devices.board.board import BoardConfig, Setup
-from minstret.devices.board.recording import Recording, trace_meta
+from minstret.devices.board.traced import Recording, trace_meta
 from minstret.emu.cli import main
 from minstret.emu.cli.replay import snapshot_before
 from minstret.emu.cli.verify import first_difference
@@ -860,8 +860,8 @@ def long_traces(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         setup = trace_fuzz.setup()
         elf = write_elf(folder / f"{name}.elf", says(b"ready\n") + code)
         setup = type(setup)(setup.config, ImageFile(elf.name, elf.read_bytes()))
-        recording = Recording(str(path), setup)
-        recording.run(icount=100)
+        with Recording(str(path), setup) as recording:
+            recording.run(icount=100)
         without_end(str(path))
         sent = recording.board.console
         rest = b"\nx" if sent.endswith(b"x") else b"x\n"
@@ -1022,8 +1022,9 @@ def test_commits_at_other_moments_are_no_difference(tmp_path: Path) -> None:
     names = []
     for step_ns in (1, 50_000_000, 700_000_000):
         setup = Setup(BoardConfig(ram_size=4 << 20), read_image(image_path("ticks")))
-        recording = Recording(str(tmp_path / f"{step_ns}.mst"), setup, realtime_ns=trace_fuzz.Pacer(step_ns))
-        recording.run()
+        pacer = trace_fuzz.Pacer(step_ns)
+        with Recording(str(tmp_path / f"{step_ns}.mst"), setup, realtime_ns=pacer) as recording:
+            recording.run()
         names.append(recording.path)
     kept = [sum(item.registers is not None for item in TraceReader(name).items()) for name in names]
     assert len(set(kept)) > 1

@@ -48,7 +48,7 @@ main(sys.argv[1:])
 
 NOT_FOR_A_RUN = (
     "asyncio", "backports.zstd", "capstone", "compression.zstd", "dpkt", "rich", "sqlite3",
-    "minstret.devices.board.recording", "minstret.devices.outside.usernet.network", "minstret.emu.cli.demo",
+    "minstret.devices.board.traced", "minstret.devices.outside.usernet.network", "minstret.emu.cli.demo",
     "minstret.emu.cli.inspect", "minstret.emu.cli.record", "minstret.emu.door.recording", "minstret.emu.door.replaying",
     "minstret.emu.trace.packing", "minstret.emu.trace.reader", "minstret.emu.trace.snapshot",
     "minstret.emu.trace.writer",

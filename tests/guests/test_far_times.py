@@ -21,7 +21,7 @@ from support.recordings import (
 
 from minstret.devices.board.board import DEFAULT_RTC_BASE_NS, HostAnswers, Setup
 from minstret.devices.board.map import IRQ, Base
-from minstret.devices.board.recording import Replay
+from minstret.devices.board.traced import Replay
 from minstret.devices.chips.clint import Reg as ClintReg
 from minstret.devices.chips.rtc import Reg as RtcReg
 from minstret.emu.clock import NS_PER_TICK, VIRTUAL_NS_MAX

@@ -26,7 +26,7 @@ from support.needs import Need
 from support.recordings import Hand, Recorded, assert_replays, record
 
 from minstret.devices.board.board import Board, BoardConfig
-from minstret.devices.board.recording import Replay
+from minstret.devices.board.traced import Replay
 from minstret.devices.virtio.input_codes import Key
 from minstret.emu.machine import Outcome, StopReason
 from minstret.emu.trace.reader import TraceReader

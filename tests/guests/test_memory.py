@@ -14,20 +14,20 @@ TOUCHES_100_MIB = """
 import sys
 from pathlib import Path
 from minstret.devices.board.board import BoardConfig, Setup
-from minstret.devices.board.recording import Recording
+from minstret.devices.board.traced import Recording
 from minstret.emu.images.loader import read_image
 from minstret.emu.door.recording import RecordOptions
 from minstret.firmware import image_path
 
 setup = Setup(BoardConfig(ram_size=1 << 30), read_image(image_path("hello")))
 with Recording(sys.argv[1], setup, options=RecordOptions(snapshot_every_insns=300)) as recording:
-    board = recording.make_board()
+    board = recording.board
     board.run_until(icount=100)
     for mib in range(100):
         at = 0x8100_0000 + 8 * mib * (1 << 20)
         board.memory[at : at + (1 << 20)] = bytes((mib + 1,)) * (1 << 20)
     recording.run()
-    assert len(recording.end.digest) == 64
+assert len(recording.end.digest) == 64
 status = Path("/proc/self/status").read_text()  # getrusage would count what our parent had before exec
 print(int(status.partition("VmHWM:")[2].split()[0]) // 1024)
 """

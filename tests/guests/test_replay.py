@@ -39,7 +39,7 @@ from support.recordings import (
 from minstret.devices.board.board import TIMER_MODELS, Board, BoardConfig, HostAnswers, Setup
 from minstret.devices.board.map import Base
 from minstret.devices.board.placement import PACKAGED
-from minstret.devices.board.recording import Recording, Replay
+from minstret.devices.board.traced import Recording, Replay
 from minstret.devices.chips.clint import Reg as ClintReg
 from minstret.devices.chips.rtc import Reg as RtcReg
 from minstret.devices.outside.hostinput.script import parse_script
@@ -1014,8 +1014,8 @@ def test_recording_that_an_error_ends_replays_up_to_its_last_commit(sent: int, t
 
     path = str(tmp_path / "killed.mst")
     options = RecordOptions(snapshot_every_insns=50)
-    with suppress(Killed), Recording(path, setup_of_image("hello"), options=options) as recording:
-        recording.make_board(on_console=on_console)
+    setup = setup_of_image("hello")
+    with suppress(Killed), Recording(path, setup, options=options, on_console=on_console) as recording:
         recording.run()
 
     assert len(seen) == sent

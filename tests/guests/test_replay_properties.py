@@ -34,7 +34,7 @@ from support.semihosting_program import MoodyFolder, all_kinds
 from support.virtio_storms import finishing
 
 from minstret.devices.board.board import TIMER_MODELS, Board, HostAnswers, Setup
-from minstret.devices.board.recording import Replay
+from minstret.devices.board.traced import Replay
 from minstret.devices.outside.hostinput.keymap import CHARACTERS, KEYS
 from minstret.emu.machine import Outcome, StopReason
 from minstret.emu.units import NS_PER_MS
@@ -254,7 +254,7 @@ def assert_stops_at(recorded: Recorded, icount: int) -> None:
         replay = Replay(reader)
         icount = max(icount, replay.board.position.icount)  # where a ring begins
         if icount < recorded.end.position.icount:
-            assert replay.run(to_icount=icount) == Outcome(StopReason.REACHED)
+            assert replay.run(icount=icount) == Outcome(StopReason.REACHED)
             assert replay.board.position.icount == icount
         assert replay.run() == recorded.end.outcome
         assert replay.board.digest() == recorded.end.digest

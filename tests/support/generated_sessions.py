@@ -17,7 +17,7 @@ from support.generated_code import RAM_SIZE, generate
 from support.recordings import CTRL_C, Hand, Recorded, record, setup_of_code, typed
 
 from minstret.devices.board.board import TIMER_MODELS, Board, HostAnswers, Setup
-from minstret.devices.board.recording import Replay
+from minstret.devices.board.traced import Replay
 from minstret.devices.outside.hostside import KEYBOARD, NET_TARGET, NetConfig, input_target
 from minstret.devices.outside.usernet.network import UserNetConfig
 from minstret.emu.door.door import Event
@@ -155,7 +155,7 @@ class Sessions:
         self.replays += 1
         end, digest = recorded.end, None
         replay = Replay(reader, snapshot=snapshot, slice_insns_max=pick.choice(SLICES), counting=pick.choice(COUNTINGS))
-        outcome = replay.run(to_icount=to)
+        outcome = replay.run(icount=to)
         if to is not None and to < end.position.icount:
             assert outcome.reason is StopReason.REACHED, outcome
             assert replay.board.position.icount == to

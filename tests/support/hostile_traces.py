@@ -23,7 +23,7 @@ from support import trace_fuzz
 from support.footprint import high_water, reset_high_water
 from support.trace_fuzz import zstd
 
-from minstret.devices.board.recording import Replay
+from minstret.devices.board.traced import Replay
 from minstret.emu.cli import inspect
 from minstret.emu.errors import MinstretError
 from minstret.emu.trace.reader import TraceReader

@@ -13,7 +13,7 @@ from typing import Any
 from support import asm
 
 from minstret.devices.board.board import CONSOLE_TARGET, Board, BoardConfig, HostAnswers, Setup
-from minstret.devices.board.recording import End, Recording, Replay
+from minstret.devices.board.traced import Recording, Replay
 from minstret.devices.outside.hostside import KEYBOARD, TABLET, NetConfig
 from minstret.devices.outside.usernet.network import Files, UserNetConfig
 from minstret.devices.services.semihosting import Op
@@ -22,6 +22,7 @@ from minstret.emu.door.live import Source
 from minstret.emu.door.recording import RecordOptions
 from minstret.emu.images.loader import ImageFile, read_image
 from minstret.emu.machine import STOP_TARGET, Outcome, StopReason
+from minstret.emu.session import End
 from minstret.emu.trace.format import Item
 from minstret.emu.trace.reader import TraceReader
 from minstret.firmware import image_path
@@ -152,8 +153,8 @@ def record(
     file = path / "run.mst" if path.is_dir() else path
     options = RecordOptions(snapshot_every_insns=every, ring=ring)
     frames: list[bytes] = []
-    with Recording(str(file), setup, source=source, options=options, overwrite=True) as recording:
-        board = recording.make_board(host=host)
+    with Recording(str(file), setup, source=source, host=host, options=options, overwrite=True) as recording:
+        board = recording.board
         board.on_frame = frames.append
         outcome = drive(board)
         if outcome is None:
@@ -178,7 +179,7 @@ def assert_replays(
         board.on_frame = frames.append
         prepare(board)
         drive(board)
-        outcome = replay.run(to_icount=to_icount)
+        outcome = replay.run(icount=to_icount)
         assert (outcome, board.position, board.digest()) == (
             recorded.end.outcome, recorded.end.position, recorded.end.digest
         )  # fmt: skip

@@ -19,7 +19,7 @@ from support.elf_files import FINISHER, RAM, UART0, Load, elf_bytes
 from support.harts import Typist
 
 from minstret.devices.board.board import BoardConfig, HostAnswers, Setup
-from minstret.devices.board.recording import Recording, Replay
+from minstret.devices.board.traced import Recording, Replay
 from minstret.emu.cli import inspect
 from minstret.emu.door.recording import RecordOptions
 from minstret.emu.images.loader import ImageFile
@@ -80,9 +80,9 @@ def record(path: Path, *, ring: int = 0, snapshot_every: int = 500, stops_at: in
     typist.type(TYPED)
     recording = Recording(
         str(path), setup(), source=typist, options=RecordOptions(snapshot_every, ring), overwrite=True,
-        realtime_ns=Pacer(300_000_000),
+        realtime_ns=Pacer(300_000_000), host=HostAnswers(wall_ns=Pacer(600)),
     )  # fmt: skip
-    board = recording.make_board(host=HostAnswers(wall_ns=Pacer(600)))
+    board = recording.board
     with recording:
         outcome = board.run_until(icount=stops_at)
         if stops_at is None:

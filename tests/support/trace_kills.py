@@ -19,7 +19,7 @@ from support import asm, trace_fuzz
 from support.recordings import RAM, RESET, UART, finish_code, setup_of_code
 
 from minstret.devices.board.board import HostAnswers
-from minstret.devices.board.recording import Recording, Replay
+from minstret.devices.board.traced import Recording, Replay
 from minstret.emu.cli import main
 from minstret.emu.door.recording import RecordOptions
 from minstret.emu.machine import StopReason
@@ -38,8 +38,8 @@ def record_often(path: Path, pick: random.Random, overwrite: bool) -> None:
     recording = Recording(
         str(path), trace_fuzz.endless_setup(), options=options, overwrite=overwrite,
         realtime_ns=trace_fuzz.Pacer(pick.choice((100_000_000, 400_000_000))),
+        host=HostAnswers(wall_ns=trace_fuzz.Pacer(600)),
     )  # fmt: skip
-    recording.make_board(host=HostAnswers(wall_ns=trace_fuzz.Pacer(600)))
     with recording:
         recording.run()
 
@@ -61,7 +61,6 @@ def record_resets(path: Path, pick: random.Random, overwrite: bool) -> None:
         str(path), setup_of_code(guest), options=options, overwrite=overwrite,
         realtime_ns=trace_fuzz.Pacer(pick.choice((100_000_000, 400_000_000))),
     )  # fmt: skip
-    recording.make_board()
     with recording:
         recording.run()
 

@@ -26,7 +26,7 @@ from support.recordings import (
 )
 
 from minstret.devices.board.board import Board, HostAnswers
-from minstret.devices.board.recording import Recording
+from minstret.devices.board.traced import Recording
 from minstret.emu.door.door import Position
 from minstret.emu.door.live import LiveDoor
 from minstret.emu.door.recording import COMMIT_EVERY_NS
@@ -251,8 +251,8 @@ class SlowClock:
 def test_recording_reaches_the_file_about_once_a_second_of_host_time(tmp_path: Path) -> None:
     path = str(tmp_path / "run.mst")
     with Recording(path, setup_of_code(LOOPS, slice_insns_max=100), realtime_ns=SlowClock()) as recording:
-        recording.make_board().run_until(icount=10_000)
-        recording._writer.close()  # as if the process had been killed
+        recording.board.run_until(icount=10_000)
+        recording.door._writer.close()  # as if the process had been killed
     with closing(TraceReader(path)) as reader:
         reached = reader.reached().position
         assert reader.end is None
@@ -273,10 +273,9 @@ def test_recording_over_a_file_needs_to_be_asked_for(tmp_path: Path) -> None:
 
 def test_board_that_can_not_be_made_leaves_no_file(tmp_path: Path) -> None:
     path = tmp_path / "run.mst"
-    recording = Recording(str(path), setup_of_code(LOOPS, entropy="dice"))
 
     with pytest.raises(ConfigError, match=r"entropy: expected seed, host, none, got 'dice'"):
-        recording.make_board()
+        Recording(str(path), setup_of_code(LOOPS, entropy="dice"))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -29,7 +29,7 @@ from support.recordings import (
 
 from minstret.devices.board.board import Board, HostAnswers
 from minstret.devices.board.map import Base
-from minstret.devices.board.recording import Replay, trace_meta
+from minstret.devices.board.traced import Replay, trace_meta
 from minstret.emu.clock import ClockType
 from minstret.emu.door.door import Event, Position
 from minstret.emu.door.replaying import ReplayDoor
@@ -518,6 +518,6 @@ def test_replay_up_to_an_instruction_stops_there_and_compares_no_end(session: Re
     change_end(session.path, digest="0" * 64)
     with session.reader() as reader:
         playing = Replay(reader)
-        assert playing.run(to_icount=350) == Outcome(StopReason.REACHED)
+        assert playing.run(icount=350) == Outcome(StopReason.REACHED)
         assert playing.board.position.icount == 350
         assert playing.board.memory[RAM : RAM + 4] != bytes(4)

@@ -16,7 +16,7 @@ import pytest
 from support.elf_files import LOOPS, RAM, Load, elf_bytes
 
 from minstret.devices.board.board import Board, BoardConfig, Setup
-from minstret.devices.board.recording import Replay, trace_meta
+from minstret.devices.board.traced import Replay, trace_meta
 from minstret.emu.door.door import Position
 from minstret.emu.errors import ConfigError
 from minstret.emu.images.image import Symbol, SymbolTable

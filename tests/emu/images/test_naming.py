@@ -10,7 +10,7 @@ import pytest
 from support.elf_files import LOOPS
 from support.recordings import setup_of_image
 
-from minstret.devices.board.recording import Recording
+from minstret.devices.board.traced import Recording
 from minstret.emu.errors import ConfigError
 from minstret.emu.images.loader import ImageFile, load_firmware
 

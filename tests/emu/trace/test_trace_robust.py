@@ -31,7 +31,7 @@ from support.trace_fuzz import (
     zstd,
 )
 
-from minstret.devices.board.recording import Replay
+from minstret.devices.board.traced import Replay
 from minstret.emu.cli import inspect
 from minstret.emu.door.door import Position
 from minstret.emu.errors import DivergenceError, MinstretError, TraceError
@@ -818,12 +818,11 @@ RECORDER = """
 import os, signal, sys
 from support import trace_fuzz
 from minstret.devices.board.board import HostAnswers
-from minstret.devices.board.recording import Recording
+from minstret.devices.board.traced import Recording
 from minstret.emu.door.recording import RecordOptions
 
 recording = Recording(sys.argv[1], trace_fuzz.endless_setup(), options=RecordOptions(20_000, int(sys.argv[2])),
-                      realtime_ns=trace_fuzz.Pacer(400_000_000))
-board = recording.make_board(host=HostAnswers(wall_ns=trace_fuzz.Pacer(600)))
+                      realtime_ns=trace_fuzz.Pacer(400_000_000), host=HostAnswers(wall_ns=trace_fuzz.Pacer(600)))
 with recording:
     print("ready", flush=True)
     recording.run()

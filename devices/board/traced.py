@@ -1,0 +1,200 @@
+"""What a trace says of a board, and the board from it.
+
+with the command:   minstret record firmware.elf; minstret replay firmware.mst
+from Python:        with Recording("run.mst", setup) as recording: recording.run()
+                    Replay("run.mst").run()
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from minstret.devices.board.board import Board, BoardConfig, HostAnswers, Setup
+from minstret.devices.board.placement import Load
+from minstret.emu.door.live import Source
+from minstret.emu.door.recording import RecordOptions
+from minstret.emu.errors import TraceError
+from minstret.emu.hart.shared import Counting
+from minstret.emu.images.loader import ImageFile
+from minstret.emu.recorded import RecordingSession, ReplaySession
+from minstret.emu.state import from_plain, to_plain
+from minstret.emu.trace.reader import TraceReader
+from minstret.emu.trace.writer import TraceWriter
+
+_ROLES = ("bios", "kernel", "initrd")
+_MAC_SIZE = 6
+
+
+_NEVER_VISIBLE = {name: to_plain(getattr(BoardConfig(), name)) for name in ("slice_insns_max", "counting")}
+"""These a trace leaves out: each replay may choose them."""
+
+_LACKING = {"script": "--keys or an input script", "files": "the files of tftp="}
+"""What the host side has and no trace. With the timer model no-attributes a replay would need it."""
+
+
+def lacking(setup: Setup) -> list[str]:
+    """What a replay of a recording of ``setup`` would need and the trace can't have: keys of _LACKING."""
+    if setup.config.timer_model != "no-attributes":
+        return []
+    return [*(["script"] if setup.script else []), *(["files"] if setup.files is not None else [])]
+
+
+def lacking_text(lacks: Sequence[str]) -> str:
+    """Why there can be no replay, in words."""
+    what = " nor ".join(_LACKING[one] for one in lacks)
+    return (
+        "can't be replayed: with --timer-model no-attributes a replay does again what is before the door,"
+        f" and a trace has not {what}"
+    )
+
+
+def trace_meta(setup: Setup) -> tuple[dict[str, Any], dict[bytes, bytes]]:
+    """What a trace says about a board, and the files it boots, by SHA-256."""
+    blobs: dict[bytes, bytes] = {}
+    images: dict[str, Any] = {"append": setup.append}
+
+    def keep(file: ImageFile) -> dict[str, Any]:
+        sha256 = hashlib.sha256(file.data).digest()
+        blobs[sha256] = file.data
+        return {"name": Path(file.name).name, "sha256": sha256.hex()}
+
+    for role in _ROLES:
+        file: ImageFile | None = getattr(setup, role)
+        if file is not None:
+            images[role] = keep(file)
+    for number, load in enumerate(setup.loads):
+        images[f"load{number}"] = keep(load.file) | {"address": load.address}
+    meta = {
+        "minstret": version("minstret"),
+        "unicorn": version("unicorn"),
+        "config": _plain_config(setup.config),
+        "images": images,
+    }
+    if lacks := lacking(setup):
+        meta["lacks"] = lacks
+    return meta, blobs
+
+
+def _plain_config(config: BoardConfig) -> dict[str, Any]:
+    """What makes the run; how it is cut and counted does not."""
+    return {name: value for name, value in to_plain(config).items() if name not in _NEVER_VISIBLE}
+
+
+def setup_of(reader: TraceReader) -> Setup:
+    """The board that a trace was recorded on.
+
+    Raises:
+        TraceError: it was recorded with another Unicorn, lacks what a replay needs, or what it says makes no board.
+    """
+    _check_lacks_nothing(reader)
+    ours, theirs = version("unicorn"), reader.meta["unicorn"]
+    if ours != theirs:
+        raise TraceError(
+            f"{reader.path}: recorded with unicorn {theirs}, and here is {ours}: install that one to replay it"
+        )
+    images = reader.meta["images"]
+    try:
+        config = from_plain(BoardConfig, _NEVER_VISIBLE | reader.meta["config"])
+        if config.xlen not in (None, 32, 64) or (config.net is not None and len(config.net.mac) != _MAC_SIZE):
+            raise ValueError("no such board")
+        files = {role: _kept_file(reader, images[role]) for role in _ROLES if role in images}
+        if not files.keys() & {"bios", "kernel"}:
+            raise ValueError("nothing to boot")
+        return Setup(
+            config, files.get("bios"), files.get("kernel"), files.get("initrd"), str(images["append"]),
+            loads=_kept_loads(reader, images),
+        )  # fmt: skip
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise TraceError(f"{reader.path}: a damaged trace: what it says of the board makes none ({error!r})") from None
+
+
+def _kept_file(reader: TraceReader, facts: dict[str, Any]) -> ImageFile:
+    return ImageFile(str(facts["name"]), reader.blob(facts["sha256"]))
+
+
+def _kept_loads(reader: TraceReader, images: dict[str, Any]) -> tuple[Load, ...]:
+    loads: list[Load] = []
+    while (facts := images.get(f"load{len(loads)}")) is not None:
+        address = facts["address"]
+        if address is not None and (type(address) is not int or not 0 <= address < 1 << 64):
+            raise ValueError("no such address")
+        loads.append(Load(_kept_file(reader, facts), address))
+    return tuple(loads)
+
+
+def _check_lacks_nothing(reader: TraceReader) -> None:
+    lacks = reader.meta.get("lacks", [])
+    if not isinstance(lacks, list) or not all(isinstance(one, str) and one in _LACKING for one in lacks):
+        raise TraceError(f"{reader.path}: a damaged trace: what it lacks is no such thing")
+    if lacks:
+        raise TraceError(f"{reader.path}: {lacking_text(lacks)}")
+
+
+class Recording(RecordingSession[Board]):
+    """A live run of a board that is written down. Use it as a context: whatever happens, the file is closed."""
+
+    def __init__(
+        self, path: str, setup: Setup, *, source: Source | None = None, host: HostAnswers | None = None,
+        on_console: Callable[[bytes], None] | None = None, options: RecordOptions | None = None,
+        overwrite: bool = False, realtime_ns: Callable[[], int] = lambda: 0,
+    ) -> None:  # fmt: skip
+        """Look whether there can be a trace at ``path``, and make the board.
+
+        The trace is there, and what was there before is gone, when the board begins to run.
+
+        Args:
+            path: Where.
+            setup: The board.
+            source: What the host gives, by itself.
+            host: What the host answers.
+            on_console: Called with what the guest sends.
+            options: How to record.
+            overwrite: Replace an existing file.
+            realtime_ns: Host time, which paces the commits.
+        Raises:
+            TraceError: the file can't be made.
+            ConfigError: the board can't be made; the path is as it was.
+        """
+        meta, blobs = trace_meta(setup)
+        writer = TraceWriter(path, meta, blobs, shift=setup.config.icount_shift, overwrite=overwrite)
+        super().__init__(
+            writer, lambda door: setup.make(door=door, host=host, on_console=on_console), source=source,
+            options=options, realtime_ns=realtime_ns,
+        )  # fmt: skip
+        writer.put_meta("config", _plain_config(self.board.config))  # with what the images have decided
+
+
+class Replay(ReplaySession[Board]):
+    """A trace played back on the board that it says."""
+
+    def __init__(
+        self, reader: TraceReader | str, *, snapshot: int | None = None,
+        on_console: Callable[[bytes], None] | None = None, slice_insns_max: int | None = None,
+        counting: Counting = Counting.BLOCKS,
+    ) -> None:  # fmt: skip
+        """Make the board that the trace was recorded on, and put it where the replay begins.
+
+        Args:
+            reader: The trace.
+            snapshot: Begin there; by default at the start: power-on, or the oldest snapshot of a ring.
+            on_console: Called with what the guest sends.
+            slice_insns_max: Never visible to the guest; None for the default.
+            counting: How to count instructions. Never visible.
+        Raises:
+            TraceError: it can't be replayed here.
+        """
+        reader = TraceReader(reader) if isinstance(reader, str) else reader
+        setup = setup_of(reader)
+        config = replace(setup.config, sleep=False, counting=counting)
+        config = replace(config, slice_insns_max=slice_insns_max or BoardConfig().slice_insns_max)
+        setup = replace(setup, config=config)
+        has_host_side = config.timer_model == "no-attributes"  # whose timers are the guest's business there
+        super().__init__(
+            reader, lambda door: setup.make(door=door, on_console=on_console, has_host_side=has_host_side),
+            snapshot=snapshot, has_host_side=has_host_side,
+        )  # fmt: skip

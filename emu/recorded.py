@@ -1,0 +1,216 @@
+"""Sessions with a trace: recording a run, and replaying it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from types import TracebackType
+from typing import Any
+
+from minstret.emu.door.door import Door
+from minstret.emu.door.live import Source
+from minstret.emu.door.recording import RecordingDoor, RecordOptions
+from minstret.emu.door.replaying import ReplayDoor
+from minstret.emu.errors import DivergenceError, MinstretError, TraceError
+from minstret.emu.machine import Outcome, StopReason
+from minstret.emu.session import BoardT, End, Session, end_of
+from minstret.emu.trace.reader import TraceReader
+from minstret.emu.trace.snapshot import load_snapshot
+from minstret.emu.trace.writer import TraceWriter
+
+_ASKED_FOR = (StopReason.TIMEOUT, StopReason.INTERRUPTED, StopReason.TERMINATED)
+"""Ends that the host asked for, by an event."""
+
+
+class RecordingSession(Session[BoardT]):
+    """A live run that is written down.
+
+    Leaving the context writes how the last ``run`` ended, if that was not written yet. Where none has come back the
+    trace goes up to where the run was, as if the recording had been killed.
+    """
+
+    def __init__(
+        self, writer: TraceWriter, make: Callable[[Door], BoardT], *, source: Source | None = None,
+        options: RecordOptions | None = None, realtime_ns: Callable[[], int] = lambda: 0,
+    ) -> None:  # fmt: skip
+        """Make the board. The trace is at its path when the board begins to run.
+
+        Args:
+            writer: Of the trace; the session closes it, here too where the board can't be made.
+            make: Makes the board behind a door.
+            source: The host.
+            options: How to record.
+            realtime_ns: Paces the commits.
+        """
+        self.path = writer.path
+        self.door = RecordingDoor(source, writer, options or RecordOptions(), realtime_ns)
+        self._last: Outcome | None = None
+        try:
+            super().__init__(make(self.door))
+        except BaseException:
+            writer.close()
+            raise
+
+    @property
+    def is_repeatable(self) -> bool:
+        return not self.door.has_met_host
+
+    def run(self, *, icount: int | None = None, virtual_ns: int | None = None) -> Outcome:
+        self._last = None
+        self._last = super().run(icount=icount, virtual_ns=virtual_ns)
+        return self._last
+
+    def finish(self, outcome: Outcome) -> End:
+        """Write how the run ended, and close the file."""
+        end = end_of(self.board, outcome)
+        self.door.finish({
+            "reason": outcome.reason.value, "exit_code": outcome.exit_code, "icount": end.position.icount,
+            "virtual_ns": end.position.virtual_ns, "digest": end.digest, "uart_sha256": end.uart_sha256,
+        })  # fmt: skip
+        self.end = end
+        return end
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self.end is not None:
+            return
+        if kind is None and self._last is not None:
+            self.finish(self._last)
+        else:
+            self.door.abandon(is_between_turns=kind is None)
+
+
+class ReplaySession(Session[BoardT]):
+    """A trace played back, from power-on or from one of its snapshots."""
+
+    def __init__(
+        self, reader: TraceReader, make: Callable[[Door], BoardT], *, snapshot: int | None = None,
+        has_host_side: bool = False,
+    ) -> None:  # fmt: skip
+        """Make the board, and put it where the replay begins.
+
+        Args:
+            reader: The trace.
+            make: Makes the board that it was recorded on behind a door.
+            snapshot: Begin there; by default at the start: power-on, or the oldest snapshot of a ring.
+            has_host_side: The board has its host side in the replay too; what that posts is thrown away.
+        Raises:
+            TraceError: it can't be replayed here.
+        """
+        self.reader = reader
+        _check_reason(reader)
+        if snapshot is None:
+            snapshot = reader.meta.get("first_snapshot")
+        start = None if snapshot is None else reader.snapshot(snapshot)
+        if start is None:
+            self.door = ReplayDoor(reader)
+        else:
+            self.door = ReplayDoor(
+                reader, first_seq=start.seq, registers=start.registers, from_icount=start.position.icount
+            )
+        self.door.is_discarding = has_host_side
+        super().__init__(make(self.door))
+        self._start = start
+        self._is_interrupted = False
+        self.is_whole = start is None
+        """Whether it begins at power-on."""
+        if start is not None:
+            load_snapshot(self.board.machine, reader, start, with_host=has_host_side)
+
+    def run(self, *, icount: int | None = None, virtual_ns: int | None = None) -> Outcome:
+        """Play to the end, or to a position before it; at the end compare everything with the recording.
+
+        Returns:
+            How the recording ended; REACHED where it was killed, or at the position.
+        Raises:
+            DivergenceError: the replay came to something else than the recording.
+        """
+        try:
+            return self._run(icount, virtual_ns)
+        except MinstretError:
+            raise
+        except Exception as error:
+            if self._start is None:
+                raise
+            raise TraceError(  # a stranger's state may be anything, and devices trust theirs
+                f"{self.reader.path}: snapshot {self._start.id} does not fit this board: {error!r}"
+            ) from error
+
+    def _run(self, icount: int | None, virtual_ns: int | None) -> Outcome:
+        end = self.reader.end
+        is_part = end is not None and (
+            (icount is not None and icount < end["icount"])
+            or (virtual_ns is not None and virtual_ns < end["virtual_ns"])
+        )
+        if end is not None and not is_part:
+            icount, virtual_ns = _limit_of_end(end), None
+        outcome = self._play(icount, virtual_ns)
+        if self._is_interrupted:
+            return outcome
+        if end is None:
+            if self.door.is_over(self.board.position):
+                self.door.check_end("the end of what was recorded")
+            return outcome
+        if outcome.reason is StopReason.REACHED:
+            if is_part:
+                return outcome
+            if self._waits_for_end(end):
+                outcome = self._play(None, end["virtual_ns"])
+        return outcome if self._is_interrupted else self._compare_end(end, outcome)
+
+    def interrupt(self) -> None:
+        """Make ``run`` come back soon, with INTERRUPTED. May be called by a signal's handler."""
+        self._is_interrupted = True
+        self.board.machine.reach()
+
+    def _play(self, icount: int | None, virtual_ns: int | None) -> Outcome:
+        """Run the board; on behind an end that the host asked for, if the recording went on there."""
+        while True:
+            outcome = self.board.run_until(icount=icount, virtual_ns=virtual_ns)
+            if self._is_interrupted:
+                return Outcome(StopReason.INTERRUPTED)
+            if outcome.reason not in _ASKED_FOR or not self._goes_on(outcome):
+                return outcome
+
+    def _goes_on(self, outcome: Outcome) -> bool:
+        end = self.reader.end
+        return self.door.has_more() or (end is not None and end["reason"] != outcome.reason.value)
+
+    def _waits_for_end(self, end: dict[str, Any]) -> bool:
+        """Whether the recording ended at this icount, but later: while the hart waited."""
+        position = self.board.position
+        return position.icount == end["icount"] and bool(position.virtual_ns < end["virtual_ns"])
+
+    def _compare_end(self, end: dict[str, Any], outcome: Outcome) -> Outcome:
+        self.door.check_end(f"the end ({outcome.reason.value})")
+        got = end_of(self.board, outcome)
+        reason = StopReason.REACHED.value if end["reason"] == StopReason.MAX_INSNS.value else end["reason"]
+        pairs: list[tuple[str, Any, Any]] = [
+            ("reason", reason, outcome.reason.value),
+            ("exit code", end["exit_code"], outcome.exit_code),
+            ("icount", end["icount"], got.position.icount),
+            ("virtual_ns", end["virtual_ns"], got.position.virtual_ns),
+            ("hash of registers", end["registers"], self.door.registers_hash()),
+            ("digest", end["digest"], got.digest),
+        ]
+        for what, expected, actual in pairs:
+            if expected != actual:
+                raise DivergenceError(
+                    f"end at icount {got.position.icount:_}: expected {what} {expected}, got {actual};"
+                    f" look closer: minstret verify {self.reader.path}"
+                )
+        return replace(outcome, reason=StopReason(end["reason"]))
+
+
+def _limit_of_end(end: dict[str, Any]) -> int | None:
+    """The icount to stop at for the end of a recording. None for most: what ended it may need more than to come there,
+    such as the traps of a trap loop, or a wait."""
+    has_limit = end["reason"] in (StopReason.REACHED.value, StopReason.MAX_INSNS.value)
+    return int(end["icount"]) if has_limit else None
+
+
+def _check_reason(reader: TraceReader) -> None:
+    end = reader.end
+    if end is not None and end["reason"] not in {reason.value for reason in StopReason}:
+        raise TraceError(f"{reader.path}: a damaged trace: its end is '{end['reason']}'")
