@@ -6,17 +6,23 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import PurePath
 
 import pytest
 from support.needs import Need
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from cosimulation import spike
 from minstret.emu.hart.engine import c_callbacks
 from minstret.emu.hart.shared import Counting
 
 ANNOUNCED = "announced"
-COSTLY_FIXTURES = {"session", "uboot", "hostile", "shown", "wheel"}
-"""Of modules: sessions of whole guests, gigabytes of spoilt traces, a demo, a package."""
+COSTLY_FILES = {
+    "test_completion.py", "test_demo.py", "test_linux.py", "test_packaging.py", "test_replay.py", "test_tools.py",
+    "test_trace_hostile.py",
+}  # fmt: skip
+"""Their tests share what takes long to make: a whole guest's session, a package, gigabytes of spoilt traces."""
 
 SHORT_BYTES = 16
 """Up to so many may be part of a test's name."""
@@ -31,9 +37,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    for item in items:
-        if _has_costly_fixture(item):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
     if config.getoption("--slow"):
         return
     for item in items:
@@ -46,9 +49,20 @@ def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str)
     return argname if isinstance(val, bytes) and len(val) > SHORT_BYTES else None
 
 
-def _has_costly_fixture(item: pytest.Item) -> bool:
-    """Whether it shares what takes long to make with others of its file: these stay in one process."""
-    return bool(COSTLY_FIXTURES & set(getattr(item, "fixturenames", ())))
+class CostlyFilesTogether(LoadScopeScheduling):
+    """One process runs all tests of a costly file; any other test goes to the process that is free.
+
+    pytest-xdist 3.8 has ``xdist_group`` for this, which has no effect with pytest 9.2: it renames tests.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return path if PurePath(path).name in COSTLY_FILES else nodeid
+
+
+@pytest.hookimpl(tryfirst=True, optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> CostlyFilesTogether | None:
+    return CostlyFilesTogether(config, log) if config.getvalue("dist") == "loadgroup" else None
 
 
 def _is_crawling(item: pytest.Item) -> bool:

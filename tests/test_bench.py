@@ -115,16 +115,14 @@ def test_process_is_typed_to_and_measured() -> None:
     assert taken.wall_s > 0
 
 
-@pytest.mark.parametrize(
-    ("script", "message"),
-    [
-        ("echo oh no >&2; exit 3", "status 3: oh no"),
-        ("exec sleep 60", "took more than 0 s"),
-    ],
-)
-def test_process_that_fails_or_hangs_is_an_error(script: str, message: str) -> None:
-    with pytest.raises(click.ClickException, match=message):
-        run_to_end(["sh", "-c", script], timeout_s=0.2)
+def test_process_that_fails_is_an_error() -> None:
+    with pytest.raises(click.ClickException, match="status 3: oh no"):
+        run_to_end(["sh", "-c", "echo oh no >&2; exit 3"])
+
+
+def test_process_that_hangs_is_an_error() -> None:
+    with pytest.raises(click.ClickException, match="took more than 0 s"):
+        run_to_end(["sleep", "1000"], timeout_s=0.2)
 
 
 def test_process_that_does_not_print_what_is_awaited_is_an_error() -> None:

@@ -306,7 +306,7 @@ def test_ctrl_c_ends_a_guest_that_sleeps_in_real_time(elf: Any) -> None:
         while not is_asleep(process):
             pass
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=10)
+        _, errors = process.communicate(timeout=PATIENCE_S)
 
         assert process.returncode == 130
         assert b"minstret: stopped by Ctrl-C\n" in errors
