@@ -1,4 +1,4 @@
-"""What to say of a guest that did not finish: where it is, its last trap; in a trap loop registers and code too."""
+"""Reports on a guest that did not finish: where it is and its last trap; in a trap loop also registers and code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BYTES_BEFORE, _INSNS_BEFORE, _INSNS_AFTER = 64, 6, 2
 
 
 def headline(machine: Machine, outcome: Outcome, symbols: SymbolTable) -> str:
-    """The end of a run that got nowhere, in one line."""
+    """How a run ended that waits forever or is in a trap loop, in one line."""
     hart = machine.hart
     if outcome.reason is StopReason.WAITS_FOREVER:
         return f"guest waits forever at {_place(hart.pc, symbols)}: {_awaited(machine)}"
@@ -26,7 +26,7 @@ def headline(machine: Machine, outcome: Outcome, symbols: SymbolTable) -> str:
     if trap is None:
         return f"trap loop at {_place(hart.pc, symbols)}"
     return (
-        f"trap loop at {_place(hart.pc, symbols)}: it began with {cause_text(trap.cause)}"
+        f"trap loop at {_place(hart.pc, symbols)}: the first trap was {cause_text(trap.cause)}"
         f" at pc {_place(trap.epc, symbols)}, tval {trap.tval:#x}, in {_privilege(trap.priv)}"
     )
 
@@ -36,7 +36,7 @@ def _awaited(machine: Machine) -> str:
     enabled = [interrupt.name for interrupt in Interrupt if int(machine.hart.env.mie) >> interrupt & 1]
     if not enabled:
         return "in WFI with no interrupt enabled in mie"
-    return f"in WFI for {' or '.join(enabled)}, and no timer or input can bring one"
+    return f"in WFI for {' or '.join(enabled)}, and no timer or input can raise one"
 
 
 def cause_text(cause: int) -> str:
@@ -58,19 +58,19 @@ def where_text(machine: Machine, symbols: SymbolTable) -> str:
 
 
 def last_trap_text(machine: Machine, symbols: SymbolTable) -> str:
-    """The last trap that was taken, on one line: cause, from where, value, how long ago."""
+    """The last trap that was taken, on one line: cause, pc, tval, how long ago."""
     trap = machine.hart.last_trap
     if trap is None:
         return "it has taken no trap"
     ago = machine.position.icount - trap.icount
     return (
         f"its last trap: {trap_name(trap)} ({trap.cause}) at pc {_place(trap.epc, symbols)}, tval {trap.tval:#x},"
-        f" in {_privilege(trap.priv)}, {ago:,} instruction{'' if ago == 1 else 's'} before"
+        f" in {_privilege(trap.priv)}, {ago:,} instruction{'' if ago == 1 else 's'} earlier"
     )
 
 
 def where_facts(machine: Machine, symbols: SymbolTable) -> dict[str, Any]:
-    """The same for programs; addresses and values in hexadecimal, as JSON has no integers of 64 bits."""
+    """The same for JSON. Addresses and values are hexadecimal strings: many JSON readers lose 64-bit integers."""
     hart, trap = machine.hart, machine.hart.last_trap
     return {
         "where": {
@@ -87,7 +87,7 @@ def where_facts(machine: Machine, symbols: SymbolTable) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class InterruptCount:
-    """How often a source of the interrupt controller was claimed, and whether it asks still."""
+    """How often an interrupt source of the PLIC was claimed, and whether it is still raised."""
 
     source: int
     name: str
@@ -96,7 +96,7 @@ class InterruptCount:
 
 
 def busiest_text(counts: Sequence[InterruptCount]) -> str | None:
-    """The sources that were claimed most, for a guest that may be busy with nothing else; None where none was."""
+    """The interrupt sources that were claimed most often; None if none was claimed very often."""
     busy = sorted((c for c in counts if c.claimed >= _BUSY_CLAIMS), key=lambda c: (-c.claimed, c.source))[:_BUSIEST_MAX]
     texts = (
         f"interrupt {count.source} {count.name}: claimed {count.claimed:,} times{', still raised' * count.is_raised}"
@@ -106,7 +106,7 @@ def busiest_text(counts: Sequence[InterruptCount]) -> str | None:
 
 
 def interrupt_facts(counts: Sequence[InterruptCount]) -> list[dict[str, Any]]:
-    """All that were claimed, for programs."""
+    """All interrupt sources that were claimed, for JSON."""
     return [
         {"source": count.source, "name": count.name, "claimed": count.claimed, "raised": count.is_raised}
         for count in counts if count.claimed
@@ -114,11 +114,11 @@ def interrupt_facts(counts: Sequence[InterruptCount]) -> list[dict[str, Any]]:
 
 
 def satp_text(modes: Iterable[int]) -> str | None:
-    """What was asked of satp in vain, None for nothing."""
+    """The modes of satp that the guest tried and this hart does not have, in words; None if there are none."""
     names = [SATP_MODES.get(mode, f"mode {mode}") for mode in sorted(modes)]
     if not names:
         return None
-    return f"the guest asked satp for {' and '.join(names)}; here are Bare and Sv39, and the write changed nothing"
+    return f"the guest wrote {' and '.join(names)} to satp, which has Bare and Sv39 only; the write changed nothing"
 
 
 def _privilege(priv: int) -> str:
@@ -126,10 +126,13 @@ def _privilege(priv: int) -> str:
 
 
 def report(machine: Machine, outcome: Outcome, symbols: SymbolTable, recent: Sequence[int] = ()) -> str:
-    """Several lines for whoever has to find out why a run got nowhere.
+    """The crash report, several lines.
 
-    ``recent`` are the PCs of the last instructions, where known; else the code around is shown. The registers
-    are those of the end; nothing retires in a trap loop, so general registers are also those of its first trap.
+    Args:
+        recent: PCs of the last instructions, if known; otherwise the code around the PC is shown.
+
+    The registers are those at the end. Nothing retires in a trap loop, so the general registers are also those of its
+    first trap.
     """
     hart, position = machine.hart, machine.position
     pc = outcome.first_trap.epc if outcome.first_trap is not None else hart.pc
@@ -156,11 +159,13 @@ def report(machine: Machine, outcome: Outcome, symbols: SymbolTable, recent: Seq
 
 
 def _missing_handler(machine: Machine) -> list[str]:
-    """A trap vector of 0 is one that was never set, or set to what it does not take."""
+    """A hint if mtvec is 0: it was never set, or every write of it was ignored."""
     hart = machine.hart
     if hart.pc or hart.env.mtvec:
         return []
-    return ["  no trap handler is set: mtvec is 0, and ignores an address that is no multiple of 4 (align the handler)"]
+    return [
+        "  no trap handler is set: mtvec is 0 (it ignores an address that is not a multiple of 4: align the handler)"
+    ]
 
 
 def _call_sites(machine: Machine, symbols: SymbolTable) -> list[str]:
@@ -206,7 +211,7 @@ def _assembler(code: bytes, pc: int, xlen: int) -> str:
 
 
 def _instruction_boundary(machine: Machine, pc: int, symbols: SymbolTable) -> int:
-    """Where decoding towards ``pc`` may begin: at its function, else where decoding arrives at ``pc``."""
+    """Where to begin decoding so that it arrives at ``pc``: the start of its function, else a little before it."""
     index = next((i for i in range(len(symbols.symbols) - 1, -1, -1) if symbols.symbols[i].address <= pc), None)
     if index is not None and pc - symbols.symbols[index].address <= 4096 and symbols.describe(pc):
         return symbols.symbols[index].address

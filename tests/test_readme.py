@@ -26,12 +26,12 @@ COMMANDS = re.findall(r"^    (minstret .*?)(?:  .*)?$", TEXT[TEXT.index("\n## Us
 """Lists of commands, each with what it does."""
 PATIENCE_S = 60
 VARIES = re.compile(
-    r"(?P<speed>[\d.]+ s here \(\d+ MIPS\))|(?P<digest>digest [0-9a-f]{16})"
+    r"(?P<speed>[\d.]+ s host \(\d+ MIPS\))|(?P<digest>digest [0-9a-f]{16})"
     r"|(?<=_s\": )(?P<seconds>[\d.]+)|(?<=mips\": )(?P<mips>[\d.]+)"
     r"|(?P<hash>[0-9a-f]{16}\.\.\.(?=\"))|(?P<size>\d+ KiB)|(?P<rest>\.\.\.)"
 )
 INSTEAD = {
-    "speed": r"[\d.]+ s here \(\d+ MIPS\)", "digest": "digest [0-9a-f]{16}", "seconds": r"[\d.e-]+",
+    "speed": r"[\d.]+ s host \(\d+ MIPS\)", "digest": "digest [0-9a-f]{16}", "seconds": r"[\d.e-]+",
     "mips": r"[\d.]+",    "hash": "[0-9a-f]{64}", "size": r"\d+ KiB", "rest": ".*",
 }  # fmt: skip
 """What is another one each time, or with another state of the board, and what may be there."""

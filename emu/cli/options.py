@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -28,27 +29,31 @@ from minstret.firmware import IMAGES, image_path
 
 counting_option = click.option(
     "--counting", type=click.Choice([each.value for each in Counting]), default=Counting.BLOCKS.value,
-    help="How to count instructions; never visible to the guest. By blocks is the fastest.",
+    help="How instructions are counted. Never visible to the guest; blocks is the fastest.",
 )  # fmt: skip
 
 _LINK_DELAY_NS = UserNetConfig().link_delay_ns
 _XLEN = {"rv64": 64, "rv32": 32}
 
 
-FIRMWARE_HELP = """\b
-What to boot, placed as QEMU's virt board places it:
-  FIRMWARE       runs first, in M-mode: an image, or the name of one that comes
-                 along; the same as --bios FIRMWARE
-  --bios FILE    the same; opensbi and u-boot are found where Debian puts them;
-                 with none the kernel runs first, in M-mode
-  --kernel FILE  what the firmware starts next, in S-mode; without FIRMWARE or
-                 --bios the firmware is opensbi
-  --initrd FILE, --append TEXT   for the kernel
-  --load FILE@ADDRESS   a further file, as it is, at that physical address; without
-                 @ADDRESS an image that says where it goes; may be given again
-An image is an ELF executable, Intel hex, S-records, a U-Boot uImage, any of them
-compressed by gzip, or else a raw binary.
-One FILE may be -, standard input; the guest's console then has no input.
+FIRMWARE_HELP = f"""\b
+What to boot, and where it is loaded (as on QEMU's virt board):
+  FIRMWARE       the program that runs first, in M-mode: an image file, or the name
+                 of a bundled image
+  --bios FILE    the same as FIRMWARE. Also "opensbi" or "u-boot": the files of
+                 Debian's packages; or "none": the kernel runs first, in M-mode
+  --kernel FILE  the program that the firmware starts next, in S-mode. Without
+                 FIRMWARE and --bios the firmware is opensbi
+  --initrd FILE  the kernel's initial RAM disk
+  --append TEXT  the kernel's command line
+  --load FILE@ADDRESS
+                 one more file, copied unchanged to this physical address. Without
+                 @ADDRESS: an image that contains its own address
+An image file is an ELF executable, Intel hex, S-records or a U-Boot uImage, each
+also compressed with gzip; any other file is a raw binary, loaded to the start of
+RAM. One FILE may be -, standard input; the guest's console then has no input.
+Bundled images, for rv64 (add -rv32 to a name for rv32):
+{textwrap.fill(", ".join(IMAGES), 78, initial_indent="  ", subsequent_indent="  ")}
 """
 
 
@@ -56,41 +61,47 @@ def board_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that describe a board, and what boots on it, to a command."""
     options = (
         click.argument("firmware", metavar="[FIRMWARE]", required=False),
-        click.option("--bios", metavar="FILE", help="What runs first: a file, opensbi, u-boot or none."),
-        click.option("--kernel", metavar="FILE", help="What the firmware starts next, in S-mode."),
+        click.option("--bios", metavar="FILE", help="The program that runs first: a file, opensbi, u-boot or none."),
+        click.option("--kernel", metavar="FILE", help="The program that the firmware starts next, in S-mode."),
         click.option("--initrd", metavar="FILE", help="The kernel's initial RAM disk."),
         click.option("--append", metavar="TEXT", default="", help="The kernel's command line."),
         click.option("--load", "loads", metavar="FILE@ADDRESS", multiple=True, help=(
-            "Put a further file into memory; may be given several times.")),
-        click.option("--cpu", type=click.Choice(sorted(_XLEN, reverse=True)), help="Default: the ELF's, else rv64."),
+            "Load one more file into memory; may be given several times.")),
+        click.option("--cpu", type=click.Choice(sorted(_XLEN, reverse=True)), help=(
+            "The hart's width. Default: that of the ELF file, else rv64.")),
         click.option("-m", "--memory", metavar="SIZE", default="128M", show_default=True,
-                     help="RAM: 64M, 1G, ...; a number alone is in MiB."),
+                     help="Size of RAM: 64M, 1G, ...; a number without a unit is in MiB."),
         click.option("--icount", metavar="shift=N,sleep=on|off", default="", help=(
-            "An instruction lasts 2^N ns (N 0..10, default 1): a guest that waits for a second in a loop executes 500 "
-            "M of them, seconds here, and 125 M with shift=3. sleep=on waits in real time while the guest idles, "
-            "so that a person can type (default on at a terminal, else off; without input both are the same run).")),
+            "An instruction takes 2^N ns of virtual time (N 0..10, default 1). A guest that waits one second in a busy "
+            "loop executes 500 million instructions, which takes seconds on the host; with shift=3 it is 125 million. "
+            "sleep=on waits in real time while the guest idles, so that a person can type (default: on at a terminal, "
+            "else off; without input both give the same run).")),
         click.option("--rtc", metavar="clock=vm|host,base=TIME", default="", help=(
-            "Wall-clock time follows virtual time (vm, the default) or the host's; base is its start, "
-            "such as 2018-10-01T00:00:00 (the default).")),
+            "The guest's wall clock follows virtual time (clock=vm, the default) or the host's clock (clock=host). "
+            "With vm, base is the time at power-on, 2018-10-01T00:00:00 by default.")),
         click.option("--net", metavar="none|user[,OPTION=...]", default="none", help=(
-            "A network card. user: a network of its own with DHCP, TFTP, IPv6 router; restrict=on|off, delay=50us, "
-            "tftp=DIR, bootfile=, hostname=, tftp-server-name=, domainname=, mac=, ipv6=on|off.")),
-        click.option("--input", "inputs", metavar="keyboard,tablet", default="", help="Input devices: one or both."),
+            "A network card. user: it is on a network inside minstret, with DHCP and TFTP servers and an IPv6 router, "
+            "and no way to the host. Options: restrict=on|off, delay=TIME (default 50us), tftp=DIR, bootfile=NAME, "
+            "hostname=NAME, tftp-server-name=NAME, domainname=NAME, mac=ADDRESS, ipv6=on|off.")),
+        click.option("--input", "inputs", metavar="keyboard,tablet", default="",
+                     help="Input devices (virtio): one or both."),
         click.option("--virtio", type=click.Choice(("modern", "legacy")), default="modern", show_default=True,
                      help="The virtio-mmio interface: version 2, or 1 (legacy)."),
-        click.option("--seed", type=int, default=0, show_default=True, help="Of all that would otherwise be random."),
+        click.option("--seed", type=int, default=0, show_default=True, help="Seed for everything random."),
         click.option("--entropy", type=click.Choice(ENTROPY), default="seed", show_default=True, help=(
-            "The guest's entropy source (virtio-rng): from --seed, or the host's.")),
+            "Where the guest's entropy source (virtio-rng) gets its bytes: from --seed, or from the host. none: no "
+            "such device.")),
         click.option("--chaos", "chaos_seed", type=int, metavar="SEED", help=(
-            "Delay what comes from outside by a seeded jitter, so that rare orders come up.")),
+            "Delay frames, keys and console input by random times drawn from SEED, so that rare orderings occur.")),
         click.option("--semihosting", metavar="DIR", help=(
-            "Let the firmware read and write files below DIR by semihosting; a recording has what it read.")),
+            "Let the firmware read and write files below DIR by semihosting. A recording contains what it read.")),
         click.option("--args", "arguments", metavar="TEXT", default="", help=(
-            "The firmware's command line by semihosting, behind its name.")),
+            "Arguments for the firmware, which asks for them by semihosting.")),
         click.option("--timer-model", type=click.Choice(TIMER_MODELS), default="attributes", show_default=True, help=(
-            "The others are for comparison: a second clock run by a host thread, or no attributes.")),
+            "For comparison: virtual-ext runs EXTERNAL timers on a second clock, in a host thread; no-attributes "
+            "treats them like all others.")),
         click.option("--slice-insns", metavar="N", default=None, help=(
-            "Run at most N instructions at a stretch. Never visible to the guest.")),
+            "Run at most N instructions before looking for host input. Never visible to the guest.")),
         counting_option,
     )  # fmt: skip
     for option in reversed(options):
@@ -101,7 +112,7 @@ def board_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def make_setup(options: dict[str, Any], *, sleep_by_default: bool = False, script: Sequence[ScriptLine] = ()) -> Setup:
     """What the options from ``board_options`` ask for: a configuration, and images read from their files."""
     config = board_config(options, sleep_by_default)
-    input_from_stdin(options)  # one at most
+    input_from_stdin(options)  # refuses several
     kernel, initrd = options["kernel"], options["initrd"]
     first = _first_image(options)
     if options["append"] and kernel is None:
@@ -109,7 +120,7 @@ def make_setup(options: dict[str, Any], *, sleep_by_default: bool = False, scrip
     if initrd is not None and kernel is None:
         raise ConfigError("--initrd: goes with --kernel")
     if first is not None and kernel is not None and (config.host_files or config.arguments):
-        raise ConfigError("--semihosting, --args: with --kernel under firmware there is no semihosting")
+        raise ConfigError("--semihosting, --args: not available with --kernel, except with --bios none")
     return Setup(
         config, None if first is None else read_image(find_firmware(first, config.xlen), config.ram_size),
         kernel=None if kernel is None else read_image(find_firmware(kernel, config.xlen), config.ram_size),
@@ -125,21 +136,21 @@ _NO_BIOS = "none"
 def check_boots_something(options: dict[str, Any]) -> None:
     """Raise click.UsageError, which names the command, where no option says what to boot."""
     if not any(options[name] for name in ("firmware", "bios", "kernel")):
-        raise click.UsageError("what to boot? give FIRMWARE, --bios or --kernel", click.get_current_context())
+        raise click.UsageError("nothing to boot; give FIRMWARE, --bios or --kernel", click.get_current_context())
 
 
 def _first_image(options: dict[str, Any]) -> str | None:
-    """What runs first; None: the kernel."""
+    """What runs first; None if that is the kernel."""
     check_boots_something(options)
     firmware, bios, kernel = (options[name] for name in ("firmware", "bios", "kernel"))
     if bios == _NO_BIOS and firmware is None:
         if kernel is None:
-            raise ConfigError("--bios none: then --kernel says what runs first")
+            raise ConfigError("--bios none: nothing to boot; add --kernel FILE")
         return None
     if bios == _NO_BIOS and kernel is None:
-        bios = None  # there is none below FIRMWARE anyway
+        bios = None  # FIRMWARE runs first in any case
     if firmware is not None and bios is not None:
-        raise ConfigError(f"FIRMWARE ({firmware}) and --bios ({bios}) are the same thing; give one of them")
+        raise ConfigError(f"FIRMWARE ({firmware}) and --bios ({bios}) both say what runs first; give one of them")
     first: str = firmware or bios or "opensbi"
     return first
 
@@ -148,13 +159,13 @@ _ADDRESS = re.compile(r"0[xX][0-9a-fA-F_]{1,20}|[0-9_]{1,20}", re.ASCII)
 
 
 def load_file(text: str) -> str:
-    """The path in what ``--load`` is given."""
+    """The path in a value of ``--load``."""
     name, at, address = text.rpartition("@")
     return text if not at or (not _ADDRESS.fullmatch(address) and Path(text).exists()) else name
 
 
 def parse_load(text: str, ram_size: int) -> Load:
-    """The file that ``--load FILE`` or ``--load FILE@ADDRESS`` names, read."""
+    """Read the file that ``--load FILE`` or ``--load FILE@ADDRESS`` names."""
     name, _, address = text.rpartition("@")
     if load_file(text) == text:
         return Load(read_image(text, ram_size))
@@ -172,7 +183,7 @@ def _files(net: str) -> HostFolder | None:
 
 
 def find_firmware(name: str, xlen: int | None) -> str | Path:
-    """The file called ``name``, a packaged firmware, or the image of that name that comes along; ``-`` stays."""
+    """The file called ``name``, else the Debian package's firmware or the bundled image; ``-`` is returned as it is."""
     if is_stream(name):
         return name
     path = Path(name)
@@ -184,11 +195,11 @@ def find_firmware(name: str, xlen: int | None) -> str | Path:
         return image
     known = [*IMAGES, *(f"{image}-rv32" for image in IMAGES), *PACKAGED]
     meant = file_or(name, known) or f" ({', '.join(IMAGES)}; -rv32 for 32 bits)"
-    raise ConfigError(f"{name}: no such file, and no image of that name comes along{meant}")
+    raise ConfigError(f"{name}: no such file, and no bundled image of that name{meant}")
 
 
 def _image(name: str, xlen: int) -> Path | None:
-    """The image of that name that comes along, ``-rv32`` or ``-rv64`` appended or not."""
+    """The bundled image of that name, with or without ``-rv32`` or ``-rv64`` at its end."""
     for suffix, width in (("", xlen), ("-rv64", 64), ("-rv32", 32)):
         if name.endswith(suffix) and name.removesuffix(suffix) in IMAGES:
             return image_path(name.removesuffix(suffix), width)
@@ -217,7 +228,7 @@ def board_config(options: dict[str, Any], sleep_by_default: bool = False) -> Boa
 
 
 def parse_slice_insns(text: str) -> int:
-    """What --slice-insns says."""
+    """The value of --slice-insns."""
     slice_insns = units.parse_count(text, "--slice-insns")
     if slice_insns < 1:
         raise ConfigError("--slice-insns: expected 1 or more, got 0")
@@ -260,7 +271,7 @@ def _switch(what: str, text: str) -> bool:
 
 
 def _name(pairs: dict[str, str], key: str) -> str | None:
-    """A text for a DHCP option."""
+    """The text of a DHCP option, None if it is not given."""
     text = pairs.get(key)
     if text is not None and not (text.isascii() and text.isprintable() and 0 < len(text) < 128):
         raise ConfigError(f"--net: {key}: expected 1 to 127 printable ASCII characters, got {text!r}")
@@ -272,7 +283,7 @@ def _mac(text: str) -> bytes:
         raise ConfigError(f"--net: mac: expected an address such as 52:54:00:12:34:56, got {text!r}")
     mac = bytes.fromhex(text.replace(":", ""))
     if mac[0] & 1:
-        raise ConfigError(f"--net: mac: {text} is a group address")
+        raise ConfigError(f"--net: mac: {text} is a group address; expected that of one card, with an even first byte")
     return mac
 
 
@@ -305,7 +316,7 @@ def _with_rtc(config: BoardConfig, text: str) -> BoardConfig:
     if "base" not in pairs:
         return config
     if clock == "host":
-        raise ConfigError("--rtc: base= goes with clock=vm; clock=host takes the host's time")
+        raise ConfigError("--rtc: base= needs clock=vm; with clock=host the time is the host's")
     return replace(config, rtc_base_ns=_time_ns(pairs["base"]))
 
 

@@ -1,4 +1,4 @@
-"""``minstret record``: a run that is written into a trace as it goes."""
+"""``minstret record``: run firmware and write a trace of the run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from minstret.emu.trace.format import SUFFIX
 
 
 class HostedRecording(HostedRun):
-    """The same, written into a trace."""
+    """A live run that is written into a trace."""
 
     def __init__(self, options: dict[str, Any], path: str | None, overwrite: bool, record: RecordOptions) -> None:
         booted = str(options["kernel"] or options["firmware"] or options["bios"])
@@ -51,7 +51,7 @@ class HostedRecording(HostedRun):
 @click.command(epilog=FIRMWARE_HELP + """
 \b
 Examples:
-  minstret record firmware.elf                      into firmware.mst
+  minstret record firmware.elf                      writes firmware.mst
   minstret record -o crash.mst firmware.elf; minstret replay crash.mst
   minstret record --bios u-boot --net user,restrict=on
   minstret record --keep failure --ring 4 soak.elf  keep it only if the guest fails
@@ -59,24 +59,24 @@ Examples:
 """ + exits.HELP)  # fmt: skip
 @board_options
 @session_options
-@click.option("-o", "--output", metavar="FILE", help=f"The trace; by default the firmware's name with {SUFFIX}.")
+@click.option("-o", "--output", metavar="FILE", help=f"The trace file. Default: the firmware's name with {SUFFIX}.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite an existing file.")
 @click.option("--snapshot-every", metavar="N", default=str(SNAPSHOT_EVERY_INSNS), help=(
-    "Instructions between two snapshots, 0 for none; by default so many that they cost next to nothing."))  # fmt: skip
+    "Save a snapshot every N instructions; 0 for none. The default, 500M, costs almost no time."))  # fmt: skip
 @click.option("--keep", type=click.Choice(("always", "failure")), default="always", show_default=True, help=(
-    "failure: drop the trace when the exit status is 0."))  # fmt: skip
+    "failure: delete the trace if the exit status is 0."))  # fmt: skip
 @click.option("--ring", type=click.IntRange(0, 1000), metavar="N", default=0, help=(
-    "For long soaks: keep the last N snapshots only, and what follows them."))  # fmt: skip
+    "For long runs: keep only the last N snapshots and what follows the oldest of them."))  # fmt: skip
 def record(output: str | None, force: bool, snapshot_every: str, keep: str, ring: int, **options: Any) -> int:
     """Run as minstret run does, and write a trace that minstret replay plays back.
 
-    The exit status is that of the run. A recording that is killed replays up to its last second.
+    The exit status is that of the run. If the process is killed, the trace replays up to the last second before.
     """
     record_options = RecordOptions(units.parse_count(snapshot_every, "--snapshot-every"), ring)
     if ring and not record_options.snapshot_every_insns:
-        raise ConfigError("--ring: there is nothing to keep without snapshots; leave --snapshot-every 0 away")
+        raise ConfigError("--ring: it keeps snapshots, and --snapshot-every 0 makes none; leave out one of the two")
     if output is not None and is_stream(output):
-        raise ConfigError("-o -: a trace is a database, which needs a file: give a name")
+        raise ConfigError("-o -: a trace can't go to standard output; give a file's name")
     hosted = HostedRecording(options, output, force, record_options)
     path = Path(hosted.path)
     with hosted.session:
@@ -84,9 +84,9 @@ def record(output: str | None, force: bool, snapshot_every: str, keep: str, ring
     status = exits.exit_status(outcome, options["idle_ok"])
     if keep == "failure" and status == 0:
         path.unlink(missing_ok=True)
-        hosted.say("that was a good end: no trace is kept")
+        hosted.say("exit status 0: the trace is deleted (--keep failure)")
     else:
         size = path.stat().st_size
         command = f"{invocation()} replay {shlex.quote(hosted.path)}"
-        hosted.say(f"recorded {hosted.path}, {size / 1024:,.0f} KiB; play it: {command}")
+        hosted.say(f"recorded {hosted.path}, {size / 1024:,.0f} KiB; to replay it: {command}")
     return status

@@ -1,4 +1,4 @@
-"""``minstret replay``: play a trace back, and compare everything with it."""
+"""``minstret replay``: play a trace back, and compare the run with it."""
 
 from __future__ import annotations
 
@@ -27,42 +27,44 @@ from minstret.emu.hart.shared import Counting
 from minstret.emu.machine import Outcome, StopReason
 from minstret.emu.trace.reader import TraceReader
 
-_KILLED = "the recording goes no further: it was killed"
+_KILLED = "the trace ends here: its recording was killed"
 
 
 @click.command(epilog="""\b
 Examples:
   minstret replay run.mst
-  minstret replay --to 1000000 run.mst        stop there, and say where that is
-  minstret replay --from 5M --to 6M run.mst   begin at the last snapshot before
-  minstret replay --pcap net.pcap run.mst     the frames, from the trace alone
+  minstret replay --to 1000000 run.mst        stop there, and say where the guest is
+  minstret replay --from 5M --to 6M run.mst   start at the last snapshot before 5M
+  minstret replay --pcap net.pcap run.mst     write the recorded frames to a file
 
 """ + exits.HELP)  # fmt: skip
 @click.argument("trace")
 @click.option("--to", "to_icount", metavar="ICOUNT", help=(
-    "Stop before this instruction; at the trace's last one, play it to its end."))  # fmt: skip
-@click.option("--from", "from_icount", metavar="ICOUNT", help="Begin at the last snapshot up to there.")
+    "Stop before this instruction. With the trace's last icount, play it to its end."))  # fmt: skip
+@click.option("--from", "from_icount", metavar="ICOUNT", help="Start at the last snapshot up to this instruction.")
 @click.option("--pcap", metavar="FILE", help=(
-    "Write the card's frames there, stamped with virtual time; - is standard output, as for --json."))  # fmt: skip
-@click.option("--slice-insns", metavar="N", help="Run at most N instructions at a stretch. Never visible.")
+    "Write the network card's frames to FILE, stamped with virtual time; - is standard output, as for "
+    "--json."))  # fmt: skip
+@click.option("--slice-insns", metavar="N", help="Run at most N instructions in one go. Never visible to the guest.")
 @counting_option
 @idle_ok_option
 @click.option("-q", "--quiet", is_flag=True, help="No status line and no report on standard error.")
 @click.option("--json", "json_path", metavar="FILE", help=(
-    "Write how the replay ended, its counts and digest; - is standard output, and then the guest's console is on "
-    "standard error."))  # fmt: skip
+    "Write how the replay ended, its counts and its digest to FILE; with - (standard output) the guest's console goes "
+    "to standard error."))  # fmt: skip
 @reads_trace
 def replay(
     trace: str, to_icount: str | None, from_icount: str | None, pcap: str | None, slice_insns: str | None,
     counting: str, idle_ok: bool, quiet: bool, json_path: str | None,
 ) -> int:  # fmt: skip
-    """Play a trace back bit for bit. No other file is needed, and the host is not asked anything. TRACE may be
-    -, standard input.
+    """Play a trace back bit for bit.
 
-    At a terminal Ctrl-A x ends it, and so does Ctrl-C; what else is typed is dropped, and not shown.
+    No other file is needed, and nothing is asked of the host. TRACE may be -, standard input.
 
-    The exit status is the recorded one. Where the replay comes to something else than the recording it ends with 122,
-    and says who differed, where, and how.
+    At a terminal, Ctrl-C or Ctrl-A x ends the replay; all other keys are ignored.
+
+    The exit status is the recorded one. If the replay differs from the recording, it stops with status 122 and says
+    what differed, and where.
     """
     start, stop = _window(from_icount, to_icount)
     _claim_outputs(trace, json_path, pcap)
@@ -115,7 +117,7 @@ def replay(
 
 
 def _window(from_icount: str | None, to_icount: str | None) -> tuple[int | None, int | None]:
-    """What --from and --to say."""
+    """The values of --from and --to."""
     stop = None if to_icount is None else units.parse_count(to_icount, "--to")
     start = None if from_icount is None else units.parse_count(from_icount, "--from")
     if stop is not None and start is not None and stop < start:
@@ -131,7 +133,7 @@ def _claim_outputs(trace: str, json_path: str | None, pcap: str | None) -> None:
 
 
 def _end_of(reader: TraceReader, start: int | None, stop: int | None) -> Position:
-    """How far the trace goes; ``start`` and ``stop`` must not lie beyond."""
+    """The last position of the trace; ConfigError if ``start`` or ``stop`` lies beyond it."""
     if reader.is_of_nothing:
         raise reader.nothing_recorded()
     end = reader.reached().position
@@ -142,16 +144,16 @@ def _end_of(reader: TraceReader, start: int | None, stop: int | None) -> Positio
 
 
 def _how_far(position: Position, end: Position, stop: int | None) -> str:
-    """How much of it has been played."""
+    """How much of the trace has been played, in words."""
     if stop is not None and stop < end.icount:
         done, whole = position.icount, stop
-    else:  # a guest that waits goes through time, not through instructions
+    else:  # a guest that waits executes no instructions, but its time passes
         done, whole = position.virtual_ns, end.virtual_ns
     return f"replaying: {100 * done // max(1, whole)} %, {position.icount:,} instructions"
 
 
 def _as_asked(outcome: Outcome, number: int | None, console: Console) -> Outcome:
-    """The end of a replay that was interrupted, with the reason for it."""
+    """The outcome; for a replay that was interrupted, with the signal or the error that did it."""
     if outcome.reason is not StopReason.INTERRUPTED:
         return outcome
     if number is None and console.failed is not None:

@@ -1,4 +1,4 @@
-"""``minstret run``: boot firmware, show its console, say how it ended."""
+"""``minstret run``: boot firmware, show its console, report how the run ended."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from minstret.emu.cli.session import HostedRun, session_options
 \b
 Examples:
   minstret run firmware.elf
-  minstret run hello                        an image that comes along
+  minstret run hello                        a bundled image
   minstret run --max-insns 10M --json out.json -q firmware.elf
   minstret run --icount shift=3,sleep=on app.bin --cpu rv32
   minstret run --bios u-boot --net user,restrict=on,tftp=boot/
@@ -29,8 +29,11 @@ Examples:
 def run(**options: Any) -> int:
     """Boot firmware, or a kernel under firmware.
 
-    The guest's console is on standard output and takes standard input; everything else is on standard error.
-    At a terminal all keys go to the guest, Ctrl-C too; Ctrl-A x ends the run, Ctrl-A h lists what else Ctrl-A does.
-    Elsewhere Ctrl-C ends it. SIGTERM, SIGHUP and SIGQUIT end a run anywhere, with all in order.
+    The guest's console writes to standard output and reads from standard input; everything else goes to standard
+    error.
+
+    At a terminal all keys go to the guest, Ctrl-C too: Ctrl-A x ends the run, Ctrl-A h lists the other Ctrl-A keys.
+    Without a terminal Ctrl-C ends the run. SIGTERM, SIGHUP and SIGQUIT end it cleanly: the report is made and all
+    files are complete.
     """
     return exits.exit_status(HostedRun(options).run(), options["idle_ok"])

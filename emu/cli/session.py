@@ -1,4 +1,4 @@
-"""A board with a host around it: console, input, limits, and how the run ended. What ``run`` and ``record`` share."""
+"""A live run: console, input, limits, and the report at its end. ``run`` and ``record`` share it."""
 
 from __future__ import annotations
 
@@ -55,11 +55,12 @@ _DIGEST_SHOWN = 16
 _RETRACED_INSNS = 8
 _SCRIPT_SIZE_MAX = units.MIB
 _RETRACE_RUN_MAX = {Counting.BLOCKS: 100_000_000, Counting.INSTRUCTIONS: 50_000_000, Counting.PYTHON: 500_000}
-"""Runs up to this are repeated to tell the last instructions before they got stuck: a second at most."""
+"""Instructions. A run that got stuck is repeated to find its last instructions, if it is no longer than this: a second
+at most."""
 
 
 idle_ok_option = click.option("--idle-ok", is_flag=True, help=(
-    "A guest that waits forever has done its work: exit status 0, not 120."))  # fmt: skip
+    "If the guest ends up waiting forever, exit with status 0, not 120."))  # fmt: skip
 
 
 def host_answers(options: dict[str, Any]) -> HostAnswers:
@@ -73,27 +74,29 @@ def host_answers(options: dict[str, Any]) -> HostAnswers:
 
 
 def session_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options about the host's side of a run to a command."""
+    """Add the options for a run's input, output and limits to a command."""
     options = (
         click.option("--keys", metavar="TEXT", help=(
             "Type this on the keyboard after 100 ms of virtual time: 'hello<ret>', '<ctrl-c>'. "
-            "A guest that listens later needs --input-script.")),
+            "If the guest is not ready by then, use --input-script.")),
         click.option("--input-script", metavar="FILE", help=(
-            "Lines such as 'AT 1.5s: press a' or 'AT icount 1000000: move 100 200', played to keyboard and tablet.")),
+            "Play a file to keyboard and tablet: lines such as 'AT 1.5s: press a' or 'AT icount 1000000: move 100 "
+            "200'.")),
         click.option("--pcap", metavar="FILE", help=(
-            "Write the card's frames there, stamped with virtual time; - is standard output, as for --json.")),
+            "Write the network card's frames to FILE, stamped with virtual time; - is standard output, as for --json."
+        )),
         click.option("--max-insns", metavar="N", help="Stop after N instructions (exit status 123): 1000000, 5M, 2G."),
         click.option("--timeout", type=float, metavar="SECONDS", help=(
-            "Stop after so much host time (exit status 124).")),
+            "Stop after this much host time (exit status 124).")),
         idle_ok_option,
         click.option("--ctrl-c", type=click.Choice(("guest", "stop")), default="guest", show_default=True, help=(
-            "At a terminal: whether Ctrl-C and Ctrl-Z are typed to the guest, or stop the run. Ctrl-A x ends it.")),
-        click.option("--no-input", is_flag=True, help="Leave standard input alone."),
+            "At a terminal: whether Ctrl-C and Ctrl-Z go to the guest, or stop the run. Ctrl-A x always ends it.")),
+        click.option("--no-input", is_flag=True, help="Don't read standard input."),
         click.option("-q", "--quiet", is_flag=True, help="No status line and no report on standard error."),
-        click.option("-v", "--verbose", is_flag=True, help="Say more on standard error: what was left out, and so on."),
+        click.option("-v", "--verbose", is_flag=True, help="Say more on standard error, such as what was not loaded."),
         click.option("--json", "json_path", metavar="FILE", help=(
-            "Write how the run ended, its counts and digest; - is standard output, and then the guest's console is "
-            "on standard error.")),
+            "Write how the run ended, its counts and its digest to FILE; with - (standard output) the guest's console "
+            "goes to standard error.")),
     )  # fmt: skip
     for option in reversed(options):
         function = option(function)
@@ -101,7 +104,7 @@ def session_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Console:
-    """The guest's console on standard output: whole lines at a time, nothing held back while it waits."""
+    """The guest's console on standard output. Writes whole lines; a partial line when the machine looks for input."""
 
     def __init__(self, output: host.Output) -> None:
         """Write to ``output``."""
@@ -142,7 +145,7 @@ class Console:
 
 
 class ConsoleSource(host.HostSource):
-    """The host's input; shows pending output whenever it is asked for input."""
+    """The host's input. Writes out pending console output whenever it is asked for input."""
 
     def __init__(self, *, console_target: str | None, timeout_ns: int | None, ctrl_c_stops: bool) -> None:
         super().__init__(console_target=console_target, timeout_ns=timeout_ns, ctrl_c_stops=ctrl_c_stops)
@@ -166,7 +169,7 @@ class ConsoleSource(host.HostSource):
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What a run took. Times in ns."""
+    """Host time that a run took, ns."""
 
     wall_ns: int
     user_ns: int
@@ -176,7 +179,7 @@ class Figures:
 
 
 class Stopwatch:
-    """Host time since it was made."""
+    """Measures host time from its creation on."""
 
     def __init__(self) -> None:
         self._wall_ns, self._user_ns = host.realtime_ns(), host.user_ns()
@@ -192,7 +195,7 @@ class HostedRun:
         """Make the board that ``options`` ask for, and connect it to the host.
 
         Raises:
-            ConfigError: an option is no good; the text says which.
+            ConfigError: an option is wrong; the text says which.
         """
         self._limit = None if options["max_insns"] is None else units.parse_count(options["max_insns"], "--max-insns")
         timeout = options["timeout"]
@@ -209,7 +212,7 @@ class HostedRun:
             check_writable("--json", self._json_path)
         script = _script(options)
         if options["pcap"] is not None and options["net"] == "none":
-            raise ConfigError("--pcap: there is no card to listen at; add --net user")
+            raise ConfigError("--pcap: there is no network card; add --net user")
         self.source = ConsoleSource(
             console_target=CONSOLE_TARGET if _has_input(options["no_input"] or self._file_from_stdin) else None,
             timeout_ns=None if timeout is None else int(timeout * units.NS_PER_S),
@@ -232,7 +235,7 @@ class HostedRun:
         self.source.on_keys = self.board.outside.input.type_bytes
 
     def written(self) -> tuple[Named, ...]:
-        """What is written besides the files that all sessions may write."""
+        """Files that are written in addition to those of --json and --pcap."""
         return ()
 
     def make_session(self, setup: Setup) -> Session[Board]:
@@ -247,12 +250,12 @@ class HostedRun:
         return True
 
     def say(self, text: str) -> None:
-        """A line on standard error, unless that is to be quiet."""
+        """A line on standard error, but not with --quiet."""
         if not self._is_quiet:
             say(f"minstret: {printable(text)}")
 
     def say_more(self, text: str) -> None:
-        """A line on standard error where --verbose asks for it."""
+        """A line on standard error, with --verbose only."""
         if self._is_verbose:
             say(f"minstret: {printable(text)}")
 
@@ -286,12 +289,12 @@ class HostedRun:
         """Run to the end, then say how it ended.
 
         Raises:
-            OSError: the console could not be written; all else was.
+            OSError: the console could not be written; everything else was.
         """
         if not self._is_quiet:
             say_if_slow(self._counting)
         if self._file_from_stdin is not None:
-            self.say(f"{self._file_from_stdin} comes from standard input, so nothing is typed on the guest's console")
+            self.say(f"{self._file_from_stdin} comes from standard input, so the guest's console has no input")
         with self.source.signals.caught():  # until all is written
             self._greet()
             stopwatch = Stopwatch()
@@ -314,7 +317,7 @@ class HostedRun:
         return outcome
 
     def _write_facts(self, outcome: Outcome, figures: Figures, digest: str) -> ConfigError | None:
-        """What --json asks for; the report comes first even where it can't be written."""
+        """Write the file of --json; returns the error, so that the report can be shown before it."""
         if self._json_path is not None:
             try:
                 write_json(self._json_path, end_facts(self.board, outcome, figures, digest))
@@ -323,13 +326,13 @@ class HostedRun:
         return None
 
     def _greet(self) -> None:
-        """At a terminal, which is the guest's now, say how to get out."""
+        """At a terminal, where all keys go to the guest, say how to end the run."""
         if self.source.is_terminal and host.is_terminal(sys.stderr):
             self.say("Ctrl-A x ends the run, Ctrl-A h lists the other keys")
             insns = units.NS_PER_S >> self.board.config.icount_shift
             self.say_more(
-                f"where the guest waits in a loop, its second is {insns:,} instructions; "
-                "--icount shift=N makes it 10^9 / 2^N"
+                f"a guest that waits one second in a busy loop executes {insns:,} instructions; "
+                "with --icount shift=N it is 10^9 / 2^N"
             )
 
     def _obey(self, key: str) -> None:
@@ -337,7 +340,7 @@ class HostedRun:
         if key == "c":
             self._say_where()
         elif key == "k" and not self.keys_can_be_typed:
-            say("\nminstret: not while recording with --timer-model no-attributes: a replay lacks keys")
+            say("\nminstret: not while recording with --timer-model no-attributes: the replay would have no keys")
         elif key == "k" and KEYBOARD in self.board.config.inputs:
             self.source.keys_go_to_keyboard = not self.source.keys_go_to_keyboard
             say(f"\nminstret: keys go to the {self.source.keys_go_to}")
@@ -358,7 +361,7 @@ class HostedRun:
 
 
 def _script(options: dict[str, Any]) -> list[ScriptLine]:
-    """What --keys and --input-script ask for."""
+    """The input that --keys and --input-script ask for."""
     lines: list[ScriptLine] = []
     kinds = options["inputs"].split(",")
     if options["keys"] is not None:
@@ -368,7 +371,7 @@ def _script(options: dict[str, Any]) -> list[ScriptLine]:
     if options["input_script"] is not None:
         path = options["input_script"]
         if not options["inputs"]:
-            raise ConfigError("--input-script: there is nothing to play it to; add --input keyboard,tablet")
+            raise ConfigError("--input-script: there is no input device; add --input keyboard,tablet")
         text = _read_text("--input-script", path)
         lines += parse_script(text, path)
     return lines
@@ -395,7 +398,7 @@ def _has_input(no_input: object) -> bool:
 
 
 def check_writable(option: str, path: str) -> None:
-    """Complain now about a file that could not be written at the end.
+    """Check at the start that a file can be written at the end.
 
     Raises:
         ConfigError: it can't.
@@ -411,7 +414,7 @@ def check_writable(option: str, path: str) -> None:
         raise ConfigError(f"{option}: can't write {path}: {os.strerror(errno.EACCES)}")
 
 
-_OUTPUT_LOST = "stopped: its console can't be written"
+_OUTPUT_LOST = "stopped: the console's output can't be written"
 
 
 def end_text(board: Board, outcome: Outcome) -> str:
@@ -425,7 +428,7 @@ def end_text(board: Board, outcome: Outcome) -> str:
         StopReason.MAX_INSNS: "stopped by --max-insns",
         StopReason.TIMEOUT: "stopped by --timeout",
         StopReason.INTERRUPTED: "stopped by Ctrl-C",
-        StopReason.END_OF_TIME: "virtual time ended, 292 years after power-on: it counts no further",
+        StopReason.END_OF_TIME: "virtual time has reached its limit, 292 years after power-on",
         StopReason.TERMINATED: f"stopped by {host.signal_name(outcome.signal)}" if outcome.signal else _OUTPUT_LOST,
     }[outcome.reason]
 
@@ -434,7 +437,14 @@ def show_end(
     board: Board, outcome: Outcome, figures: Figures, digest: str, is_repeatable: bool, from_icount: int = 0,
     text: str | None = None, idle_ok: bool = False,
 ) -> None:  # fmt: skip
-    """The end on standard error: how (``text`` where that is known better), and what it took since ``from_icount``."""
+    """Report the end of a run on standard error.
+
+    Args:
+        is_repeatable: Whether a second run would be the same, so that it can be repeated to look closer.
+        from_icount: Where the run began; for its speed.
+        text: How it ended, if the caller knows more than ``outcome`` tells.
+        idle_ok: Whether waiting forever is a good end.
+    """
     position = board.position
     if outcome.reason is StopReason.TRAP_LOOP:
         is_short = position.icount <= _RETRACE_RUN_MAX[board.hart.counting]
@@ -446,13 +456,13 @@ def show_end(
         say(f"minstret: {line}")
     say(
         f"minstret: {position.icount:,} instructions, {position.virtual_ns / 1e9:.6f} s virtual,"
-        f" {figures.wall_ns / 1e9:.2f} s here ({figures.mips(position.icount - from_icount):.0f} MIPS),"
+        f" {figures.wall_ns / 1e9:.2f} s host ({figures.mips(position.icount - from_icount):.0f} MIPS),"
         f" digest {digest[:_DIGEST_SHOWN]}"
     )
 
 
 def _retraced(board: Board) -> Sequence[int]:
-    """The last instructions, where the host has room for a second board to find them."""
+    """The last instructions, found by a second board; none if the host has no memory for one."""
     try:
         return board.retrace(_RETRACED_INSNS)
     except (HostError, MemoryError):
@@ -460,27 +470,27 @@ def _retraced(board: Board) -> Sequence[int]:
 
 
 def where_lines(board: Board, outcome: Outcome, idle_ok: bool = False) -> list[str]:
-    """Where the guest is, and its last trap, for an end that is not its own."""
+    """Where the guest was and its last trap, unless it finished by itself."""
     last_trap = last_trap_text(board.machine, board.symbols)
     if outcome.reason is StopReason.FINISHED:
         return []
     hints = hint_lines(board)
     if outcome.reason is StopReason.WAITS_FOREVER:  # which has said where
-        wants_input = "its input has ended: keep that open, or " if board.machine.input_can_wake() else ""
-        advice = f"{wants_input}add --idle-ok where that is a good end (status 0)"
-        return [f"{'a good end, by --idle-ok' if idle_ok else advice}; {last_trap}", *hints]
+        wants_input = "its input has ended: keep standard input open, or " if board.machine.input_can_wake() else ""
+        advice = f"{wants_input}add --idle-ok if this is a good end (status 0)"
+        return [f"{'a good end (--idle-ok)' if idle_ok else advice}; {last_trap}", *hints]
     return [f"the guest was at {where_text(board.machine, board.symbols)}; {last_trap}", *hints]
 
 
 def hint_lines(board: Board) -> list[str]:
-    """What a guest that gets nowhere may be busy with, or may have asked for in vain."""
+    """Why the guest may be stuck: the interrupts it takes most often, and values of satp that were refused."""
     is_bare = int(board.hart.env.satp) == 0
     texts = busiest_text(board.interrupt_counts()), satp_text(board.hart.core.refused_satp_modes) if is_bare else None
     return [text for text in texts if text is not None]
 
 
 def end_facts(board: Board, outcome: Outcome, figures: Figures, digest: str) -> dict[str, Any]:
-    """The end as --json tells it."""
+    """The content of the --json file."""
     position = board.position
     facts: dict[str, Any] = {
         "exit_code": outcome.exit_code,
@@ -509,10 +519,10 @@ def end_facts(board: Board, outcome: Outcome, figures: Figures, digest: str) -> 
 
 
 def write_json(path: str, facts: dict[str, Any]) -> None:
-    """Write ``facts``.
+    """Write ``facts`` to a file.
 
     Raises:
-        ConfigError: it can't be.
+        ConfigError: it can't be written.
     """
     try:
         write_output(path, f"{json.dumps(facts, indent=2)}\n".encode())

@@ -1,4 +1,4 @@
-"""``minstret verify``: is it the same run each time?"""
+"""``minstret verify``: check that a run, or a replay, is the same each time."""
 
 from __future__ import annotations
 
@@ -35,17 +35,19 @@ SAME, DIFFERENT, TROUBLE = 0, 1, int(exits.Exit.OURS)
 @click.command(epilog=FIRMWARE_HELP + """
 \b
 Examples:
-  minstret verify firmware.elf                 20 recordings: all the same?
+  minstret verify firmware.elf                 record 20 runs and compare them
   minstret verify dhcp --net user,restrict=on --runs 100
-  minstret verify run.mst                      replays, from the start and each snapshot
+  minstret verify run.mst                      replay 20 times, and from each snapshot
 
 \b
 Exit status:
   0    the same run each time
-  1    not the same; the first difference is on standard output
-  125  it could not be found out""")  # fmt: skip
+  1    not the same; standard output says what differs first
+  125  no result: a usage error, or a run that failed or took too long""")  # fmt: skip
 @board_options
-@click.option("--runs", type=click.IntRange(1, 100_000), default=20, show_default=True, help="How often.")
+@click.option(
+    "--runs", type=click.IntRange(1, 100_000), default=20, show_default=True, help="Number of runs or replays."
+)
 @click.option("--max-insns", metavar="N", help="Stop each run after N instructions.")
 @click.option("--input-script", metavar="FILE", help="As for minstret run.")
 @click.option("--keys", metavar="TEXT", help="As for minstret run.")
@@ -55,12 +57,16 @@ Exit status:
     metavar="SECONDS",
     default=60.0,
     show_default=True,
-    help=("For each run. One that takes longer ends the comparison; --max-insns compares the start of an endless one."),
+    help=(
+        "Host time for each run. A run that takes longer ends the comparison; for a guest that never ends use "
+        "--max-insns."
+    ),
 )
 def verify(runs: int, timeout: float, **options: Any) -> int:
-    """Run firmware, or replay a trace, several times, in processes of their own, and compare.
+    """Run firmware, or replay a trace, several times, and check that it is the same run each time.
 
-    Runs have no input but what the options give. Each is recorded, so the first difference can be shown.
+    Each run is recorded in a process of its own, so that the first difference can be shown. Its only input is what the
+    options give. FIRMWARE may be a trace: it is replayed from its start and from each of its snapshots.
     """
     say_if_slow(options["counting"])
     try:
@@ -116,8 +122,8 @@ def _verify_runs(runs: int, timeout: float, arguments: list[str]) -> int:
     number = 1
     progress = _progress(lambda: f"run {number} of {runs}, each of {timeout:g} s at most (--timeout)")
     progress.notice = (
-        f"minstret: the first run has not ended yet, and {timeout:g} s (--timeout) are the limit;"
-        " --max-insns N compares the start of a guest that never ends"
+        f"minstret: the first run has not ended yet; it may take {timeout:g} s (--timeout)."
+        " For a guest that never ends, give --max-insns N"
     )
     with tempfile.TemporaryDirectory(prefix="minstret-") as folder, progress.shown():
         first: Recorded | None = None
@@ -128,7 +134,7 @@ def _verify_runs(runs: int, timeout: float, arguments: list[str]) -> int:
                 continue
             difference = first_difference(first.path, recorded.path)
             if difference is not None:
-                click.echo(f"minstret: run {number} is not run 1: {printable(difference)}")
+                click.echo(f"minstret: run {number} differs from run 1: {printable(difference)}")
                 return DIFFERENT
             os.unlink(recorded.path)
         assert first is not None
@@ -158,19 +164,19 @@ def record_again(path: str, arguments: list[str], timeout: float, hash_seed: str
         message = done.stderr.decode(errors="replace").strip().removeprefix("minstret: ")
         raise TraceError(message or f"the run ended with status {done.returncode}")
     if done.returncode < 0:
-        raise TraceError(f"a run was ended by signal {-done.returncode}")
+        raise TraceError(f"a run was killed by signal {-done.returncode}")
     if done.returncode == exits.Exit.TIMEOUT:
         with closing(TraceReader(path)) as reader:
             icount = reader.reached().position.icount
         raise TraceError(
             f"a run has not ended after {timeout:g} s and {icount:,} instructions; compare its start with --max-insns,"
-            " or give it a longer --timeout"
+            " or give a longer --timeout"
         )
     return Recorded(path, done.returncode)
 
 
 def first_difference(one: str, other: str) -> str | None:
-    """Where two traces of what should be one run differ first, in words; None where they don't."""
+    """The first difference between two traces of what should be the same run, in words; None if there is none."""
     with closing(TraceReader(one)) as a, closing(TraceReader(other)) as b:
         return _first_difference(a, b)
 
@@ -179,20 +185,20 @@ def _first_difference(a: TraceReader, b: TraceReader) -> str | None:
     for expected, got in zip_longest(a.items(), b.items()):
         if not _is_same(expected, got):
             at = (expected or got).position
-            return f"icount {at.icount:_}: {_item_text(expected)}, then {_item_text(got)}"
+            return f"at icount {at.icount:_}: expected {_item_text(expected)}, got {_item_text(got)}"
     for sent, sent_then in zip_longest(_sent(a), _sent(b)):
         if sent != sent_then:
             at = (sent or sent_then).position
-            return f"icount {at.icount:_}: {_output_text(sent)}, then {_output_text(sent_then)}"
+            return f"at icount {at.icount:_}: expected {_output_text(sent)}, got {_output_text(sent_then)}"
     for what in ("reason", "exit_code", "icount", "virtual_ns", "uart_sha256", "digest"):
         expected_end, got_end = (a.end or {}).get(what), (b.end or {}).get(what)
         if expected_end != got_end:
-            return f"at the end: {what} {expected_end}, then {got_end}"
+            return f"at the end: expected {what} {expected_end}, got {got_end}"
     return None
 
 
 def _is_same(one: Item | None, other: Item | None) -> bool:
-    """Whether two items tell the same. Which of several checkpoints keep a hash depends on when there was a commit."""
+    """Whether two items are the same. Which checkpoints have a register hash depends on the times of commits."""
     if one is None or other is None:
         return one is other
     hashes = (one.registers, other.registers)
@@ -202,14 +208,13 @@ def _is_same(one: Item | None, other: Item | None) -> bool:
 
 
 def _told(item: Item) -> tuple[object, ...]:
-    """What an item says of the run. What VIRTUAL_RT showed is left out: how long the host took for a wait is no part of
-    it."""
+    """What an item says about the run. The value of VIRTUAL_RT is left out: it is how long the host took for a wait."""
     is_pace = item.kind is Kind.CHECKPOINT and item.name == ClockType.VIRTUAL_RT.value
     return item.seq, item.kind, item.position, item.name, b"" if is_pace else item.data
 
 
 def _sent(reader: TraceReader) -> Iterator[Output]:
-    """Outputs, byte streams joined: commits cut them where host time says."""
+    """Outputs. Console bytes are joined, because commits, which follow host time, cut them into pieces."""
     for stream, outputs in groupby(reader.outputs(), key=lambda output: output.stream):
         if stream == "uart0.tx":
             first = next(outputs)
@@ -230,7 +235,7 @@ def _output_text(output: Output | None) -> str:
 
 
 def verify_trace(path: str, runs: int) -> int:
-    """Replay from the start so often, and once from every snapshot."""
+    """Replay ``runs`` times from the start, and once from every snapshot."""
     reader = TraceReader(path)
     if reader.is_of_nothing:
         raise reader.nothing_recorded()

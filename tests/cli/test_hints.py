@@ -1,4 +1,4 @@
-"""What an end says of a guest that may be busy with one interrupt, or asked satp for what is not there."""
+"""What the report says about a guest that may be busy with one interrupt, or wrote an unsupported mode to satp."""
 
 from __future__ import annotations
 
@@ -80,10 +80,10 @@ def test_modes_that_satp_does_not_have_are_said_once_and_at_the_end(
 ) -> None:
     text, facts = end_of(tmp_path, capsys, asking_satp(SV57, SV48, SV57, SV48), "-v")
 
-    assert [line.split(";")[0] for line in text.splitlines() if "satp" in line] == [
-        "minstret: the guest asked satp for Sv57",
-        "minstret: the guest asked satp for Sv48",
-        "minstret: the guest asked satp for Sv48 and Sv57",
+    assert [line.split(",")[0] for line in text.splitlines() if "satp" in line] == [
+        "minstret: the guest wrote Sv57 to satp",
+        "minstret: the guest wrote Sv48 to satp",
+        "minstret: the guest wrote Sv48 and Sv57 to satp",
     ]
     assert facts["satp_refused"] == ["Sv48", "Sv57"]
 

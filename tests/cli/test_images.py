@@ -160,7 +160,7 @@ def test_bios_none_starts_the_kernel(capfd: pytest.CaptureFixture[str]) -> None:
 
 def test_bios_none_alone_asks_for_a_kernel(capfd: pytest.CaptureFixture[str]) -> None:
     assert call(capfd, "run", "--bios", "none") == (
-        125, "", "minstret: --bios none: then --kernel says what runs first\n"
+        125, "", "minstret: --bios none: nothing to boot; add --kernel FILE\n"
     )  # fmt: skip
 
 
@@ -169,7 +169,8 @@ def test_firmware_beside_bios_none_and_a_kernel_is_refused(capfd: pytest.Capture
 
     status, _, err = call(capfd, "run", "--bios", "none", "--kernel", "fw", "fw")
 
-    assert (status, err) == (125, "minstret: FIRMWARE (fw) and --bios (none) are the same thing; give one of them\n")
+    text = "minstret: FIRMWARE (fw) and --bios (none) both say what runs first; give one of them\n"
+    assert (status, err) == (125, text)
 
 
 def test_verbose_says_what_was_left_out(capfd: pytest.CaptureFixture[str]) -> None:

@@ -183,7 +183,7 @@ def test_recording_says_where_the_trace_is_and_how_to_play_it(run: Command, gues
     size = Path("guest.mst").stat().st_size
     assert done.stdout == b"hi\n"
     last = done.stderr.decode().splitlines()[-1]
-    assert last == f"minstret: recorded guest.mst, {size / 1024:,.0f} KiB; play it: minstret replay guest.mst"
+    assert last == f"minstret: recorded guest.mst, {size / 1024:,.0f} KiB; to replay it: minstret replay guest.mst"
 
 
 def test_quiet_commands_say_nothing_on_standard_error(run: Command, guest: Any) -> None:
@@ -365,7 +365,7 @@ def test_replay_of_a_killed_recording_says_that_there_is_no_more(run: Command, t
     done = run("replay", "killed.mst")
 
     assert done.returncode == 0
-    assert b"minstret: the recording goes no further: it was killed\n" in done.stderr
+    assert b"minstret: the trace ends here: its recording was killed\n" in done.stderr
     assert b"minstret: 270 instructions, " in done.stderr
 
 
@@ -469,7 +469,7 @@ def test_keep_failure_keeps_the_trace_of_a_failure_only(run: Command, guest: Any
 
     assert Path("guest.mst").exists() == is_kept
     last = done.stderr.decode().splitlines()[-1]
-    assert (last == "minstret: that was a good end: no trace is kept") == (not is_kept)
+    assert (last == "minstret: exit status 0: the trace is deleted (--keep failure)") == (not is_kept)
     assert not Path("guest.mst-journal").exists()
 
 
@@ -590,7 +590,7 @@ def test_names_of_files_are_escaped_in_what_commands_say(echo: Path, run: Comman
     text = b"".join(done.stdout + done.stderr for done in said).decode()
     assert [done.returncode for done in said] == [0] * 4
     assert text.replace("\n", "").isprintable()
-    assert f"play it: minstret replay '{SHOWN_ESCAPES}2.mst'\n" in text
+    assert f"to replay it: minstret replay '{SHOWN_ESCAPES}2.mst'\n" in text
     assert f"  bios       {SHOWN_ESCAPES}.elf  sha256 " in text
 
 
@@ -789,11 +789,11 @@ def test_trace_of_another_unicorn_is_told(run: Command, echo: Path) -> None:
         (["replay"], "Missing argument 'TRACE'; see minstret replay --help"),
         (["info"], "Missing argument 'TRACE'; see minstret info --help"),
         (["info", "T", "T"], None),
-        (["record"], "what to boot? give FIRMWARE, --bios or --kernel; see minstret record --help"),
+        (["record"], "nothing to boot; give FIRMWARE, --bios or --kernel; see minstret record --help"),
         (["record", "--snapshot-every", "x", "hello"],
          "--snapshot-every: expected a count such as 1000000 or 5M, got 'x'"),
         (["record", "--ring", "2", "--snapshot-every", "0", "hello"],
-         "--ring: there is nothing to keep without snapshots; leave --snapshot-every 0 away"),
+         "--ring: it keeps snapshots, and --snapshot-every 0 makes none; leave out one of the two"),
         (["record", "--ring", "-1", "hello"], None),
         (["record", "--ring", "x", "hello"], None),
         (["record", "--keep", "x", "hello"], None),
@@ -941,7 +941,7 @@ def test_verify_of_a_run_that_depends_on_the_host_gives_1_and_says_where(run: Co
 
     text = done.stdout.decode()
     assert (done.returncode, done.stderr) == (1, b"")
-    assert text.startswith("minstret: run 2 is not run 1: icount 21: answer 'clock.host 0x")
+    assert text.startswith("minstret: run 2 differs from run 1: at icount 21: expected answer 'clock.host 0x")
     assert text.count("answer 'clock.host 0x") == 2
     assert text.count("\n") == 1
 

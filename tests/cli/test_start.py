@@ -151,24 +151,24 @@ def test_replay_without_the_c_callbacks_says_so_too(tmp_path: Path) -> None:
         (["rum", "hello"], "No such command 'rum'; did you mean run? See minstret --help"),
         (["helo"], "No such command 'helo'; did you mean minstret run hello? See minstret --help"),
         (["help", "run"], "No such command 'help'; see minstret --help"),
-        (["verify"], "what to boot? give FIRMWARE, --bios or --kernel; see minstret verify --help"),
+        (["verify"], "nothing to boot; give FIRMWARE, --bios or --kernel; see minstret verify --help"),
         (["run", "--json", "nowhere/x.json", "hello"],
          "--json: can't write nowhere/x.json: there is no folder nowhere"),
         (["run", "--json", ".", "hello"], "--json: can't write .: it is a folder; give a file"),
         (["xyzzy"], "No such command 'xyzzy'; see minstret --help"),
-        (["run", "helo"], "helo: no such file, and no image of that name comes along; did you mean hello?"),
-        (["run", "--kernel", "paging-rv3"], "paging-rv3: no such file, and no image of that name comes along;"
+        (["run", "helo"], "helo: no such file, and no bundled image of that name; did you mean hello?"),
+        (["run", "--kernel", "paging-rv3"], "paging-rv3: no such file, and no bundled image of that name;"
          " did you mean paging-rv32 or paging-s-rv32?"),
-        (["run", "--bios", "u-bot"], "u-bot: no such file, and no image of that name comes along;"
+        (["run", "--bios", "u-bot"], "u-bot: no such file, and no bundled image of that name;"
          " did you mean u-boot?"),
-        (["run", "firmwar.elf"], "firmwar.elf: no such file, and no image of that name comes along;"
+        (["run", "firmwar.elf"], "firmwar.elf: no such file, and no bundled image of that name;"
          " did you mean firmware.elf?"),
-        (["run", "hello.elf"], "hello.elf: no such file, and no image of that name comes along;"
+        (["run", "hello.elf"], "hello.elf: no such file, and no bundled image of that name;"
          " did you mean hello or hello-rv32?"),
         (["replay", "traec.mst"], "traec.mst: No such file or directory; did you mean trace.mst?"),
         (["replay", "trace"], "trace: No such file or directory; did you mean trace.mst?"),
-        (["run", "hell"], "hell: no such file, and no image of that name comes along; did you mean hello?"),
-        (["run", "firmwre.mst"], "firmwre.mst: no such file, and no image of that name comes along;"
+        (["run", "hell"], "hell: no such file, and no bundled image of that name; did you mean hello?"),
+        (["run", "firmwre.mst"], "firmwre.mst: no such file, and no bundled image of that name;"
          " did you mean firmware.elf?"),
         (["replay", "x.mst"], "x.mst: No such file or directory"),
         (["run", "--input", "mouse", "hello"], "--input: expected keyboard or tablet, got 'mouse'"),

@@ -52,7 +52,7 @@ def test_firmware_comes_from_a_pipe_and_the_guests_console_has_no_input() -> Non
 
     assert (done.returncode, done.stdout) == (0, GREETING)
     first = done.stderr.decode().splitlines()[0]
-    assert first == "minstret: FIRMWARE comes from standard input, so nothing is typed on the guest's console"
+    assert first == "minstret: FIRMWARE comes from standard input, so the guest's console has no input"
 
 
 def test_firmware_comes_from_a_file_that_is_standard_input() -> None:
@@ -173,7 +173,7 @@ def test_no_temporary_file_is_left_behind(trace: bytes, tmp_path: Path) -> None:
         (["dtb", "-o", "-", "-", "--kernel", "-"],
          "FIRMWARE and --kernel: only one file can come from standard input"),
         (["run", "-"], "standard input: the file is empty"),
-        (["record", "-o", "-", "hello"], "-o -: a trace is a database, which needs a file: give a name"),
+        (["record", "-o", "-", "hello"], "-o -: a trace can't go to standard output; give a file's name"),
         (["run", "--json", "-", "--pcap", "-", "--net", "user", "dhcp"],
          "--json and --pcap: only one of them can go to standard output"),
     ],

@@ -274,7 +274,7 @@ def test_ctrl_a_k_is_refused_where_a_replay_would_lack_the_keys(start: StartTerm
     terminal.wait_for(LISTENS)
 
     terminal.type(CTRL_A + b"k")
-    terminal.wait_for(b"minstret: not while recording with --timer-model no-attributes: a replay lacks keys")
+    terminal.wait_for(b"minstret: not while recording with --timer-model no-attributes: the replay would have no keys")
 
 
 # ---- the end of a run
@@ -381,7 +381,7 @@ def test_start_says_how_to_get_out_where_the_terminal_is_the_guests(
 def test_verbose_start_says_how_long_a_guests_second_is(start: StartTerminal, shift: int, insns: bytes) -> None:
     terminal = start("run", "-v", "--icount", f"shift={shift}", "echo")
 
-    assert b"its second is %s instructions; --icount shift=N" % insns in terminal.wait_for(BANNER)
+    assert b"in a busy loop executes %s instructions; with --icount shift=N" % insns in terminal.wait_for(BANNER)
 
 
 # ---- signals
