@@ -5,12 +5,12 @@ The host is never asked. Items are taken strictly in their order; the first diff
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from minstret.emu.clock import ClockType
 from minstret.emu.door.door import BLOCKED_MARK, Event, Observed, Position, Sink
 from minstret.emu.errors import DivergenceError, TraceError
+from minstret.emu.trace.cursor import ItemCursor, OutputCursor
 from minstret.emu.trace.format import Item, Kind, describe
 from minstret.emu.trace.reader import TraceReader
 
@@ -28,8 +28,7 @@ class ReplayDoor:
     def __init__(self, reader: TraceReader, *, first_seq: int = 0, registers: int = 0, from_icount: int = 0) -> None:
         """Replay ``reader`` from item ``first_seq`` on, with the chained register hash there."""
         self._reader = reader
-        self._items = reader.items(first_seq)
-        self._ahead: deque[Item] = deque()
+        self._items = ItemCursor(reader, first_seq)
         self._next: Item | None = None
         self._registers = registers
         self._sinks: dict[str, Sink] = {}
@@ -37,7 +36,6 @@ class ReplayDoor:
         self._expected = ExpectedOutputs(reader, from_icount)
         self._was_killed = reader.end is None
         self._reached = reader.reached().position
-        self.next_seq = first_seq
         self._stop: tuple[int, Position] | None = None
         self.next_icount = self.next_ns = 0
         self._look_ahead()
@@ -58,35 +56,31 @@ class ReplayDoor:
         What lies before it is kept, up to a limit: of answers at one position there may be any number.
         """
         self._stop, size = None, 0
-        for item in self._read_ahead():
+        for count, item in enumerate(self._items.ahead(), start=1):
             size += len(item.data)
             if item.kind is not Kind.ANSWER:
                 self._stop = item.seq, item.position
                 break
-            if len(self._ahead) >= _AHEAD_ITEMS_MAX or size >= _AHEAD_BYTES_MAX:
-                self._stop = self._reader.first_stop(self._ahead[-1].seq + 1)
+            if count >= _AHEAD_ITEMS_MAX or size >= _AHEAD_BYTES_MAX:
+                self._stop = self._reader.first_stop(item.seq + 1)
                 break
-        self._next = self._ahead[0] if self._ahead else None
+        self._next = self._items.next
         self.next_icount, self.next_ns = self._reached if self._stop is None else self._stop[1]
 
-    def _read_ahead(self) -> Iterator[Item]:
-        """The items that are kept already, then more from the trace, which are kept."""
-        yield from tuple(self._ahead)
-        for item in self._items:
-            self._ahead.append(item)
-            yield item
+    @property
+    def next_seq(self) -> int:
+        """The number of the next item."""
+        return self._items.tell()
 
     def _take(self) -> Item:
-        item = self._ahead.popleft()
-        self.next_seq = item.seq + 1
-        if not self._ahead or (self._stop is not None and item.seq == self._stop[0]):
+        item = self._items.take()
+        self._next = self._items.next
+        if self._next is None or (self._stop is not None and item.seq == self._stop[0]):
             self._look_ahead()
-        else:
-            self._next = self._ahead[0]
         return item
 
     def is_over(self, position: Position) -> bool:
-        if not self._was_killed or self._ahead:
+        if not self._was_killed or self._next is not None:
             return False
         return position >= self._reached
 
@@ -132,7 +126,8 @@ class ReplayDoor:
             if position.icount > self._reached.icount:
                 raise self._divergence("end", position, f"the end at {_text(self._reached)}", "the guest running on")
         else:
-            first = self._ahead[0]
+            first = self._next
+            assert first is not None
             raise self._divergence(
                 first.name, first.position, str(first), f"nothing of the kind up to {_text(position)}"
             )
@@ -220,45 +215,22 @@ class ExpectedOutputs:
     """What the trace says the guest sends, by stream."""
 
     def __init__(self, reader: TraceReader, from_icount: int) -> None:
-        self._rows = reader.outputs(from_icount)
-        self._ahead: dict[str, deque[bytes]] = {}
-        self._offset: dict[str, int] = {}
-
-    def _fetch(self, stream: str) -> bool:
-        """Read on until there is something for ``stream``; so far that there could be, as streams take turns."""
-        size = count = 0
-        while not self._ahead.get(stream):
-            row = next(self._rows, None)
-            if row is None:
-                return False
-            self._ahead.setdefault(row.stream, deque()).append(row.data)
-            size, count = size + len(row.data), count + 1
-            if row.stream != stream and (size > _AHEAD_BYTES_MAX or count > _AHEAD_ITEMS_MAX):
-                return False
-        return True
+        self._outputs = OutputCursor(reader, from_icount)
 
     def compare(self, stream: str, data: bytes) -> tuple[str, str] | None:
         """None if ``data`` is what comes next, else (expected, got)."""
-        if not self._fetch(stream):
+        expected = self._outputs.next(stream, len(data))
+        if expected is None:
             return f"nothing more on {stream}", describe(data)
-        offset = self._offset.get(stream, 0)
-        expected = self._ahead[stream][0][offset : offset + len(data)]
         if expected != data:
             return _difference(stream, expected, data)
-        offset += len(data)
-        if offset == len(self._ahead[stream][0]):
-            self._ahead[stream].popleft()
-            offset = 0
-        self._offset[stream] = offset
+        self._outputs.take(stream, len(data))
         return None
 
     def missing(self) -> tuple[str, str] | None:
         """(stream, what) of something that was not sent, if there is any."""
-        for stream, rows in self._ahead.items():
-            if rows:
-                return stream, describe(rows[0][self._offset.get(stream, 0) :])
-        row = next(self._rows, None)
-        return None if row is None else (row.stream, describe(row.data))
+        left = self._outputs.left()
+        return None if left is None else (left[0], describe(left[1]))
 
 
 def _difference(stream: str, expected: bytes, got: bytes) -> tuple[str, str]:

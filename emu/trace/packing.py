@@ -8,8 +8,11 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from minstret.emu.clock import ClockType
+from minstret.emu.door.door import Position
 from minstret.emu.errors import TraceError
 from minstret.emu.trace.format import BLOB_GAIN_MAX, CLOCK_TYPES, DECIDED_BY_HOST, PAGE_SIZE, PART_SIZE_MAX
 
@@ -22,6 +25,7 @@ _PAGE_LEVEL, _BLOB_LEVEL = 1, 9
 PACKED_PAGE_MAX = 2 * PAGE_SIZE
 _STATE_SIZE_MAX = 1 << 22
 _CHUNK_SIZE_MAX = 1 << 18
+_START = Position(0, 0)
 
 
 def _unpack(data: bytes, size_max: int) -> bytes:
@@ -122,6 +126,65 @@ def unpack_checkpoints(data: bytes) -> Iterator[tuple[Pass, int]]:
         insns, warp_ns = numbers.next(), numbers.next()
         has_value = CLOCK_TYPES[clock] in DECIDED_BY_HOST
         yield Pass(clock, insns, warp_ns, numbers.next() if has_value else 0), count
+
+
+@dataclass(slots=True)
+class OpenChunk:
+    """Checkpoints that will be one row: equal ones that follow each other are counted, not listed."""
+
+    count: int = 0
+    """How many there are."""
+    start: Position = _START
+    """Of the first."""
+    last: Position = _START
+    """Of the last; when the chunk is new, of the last one before."""
+    registers: int = 0
+    """Chained register hash with the last."""
+    runs: list[tuple[Pass, int]] = field(default_factory=list)
+    """(pass, how often), apart from the run that goes on."""
+    one: tuple[int, int, int, int] = (0, 0, 0, 0)
+    repeats: int = 0
+    """The run that goes on: a pass, how often."""
+
+    def copy(self) -> OpenChunk:
+        """Another of the same content."""
+        return replace(self, runs=list(self.runs))
+
+    def add(self, position: Position, clock: ClockType, value: int, registers: int, shift: int) -> None:
+        """Add a checkpoint; see TraceWriter.add_checkpoint."""
+        if not self.count:
+            self.start = self.last = position
+        icount, virtual_ns = position
+        last_icount, last_ns = self.last
+        insns = icount - last_icount
+        warp_ns = virtual_ns - last_ns - (insns << shift)
+        one = (CLOCK_TYPES.index(clock), insns, warp_ns, value if clock in DECIDED_BY_HOST else 0)
+        if one == self.one:
+            self.repeats += 1
+        else:
+            self._close_run()
+            self.one, self.repeats = one, 1
+        self.count += 1
+        self.last, self.registers = position, registers
+
+    def _close_run(self) -> None:
+        if self.repeats:
+            self.runs.append((Pass(*self.one), self.repeats))
+            self.repeats = 0
+
+    def packed(self) -> bytes:
+        """All of them, see pack_checkpoints."""
+        self._close_run()
+        return pack_checkpoints(self.runs)
+
+    def size_of(self, position: Position, clock: ClockType, shift: int) -> int:
+        """Bytes that a checkpoint at ``position`` would take, before compression and without its value."""
+        out = bytearray()
+        insns = position.icount - self.last.icount
+        put_varint(out, len(CLOCK_TYPES) + CLOCK_TYPES.index(clock))
+        put_varint(out, insns)
+        put_varint(out, max(0, position.virtual_ns - self.last.virtual_ns - (insns << shift)))
+        return len(out)
 
 
 # ---- files

@@ -28,6 +28,7 @@ from minstret.emu.trace.format import (
     META_ROWS_MAX,
     META_SIZE_MAX,
     NAME_MAX,
+    NUMBER_MAX,
     PAGE_SIZE,
     PART_SIZE_MAX,
     SCHEMA,
@@ -227,8 +228,8 @@ class TraceReader:
 
     def _checkpoints(self, first_seq: int) -> Iterator[list[Item]]:
         sql = ("SELECT first_seq, count, icount, virtual_ns, data, registers FROM checkpoints"
-               " WHERE first_seq + count > ? ORDER BY first_seq")  # fmt: skip
-        for start, count, icount, virtual_ns, data, registers in self._rows(sql, first_seq):
+               " WHERE first_seq > ? AND first_seq + count > ? ORDER BY first_seq")  # fmt: skip
+        for start, count, icount, virtual_ns, data, registers in self._rows(sql, first_seq - CHUNK_MAX, first_seq):
             at = self._position(icount, virtual_ns)
             count, data, registers = self._number(count), self._data(data), self._number(registers)
             try:
@@ -263,13 +264,23 @@ class TraceReader:
 
     def outputs(self, from_icount: int = 0) -> Iterator[Output]:
         """What the guest sent from ``from_icount`` on, in order."""
-        sql = "SELECT id, stream, icount, virtual_ns, data FROM outputs WHERE icount >= ? ORDER BY id"
+        for _, output in self.numbered_outputs(self.first_output(from_icount)):
+            yield output
+
+    def first_output(self, from_icount: int) -> int:
+        """The id of the first output from ``from_icount`` on; where there is none, one that no output has."""
+        sql = "SELECT id FROM outputs WHERE icount >= ? ORDER BY id LIMIT 1"
+        return next((int(number) for (number,) in self._rows(sql, from_icount)), NUMBER_MAX)
+
+    def numbered_outputs(self, first_id: int) -> Iterator[tuple[int, Output]]:
+        """(id, output) from output ``first_id`` on, in order."""
+        sql = "SELECT id, stream, icount, virtual_ns, data FROM outputs WHERE id >= ? ORDER BY id"
         last_id, order = 0, Order(self.shift, self.reached().position)
-        for number, name, icount, virtual_ns, data in self._rows(sql, from_icount):
+        for number, name, icount, virtual_ns, data in self._rows(sql, first_id):
             position = self._position(icount, virtual_ns)
             if number <= last_id or not order.accepts(position):
                 raise self._damaged(f"output {number} is out of order")
-            yield Output(self._name(name), position, self._data(data))
+            yield number, Output(self._name(name), position, self._data(data))
             last_id = number
 
     def snapshot_positions(self) -> list[tuple[int, Position]]:

@@ -1,7 +1,8 @@
 """Writes a trace: in memory until the recording begins, then into its file, in transactions.
 
-Owns the numbering of items, the open row of checkpoints, the open row of a stream's bytes, and which pages of RAM the
-file has. What the rows mean is in format.py, how they are packed in packing.py.
+Owns the numbering of items and outputs, the open row of checkpoints, the open row of a stream's bytes, and which pages
+of RAM the file has. All of it can be put back to a mark. What the rows mean is in format.py, how they are packed in
+packing.py.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,6 @@ from minstret.emu.newfile import NewFile
 from minstret.emu.trace.format import (
     APPLICATION_ID,
     CHUNK_MAX,
-    CLOCK_TYPES,
-    DECIDED_BY_HOST,
     FORMAT_VERSION,
     NUMBER_MAX,
     OUTPUT_MAX,
@@ -35,7 +35,21 @@ from minstret.emu.trace.format import (
     Output,
     Snapshot,
 )
-from minstret.emu.trace.packing import Pass, pack_checkpoints, pack_parts, pack_state, page_packer, put_varint
+from minstret.emu.trace.packing import OpenChunk, pack_parts, pack_state, page_packer
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mark:
+    """A place in a trace that is being written, see TraceWriter.mark."""
+
+    next_seq: int
+    next_output: int
+    snapshot: int
+    """The last snapshot's id."""
+    drop: int
+    """The id of the snapshot where a ring begins."""
+    chunk: OpenChunk
+    stream: tuple[str, Position, bytes] | None
 
 
 class TraceWriter:
@@ -58,14 +72,12 @@ class TraceWriter:
         self._shift = shift
         self._next_seq = 0
         self._reached = Position(0, 0)
-        self._passes: list[tuple[Pass, int]] = []  # but for the last run of equal ones
-        self._pass = (0, 0, 0, 0)
-        self._pass_count = 0
-        self._chunk_count = 0
-        self._chunk_start = Position(0, 0)
-        self._last_checkpoint = Position(0, 0)
-        self._chunk_registers = 0
+        self._chunk = OpenChunk()
+        self._next_output = 1
         self._stream: tuple[str, Position, bytearray] | None = None
+        self._last_snapshot = 0
+        self._marks: list[Mark] = []  # those that are valid, in the order of their places
+        self._drop = 0  # the snapshot before which all is to be dropped; _base says how far that is done
         self._page_hashes: dict[int, bytes] = {}
         self._page_uses: dict[bytes, int] = {}  # rows of snapshot_pages that name it
         self._base = 0
@@ -116,51 +128,27 @@ class TraceWriter:
 
     def add_checkpoint(self, position: Position, clock: ClockType, value: int, registers: int) -> None:
         """Note that a pass of ``clock``'s timers begins; ``value`` is its time where the host decides that."""
-        if not self._chunk_count:
-            self._chunk_start = self._last_checkpoint = position
-        icount, virtual_ns = position
-        last_icount, last_ns = self._last_checkpoint
-        insns = icount - last_icount
-        warp_ns = virtual_ns - last_ns - (insns << self._shift)
-        one = (CLOCK_TYPES.index(clock), insns, warp_ns, value if clock in DECIDED_BY_HOST else 0)
-        if one == self._pass:
-            self._pass_count += 1
-        else:
-            self._close_pass()
-            self._pass, self._pass_count = one, 1
-        self._chunk_count += 1
+        self._chunk.add(position, clock, value, registers, self._shift)
         self._next_seq += 1
-        self._last_checkpoint, self._chunk_registers = position, registers
-        if self._chunk_count >= CHUNK_MAX:
+        if self._chunk.count >= CHUNK_MAX:
             self._close_chunk()
-
-    def _close_pass(self) -> None:
-        if self._pass_count:
-            self._passes.append((Pass(*self._pass), self._pass_count))
-            self._pass_count = 0
 
     def checkpoint_size(self, position: Position, clock: ClockType) -> int:
         """Bytes that a checkpoint here would take, before compression."""
-        out, last = bytearray(), self._last_checkpoint
-        insns = position.icount - last.icount
-        put_varint(out, len(CLOCK_TYPES) + CLOCK_TYPES.index(clock))
-        put_varint(out, insns)
-        put_varint(out, max(0, position.virtual_ns - last.virtual_ns - (insns << self._shift)))
-        return len(out)
+        return self._chunk.size_of(position, clock, self._shift)
 
     def put_meta(self, key: str, value: Any) -> None:
         """Write, or write anew, something about the whole recording."""
         self._execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value, sort_keys=True)))
 
     def _close_chunk(self) -> None:
-        if not self._chunk_count:
+        chunk = self._chunk
+        if not chunk.count:
             return
-        self._close_pass()
-        start = self._chunk_start
-        row = (self._next_seq - self._chunk_count, self._chunk_count, start.icount, start.virtual_ns,
-               pack_checkpoints(self._passes), self._chunk_registers)  # fmt: skip
+        row = (self._next_seq - chunk.count, chunk.count, chunk.start.icount, chunk.start.virtual_ns, chunk.packed(),
+               chunk.registers)  # fmt: skip
         self._execute("INSERT INTO checkpoints VALUES (?, ?, ?, ?, ?, ?)", row)
-        self._passes, self._chunk_count = [], 0
+        self._chunk = OpenChunk(last=chunk.last)
 
     def add_output(self, stream: str, position: Position, data: bytes, is_message: bool) -> None:
         """Write what the guest sent; bytes that are no message of their own are joined to those before."""
@@ -182,8 +170,9 @@ class TraceWriter:
 
     def _write_output(self, output: Output) -> None:
         at = output.position
-        row = (output.stream, at.icount, at.virtual_ns, output.data)
-        self._execute("INSERT INTO outputs (stream, icount, virtual_ns, data) VALUES (?, ?, ?, ?)", row)
+        row = (self._next_output, output.stream, at.icount, at.virtual_ns, output.data)
+        self._execute("INSERT INTO outputs VALUES (?, ?, ?, ?, ?)", row)
+        self._next_output += 1
 
     def add_snapshot(self, snapshot: Snapshot, pages: Mapping[int, bytes | memoryview]) -> None:
         """Write a snapshot; ``pages`` are those that have changed since the one before, by number."""
@@ -194,6 +183,7 @@ class TraceWriter:
         rows: list[tuple[int, int, bytes]] = []
         self._execute_many("INSERT INTO pages VALUES (?, ?)", self._new_pages(snapshot.id, pages, rows))
         self._execute_many("INSERT INTO snapshot_pages VALUES (?, ?, ?)", rows)
+        self._last_snapshot = snapshot.id
 
     def _new_pages(
         self, snapshot_id: int, pages: Mapping[int, bytes | memoryview], rows: list[tuple[int, int, bytes]]
@@ -212,9 +202,19 @@ class TraceWriter:
                 yield sha256, pack_page(page)
 
     def drop_before(self, snapshot_id: int) -> None:
-        """Forget everything before a snapshot: the trace then starts there."""
+        """Forget everything before a snapshot: the trace then starts there.
+
+        While a mark needs it, it stays in the file.
+        """
         self._close_chunk()
         self._close_stream()
+        self._drop = snapshot_id
+        self._drop_what_no_mark_needs()
+
+    def _drop_what_no_mark_needs(self) -> None:
+        snapshot_id = self._marks[0].drop if self._marks else self._drop
+        if snapshot_id <= self._base:
+            return
         query = "SELECT seq, icount FROM snapshots WHERE id = ?"
         seq, icount = self._execute(query, (snapshot_id,)).fetchone()
         self._execute("DELETE FROM events WHERE seq < ?", (seq,))
@@ -234,14 +234,78 @@ class TraceWriter:
         for snapshot, page, sha256 in self._execute(query, (self._base, snapshot_id)):
             if (older := self._base_pages.get(page)) is not None:
                 superseded.append((older[0], page))
-                self._page_uses[older[1]] -= 1
-                if not self._page_uses[older[1]]:
-                    del self._page_uses[older[1]]
+                if self._stops_using(older[1]):
                     unused.append((older[1],))
             self._base_pages[page] = (snapshot, sha256)
         self._base = snapshot_id
         self._execute_many("DELETE FROM snapshot_pages WHERE snapshot = ? AND page = ?", superseded)
         self._execute_many("DELETE FROM pages WHERE sha256 = ?", sorted(unused))
+
+    # ---- going back
+
+    def mark(self) -> Mark:
+        """This place, to come back to with ``rewind``.
+
+        It is valid until it is released, or the trace is put back to an earlier place. Each valid mark holds the open
+        rows in memory, and while there are any, a ring drops nothing that it had at the oldest of them.
+        """
+        stream = None if self._stream is None else (self._stream[0], self._stream[1], bytes(self._stream[2]))
+        mark = Mark(self._next_seq, self._next_output, self._last_snapshot, self._drop, self._chunk.copy(), stream)
+        self._marks.append(mark)
+        return mark
+
+    def rewind(self, mark: Mark) -> None:
+        """Put the trace back to ``mark``: what is written from here on makes the trace that never went further.
+
+        Marks of later places become invalid; ``mark`` itself stays valid. What ``add_snapshot`` is given next must
+        again be the pages that have changed since the last snapshot before the mark. The file shows it with the next
+        commit: until then a killed recording has what it had before.
+
+        Raises:
+            TraceError: the file can't be written.
+        """
+        self._marks = self._marks[: self._index_of(mark) + 1]
+        self._execute("DELETE FROM events WHERE seq >= ?", (mark.next_seq,))
+        self._execute("DELETE FROM checkpoints WHERE first_seq >= ?", (mark.next_seq - mark.chunk.count,))
+        self._execute("DELETE FROM outputs WHERE id >= ?", (mark.next_output,))
+        if self._last_snapshot != mark.snapshot:
+            self._execute("DELETE FROM snapshots WHERE id > ?", (mark.snapshot,))
+            self._take_back_pages(mark.snapshot)
+        self._drop = mark.drop
+        self._next_seq, self._next_output, self._last_snapshot = mark.next_seq, mark.next_output, mark.snapshot
+        self._chunk = mark.chunk.copy()
+        self._stream = None if mark.stream is None else (mark.stream[0], mark.stream[1], bytearray(mark.stream[2]))
+
+    def release(self, mark: Mark) -> None:
+        """Nobody will come back to ``mark``."""
+        del self._marks[self._index_of(mark)]
+        self._drop_what_no_mark_needs()
+
+    def _index_of(self, mark: Mark) -> int:
+        assert mark in self._marks, "this mark was released, or the trace was put back to an earlier place"
+        return self._marks.index(mark)
+
+    def _take_back_pages(self, snapshot_id: int) -> None:
+        """Forget the pages of the snapshots after ``snapshot_id``."""
+        unused: list[tuple[bytes]] = []
+        query = "SELECT sha256 FROM snapshot_pages WHERE snapshot > ? ORDER BY snapshot, page"
+        for (sha256,) in self._execute(query, (snapshot_id,)):
+            if self._stops_using(sha256):
+                unused.append((sha256,))
+        self._execute("DELETE FROM snapshot_pages WHERE snapshot > ?", (snapshot_id,))
+        self._execute_many("DELETE FROM pages WHERE sha256 = ?", unused)
+        query = "SELECT page, sha256, max(snapshot) FROM snapshot_pages GROUP BY page"
+        self._page_hashes = {page: sha256 for page, sha256, _ in self._execute(query, ())}
+
+    def _stops_using(self, sha256: bytes) -> bool:
+        """Count one row less that names a page; whether that was the last."""
+        self._page_uses[sha256] -= 1
+        if self._page_uses[sha256]:
+            return False
+        del self._page_uses[sha256]
+        return True
+
+    # ---- into the file
 
     def commit(self, position: Position) -> None:
         """Put everything so far into the file, with the position as how far it goes.
@@ -260,6 +324,8 @@ class TraceWriter:
 
     def finish(self, end: Mapping[str, Any], position: Position) -> None:
         """Write how the recording ended, and close the file."""
+        self._marks = []
+        self._drop_what_no_mark_needs()
         self.put_meta("end", dict(end))
         self.commit(position)
         self.close()

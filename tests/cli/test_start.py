@@ -50,8 +50,8 @@ NOT_FOR_A_RUN = (
     "asyncio", "backports.zstd", "capstone", "compression.zstd", "dpkt", "rich", "sqlite3",
     "minstret.devices.board.traced", "minstret.devices.outside.usernet.network", "minstret.emu.cli.demo",
     "minstret.emu.cli.inspect", "minstret.emu.cli.record", "minstret.emu.door.recording", "minstret.emu.door.replaying",
-    "minstret.emu.trace.packing", "minstret.emu.trace.reader", "minstret.emu.trace.snapshot",
-    "minstret.emu.trace.writer",
+    "minstret.emu.trace.cursor", "minstret.emu.trace.packing", "minstret.emu.trace.reader",
+    "minstret.emu.trace.snapshot", "minstret.emu.trace.writer",
 )  # fmt: skip
 
 
