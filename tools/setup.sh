@@ -43,7 +43,7 @@ setup_environment() {
     local extras=$1 stamp sources wanted
     find_environment || return 1
     stamp=.venv/.installed
-    sources=$(cat pyproject.toml emu/hart/*.c | cksum)
+    sources=$(cat pyproject.toml emu/hart/*.[ch] | cksum)
     command -v cc gcc >/dev/null && sources+=" with a C compiler"  # one that came later is made use of
     wanted="$sources$extras"
     if [ -x "$python" ] && [ -f "$stamp" ] && grep -qxF -e "$wanted" -e "$sources[dev]" "$stamp"; then

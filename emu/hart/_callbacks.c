@@ -4,8 +4,8 @@
  * (`on_instruction`), which is the reference. callbacks.py holds the latter and all else in Python, for machines
  * without a compiler; tests run all three and compare. Whatever changes here changes there too.
  *
- * Nothing in this file looks at host time, allocates, or keeps state of its own: all of it is in
- * `struct shared`, which shared.py describes field by field.
+ * Nothing in this file looks at host time, allocates, or keeps state of its own: all of it is in `struct shared`. That,
+ * and every number that Python has too, is in _contract.h, which is made from Python's side of it.
  */
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030b0000
@@ -16,6 +16,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "_contract.h"
+
 #if defined(__GNUC__)
 #define COLD __attribute__((noinline, cold))
 #define LIKELY(condition) __builtin_expect(!!(condition), 1)
@@ -24,74 +26,15 @@
 #define LIKELY(condition) (condition)
 #endif
 
-enum { PRIV_U = 0, PRIV_S = 1, PRIV_M = 3 };
-enum { PROT_R = 1, PROT_W = 2, PROT_X = 4, PROT_MIXED = 8 };
-enum { MEM_READ = 16, MEM_WRITE = 17, MEM_FETCH = 18 }; /* enum uc_mem_type */
-enum { FAULT_NONE, FAULT_PAGE, FAULT_ACCESS, FAULT_CROSSING, FAULT_COMPANY /* none: the access must be alone in its block */ };
-enum {
-    STOP_NONE, STOP_LIMIT, STOP_INTERRUPT, STOP_SPECIAL, STOP_RESYNC, STOP_FAULT, STOP_EXCEPTION,
-    STOP_ALONE, /* the access under way has to be an instruction of its own */
-    STOP_FULL,  /* no room for another block */
-    STOP_TRAP_LOOP,
-    STOP_ERROR, /* Python raised an exception */
-    STOP_WAITING
-};
-enum {
-    CAUSE_ILLEGAL = 2, CAUSE_LOAD_MISALIGNED = 4, CAUSE_LOAD_ACCESS = 5, CAUSE_STORE_MISALIGNED = 6, CAUSE_STORE_ACCESS = 7,
-    CAUSE_ECALL_FROM_U = 8, CAUSE_FETCH_PAGE = 12, CAUSE_FETCH_ACCESS = 1, CAUSE_LOAD_PAGE = 13, CAUSE_STORE_PAGE = 15
-};
-enum { SSI = 1, MSI = 3, STI = 5, MTI = 7, SEI = 9, MEI = 11 };
-enum { TRAP_LOOP_TRAPS = 1000 };
 /* In units of a call to Python, about a microsecond or two: see charge. */
-enum { WORK_OF_FORGETTING = 200, WORK_OF_INVALIDATION = 20, WORK_OF_LEAVING = 1, INSNS_TRANSLATED_A_UNIT = 8 };
+enum { WORK_OF_FORGETTING = 200, WORK_OF_LEAVING = 1, INSNS_TRANSLATED_A_UNIT = 8 };
 enum { LONG_RUN_INSNS = 100000 }; /* other threads of Python may run during such a one */
-enum { PAGE_CODE = 1, PAGE_TABLE = 2, PAGE_SLOW = 4, PAGE_DIRTY = 8, PAGE_UNDECODED = 16 };
-
-enum { PAGE_BITS = 12, PAGE_SIZE = 1 << PAGE_BITS };
-enum { SPECIAL_BITS = 16, SPECIAL_MASK = (1 << SPECIAL_BITS) - 1 };
-enum { PMP_ENTRIES = 16 };
-enum { CACHED_REGISTERS = 4 };
-enum { DEMOTE_AFTER_WRITES = 256 };
 enum { GROWTH_FILLS = 8192 };
 enum { BLOCK_BITS = 18, BLOCK_SLOTS = 1 << BLOCK_BITS };
 enum { NO_INDEX = 0xffff };
 #define NOWHERE UINT64_MAX /* no address: `step_over` where nothing is, `fault_va` where the access itself tells */
 #define NO_EXCEPTION UINT64_MAX
 #define NEVER 1 /* an odd address: no PC ever reaches it */
-
-enum { PTE_V = 1, PTE_R = 2, PTE_W = 4, PTE_X = 8, PTE_U = 16, PTE_A = 64, PTE_D = 128 };
-
-#define MSTATUS_SIE 0x2u
-#define MSTATUS_MIE 0x8u
-#define MSTATUS_SPIE 0x20u
-#define MSTATUS_MPIE 0x80u
-#define MSTATUS_SPP 0x100u
-#define MSTATUS_MPP_SHIFT 11
-#define MSTATUS_FS (3u << 13)
-#define MSTATUS_MPRV (1u << 17)
-#define MSTATUS_SUM (1u << 18)
-#define MSTATUS_MXR (1u << 19)
-#define MSTATUS_TVM (1u << 20)
-#define MSTATUS_TW (1u << 21)
-#define MSTATUS_TSR (1u << 22)
-#define MSTATUS_UXL (3ull << 32)
-#define MSTATUS_BOGUS (3ull << 29 | 3ull << 38) /* where Unicorn believes TW and TSR to be, and two of a hypervisor's */
-
-#define INSN_C_EBREAK 0x9002u
-#define INSN_ECALL 0x00000073u
-#define INSN_SRET 0x10200073u
-#define INSN_MRET 0x30200073u
-#define INSN_WFI 0x10500073u
-#define CSR_MSTATUS 0x300u
-#define CSR_MSCOUNTEREN 0x321u /* of an old version of the specification, but Unicorn has it */
-#define CSR_SIE 0x104u
-#define CSR_SATP 0x180u
-#define CSR_SSTATUS 0x100u
-#define CSR_FFLAGS 0x001u
-#define CSR_FCSR 0x003u
-#define S_INTERRUPTS 0x222u
-#define M_INTERRUPTS 0x888u
-#define DELEGABLE 0xb3ffu /* exceptions 0 to 9, 12, 13, 15 */
 
 /* uc_ctl: command | argument count << 26 | direction << 30 */
 #define CTL_TB_REMOVE_CACHE ((int)(9u | 2u << 26 | 1u << 30))
@@ -116,68 +59,6 @@ struct block {
     uint16_t special; /* the first special one among them, by its number, */
     uint16_t io;      /* and the first that accessed a device; NO_INDEX: none */
     uint16_t is_ambiguous;
-};
-
-struct shared {
-    /* counting */
-    uint64_t icount, fast_limit;
-    struct block *blocks; /* the table; NULL: counting by instructions */
-    uint64_t block_pc, block_insns; /* what was last started; 1 instruction when they are counted one by one */
-    uint64_t limit, mip;
-    uint64_t stop_reason, resync, step_over, in_system_view, special_insn, has_bogus_entry;
-    /* the fault that ended a run */
-    uint64_t fault, fault_va, fault_type;
-    /* Unicorn */
-    int (*emu_stop)(void *);
-    int (*ctl)(void *, int, ...);
-    uint8_t *env;
-    int (*reg_write)(void *, int, const void *);
-    uint64_t xlen_bytes, off_pc, off_priv, off_mstatus, off_mie, off_mideleg, off_satp, off_mcounteren, off_scounteren;
-    uint64_t off_medeleg, off_mtvec, off_stvec, off_mepc, off_sepc, off_mcause, off_scause, off_mtval, off_stval;
-    uint64_t off_load_res;
-    /* the last exception at another instruction than the one before it, and how many came at one in a row */
-    uint64_t has_trapped, trap_cause, trap_epc, trap_tval, trap_priv, trap_icount, traps_in_place, traps_icount;
-    uint64_t has_last, last_code, last_is_interrupt, last_epc, last_tval, last_priv, last_icount; /* of any kind */
-    uint64_t exception; /* Unicorn's, when a run ended with one */
-    uint64_t is_waiting; /* since a WFI */
-    /* counters: functions of icount, see counter_at */
-    uint64_t shift, warp_ns, ns_per_tick, time_delta, mcycle_offset, minstret_offset;
-    /* what Python does: devices, and stores that are looked at one by one */
-    PyObject *io_read, *io_write, *slow_read, *slow_write, *time_written, *access_fault;
-    PyThreadState *thread; /* while Python's lock is given up */
-    uint64_t in_flight;    /* 1 while Python works at an access: its instruction is counted, but has not retired */
-    uint64_t work_left;    /* until the run ends, in units of a call to Python: see charge */
-    /* cached registers: they read the same until their device says otherwise; address 0: none */
-    uint64_t cached_address[CACHED_REGISTERS], cached_value[CACHED_REGISTERS], cached_size[CACHED_REGISTERS];
-    uint64_t mtime_address; /* 0: none */
-    /* guest memory */
-    uint8_t *ram;
-    uint64_t ram_base, ram_size;
-    uint8_t *rom;
-    uint64_t rom_base, rom_size, rom_window;
-    uint64_t watch_window, slow_window, io_size;
-    uint8_t *io_pages, *page_flags, *code_bits, *special_marks;
-    uint32_t *write_generation;
-    uint16_t *write_count;
-    uint64_t generation;
-    /* PMP: [low, high) and configuration of each active entry, in order of priority */
-    uint64_t pmp_count, pmp_low[PMP_ENTRIES], pmp_high[PMP_ENTRIES], pmp_cfg[PMP_ENTRIES];
-    /* statistics */
-    uint64_t fills, flushes, edges, watched_writes, invalidations;
-    uint64_t next_growth; /* so many fills after the last flush */
-    /* counting by blocks */
-    uint64_t block_count, blocks_max, is_device_access; /* blocks_max: so many, and all are dropped */
-    uint64_t must_forget_blocks; /* before the next instruction */
-    uint64_t rewritten_pc, rewritten_icount, rewritten_insn; /* the last instruction under way when code was written */
-    uint64_t new_entry; /* the page table entry, by its offset in RAM, that was last made and not yet used */
-    /* the shortened block that was asked for, cut_insns 0: none; and whether that was to end it before a page that
-     * is not there, so that special instructions may be in it */
-    uint64_t cut_pc, cut_size, cut_insns, cut_is_crossing;
-    uint32_t *next_cflags; /* Unicorn's: how many instructions the next block may have */
-    int (*emu_start)(void *, uint64_t, uint64_t, uint64_t, size_t);
-    uint64_t alone, cuts, ambiguous; /* statistics */
-    uint64_t off_f, has_kept_f, kept_f[32]; /* see keep_floats */
-    uint64_t has_helpers; /* whether our functions stand in Unicorn's place: see _helpers.c */
 };
 
 static uint64_t env_word(const struct shared *s, uint64_t offset)
@@ -306,7 +187,7 @@ static uint32_t pmp_allows(const struct shared *s, uint64_t low, uint64_t size, 
             continue;
         if (low < s->pmp_low[i] || low + size > s->pmp_high[i])
             return PROT_MIXED;
-        if (mode == PRIV_M && !(s->pmp_cfg[i] & 0x80))
+        if (mode == PRIV_M && !(s->pmp_cfg[i] & PMP_LOCKED))
             return PROT_R | PROT_W | PROT_X;
         return s->pmp_cfg[i] & 7;
     }
@@ -694,32 +575,20 @@ static bool is_skipped(const struct shared *s, uint32_t insn)
     return is_float && !(env_word(s, s->off_mstatus) & MSTATUS_FS);
 }
 
-/* CSRs of which Unicorn lets bits be written that are not there: where their words in its CPU state are told, and what
- * is there. */
-static const struct masked_csr {
-    uint32_t number;
-    size_t offset;
-    uint64_t mask;
-} MASKED_CSRS[] = {
-    {0x106, offsetof(struct shared, off_scounteren), 0xffffffff},
-    {0x141, offsetof(struct shared, off_sepc), ~(uint64_t)1},
-    {0x302, offsetof(struct shared, off_medeleg), DELEGABLE},
-    {0x303, offsetof(struct shared, off_mideleg), S_INTERRUPTS},
-    {0x304, offsetof(struct shared, off_mie), M_INTERRUPTS | S_INTERRUPTS},
-    {0x306, offsetof(struct shared, off_mcounteren), 0xffffffff},
-    {0x341, offsetof(struct shared, off_mepc), ~(uint64_t)1},
-};
+static uint8_t csr_row_at[4096]; /* by number: 1 + the index of its row in CSR_ROWS, 0: Unicorn has it right */
 
-static const struct masked_csr *masked_csr(uint32_t number)
+static void index_csr_rows(void)
 {
-    for (size_t i = 0; i < sizeof(MASKED_CSRS) / sizeof(MASKED_CSRS[0]); i++)
-        if (MASKED_CSRS[i].number == number)
-            return &MASKED_CSRS[i];
-    return NULL;
+    for (size_t i = 0; i < sizeof CSR_ROWS / sizeof CSR_ROWS[0]; i++)
+        for (uint32_t number = CSR_ROWS[i].first; number <= CSR_ROWS[i].last; number++)
+            csr_row_at[number] = (uint8_t)(i + 1);
 }
 
-enum { OP_FP = 0x53, OP_FMADD = 0x43 };
-enum { FP_SGNJ = 0x04, FP_MINMAX = 0x05, FP_FROM_FLOAT = 0x08, FP_COMPARE = 0x14, FP_TO_INT = 0x18, FP_CLASS = 0x1c };
+/* What there is to know of a CSR, NULL where Unicorn has it right. */
+static const struct csr_row *csr_row(uint32_t number)
+{
+    return csr_row_at[number] ? &CSR_ROWS[csr_row_at[number] - 1] : NULL;
+}
 
 static bool is_fused(uint32_t insn)
 {
@@ -751,21 +620,18 @@ static bool is_special(const struct shared *s, uint32_t insn)
         return (insn & 0xffff) == INSN_C_EBREAK || is_skipped(s, insn);
     if ((insn & 0x7f) == OP_FP || is_fused(insn))
         return is_special_floating(s, insn);
-    if ((insn & 0x7f) != 0x73)
+    if ((insn & 0x7f) != OP_SYSTEM)
         return false;
     if ((insn >> 12 & 3) == 0)
-        return insn == INSN_ECALL || insn == 0x00100073 || insn == INSN_WFI || insn == INSN_SRET || insn == INSN_MRET;
-    uint32_t csr = insn >> 20;
+        return insn == INSN_ECALL || insn == INSN_EBREAK || insn == INSN_WFI || insn == INSN_SRET || insn == INSN_MRET;
+    const struct csr_row *row = csr_row(insn >> 20);
+    bool is_read_only = insn >> 30 == 3;
     bool sets_bits = (insn >> 12 & 2) && (insn >> 15 & 31) != 0; /* none of them, perhaps: that is a write too */
-    if (csr == CSR_SSTATUS)
+    if (row == NULL)
+        return is_read_only && sets_bits;
+    if (row->ours == OURS_SSTATUS)
         return !s->has_helpers;
-    if (csr >= CSR_FFLAGS && csr <= CSR_FCSR)
-        return !s->has_helpers || sets_bits;
-    if (csr >> 10 == 3 && sets_bits)
-        return true;
-    return masked_csr(csr) != NULL || csr == CSR_MSTATUS || csr == CSR_SIE
-           || csr == 0x344 || csr == 0x144 || csr == CSR_SATP || csr == CSR_MSCOUNTEREN || csr == 0x310 || csr == 0xf14
-           || (csr >= 0x3a0 && csr <= 0x3a3) || (csr & ~0xfu) == 0x3b0 || (csr & ~0x9fu) == 0xb00 || (csr & ~0x9fu) == 0xc00;
+    return row->ours != OURS_FLOAT || !s->has_helpers || sets_bits;
 }
 
 /* What a CSR instruction makes of `old`, before the CSR has its say. */
@@ -819,26 +685,26 @@ static bool is_ours_now(const struct shared *s, uint32_t insn)
         return mstatus & MSTATUS_MPRV || (insn == INSN_SRET && mstatus & MSTATUS_TSR);
     if ((insn & 0x7f) == OP_FP || is_fused(insn))
         return is_floating_ours_now(s, insn);
-    uint32_t csr = insn >> 20;
-    if ((insn & 0x7f) != 0x73 || (insn >> 12 & 3) == 0)
+    const struct csr_row *row = csr_row(insn >> 20);
+    if ((insn & 0x7f) != OP_SYSTEM || (insn >> 12 & 3) == 0 || row == NULL)
         return true;
-    const struct masked_csr *masked = masked_csr(csr);
-    if (masked != NULL) {
-        uint64_t old = env_word(s, *(const uint64_t *)((const char *)s + masked->offset));
-        return value_written(s, insn, old) & ~masked->mask;
-    }
-    if (csr >= CSR_FFLAGS && csr <= CSR_FCSR)
+    uint64_t written;
+    switch (row->ours) {
+    case OURS_WRONG_BITS:
+        return value_written(s, insn, env_word(s, *(const uint64_t *)((const char *)s + row->word))) & ~row->mask;
+    case OURS_FLOAT:
         return mstatus & MSTATUS_FS && !(mstatus >> (8 * s->xlen_bytes - 1));
-    if (csr == CSR_SSTATUS)
+    case OURS_SSTATUS:
         return mstatus & MSTATUS_UXL;
-    if (csr == CSR_SIE)
+    case OURS_SIE:
         return (value_written(s, insn, mie & mideleg) | mie) & ~mideleg & S_INTERRUPTS;
-    if (csr == CSR_MSTATUS) {
-        uint64_t written = value_written(s, insn, mstatus);
+    case OURS_MSTATUS:
+        written = value_written(s, insn, mstatus);
         return (written ^ mstatus) & (MSTATUS_TW | MSTATUS_TSR) || written & MSTATUS_BOGUS
                || (written >> MSTATUS_MPP_SHIFT & 3) == 2;
+    default:
+        return true;
     }
-    return true;
 }
 
 static const uint8_t *ram_at(void *uc, struct shared *s, uint64_t va)
@@ -1207,12 +1073,12 @@ static bool access_of(uint32_t insn, bool rv64, struct access *access)
     uint32_t opcode = insn & 0x7f, funct3 = insn >> 13 & 7;
     if ((insn & 3) == 3) {
         access->rs1 = insn >> 15 & 31;
-        if (opcode == 0x03 || opcode == 0x07)
+        if (opcode == OP_LOAD || opcode == OP_LOAD_FP)
             *access = (struct access){access->rs1, (int32_t)insn >> 20, false};
-        else if (opcode == 0x23 || opcode == 0x27)
+        else if (opcode == OP_STORE || opcode == OP_STORE_FP)
             *access = (struct access){access->rs1, ((int32_t)insn >> 25 << 5) | (int32_t)(insn >> 7 & 31), true};
-        else if (opcode == 0x2f)
-            *access = (struct access){access->rs1, 0, insn >> 27 != 2};
+        else if (opcode == OP_AMO)
+            *access = (struct access){access->rs1, 0, insn >> 27 != AMO_LR};
         else
             return false;
         return true;
@@ -1244,15 +1110,15 @@ static bool take_fault(void *uc, struct shared *s)
     bool is_fault = s->stop_reason == STOP_FAULT, is_page_fault = s->fault == FAULT_PAGE;
     if (is_fault && s->fault_type == MEM_FETCH) {
         bool same_page = s->fault_va >> PAGE_BITS == pc >> PAGE_BITS;
-        take_exception(uc, s, is_page_fault ? CAUSE_FETCH_PAGE : CAUSE_FETCH_ACCESS, same_page ? pc : s->fault_va);
+        take_exception(uc, s, is_page_fault ? CAUSE_FETCH_PAGE_FAULT : CAUSE_FETCH_ACCESS, same_page ? pc : s->fault_va);
         return true;
     }
     if (s->rewritten_pc == pc && s->rewritten_icount == s->icount + 1)
         insn = (uint32_t)s->rewritten_insn; /* it has stored over itself, or its mapping, before it faulted */
     else if (!fetch(uc, s, pc, &insn))
         return false;
-    if (!is_fault && cause == CAUSE_ILLEGAL) {
-        take_exception(uc, s, CAUSE_ILLEGAL, insn);
+    if (!is_fault && cause == CAUSE_ILLEGAL_INSTRUCTION) {
+        take_exception(uc, s, CAUSE_ILLEGAL_INSTRUCTION, insn);
         return true;
     }
     if ((!is_fault && cause != CAUSE_LOAD_MISALIGNED && cause != CAUSE_STORE_MISALIGNED) || !access_of(insn, s->xlen_bytes == 8, &access))
@@ -1262,7 +1128,7 @@ static bool take_fault(void *uc, struct shared *s)
     if (!is_fault)
         cause = access.is_store ? CAUSE_STORE_MISALIGNED : CAUSE_LOAD_MISALIGNED;
     else if (is_page_fault)
-        cause = access.is_store ? CAUSE_STORE_PAGE : CAUSE_LOAD_PAGE;
+        cause = access.is_store ? CAUSE_STORE_PAGE_FAULT : CAUSE_LOAD_PAGE_FAULT;
     else
         cause = access.is_store ? CAUSE_STORE_ACCESS : CAUSE_LOAD_ACCESS;
     if (is_fault && s->fault_va != NOWHERE && tval >> PAGE_BITS != s->fault_va >> PAGE_BITS)
@@ -1348,7 +1214,7 @@ static bool must_not_begin(void *uc, struct shared *s)
 static bool execute_satp_access(void *uc, struct shared *s, uint64_t pc, uint32_t insn)
 {
     uint32_t rd = insn >> 7 & 31, operation = insn >> 12 & 3;
-    if ((insn & 0x7f) != 0x73 || operation == 0 || insn >> 20 != CSR_SATP || in_mixed_page(uc, s, pc))
+    if ((insn & 0x7f) != OP_SYSTEM || operation == 0 || insn >> 20 != CSR_SATP || in_mixed_page(uc, s, pc))
         return false;
     uint64_t priv = env_word(s, s->off_priv), old = env_word(s, s->off_satp), next = pc + 4;
     if (priv < PRIV_S || (priv == PRIV_S && env_word(s, s->off_mstatus) & MSTATUS_TVM))
@@ -1380,7 +1246,7 @@ static void execute_special(void *uc, struct shared *s, uint64_t pc)
         if (is_ecall)
             take_exception(uc, s, CAUSE_ECALL_FROM_U + env_word(s, s->off_priv), 0);
         else
-            take_exception(uc, s, CAUSE_ILLEGAL, insn);
+            take_exception(uc, s, CAUSE_ILLEGAL_INSTRUCTION, insn);
         s->step_over = NOWHERE;
         go_to_pc(uc, s);
         return;
@@ -1727,6 +1593,19 @@ static int add_address(PyObject *module, const char *name, const void *address)
     return failed;
 }
 
+/* What this was built from, for Python to compare with what it has: see contract.py. */
+static int add_contract(PyObject *module)
+{
+    static const uint64_t values[] = {CALLBACKS_CONTRACT(CONTRACT_VALUE, CONTRACT_FIELD)};
+    PyObject *packed = PyBytes_FromStringAndSize((const char *)values, sizeof values);
+    if (packed == NULL)
+        return -1;
+    int failed = PyModule_AddObjectRef(module, "CONTRACT_VALUES", packed);
+    Py_DECREF(packed);
+    const char *names = CALLBACKS_CONTRACT(CONTRACT_NAME, CONTRACT_NAME);
+    return failed < 0 ? failed : PyModule_AddStringConstant(module, "CONTRACT_NAMES", names + 1);
+}
+
 static PyMethodDef methods[] = {
     {"run", run, METH_VARARGS, "run(shared, engine): run translated code; Unicorn's error code."},
     {NULL, NULL, 0, NULL},
@@ -1738,6 +1617,7 @@ static struct PyModuleDef module_def = {
 
 PyMODINIT_FUNC PyInit__callbacks(void)
 {
+    index_csr_rows();
     PyObject *module = PyModule_Create(&module_def);
     if (module == NULL)
         return NULL;
@@ -1754,7 +1634,7 @@ PyMODINIT_FUNC PyInit__callbacks(void)
         || add_address(module, "on_exception", (const void *)on_exception) < 0
         || PyModule_AddIntConstant(module, "BLOCK_TABLE_BYTES", (long)(BLOCK_SLOTS * sizeof(struct block))) < 0
         || PyModule_AddIntConstant(module, "BLOCKS_MAX", BLOCK_SLOTS / 4 * 3) < 0
-        || PyModule_AddIntConstant(module, "SHARED_SIZE_BYTES", (long)sizeof(struct shared)) < 0) {
+        || add_contract(module) < 0) {
         Py_DECREF(module);
         return NULL;
     }

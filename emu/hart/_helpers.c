@@ -22,23 +22,19 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "_contract.h"
+
 #define LIKELY(condition) __builtin_expect(!!(condition), 1)
 #define EXPORT __attribute__((visibility("default")))
 
-/* Where Unicorn keeps what is needed here. layout.py has the same numbers; `minstret_agrees` compares them. */
-enum { ENV_IN_CPU = 0x128 };
-enum { STATUS_64 = 0x601, MSTATUS_64 = 0x270, F_64 = 0x100, PC_NEXT_64 = 16 };
-enum { STATUS_32 = 0x3a9, MSTATUS_32 = 0x1b8, F_32 = 0x080, PC_NEXT_32 = 12 };
+/* Where Unicorn keeps the next PC while it translates; where it keeps the rest is in _contract.h. */
+enum { PC_NEXT_64 = 16, PC_NEXT_32 = 12 };
 
 /* Softfloat's status, byte by byte, and its numbers. */
 enum { AT_ROUNDING = 1, AT_FLAGS = 2, AT_MARK = 3 };
 enum { MARK = 0x4d };
 enum { INVALID = 1, INEXACT = 32 };
 enum { NEAREST_EVEN, DOWN, UP, TO_ZERO, TIES_AWAY };
-
-#define MSTATUS_FS 0x6000ull
-#define MSTATUS_UXL 0x200000000ull
-enum { CSR_FFLAGS = 1, CSR_FCSR = 3, CSR_SSTATUS = 0x100 };
 
 #define BOX 0xffffffff00000000ull
 #define NAN_S 0x7fc00000u
@@ -514,7 +510,7 @@ EACH_FROM_INT_64(DEFINE_1_64)
         return failed; \
     }
 
-DEFINE_CSRRW(64, uint64_t, MSTATUS_UXL)
+DEFINE_CSRRW(64, uint64_t, 2ull << 32)
 DEFINE_CSRRW(32, uint32_t, 0)
 
 /* ---- instructions that are translated in place ------------------------------------------------------
@@ -717,11 +713,16 @@ EXPORT bool minstret_bind(void *unicorn)
     return !is_missing;
 }
 
-/* Whether these are the offsets above, in the order below: layout.py has them too. */
-EXPORT bool minstret_agrees(const uint64_t *facts)
+/* What this was built from, for Python to compare with what it has: see contract.py. */
+EXPORT const char *minstret_contract_names(void)
 {
-    static const uint64_t expected[] = {ENV_IN_CPU, STATUS_64, MSTATUS_64, F_64, STATUS_32, MSTATUS_32, F_32};
-    return memcmp(facts, expected, sizeof expected) == 0;
+    return HELPERS_CONTRACT(CONTRACT_NAME);
+}
+
+EXPORT const uint64_t *minstret_contract_values(void)
+{
+    static const uint64_t values[] = {HELPERS_CONTRACT(CONTRACT_VALUE)};
+    return values;
 }
 
 /* Mark an engine, by its CPU state: it gets our functions from its next instruction on. */

@@ -43,6 +43,8 @@ def _bind() -> str:
     """Tell our functions where Unicorn's are, which do the rest, before any engine is made; why not, if so."""
     if library is None:
         return why_not
+    if not hasattr(library, "minstret_bind"):
+        return "built from another version of minstret"
     library.minstret_bind.restype = ctypes.c_bool
     return "" if library.minstret_bind(ctypes.c_void_p(uclib._handle)) else "this Unicorn lacks a function"
 

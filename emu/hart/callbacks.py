@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from minstret.emu.hart.csr import value_written
-from minstret.emu.hart.csr_table import CSR_OF, OURS_OF, CsrRow, Ours
+from minstret.emu.hart.csr_table import CSR_OF, MSTATUS_BOGUS, OURS_OF, CsrRow, Ours
 from minstret.emu.hart.memory import GuestMemory
 from minstret.emu.hart.shared import (
     DEMOTE_AFTER_WRITES,
@@ -66,7 +66,6 @@ from minstret.emu.hart.spec import (
     FpOp,
 )
 
-_MSTATUS_BOGUS = 3 << 29 | 3 << 38  # where Unicorn believes TW and TSR to be, and two of a hypervisor's
 _FUSED = (OP_FMADD, OP_FMSUB, OP_FNMSUB, OP_FNMADD)
 _WATCHED = PageFlag.CODE | PageFlag.TABLE | PageFlag.SLOW
 _ALL = int(Prot.R | Prot.W | Prot.X)
@@ -234,7 +233,7 @@ def _is_csr_ours_now(env: Any, insn: int, row: CsrRow) -> bool:
         return bool((written | env.mie) & ~env.mideleg & S_INTERRUPTS)
     if row.ours is Ours.MSTATUS:
         written = value_written(env.x, insn, mstatus)
-        wrong = (written ^ mstatus) & (MSTATUS_TW | MSTATUS_TSR) or written & _MSTATUS_BOGUS
+        wrong = (written ^ mstatus) & (MSTATUS_TW | MSTATUS_TSR) or written & MSTATUS_BOGUS
         return bool(wrong) or written >> MSTATUS_MPP_SHIFT & 3 == 2
     return True
 

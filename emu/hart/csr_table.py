@@ -6,12 +6,14 @@ executes itself, and contract.py makes from it the table by which the C callback
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, IntEnum, auto
+from typing import NamedTuple
 
 from minstret.emu.hart.spec import DELEGABLE, M_INTERRUPTS, S_INTERRUPTS, Csr
 
 PMP_ENTRIES = 16
+MSTATUS_BOGUS = 3 << 29 | 3 << 38
+"""Where Unicorn believes TW and TSR to be in mstatus, and two bits of a hypervisor's."""
 _ALL_BITS = (1 << 64) - 1
 _COUNTERS = 32
 """Counters of a kind: cycle, time, instret, and from 3 on those of events."""
@@ -52,8 +54,7 @@ class Ours(IntEnum):
     MSTATUS = 6  # when it would write TW or TSR, which Unicorn has elsewhere, or what does not exist
 
 
-@dataclass(frozen=True, slots=True)
-class CsrRow:
+class CsrRow(NamedTuple):
     """One CSR."""
 
     number: int

@@ -11,15 +11,17 @@ import ctypes
 import mmap
 from collections.abc import Callable
 from dataclasses import fields
+from functools import cache
 from typing import Any
 
 from minstret.emu.bus import Bus
 from minstret.emu.errors import AccessFault, HostError
-from minstret.emu.hart import helpers, layout
+from minstret.emu.hart import contract, helpers, layout
 from minstret.emu.hart.binding import uc_const, uclib, unicorn
 from minstret.emu.hart.callbacks import ON_MMIO_READ, ON_MMIO_WRITE, CallbackSet, Mmu, PythonCallbacks
 from minstret.emu.hart.memory import GuestMemory
 from minstret.emu.hart.shared import (
+    FIELDS,
     NOWHERE,
     PAGE_BITS,
     PAGE_SIZE,
@@ -55,6 +57,13 @@ _ON_INTERRUPT = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32, ctypes.
 _WINDOWS = {32: (0x4000_0000, 0xC000_0000, 0x3FF0_0000), 64: (1 << 40, 1 << 41, 1 << 42)}
 RAM_MAX = {32: 0x4000_0000, 64: 1 << 38}
 IO_SIZE = 0x3FF0_0000
+
+
+@cache
+def _check_contract() -> None:
+    """Raise HostError where the C callbacks were built from other sources than these."""
+    names, values = getattr(c_callbacks, "CONTRACT_NAMES", ""), getattr(c_callbacks, "CONTRACT_VALUES", b"")
+    contract.check(contract.CALLBACKS, names, values)
 
 
 def _function_address(name: str) -> int:
@@ -189,7 +198,7 @@ class Engine:
         s.emu_stop, s.ctl = _function_address("uc_emu_stop"), _function_address("uc_ctl")
         s.reg_write, s.emu_start = _function_address("uc_reg_write"), _function_address("uc_emu_start")
         s.env, s.xlen_bytes, s.next_cflags = live.address, self.xlen // 8, live.next_cflags
-        for name, _ in Shared._fields_:
+        for name, _ in FIELDS:
             if name.startswith("off_"):
                 setattr(s, name, at[name.removeprefix("off_")])
         s.watch_window, s.slow_window, s.rom_window = _WINDOWS[self.xlen]
@@ -201,8 +210,7 @@ class Engine:
     def _choose_callbacks(self) -> CallbackSet:
         if self.counting is Counting.PYTHON:
             return PythonCallbacks(self.mmu, self.stop, self.code_was_written, self._guard).callback_set()
-        if ctypes.sizeof(Shared) != c_callbacks.SHARED_SIZE_BYTES:
-            raise HostError("the C callbacks were built from another version of minstret: reinstall it")
+        _check_contract()
         names = (field.name for field in fields(CallbackSet) if field.name != "keep")
         return CallbackSet(*(getattr(c_callbacks, name) for name in names))
 

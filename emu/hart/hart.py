@@ -27,6 +27,7 @@ from minstret.emu.hart.shared import (
     NOWHERE,
     PAGE_BITS,
     PAGE_SIZE,
+    TRAP_LOOP_TRAPS,
     WORK_MAX,
     Access,
     Counting,
@@ -56,9 +57,6 @@ from minstret.emu.hart.spec import (
     Interrupt,
 )
 from minstret.emu.hart.traps import TrapRecord
-
-TRAP_LOOP_TRAPS = 1000
-"""This many traps without a retired instruction is a trap loop."""
 
 _SEMIHOSTING_BEFORE, _SEMIHOSTING_AFTER = 0x01F01013, 0x40705013  # slli x0, x0, 0x1f; srai x0, x0, 7
 _A0, _A1 = 10, 11

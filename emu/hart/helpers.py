@@ -10,11 +10,10 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from minstret.emu.hart import layout
+from minstret.emu.errors import HostError
+from minstret.emu.hart import contract
 from minstret.emu.hart.binding import ENVIRONMENT, library, why_not
 from minstret.emu.hart.shared import Shared, Stop
-
-_FLAGS_IN_STATUS = 2  # softfloat's status begins so many bytes before its flags
 
 # f0 has a signaling NaN, f1 1.0, which is no boxed single, f2 infinity, f3 zero, f4 a quiet NaN; a6 a single, 1.0.
 _TRIAL_F = (0x7FF4 << 48, 0x3FF0 << 48, 0x7FF0 << 48, 0, 0x7FF8 << 48)
@@ -42,19 +41,26 @@ _RESULTS_F = (0x3FF0 << 48, 0x7FF8 << 48, _BOX | 0x7FC00000, _BOX | _ONE_S, _BOX
 _DIRTY, _UXL = 3 << 13, 2 << 32
 
 
-def _check() -> str:
-    """Why the library can't be used, if it can't."""
-    if why_not:
-        return why_not
-    library.minstret_agrees.restype = library.minstret_knows_registers.restype = ctypes.c_bool
-    facts = [layout.ENV_IN_CPU]
-    for xlen in (64, 32):
-        at = layout.offsets(xlen)
-        facts += [at["softfloat_flags"] - _FLAGS_IN_STATUS, at["mstatus"], at["f"]]
-    return "" if library.minstret_agrees((ctypes.c_uint64 * len(facts))(*facts)) else "of another version of minstret"
+def _check() -> HostError | None:
+    """What is wrong with the library, where it was built from other sources than these."""
+    if library is None:
+        return None
+    try:
+        library.minstret_contract_names.restype = library.minstret_contract_values.restype = ctypes.c_void_p
+        names = ctypes.string_at(library.minstret_contract_names()).decode().strip()
+        values = ctypes.string_at(library.minstret_contract_values(), 8 * len(names.split()))
+        library.minstret_knows_registers.restype = ctypes.c_bool
+    except AttributeError:
+        names, values = "", b""
+    try:
+        contract.check(contract.HELPERS, names, values)
+    except HostError as error:
+        return error
+    return None
 
 
-_problem = dict.fromkeys((64, 32), _check())
+_stale = _check()
+_problem = dict.fromkeys((64, 32), "built from another version of minstret" if _stale is not None else why_not)
 _tried: set[int] = set()
 
 
@@ -74,7 +80,11 @@ def use(xlen: int, env: Any, shared: Shared, ram: memoryview, run: Callable[[], 
         shared: Shared with the callbacks; told the outcome.
         ram: Guest RAM, whose first bytes the trial uses.
         run: Runs translated code from ``env.pc``.
+    Raises:
+        HostError: they were built from another version of minstret.
     """
+    if _stale is not None and os.environ.get(ENVIRONMENT) != "off":
+        raise _stale
     if problem(xlen):
         return
     _mark(xlen, env, shared, True)

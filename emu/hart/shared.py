@@ -1,9 +1,13 @@
-"""What the hart and its callbacks share: one C structure, field by field that of ``_callbacks.c``."""
+"""What the hart and its callbacks share: one C structure, and the numbers that both use.
+
+``_contract.h``, which the C files include, is made from this file: see contract.py.
+"""
 
 from __future__ import annotations
 
 import ctypes
 from enum import Enum, IntEnum, IntFlag
+from typing import Any
 
 from minstret.emu.hart.csr_table import PMP_ENTRIES
 
@@ -17,6 +21,8 @@ NOWHERE = (1 << 64) - 1
 WORK_MAX = 5_000
 """A slice ends after so much work, in units of a call from C to Python: see ``charge`` in _callbacks.c."""
 WORK_OF_INVALIDATION = 20
+TRAP_LOOP_TRAPS = 1000
+"""This many traps without a retired instruction is a trap loop."""
 BYTES_A_CALL = 2048
 """Moving so many takes about as long as a call from C to Python."""
 
@@ -53,6 +59,7 @@ class Fault(IntEnum):
     PAGE = 1
     ACCESS = 2
     CROSSING = 3  # translation of a block ran into a page that is not plainly there
+    COMPANY = 4  # none: the access must be alone in its block. Only the C callbacks use it
 
 
 class Stop(IntEnum):
@@ -82,62 +89,120 @@ class PageFlag(IntFlag):
     UNDECODED = 16  # holds instructions that did not decode when they were translated
 
 
-_u64 = ctypes.c_uint64
-_pointer = ctypes.c_void_p
-_object = ctypes.py_object  # a reference that the structure keeps
+U64 = ctypes.c_uint64
+_PMP = U64 * PMP_ENTRIES
+_CACHED = U64 * CACHED_REGISTERS
+
+LAYOUT: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = (
+    ("Counting. `blocks` is the table of blocks, NULL where instructions are counted one by one; `block_pc` and"
+     " `block_insns` tell the block that was last started, 1 instruction when they are counted one by one.", (
+        ("icount fast_limit", U64),
+        ("blocks", "struct block *@"),
+        ("block_pc block_insns limit mip", U64),
+        ("stop_reason resync step_over in_system_view special_insn has_bogus_entry", U64),
+    )),
+    ("The fault that ended a run.", (("fault fault_va fault_type", U64),)),
+    ("Unicorn: its functions, its CPU state, and where in that state what is.", (
+        ("emu_stop", "int (*@)(void *)"),
+        ("ctl", "int (*@)(void *, int, ...)"),
+        ("env", "uint8_t *@"),
+        ("reg_write", "int (*@)(void *, int, const void *)"),
+        ("xlen_bytes off_pc off_priv off_mstatus off_mie off_mideleg off_satp off_mcounteren off_scounteren", U64),
+        ("off_medeleg off_mtvec off_stvec off_mepc off_sepc off_mcause off_scause off_mtval off_stval", U64),
+        ("off_load_res", U64),
+    )),
+    ("The last exception at another instruction than the one before it, and how many came at one in a row.", (
+        ("has_trapped trap_cause trap_epc trap_tval trap_priv trap_icount traps_in_place traps_icount", U64),
+    )),
+    ("The last trap of any kind.", (
+        ("has_last last_code last_is_interrupt last_epc last_tval last_priv last_icount", U64),
+    )),
+    ("Unicorn's exception, when a run ended with one; and whether the hart waits since a WFI.", (
+        ("exception is_waiting", U64),
+    )),
+    ("Counters, which are functions of icount: see counter_at.", (
+        ("shift warp_ns ns_per_tick time_delta mcycle_offset minstret_offset", U64),
+    )),
+    ("What Python does: devices, and stores that are looked at one by one.", (
+        ("io_read io_write slow_read slow_write time_written access_fault", "PyObject *@"),
+    )),
+    ("`thread` while Python's lock is given up; `in_flight` is 1 while Python works at an access: its instruction is"
+     " counted, but has not retired; `work_left` until the run ends, in units of a call to Python: see charge.", (
+        ("thread", "PyThreadState *@"),
+        ("in_flight work_left", U64),
+    )),
+    ("Registers of devices that read the same until their device says otherwise, and mtime; address 0: none.", (
+        ("cached_address cached_value cached_size", _CACHED),
+        ("mtime_address", U64),
+    )),
+    ("Guest memory. What is known of a page is the same for all harts.", (
+        ("ram", "uint8_t *@"),
+        ("ram_base ram_size", U64),
+        ("rom", "uint8_t *@"),
+        ("rom_base rom_size rom_window watch_window slow_window io_size", U64),
+        ("io_pages page_flags code_bits", "uint8_t *@"),
+    )),
+    ("What this hart knows of memory: where its special instructions are; for each page the `generation` of its TLB in"
+     " which it could store there unwatched, and how many stores to it were watched.", (
+        ("special_marks", "uint8_t *@"),
+        ("write_generation", "uint32_t *@"),
+        ("write_count", "uint16_t *@"),
+        ("generation", U64),
+    )),
+    ("PMP: [low, high) and configuration of each active entry, in order of priority.", (
+        ("pmp_count", U64),
+        ("pmp_low pmp_high pmp_cfg", _PMP),
+    )),
+    ("Statistics; and so many fills after the last flush the TLB may be too small.", (
+        ("fills flushes edges watched_writes invalidations", U64),
+        ("next_growth", U64),
+    )),
+    ("Counting by blocks. With `blocks_max` of them all are dropped; `must_forget_blocks` before the next instruction."
+     " The last instruction under way when code was written. `new_entry` is the page table entry, by its offset in RAM,"
+     " that was last made and not yet used.", (
+        ("block_count blocks_max is_device_access must_forget_blocks", U64),
+        ("rewritten_pc rewritten_icount rewritten_insn new_entry", U64),
+    )),
+    ("The shortened block that was asked for, `cut_insns` 0: none; and whether that was to end it before a page that is"
+     " not there, so that special instructions may be in it. `next_cflags` is Unicorn's: how many instructions the next"
+     " block may have.", (
+        ("cut_pc cut_size cut_insns cut_is_crossing", U64),
+        ("next_cflags", "uint32_t *@"),
+        ("emu_start", "int (*@)(void *, uint64_t, uint64_t, uint64_t, size_t)"),
+        ("alone cuts ambiguous", U64),
+    )),
+    ("The floating point registers as they were before an access that is left undone: see keep_floats.", (
+        ("off_f has_kept_f", U64),
+        ("kept_f", U64 * 32),
+    )),
+    ("Whether our functions stand in Unicorn's place: see _helpers.c.", (("has_helpers", U64),)),
+)  # fmt: skip
+"""The fields of the structure: groups of what they are for, names, and their type.
+
+A type is one of ctypes, or a pointer as C declares it, ``@`` standing for the name. Counts are instructions, sizes
+bytes, ``is_`` and ``has_`` are 0 or 1.
+"""
+
+
+def _ctype(kind: Any) -> Any:
+    if not isinstance(kind, str):
+        return kind
+    return ctypes.py_object if kind.startswith("PyObject") else ctypes.c_void_p  # the former keeps a reference
+
+
+FIELDS = tuple((name, kind) for _, group in LAYOUT for names, kind in group for name in names.split())
+"""Name and type of each field, in order."""
 
 
 class Shared(ctypes.Structure):
-    """See ``struct shared`` in _callbacks.c. Counts are instructions, sizes bytes."""
+    """One hart's side of what is shared: ``struct shared`` in C."""
 
     icount: int
     limit: int
     fast_limit: int
     work_left: int
 
-    _fields_ = (
-        ("icount", _u64), ("fast_limit", _u64), ("blocks", _pointer), ("block_pc", _u64), ("block_insns", _u64),
-        ("limit", _u64), ("mip", _u64),
-        ("stop_reason", _u64), ("resync", _u64), ("step_over", _u64), ("in_system_view", _u64), ("special_insn", _u64),
-        ("has_bogus_entry", _u64),
-        ("fault", _u64), ("fault_va", _u64), ("fault_type", _u64),
-        ("emu_stop", _pointer), ("ctl", _pointer), ("env", _pointer), ("reg_write", _pointer),
-        ("xlen_bytes", _u64), ("off_pc", _u64), ("off_priv", _u64), ("off_mstatus", _u64),
-        ("off_mie", _u64), ("off_mideleg", _u64), ("off_satp", _u64),
-        ("off_mcounteren", _u64), ("off_scounteren", _u64),
-        ("off_medeleg", _u64), ("off_mtvec", _u64), ("off_stvec", _u64), ("off_mepc", _u64), ("off_sepc", _u64),
-        ("off_mcause", _u64), ("off_scause", _u64), ("off_mtval", _u64), ("off_stval", _u64), ("off_load_res", _u64),
-        ("has_trapped", _u64), ("trap_cause", _u64), ("trap_epc", _u64), ("trap_tval", _u64), ("trap_priv", _u64),
-        ("trap_icount", _u64), ("traps_in_place", _u64), ("traps_icount", _u64),
-        ("has_last", _u64), ("last_code", _u64), ("last_is_interrupt", _u64), ("last_epc", _u64), ("last_tval", _u64),
-        ("last_priv", _u64), ("last_icount", _u64), ("exception", _u64),
-        ("is_waiting", _u64),
-        ("shift", _u64), ("warp_ns", _u64), ("ns_per_tick", _u64), ("time_delta", _u64),
-        ("mcycle_offset", _u64), ("minstret_offset", _u64),
-        ("io_read", _object), ("io_write", _object), ("slow_read", _object), ("slow_write", _object),
-        ("time_written", _object), ("access_fault", _object), ("thread", _pointer),
-        ("in_flight", _u64), ("work_left", _u64),
-        ("cached_address", _u64 * CACHED_REGISTERS), ("cached_value", _u64 * CACHED_REGISTERS),
-        ("cached_size", _u64 * CACHED_REGISTERS),
-        ("mtime_address", _u64),
-        ("ram", _pointer), ("ram_base", _u64), ("ram_size", _u64),
-        ("rom", _pointer), ("rom_base", _u64), ("rom_size", _u64), ("rom_window", _u64),
-        ("watch_window", _u64), ("slow_window", _u64), ("io_size", _u64),
-        ("io_pages", _pointer), ("page_flags", _pointer), ("code_bits", _pointer), ("special_marks", _pointer),
-        ("write_generation", _pointer), ("write_count", _pointer), ("generation", _u64),
-        ("pmp_count", _u64), ("pmp_low", _u64 * PMP_ENTRIES),
-        ("pmp_high", _u64 * PMP_ENTRIES), ("pmp_cfg", _u64 * PMP_ENTRIES),
-        ("fills", _u64), ("flushes", _u64), ("edges", _u64), ("watched_writes", _u64),
-        ("invalidations", _u64), ("next_growth", _u64),
-        ("block_count", _u64), ("blocks_max", _u64), ("is_device_access", _u64),
-        ("must_forget_blocks", _u64),
-        ("rewritten_pc", _u64), ("rewritten_icount", _u64), ("rewritten_insn", _u64), ("new_entry", _u64),
-        ("cut_pc", _u64), ("cut_size", _u64), ("cut_insns", _u64), ("cut_is_crossing", _u64),
-        ("next_cflags", _pointer), ("emu_start", _pointer),
-        ("alone", _u64), ("cuts", _u64), ("ambiguous", _u64),
-        ("off_f", _u64), ("has_kept_f", _u64), ("kept_f", _u64 * 32),
-        ("has_helpers", _u64),
-    )  # fmt: skip
+    _fields_ = [(name, _ctype(kind)) for name, kind in FIELDS]
 
     def charge(self, work: int) -> None:
         """Count ``work``, in units of a call from C to Python; the same as ``charge`` in C."""
