@@ -33,10 +33,11 @@ from minstret.emu.hart.hart import Hart, HartState, HartStop
 from minstret.emu.hart.memory import GuestMemory
 from minstret.emu.hart.shared import PAGE_SIZE, Counting
 from minstret.emu.hart.traps import TrapRecord
+from minstret.emu.idle import Idle, LiveIdle, earlier
 from minstret.emu.irq import IrqLine
 from minstret.emu.part import Device, Parts, copied_states, load_states
 from minstret.emu.state import canonical_bytes
-from minstret.emu.timers import IDLE, Timer, TimerAttribute, TimerGroup, TimerListState
+from minstret.emu.timers import Timer, TimerGroup, TimerListState
 
 SLICE_INSNS_MAX = 1_000_000
 """Default bound on one slice, so that the host gets a word in: it takes some ms."""
@@ -188,11 +189,9 @@ class Machine:
         if self._slice_insns_max == SLICE_INSNS_MAX and self.hart.counting is Counting.PYTHON:
             self._slice_insns_max = SLICE_INSNS_MAX_PYTHON
         self.virtual_timers = self.timers[ClockType.VIRTUAL]
-        self._host_timers = self.timers[ClockType.HOST]
-        self._rt_timers = self.timers[ClockType.VIRTUAL_RT]
-        self._pace = Timer("idle.pace", self._rt_timers, lambda late_ns: None)
+        self.pace = Timer("idle.pace", self.timers[ClockType.VIRTUAL_RT], lambda late_ns: None)
+        """Paces waits in the host's time: see LiveIdle."""
         self.virtual_timers.on_earlier = self._stop_at_deadline
-        self._connect_timers()
         self.lines: dict[str, IrqLine] = {}
         self.parts = Parts()
         self.on_reset: Callable[[], None] = lambda: None
@@ -206,35 +205,28 @@ class Machine:
         self._stop_requested: Outcome | None = None
         self._reached = False
         self._blocked_at: Position | None = None
+        self.idle: Idle = LiveIdle(
+            self.clock, self.timers, self.pace, self.door, self._wait, sleeps=config.sleep,
+            input_can_wake=lambda: self.input_can_wake(), outside_can_wake=lambda: self.outside_can_wake(),
+        )  # fmt: skip
+        """Skips virtual time while the hart waits."""
         self.door.connect(STOP_TARGET, self._on_stop_event)
         self.door.attach(self)
 
     def _make_timers(self, realtime_ns: Callable[[], int], wall_ns: Callable[[], int]) -> TimerGroup:
-        """A list of timers for each clock; what the host's clocks show comes through the door."""
-        door = self.door
+        """A list of timers for each clock. In a replay what the host's clocks show is what the trace says."""
         return TimerGroup(
             [
                 HostClock(ClockType.REALTIME, realtime_ns),
                 self.clock,
-                HostClock(ClockType.HOST, lambda: door.clock_ns(ClockType.HOST, wall_ns)),
-                HostClock(ClockType.VIRTUAL_RT, lambda: door.clock_ns(ClockType.VIRTUAL_RT, self.virtual_rt.now_ns)),
+                HostClock(ClockType.HOST, wall_ns),
+                self.virtual_rt,
             ]
         )
 
     def _stop_at_deadline(self, deadline_ns: int) -> None:
         """A timer was armed for before the others, perhaps while the hart runs."""
         self.hart.stop_by(self.clock.icount_at(deadline_ns))
-
-    def _connect_timers(self) -> None:
-        """Recording and replaying hear of checkpoints; a replay runs no EXTERNAL timer."""
-        for timers in self.timers:
-            if self.door.logs:
-                timers.on_checkpoint = self.door.checkpoint
-                timers.on_spared = self.door.spared
-            if self.door.is_replay:
-                timers.runnable = TimerAttribute.NONE
-                if timers.clock.type in (ClockType.HOST, ClockType.VIRTUAL_RT):
-                    timers.may_run = self.door.may_run
 
     def _ask_clock(self, host_ns: Callable[[], int]) -> int:
         answer = self.door.ask("clock.host", lambda: host_ns().to_bytes(8, "little"))
@@ -323,7 +315,7 @@ class Machine:
         stop = self.hart.run(self._slice_limit(position, icount, virtual_ns))
         if stop is HartStop.TRAP_LOOP:
             return Outcome(StopReason.TRAP_LOOP, first_trap=self.hart.first_trap)
-        if stop is HartStop.WAITING and not (admitted and door.holds_input) and not self._idle(virtual_ns):
+        if stop is HartStop.WAITING and not (admitted and door.holds_input) and not self.idle.skip(virtual_ns):
             return Outcome(StopReason.WAITS_FOREVER)
         if stop is HartStop.BLOCKED:
             self._mark_blocked()
@@ -360,82 +352,29 @@ class Machine:
 
     def _slice_limit(self, now: Position, icount: int | None, virtual_ns: int | None) -> int:
         """The icount before which nothing but the guest itself makes anything happen."""
-        limit = _earlier(now.icount + self._slice_insns_max, icount)
+        limit = earlier(now.icount + self._slice_insns_max, icount)
         next_icount = self.door.next_icount
         if next_icount is not None and next_icount < limit:
-            limit = _earlier(limit, self._limit_of_door(now, next_icount))
+            limit = earlier(limit, self._limit_of_door(now, next_icount))
         deadline_ns = self.virtual_timers.expire_ns()
         if deadline_ns is None:
             deadline_ns = VIRTUAL_NS_MAX
-        limit = min(limit, self.clock.icount_at(_earlier(deadline_ns, virtual_ns)))
+        limit = min(limit, self.clock.icount_at(earlier(deadline_ns, virtual_ns)))
         return max(limit, now.icount)
 
     def _limit_of_door(self, now: Position, next_icount: int) -> int:
-        """The icount at which a turn must come by the door: that of its next item, or, where the hart waits for it
-        there, one more than it waits at."""
+        """Latest icount to stop at for the door's next item: its own, or, where that comes while the hart waits there,
+        one more."""
         next_ns = self.door.next_ns
         if next_ns is not None and next_ns > (next_icount << self.clock.shift) + self.clock.state.warp_ns:
             next_icount += 1
         return max(next_icount, now.icount + 1)
-
-    def _idle(self, virtual_ns: int | None) -> bool:
-        """The hart waits: skip to the next deadline. False when there is nothing to wait for."""
-        if self.door.is_replay:
-            return self._idle_in_replay(virtual_ns)
-        host_ns = self._host_timers.deadline_ns()
-        expire_ns = self.virtual_timers.expire_ns()
-        if host_ns != IDLE:  # an alarm in the host's time: virtual time goes with it
-            now_ns = self.clock.now_ns()
-            waited_ns = self._wait(host_ns if expire_ns is None else min(host_ns, expire_ns - now_ns))
-            self.clock.warp_to(now_ns + waited_ns if expire_ns is None else min(now_ns + waited_ns, expire_ns))
-            return True
-        if not self._timers_can_wake(expire_ns) and not (self.door.is_open and self.input_can_wake()):
-            return False
-        target_ns = virtual_ns if expire_ns is None else expire_ns
-        if target_ns is None:
-            self._wait(None)
-            return True
-        target_ns = _earlier(target_ns, virtual_ns)
-        self.clock.warp_to(self._sleep(target_ns) if self.config.sleep else target_ns)
-        return True
-
-    def _sleep(self, target_ns: int) -> int:
-        """Let the host wait as long as the guest does; up to what time, as the host may cut that short.
-
-        The timer ``idle.pace`` goes off when the wait is over by VIRTUAL_RT, so a recording knows when that was. The
-        virtual clock gets the distance to the deadline and nothing of what the host's has measured.
-        """
-        now_ns = self.clock.now_ns()
-        self._pace.arm(self.virtual_rt.now_ns() + target_ns - now_ns)
-        waited_ns = self._wait(target_ns - now_ns)
-        self._rt_timers.run_expired()
-        self._pace.cancel()
-        return min(now_ns + waited_ns, target_ns)
 
     def _wait(self, timeout_ns: int | None) -> int:
         """Let the host pass time until something comes, at most ``timeout_ns``; how long it took, ns."""
         waited_ns = self.door.wait(timeout_ns)
         self.virtual_rt.state.waited_ns += waited_ns
         return waited_ns
-
-    def _idle_in_replay(self, virtual_ns: int | None) -> bool:
-        """Skip to the next guest-side deadline or the trace's next item; no further than its end."""
-        assert self.door.next_ns is not None
-        has_slept = self.door.may_run(ClockType.VIRTUAL_RT)
-        if has_slept:  # the recording, and to the end: its checkpoint says so
-            self._pace.arm(0)
-            self._rt_timers.run_expired()
-        target_ns = _earlier(_earlier(self.door.next_ns, self.virtual_timers.expire_ns()), virtual_ns)
-        if target_ns <= self.clock.now_ns():
-            return has_slept
-        self.clock.warp_to(target_ns)
-        return True
-
-    def _timers_can_wake(self, expire_ns: int | None) -> bool:
-        """Whether some timer may end the wait: where only EXTERNAL ones are armed, what they bring must interrupt."""
-        if self.virtual_timers.expire_ns(TimerAttribute.NONE) is not None:
-            return True
-        return expire_ns is not None and self.outside_can_wake()
 
     # ---- state
 
@@ -487,10 +426,6 @@ class Machine:
             sha.update(at.to_bytes(8, "little"))
             sha.update(page)
         return sha.hexdigest()
-
-
-def _earlier(one: int, other: int | None) -> int:
-    return one if other is None or one <= other else other
 
 
 def _pages_in_use(ram: memoryview) -> Iterator[tuple[int, bytes]]:

@@ -39,12 +39,12 @@ Checkpoint = Callable[[ClockType, int], None]
 
 @dataclass(slots=True)
 class TimerCounts:
-    """How often a timer fired, and began a pass that wrote a checkpoint, or was spared one. Statistics, not state."""
+    """How often a timer fired, and began a pass that wrote a checkpoint, or needed none. Statistics, not state."""
 
     fired: int = 0
     checkpoints: int = 0
-    spared: int = 0
-    bytes_spared: int = 0
+    checkpoints_saved: int = 0
+    bytes_saved: int = 0
 
 
 class Timer:
@@ -133,7 +133,7 @@ class TimerList:
         self.enabled = True
         self._hidden = 0  # attributes of timers that don't run; plain bits, as arithmetic of IntFlag is slow
         self.on_checkpoint: Checkpoint | None = None
-        self.on_spared: Callable[[ClockType], int] | None = None
+        self.on_checkpoint_saved: Callable[[ClockType], int] | None = None
         """Called after a pass in which EXTERNAL timers alone fired; gives the bytes that its checkpoint would take."""
         self.ignores_attributes = False
         """Take every timer made from now on for one without attributes (timer model no-attributes)."""
@@ -247,8 +247,9 @@ class TimerList:
             timer.counts.fired += 1
             timer._callback(late_ns)
         if needs_checkpoint and first is not None:
-            first.counts.spared += 1
-            first.counts.bytes_spared += 0 if self.on_spared is None else self.on_spared(self.clock.type)
+            first.counts.checkpoints_saved += 1
+            if self.on_checkpoint_saved is not None:
+                first.counts.bytes_saved += self.on_checkpoint_saved(self.clock.type)
         return first is not None
 
     def _next_expired(self, now_ns: int) -> Timer | None:

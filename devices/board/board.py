@@ -40,7 +40,6 @@ from minstret.devices.virtio.rng import VirtioRng
 from minstret.emu import units
 from minstret.emu.clock import ClockType
 from minstret.emu.door.door import Door, Position
-from minstret.emu.door.live import LiveDoor
 from minstret.emu.errors import ConfigError
 from minstret.emu.hart.engine import RAM_MAX
 from minstret.emu.hart.hart import Hart
@@ -367,7 +366,7 @@ class Board:
         command_line = " ".join(filter(None, (Path(self.firmware.name).name, config.arguments)))
         return Semihosting(
             self.hart, machine.clock, self.rtc.time_ns, machine.request_exit, self._transmit, self.uart.take_received,
-            self._holds_input,
+            self._call_must_wait,
             GuestFiles(self._host.files, machine.door.ask, machine.door.sent),
             Surroundings(
                 command_line.encode(errors="surrogateescape"), self.placement.free_ram(config.ram_size),
@@ -427,8 +426,8 @@ class Board:
         )
         for name, part in self.outside.parts().items():
             machine.parts.add_host(name, part)
-        if isinstance(machine.door, LiveDoor) and self._script:
-            machine.door.schedule = self.outside.script
+        if self._script:
+            machine.door.use(schedule=self.outside.script)
         self.outside.script.start()
 
     def _make_serial_line(self) -> SerialLine | None:
@@ -449,9 +448,8 @@ class Board:
         )  # fmt: skip
         machine.parts.add_host("uart0.line", line)
         self.uart.sender = line
-        if isinstance(door, LiveDoor):
-            line.ask, line.may_come = door.look, lambda: door.source_is_open
-            door.diversion = line
+        line.ask, line.may_come = door.look, lambda: door.source_is_open
+        door.use(diversion=line)
         return line
 
     def _make_functions(self) -> list[Function]:
@@ -526,9 +524,9 @@ class Board:
             return self.htif.state.wanted
         return self.uart.room()
 
-    def _holds_input(self) -> bool:
-        """Whether something has come for the console that the guest does not have yet."""
-        return self.machine.door.holds_input or (self.serial_line is not None and self.serial_line.holds_input)
+    def _call_must_wait(self) -> bool:
+        """Whether something has come for the console that a call which reads it does not have yet."""
+        return self.machine.door.call_must_wait or (self.serial_line is not None and self.serial_line.holds_input)
 
     def _host_irqs(self) -> list[int]:
         """The interrupts that what a person types may raise."""

@@ -397,24 +397,24 @@ def _short_hash(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
 
 
-# ---- 3: what attributes spare
+# ---- 3: what attributes save
 
 
-def what_attributes_spare(screen: Screen, folder: Folder) -> None:
+def what_attributes_save(screen: Screen, folder: Folder) -> None:
     """Part 3: checkpoints by timer, and sizes, with attributes and without."""
-    screen.heading("3. What the attribute EXTERNAL spares the trace")
+    screen.heading("3. What the attribute EXTERNAL saves the trace")
     screen.say(
         "A checkpoint says: here timers of the guest ran. A timer that is not part of the guest needs none. In `keys`"
         " a script types on a keyboard; its delays are such timers too. Without it: checkpoints with --timer-model"
         " no-attributes.\n"
     )
     readers = {guest: [folder.reader(guest, model) for model in _COMPARED] for guest in _GUESTS}
-    table = _table("guest", "timer", "fired", "checkpoints", "spared", "bytes spared", "without it", numbers=5)
+    table = _table("guest", "timer", "fired", "checkpoints", "saved", "bytes saved", "without it", numbers=5)
     for guest, (with_them, without) in readers.items():
         checkpoints = {row["name"]: row["checkpoints"] for row in timer_table_facts(without)}
         for row in timer_table_facts(with_them):
             if row["fired"]:
-                counts = (row["fired"], row["checkpoints"], row["spared"], row["bytes_spared"],
+                counts = (row["fired"], row["checkpoints"], row["checkpoints_saved"], row["bytes_saved"],
                           checkpoints.get(row["name"], 0))  # fmt: skip
                 table.add_row(guest, str(row["name"]), *(f"{count:,}" for count in counts))
     screen.show(table)
@@ -487,7 +487,7 @@ def demo(runs: int, child: tuple[str, int, str] | None) -> int:
     with tempfile.TemporaryDirectory(prefix="minstret-") as path:
         folder = Folder(path)
         good = [same_run_under_load(screen, runs), recorded_and_replayed(screen, folder)]
-        what_attributes_spare(screen, folder)
+        what_attributes_save(screen, folder)
         good.append(flaws_found(screen, folder))
     screen.say(f"\nThis took {(host.realtime_ns() - start_ns) / NS_PER_S:.0f} s.")
     click.echo(LAST_LINE.format(invocation()))

@@ -28,7 +28,7 @@ _COMMANDS = {
     "Look into a trace": {
         "info": "What it is of, how it ended, how large it is",
         "log": "What is in it, in order",
-        "timers": "What each timer did, and what its attributes spared",
+        "timers": "What each timer did, and what its attributes saved",
     },
     "Look at the board and the installation": {
         "dtb": "Write the device tree that the guest would get",

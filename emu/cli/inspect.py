@@ -226,7 +226,7 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @reads_trace
 def timers(trace: str, as_json: bool) -> None:
-    """Say what each timer did in a recording, and which checkpoints the EXTERNAL attribute has spared it.
+    """Say what each timer did in a recording, and how many checkpoints the EXTERNAL attribute has saved.
 
     TRACE may be -, standard input.
     """
@@ -245,7 +245,7 @@ def timer_table_facts(reader: TraceReader) -> list[dict[str, Any]]:
     return facts
 
 
-_COUNTS = ("fired", "checkpoints", "spared", "bytes_spared")
+_COUNTS = ("fired", "checkpoints", "checkpoints_saved", "bytes_saved")
 
 
 def _is_timer_row(row: object) -> bool:
@@ -257,7 +257,7 @@ def _is_timer_row(row: object) -> bool:
 
 def timer_table(facts: list[dict[str, Any]]) -> Table:
     """A table of the timers that fired."""
-    counts = ("fired", "checkpoints written", "spared", "bytes spared")
+    counts = ("fired", "checkpoints written", "checkpoints saved", "bytes saved")
     table = _table("timer", "clock", "attributes", *counts, numbers=counts)
     for row in facts:
         if row["fired"]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Any, Protocol
 
-from minstret.emu.clock import ClockType
-from minstret.emu.door.door import Event, Observed, Position, Sink
+from minstret.emu.door.door import Diversion, Event, Position, Schedule, Sink
 
 
 class Source(Protocol):
@@ -30,45 +29,9 @@ class Source(Protocol):
         ...
 
 
-class Schedule(Protocol):
-    """What is to happen at the host's side when the guest has come so far: a script of keys."""
-
-    @property
-    def next_icount(self) -> int | None:
-        """When it wants to be run next; None while it waits for nothing, or for a time."""
-        ...
-
-    def run_due(self, icount: int) -> None:
-        """Do what is due at ``icount``."""
-        ...
-
-
-class Diversion(Protocol):
-    """Takes away what comes from the host, to post it later."""
-
-    @property
-    def holds_input(self) -> bool:
-        """Whether it has some now."""
-        ...
-
-    def wants_input(self, is_door_empty: bool) -> bool:
-        """Whether the guest could have used more by now; ``is_door_empty``: nothing posted waits for room."""
-        ...
-
-    def divert(self, event: Event) -> bool:
-        """Take ``event``; False leaves it."""
-        ...
-
-    def recall(self) -> bool:
-        """Post at once what the guest reads while time stands still: it would never be due. Whether there was any."""
-        ...
-
-
 class LiveDoor:
     """Delivers events as they come, in their order."""
 
-    logs = False
-    is_replay = False
     next_ns: int | None = None
 
     def __init__(self, source: Source | None = None) -> None:
@@ -102,8 +65,16 @@ class LiveDoor:
     def next_icount(self) -> int | None:
         return None if self.schedule is None else self.schedule.next_icount
 
-    def attach(self, machine: Observed) -> None:
+    @property
+    def call_must_wait(self) -> bool:
+        return self.holds_input
+
+    def attach(self, machine: Any) -> None:
         """Nothing to look at."""
+
+    def use(self, *, schedule: Schedule | None = None, diversion: Diversion | None = None) -> None:
+        self.schedule = schedule or self.schedule
+        self.diversion = diversion or self.diversion
 
     def connect(self, target: str, sink: Sink) -> None:
         self._sinks[target] = sink
@@ -174,15 +145,3 @@ class LiveDoor:
 
     def sent(self, stream: str, data: bytes, is_message: bool = False) -> None:
         """Nobody compares it."""
-
-    def checkpoint(self, clock_type: ClockType, now_ns: int) -> None:
-        """Nobody writes it down."""
-
-    def spared(self, clock_type: ClockType) -> int:
-        return 0
-
-    def may_run(self, clock_type: ClockType) -> bool:
-        return True
-
-    def clock_ns(self, clock_type: ClockType, live: Callable[[], int]) -> int:
-        return live()

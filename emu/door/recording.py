@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from minstret.emu.clock import ClockType
-from minstret.emu.door.door import Observed, Position
+from minstret.emu.door.door import Position
 from minstret.emu.door.live import LiveDoor, Source
 from minstret.emu.errors import TraceError
 from minstret.emu.machine import Machine
@@ -33,8 +33,6 @@ class RecordOptions:
 class RecordingDoor(LiveDoor):
     """Lets in what comes, and writes it into a trace together with what goes out."""
 
-    logs = True
-
     def __init__(
         self, source: Source | None, writer: TraceWriter, options: RecordOptions, realtime_ns: Callable[[], int]
     ) -> None:
@@ -59,10 +57,11 @@ class RecordingDoor(LiveDoor):
             return self._next_snapshot if planned is None else planned
         return min(planned, self._next_snapshot)
 
-    def attach(self, machine: Observed) -> None:
-        super().attach(machine)
-        assert isinstance(machine, Machine)
+    def attach(self, machine: Machine) -> None:
         self._machine = machine
+        for timers in machine.timers:
+            timers.on_checkpoint = self._checkpoint
+            timers.on_checkpoint_saved = self._checkpoint_saved
 
     # ---- in
 
@@ -95,12 +94,12 @@ class RecordingDoor(LiveDoor):
         self._registers = self._machine.registers_hash(self._registers)
         self._writer.add_event(Kind.ANSWER, self._machine.position, name, b"", self._registers)
 
-    def checkpoint(self, clock_type: ClockType, now_ns: int) -> None:
+    def _checkpoint(self, clock_type: ClockType, now_ns: int) -> None:
         machine = self._machine
         self._registers = machine.registers_hash(self._registers)
         self._writer.add_checkpoint(machine.position, clock_type, now_ns, self._registers)
 
-    def spared(self, clock_type: ClockType) -> int:
+    def _checkpoint_saved(self, clock_type: ClockType) -> int:
         return self._writer.checkpoint_size(self._machine.position, clock_type)
 
     # ---- out
@@ -152,8 +151,8 @@ def timer_facts(machine: Machine) -> list[dict[str, object]]:
     return [
         {
             "name": timer.name, "clock": timers.clock.type.value, "external": timer.is_external,
-            "fired": timer.counts.fired, "checkpoints": timer.counts.checkpoints, "spared": timer.counts.spared,
-            "bytes_spared": timer.counts.bytes_spared,
+            "fired": timer.counts.fired, "checkpoints": timer.counts.checkpoints,
+            "checkpoints_saved": timer.counts.checkpoints_saved, "bytes_saved": timer.counts.bytes_saved,
         }
         for timers in machine.timers for timer in timers.timers()
     ]  # fmt: skip

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from minstret.emu.clock import ClockType
-from minstret.emu.door.door import BLOCKED_MARK, Event, Observed, Position, Sink
+from minstret.emu.clock import ClockType, HostClock
+from minstret.emu.door.door import BLOCKED_MARK, Diversion, Event, Observed, Position, Schedule, Sink
 from minstret.emu.errors import DivergenceError, TraceError
+from minstret.emu.idle import ReplayIdle
+from minstret.emu.machine import Machine
+from minstret.emu.timers import TimerAttribute
 from minstret.emu.trace.cursor import ItemCursor, OutputCursor
 from minstret.emu.trace.format import Item, Kind, describe
 from minstret.emu.trace.reader import TraceReader
@@ -21,9 +24,10 @@ _AHEAD_ITEMS_MAX, _AHEAD_BYTES_MAX = 1000, 1 << 20
 class ReplayDoor:
     """A door that opens only for what the trace has."""
 
-    logs = True
-    is_replay = True
     is_open = False
+    source_is_open = False
+    holds_input = False
+    """What found no room is no item of the trace: it comes when there is some."""
 
     def __init__(self, reader: TraceReader, *, first_seq: int = 0, registers: int = 0, from_icount: int = 0) -> None:
         """Replay ``reader`` from item ``first_seq`` on, with the chained register hash there."""
@@ -42,8 +46,19 @@ class ReplayDoor:
         self.is_discarding = False
         """Whether what host-side parts post is thrown away rather than a mistake (timer model no-attributes)."""
 
-    def attach(self, machine: Observed) -> None:
+    def observe(self, machine: Observed) -> None:
+        """Compare what ``machine`` does with the trace."""
         self._machine = machine
+
+    def attach(self, machine: Machine) -> None:
+        self.observe(machine)
+        machine.idle = ReplayIdle(machine.clock, machine.timers, machine.pace, self)
+        for timers in machine.timers:
+            timers.on_checkpoint = self.checkpoint
+            timers.runnable = TimerAttribute.NONE
+            if timers.clock.type in (ClockType.HOST, ClockType.VIRTUAL_RT):
+                timers.clock = HostClock(timers.clock.type, self._logged_ns)
+                timers.may_run = self.may_run
 
     def connect(self, target: str, sink: Sink) -> None:
         self._sinks[target] = sink
@@ -90,8 +105,7 @@ class ReplayDoor:
         return item is not None and item.kind is Kind.EVENT and item.position == self._machine.position
 
     @property
-    def holds_input(self) -> bool:
-        """Whether it did when a call of the guest's began here that then had to wait."""
+    def call_must_wait(self) -> bool:
         item = self._next
         return item is not None and item.name == BLOCKED_MARK and item.position == self._machine.position
 
@@ -146,12 +160,14 @@ class ReplayDoor:
         self.ask(name, bytes)
 
     def may_run(self, clock_type: ClockType) -> bool:
+        """Whether timers whose clock is the host's decision fire now."""
         item = self._next
         if item is None or item.kind is not Kind.CHECKPOINT or item.name != clock_type.value:
             return False
         return item.position == self._machine.position
 
-    def clock_ns(self, clock_type: ClockType, live: Callable[[], int]) -> int:
+    def _logged_ns(self) -> int:
+        """What a clock that is the host's decision shows to its own timers."""
         item = self._next
         return int.from_bytes(item.data, "little") if item is not None else 0
 
@@ -163,9 +179,6 @@ class ReplayDoor:
             raise self._divergence("timers", position, expected, f"a checkpoint of the {clock_type.value} clock")
         self._check_registers(self._take())
 
-    def spared(self, clock_type: ClockType) -> int:
-        return 0
-
     def _check_registers(self, item: Item) -> None:
         self._registers = self._machine.registers_hash(self._registers)
         if item.registers is not None and item.registers != self._registers:
@@ -173,6 +186,12 @@ class ReplayDoor:
                 "hart", self._machine.position, f"{item} with registers of hash {item.registers:#010x}",
                 f"hash {self._registers:#010x}", item.seq,
             )  # fmt: skip
+
+    def look(self) -> None:
+        """There is no host."""
+
+    def use(self, *, schedule: Schedule | None = None, diversion: Diversion | None = None) -> None:
+        """Nobody is asked."""
 
     def wait(self, timeout_ns: int | None) -> int:
         return 0

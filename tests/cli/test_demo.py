@@ -21,7 +21,7 @@ from minstret.emu.cli.demo import (
     flaws_found,
     recorded_and_replayed,
     same_run_under_load,
-    what_attributes_spare,
+    what_attributes_save,
 )
 from minstret.emu.cli.exits import Exit
 
@@ -128,10 +128,10 @@ def test_replay_is_the_recording(shown: subprocess.CompletedProcess[str]) -> Non
 def test_attributes_spare_every_checkpoint_of_the_network_and_the_script(
     shown: subprocess.CompletedProcess[str],
 ) -> None:
-    fired, checkpoints, spared, _, without = row(shown.stdout, "dhcp   usernet.link")[-5:]
-    assert (checkpoints, spared, without) == ("0", fired, fired)
-    fired, checkpoints, spared, _, without = row(shown.stdout, "keys   input.delay")[-5:]
-    assert (checkpoints, spared, without) == ("0", fired, fired)
+    fired, checkpoints, saved, _, without = row(shown.stdout, "dhcp   usernet.link")[-5:]
+    assert (checkpoints, saved, without) == ("0", fired, fired)
+    fired, checkpoints, saved, _, without = row(shown.stdout, "keys   input.delay")[-5:]
+    assert (checkpoints, saved, without) == ("0", fired, fired)
 
 
 def test_changed_byte_is_found_and_the_error_says_where(shown: subprocess.CompletedProcess[str]) -> None:
@@ -200,7 +200,7 @@ def test_replay_that_diverges_is_no_success(screen: Screen, tmp_path: Path, caps
     folder.status = Exit.DIVERGED
     assert not recorded_and_replayed(screen, folder)
     assert "who: expected a, got b" in capsys.readouterr().out
-    what_attributes_spare(screen, folder)
+    what_attributes_save(screen, folder)
 
 
 def test_changed_byte_that_goes_unnoticed_is_no_success(

@@ -688,7 +688,7 @@ def test_timers_lists_those_that_fired(ticks: Path, run: Command) -> None:
     lines = run("timers", ticks).stdout.decode().splitlines()
 
     assert [line.split() for line in lines] == [
-        ["timer", "clock", "attributes", "fired", "checkpoints", "written", "spared", "bytes", "spared"],
+        ["timer", "clock", "attributes", "fired", "checkpoints", "written", "checkpoints", "saved", "bytes", "saved"],
         ["clint.mtimecmp", "virtual", "-", "100", "100", "0", "0"],
     ]
 

@@ -470,10 +470,11 @@ def test_host_is_never_asked_by_a_replay(session: Recorded) -> None:
 
     with session.reader() as reader:
         door = ReplayDoor(reader)
-        door.attach(Still(0, 0))
+        door.observe(Still(0, 0))
         with pytest.raises(DivergenceError):
             door.ask("clock.host", never)
-        assert door.clock_ns(ClockType.HOST, never) == ord("a")
+        board = setup_of_code(asm.code(asm.LOOP)).make(door=ReplayDoor(reader), host=HostAnswers(wall_ns=never))
+        assert board.machine.timers[ClockType.HOST].clock.now_ns() == ord("a")
         assert (door.wait(None), door.is_open) == (0, False)
 
 
@@ -506,7 +507,7 @@ def test_streams_are_compared_each_by_itself(tmp_path: Path) -> None:
     writer.close()
     with closing(TraceReader(path)) as reader:
         door = ReplayDoor(reader)
-        door.attach(Still(5, 10))
+        door.observe(Still(5, 10))
         for stream, data in (("a", b"1"), ("a", b"2"), ("a", b"3"), ("b", b"frame"), ("a", b"45")):
             door.sent(stream, data)
         door.check_end("the end")
