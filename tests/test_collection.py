@@ -7,8 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from support.commands import PATIENCE_S
+
 TOP = Path(__file__).parent.parent
-PATIENCE_S = 300
 
 COLLECTS = """
 import sys, time

@@ -10,6 +10,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from support.commands import PATIENCE_S
 from support.needs import Need
 
 from minstret.devices.board.placement import PACKAGED
@@ -24,7 +25,6 @@ SESSIONS = [
 """What is shown as typed at a shell, and what it says."""
 COMMANDS = re.findall(r"^    (minstret .*?)(?:  .*)?$", TEXT[TEXT.index("\n## Use\n") :], re.MULTILINE)
 """Lists of commands, each with what it does."""
-PATIENCE_S = 60
 VARIES = re.compile(
     r"(?P<speed>[\d.]+ s host \(\d+ MIPS\))|(?P<digest>digest [0-9a-f]{16})"
     r"|(?<=_s\": )(?P<seconds>[\d.]+)|(?<=mips\": )(?P<mips>[\d.]+)"

@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
+from support.commands import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ("bench", "build-firmware", "cosim", "demo", "get-guests", "test")
-PATIENCE_S = 60
 
 
 def run_tool(tool: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

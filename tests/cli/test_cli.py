@@ -12,64 +12,16 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support import asm, elf_files
+from support.commands import COMMAND, PATIENCE_S, minstret, started, wait_until_asleep
 from support.elf_files import RAM, Load, elf_bytes, fails_with, says, write_elf
 
-from minstret.emu.cli import main
 from minstret.emu.clock import NS_PER_TICK, VIRTUAL_NS_MAX
-
-COMMAND = [sys.executable, "-m", "minstret.emu.cli"]
-PATIENCE_S = 60
-"""How long a process may take before a test gives up on it."""
-
-
-def minstret(*arguments: object, stdin: bytes | None = None, **options: Any) -> subprocess.CompletedProcess[bytes]:
-    """Run the command to its end. Without ``stdin`` its input is empty."""
-    if stdin is None:
-        options.setdefault("stdin", subprocess.DEVNULL)
-    else:
-        options["input"] = stdin
-    options.setdefault("stdout", subprocess.PIPE)
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)], stderr=subprocess.PIPE, timeout=PATIENCE_S, check=False, **options
-    )
-
-
-@pytest.fixture
-def inside(capfdbinary: pytest.CaptureFixture[bytes]) -> Any:
-    """As ``minstret``, but within this process, without input."""
-
-    def run(*arguments: object) -> subprocess.CompletedProcess[bytes]:
-        with pytest.raises(SystemExit) as caught:
-            main([str(argument) for argument in arguments])
-        assert isinstance(caught.value.code, int)
-        return subprocess.CompletedProcess(arguments, caught.value.code, *capfdbinary.readouterr())
-
-    return run
-
-
-@contextmanager
-def started(*arguments: object, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """The command as a running process, which is not left behind."""
-    process = subprocess.Popen(
-        [*COMMAND, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def is_asleep(process: subprocess.Popen[bytes]) -> bool:
-    return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
 
 
 def assert_is_one_line_error(done: subprocess.CompletedProcess[bytes], *parts: str) -> None:
@@ -290,7 +242,7 @@ def test_timeout_ends_a_guest_that_sleeps_in_real_time(elf: Any) -> None:
 
 
 def test_ctrl_c_gives_130(elf: Any) -> None:
-    with started("run", elf(says(b"ready\n") + elf_files.LOOPS), stdin=subprocess.DEVNULL) as process:
+    with started("run", elf(says(b"ready\n") + elf_files.LOOPS)) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
         process.send_signal(signal.SIGINT)
@@ -302,11 +254,10 @@ def test_ctrl_c_gives_130(elf: Any) -> None:
 
 
 def test_ctrl_c_ends_a_guest_that_sleeps_in_real_time(elf: Any) -> None:
-    with started("run", "--no-input", "--icount", "sleep=on", elf(SLEEPS), stdin=subprocess.DEVNULL) as process:
+    with started("run", "--no-input", "--icount", "sleep=on", elf(SLEEPS)) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
-        while not is_asleep(process):
-            pass
+        wait_until_asleep(process)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=PATIENCE_S)
 
@@ -513,7 +464,7 @@ def test_bytes_on_stdin_reach_a_guest_that_polls_the_uart(elf: Any) -> None:
 
 
 def test_guest_answers_before_more_is_typed(elf: Any) -> None:
-    with started("run", "--slice-insns", "500", elf(elf_files.ECHOES), stdin=subprocess.PIPE, bufsize=0) as process:
+    with started("run", "--slice-insns", "500", elf(elf_files.ECHOES), stdin=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         for byte in (b"a", b"\n", b"b"):
@@ -569,7 +520,7 @@ def test_full_disk_is_one_line_and_125(arguments: list[str]) -> None:
 
 
 def test_stdout_closed_early_ends_the_run_without_a_traceback(elf: Any) -> None:
-    with started("run", elf(elf_files.CHATTERS), stdin=subprocess.DEVNULL) as process:
+    with started("run", elf(elf_files.CHATTERS)) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.readline() == b"x\n"

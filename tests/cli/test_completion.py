@@ -15,12 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.commands import PATIENCE_S
 from support.needs import Need
 
 from minstret.emu.cli import main
 from minstret.emu.cli.completion import fitting
 
-PATIENCE_S = 60
 SHELLS = {
     "bash": ["bash", "--norc", "--noprofile", "-i"],
     "zsh": ["zsh", "--no-rcs", "-i"],

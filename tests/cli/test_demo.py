@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.commands import COMMAND, PATIENCE_S
 
 from minstret.emu.cli.demo import (
     Folder,
@@ -25,8 +26,6 @@ from minstret.emu.cli.demo import (
 )
 from minstret.emu.cli.exits import Exit
 
-COMMAND = [sys.executable, "-m", "minstret.emu.cli"]
-PATIENCE_S = 120
 RUNS = 4
 """Runs of each model, two in each process."""
 

@@ -4,33 +4,18 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support import asm
+from support.commands import minstret
 from support.elf_files import PASSES, write_elf
 from support.needs import Need
 
 from minstret.devices.board.board import Board, BoardConfig
-from minstret.emu.cli import main
 
-COMMAND = [sys.executable, "-m", "minstret.emu.cli"]
 MAGIC = b"\xd0\x0d\xfe\xed"
-
-
-@pytest.fixture
-def inside(capfdbinary: pytest.CaptureFixture[bytes]) -> Any:
-    """Run the command within this process."""
-
-    def run(*arguments: object) -> subprocess.CompletedProcess[bytes]:
-        with pytest.raises(SystemExit) as caught:
-            main([str(argument) for argument in arguments])
-        assert isinstance(caught.value.code, int)
-        return subprocess.CompletedProcess(arguments, caught.value.code, *capfdbinary.readouterr())
-
-    return run
 
 
 def test_tree_goes_to_the_file(inside: Any, tmp_path: Path) -> None:
@@ -46,7 +31,7 @@ def test_tree_goes_to_the_file(inside: Any, tmp_path: Path) -> None:
 def test_dash_is_standard_output_and_nothing_else_goes_there(tmp_path: Path, inside: Any) -> None:
     inside("dtb", "-o", tmp_path / "virt.dtb")
 
-    done = subprocess.run([*COMMAND, "dtb", "-o", "-"], capture_output=True, timeout=60, check=False)
+    done = minstret("dtb", "-o", "-")
 
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout == (tmp_path / "virt.dtb").read_bytes()

@@ -11,23 +11,17 @@ import random
 import resource
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support import asm, elf_files
+from support.commands import COMMAND, PATIENCE_S, minstret, started, wait_until_asleep
 from support.elf_files import says, write_elf
 from support.recordings import without_end
 
 from minstret.emu.trace.reader import TraceReader
 
-COMMAND = [sys.executable, "-m", "minstret.emu.cli"]
-PATIENCE_S = 60
-"""Ends take a fraction of a second; a loaded machine may take longer."""
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT)
 
 READY = b"ready\n"
@@ -39,48 +33,9 @@ SLEEPS = says(READY) + asm.code(
 """Waits for a timer that is days away."""
 
 
-def with_default_signals(more: Callable[[], None] = lambda: None) -> Callable[[], None]:
-    """What a child does first: tests may be run where some are ignored."""
-
-    def prepare() -> None:
-        for number in SIGNALS:
-            signal.signal(number, signal.SIG_DFL)
-        more()
-
-    return prepare
-
-
-def minstret(*arguments: object, first: Callable[[], None] = lambda: None, **options: Any) -> Any:
-    """The command, run to its end without input; ``first`` is called in its process before."""
-    options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)], timeout=PATIENCE_S, check=False, preexec_fn=with_default_signals(first),
-        **options,
-    )  # fmt: skip
-
-
-@contextmanager
-def started(*arguments: object, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
-    options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-    process = subprocess.Popen(
-        [*COMMAND, *map(str, arguments)], preexec_fn=with_default_signals(), **options
-    )  # fmt: skip
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
 def wait_until_ready(process: subprocess.Popen[bytes]) -> None:
     assert process.stdout is not None
     assert process.stdout.readline() == READY
-
-
-def wait_until_asleep(process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] != "S":
-        assert time.monotonic() < deadline
 
 
 # ---- signals

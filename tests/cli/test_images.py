@@ -6,12 +6,12 @@ import gzip
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support import asm
+from support.commands import minstret
 from support.elf_files import PASSES, RAM, Load, elf_bytes, fails_with
 from support.footprint import high_water, reset_high_water
 from support.recordings import tamper
@@ -242,11 +242,8 @@ def test_what_goes_into_ram_as_it_is_and_is_larger_is_refused_unread(capfd: pyte
 
 def test_endless_standard_input_is_refused_once_it_is_larger_than_ram() -> None:
     with subprocess.Popen(["cat", "/dev/zero"], stdout=subprocess.PIPE) as zeros:
-        done = subprocess.run(
-            [sys.executable, "-m", "minstret.emu.cli", "run", "-m", "16M", "-"], stdin=zeros.stdout,
-            capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
+        done = minstret("run", "-m", "16M", "-", stdin=zeros.stdout)
         zeros.kill()
 
     assert done.returncode == 125
-    assert done.stderr == "minstret: standard input: larger than RAM (16 MiB); give more --memory\n"
+    assert done.stderr == b"minstret: standard input: larger than RAM (16 MiB); give more --memory\n"

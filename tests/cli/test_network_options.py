@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import resource
-import subprocess
 import sys
 from collections.abc import Callable
 from decimal import Decimal
@@ -13,44 +12,18 @@ from typing import Any
 
 import dpkt
 import pytest
+from support.commands import Command, Done, minstret
 from support.guest_boards import BOOTFILE, FILE, KEYS_SCRIPT, KEYS_SEEN, setup_of
 
-from minstret.emu.cli import main
 from minstret.emu.cli.pcap import PcapFile
 
-COMMAND = [sys.executable, "-m", "minstret.emu.cli"]
-PATIENCE_S = 60
 NET = ("--net", "user,restrict=on")
 KEYBOARD = ("--input", "keyboard")
 PCAP_NS_MAGIC = 0xA1B23C4D
 
-Done = subprocess.CompletedProcess[bytes]
-Minstret = Callable[..., Done]
-
 
 @pytest.fixture
-def inside(capfdbinary: pytest.CaptureFixture[bytes]) -> Minstret:
-    """Runs the command within this process, without input."""
-
-    def run(*arguments: object) -> Done:
-        with pytest.raises(SystemExit) as caught:
-            main([str(argument) for argument in arguments])
-        assert isinstance(caught.value.code, int)
-        return subprocess.CompletedProcess(arguments, caught.value.code, *capfdbinary.readouterr())
-
-    return run
-
-
-def outside(*arguments: object, **options: Any) -> Done:
-    """Runs the command in a process of its own."""
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE_S,
-        check=False, **options,
-    )  # fmt: skip
-
-
-@pytest.fixture
-def facts(inside: Minstret, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+def facts(inside: Command, tmp_path: Path) -> Callable[..., dict[str, Any]]:
     """``--json`` of a run that must pass."""
 
     def run(*arguments: object) -> dict[str, Any]:
@@ -128,7 +101,7 @@ BAD_OPTIONS = [
 
 @pytest.mark.parametrize(("options", "parts"), [(bad, parts) for bad, *parts in BAD_OPTIONS], ids=lambda x: str(x)[:40])
 def test_bad_option_is_told_in_one_line(
-    options: str, parts: list[str], inside: Minstret, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    options: str, parts: list[str], inside: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
 
@@ -159,7 +132,7 @@ BAD_LINES = [
 
 
 @pytest.mark.parametrize(("line", "part"), BAD_LINES, ids=[line for line, _ in BAD_LINES])
-def test_bad_line_of_a_script_is_told_with_its_number(line: str, part: str, inside: Minstret, tmp_path: Path) -> None:
+def test_bad_line_of_a_script_is_told_with_its_number(line: str, part: str, inside: Command, tmp_path: Path) -> None:
     path = tmp_path / "keys.txt"
     path.write_text(f"# a comment\n\nAT 1ms: press a\n{line}\nAT 2s: press b\n")
 
@@ -169,7 +142,7 @@ def test_bad_line_of_a_script_is_told_with_its_number(line: str, part: str, insi
     assert done.stdout == b""
 
 
-def test_script_that_is_no_text_is_refused(inside: Minstret, tmp_path: Path) -> None:
+def test_script_that_is_no_text_is_refused(inside: Command, tmp_path: Path) -> None:
     path = tmp_path / "binary"
     path.write_bytes(bytes(range(256)))
 
@@ -179,7 +152,7 @@ def test_script_that_is_no_text_is_refused(inside: Minstret, tmp_path: Path) -> 
 
 
 def test_error_in_a_process_of_its_own_is_one_line_too() -> None:
-    done = outside("run", "hello", "--net", "user,restrict=maybe")
+    done = minstret("run", "hello", "--net", "user,restrict=maybe")
 
     assert_is_one_line_error(done, "restrict")
     assert done.stdout == b""
@@ -235,7 +208,7 @@ def test_pcap_is_of_ethernet_with_ns_and_begins_with_discover_and_offer(facts: A
     assert kinds == [dpkt.dhcp.DHCPDISCOVER, dpkt.dhcp.DHCPOFFER, dpkt.dhcp.DHCPREQUEST, dpkt.dhcp.DHCPACK]
 
 
-def test_pcap_of_a_run_cut_short_has_what_crossed_till_then(inside: Minstret, tmp_path: Path) -> None:
+def test_pcap_of_a_run_cut_short_has_what_crossed_till_then(inside: Command, tmp_path: Path) -> None:
     path = tmp_path / "net.pcap"
 
     done = inside("run", "-q", "dhcp", *NET, "--pcap", path, "--max-insns", "80000")
@@ -247,7 +220,7 @@ def test_pcap_of_a_run_cut_short_has_what_crossed_till_then(inside: Minstret, tm
 def test_pcap_that_cannot_grow_ends_the_run_with_one_line(tmp_path: Path) -> None:
     path = tmp_path / "net.pcap"
 
-    done = outside(
+    done = minstret(
         "run", "dhcp", *NET, "--pcap", path, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
     )
 
@@ -268,7 +241,7 @@ def test_json_of_a_board_without_a_card_has_none(facts: Any) -> None:
     assert "net" not in facts("hello")
 
 
-def test_net_options_reach_the_guest(inside: Minstret, tmp_path: Path) -> None:
+def test_net_options_reach_the_guest(inside: Command, tmp_path: Path) -> None:
     (tmp_path / BOOTFILE).write_bytes(FILE)
     net = f"user,restrict=on,delay=1ms,tftp={tmp_path},bootfile={BOOTFILE},mac=52:54:00:AB:cd:ef"
 
@@ -317,7 +290,7 @@ def test_sleep_on_and_off_are_the_same_run(facts: Any, tmp_path: Path) -> None:
         assert runs[0][fact] == runs[1][fact]
 
 
-def test_keys_are_typed(inside: Minstret) -> None:
+def test_keys_are_typed(inside: Command) -> None:
     done = inside("run", "-q", "keys", *KEYBOARD, "--keys", "a<esc>")
 
     assert done.returncode == 0
@@ -327,7 +300,7 @@ def test_keys_are_typed(inside: Minstret) -> None:
     ]  # fmt: skip
 
 
-def test_input_script_is_played(inside: Minstret, tmp_path: Path) -> None:
+def test_input_script_is_played(inside: Command, tmp_path: Path) -> None:
     path = tmp_path / "keys.txt"
     path.write_text(KEYS_SCRIPT)
 
@@ -337,7 +310,7 @@ def test_input_script_is_played(inside: Minstret, tmp_path: Path) -> None:
     assert done.stdout.decode().splitlines()[-len(KEYS_SEEN) :] == list(KEYS_SEEN)
 
 
-def test_keys_come_before_a_script_that_goes_on_later(inside: Minstret, tmp_path: Path) -> None:
+def test_keys_come_before_a_script_that_goes_on_later(inside: Command, tmp_path: Path) -> None:
     path = tmp_path / "keys.txt"
     path.write_text("AT 1s: press esc")
 
@@ -354,7 +327,7 @@ def test_host_entropy_is_another_run_only_for_guests_that_ask(facts: Any) -> Non
 
 
 @pytest.mark.parametrize("command", ["run", "record"])
-def test_help_names_the_options(command: str, inside: Minstret) -> None:
+def test_help_names_the_options(command: str, inside: Command) -> None:
     done = inside(command, "--help")
 
     text = done.stdout.decode()

@@ -3,39 +3,26 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.commands import Command, minstret
 from support.elf_files import PASSES, write_elf
-
-from minstret.emu.cli import main
-
-Command = Callable[..., subprocess.CompletedProcess[bytes]]
 
 
 @pytest.fixture
-def minstret(capfdbinary: pytest.CaptureFixture[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+def here(inside: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     """The command within this process, in a folder with fw.elf, x.mst, a script, and links to them."""
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> subprocess.CompletedProcess[bytes]:
-        with pytest.raises(SystemExit) as caught:
-            main(list(arguments))
-        assert isinstance(caught.value.code, int)
-        return subprocess.CompletedProcess(arguments, caught.value.code, *capfdbinary.readouterr())
-
     write_elf(tmp_path / "fw.elf", PASSES)
     Path("keys.txt").write_text("AT 1ms: press a\n")
-    assert run("record", "-q", "-m", "4M", "-o", "x.mst", "fw.elf").returncode == 0
+    assert inside("record", "-q", "-m", "4M", "-o", "x.mst", "fw.elf").returncode == 0
     for name in ("fw.elf", "x.mst", "keys.txt"):
         os.symlink(name, f"soft-{name}")
         os.link(name, f"hard-{name}")
     os.symlink("new", "soft-new")
     Path("folder").mkdir()
-    return run
+    return inside
 
 
 @pytest.mark.parametrize(
@@ -70,10 +57,10 @@ def minstret(capfdbinary: pytest.CaptureFixture[bytes], tmp_path: Path, monkeypa
         ("dtb -o fw.elf fw.elf", "--output: can't write fw.elf, which is read as FIRMWARE"),
     ],
 )  # fmt: skip
-def test_output_that_is_another_file_of_the_command_is_refused(minstret: Command, arguments: str, text: str) -> None:
+def test_output_that_is_another_file_of_the_command_is_refused(here: Command, arguments: str, text: str) -> None:
     before = {name: Path(name).read_bytes() for name in os.listdir() if os.path.isfile(name)}
 
-    done = minstret(*arguments.split())
+    done = here(*arguments.split())
 
     assert done.stderr.decode() == f"minstret: {text}; give another name\n"
     assert done.returncode == 125
@@ -91,17 +78,14 @@ def test_output_that_is_another_file_of_the_command_is_refused(minstret: Command
         "run -m 4M --json fw.json hello",
     ],
 )
-def test_files_apart_are_written(minstret: Command, arguments: str) -> None:
-    assert minstret(*arguments.split()).returncode == 0
+def test_files_apart_are_written(here: Command, arguments: str) -> None:
+    assert here(*arguments.split()).returncode == 0
 
 
-def test_file_that_is_standard_input_is_not_written(minstret: Command) -> None:
+def test_file_that_is_standard_input_is_not_written(here: Command) -> None:
     before = Path("fw.elf").read_bytes()
     with open("fw.elf", "rb") as file:
-        done = subprocess.run(
-            [sys.executable, "-m", "minstret", "run", "--json", "hard-fw.elf", "-"], stdin=file, capture_output=True,
-            timeout=60, check=False,
-        )  # fmt: skip
+        done = minstret("run", "--json", "hard-fw.elf", "-", stdin=file)
 
     assert done.stderr == b"minstret: --json: can't write hard-fw.elf, which is read as FIRMWARE; give another name\n"
     assert Path("fw.elf").read_bytes() == before

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import click
 import pytest
+from support.commands import PATIENCE_S
 
 from minstret.emu.cli import INTERRUPTED
 from minstret.emu.cli.group import cli, load_command
-
-PATIENCE_S = 60
 
 IMPORTS = """
 import sys

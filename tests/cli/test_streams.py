@@ -7,29 +7,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+from support.commands import PATIENCE_S, minstret
 
 from minstret.firmware import image_path
 
-PATIENCE_S = 60
 HELLO = image_path("hello")
 GREETING = b"hello from minstret, rv64\nhart 0\n"
-
-
-def minstret(*arguments: object, stdin: bytes | None = None, **options: Any) -> subprocess.CompletedProcess[bytes]:
-    """Run the command with ``stdin`` in a pipe."""
-    if "stdin_file" in options:
-        options["stdin"] = options.pop("stdin_file")
-    elif stdin is None:
-        options["stdin"] = subprocess.DEVNULL
-    else:
-        options["input"] = stdin
-    return subprocess.run(
-        [sys.executable, "-m", "minstret", *map(str, arguments)], capture_output="stdout" not in options,
-        timeout=PATIENCE_S, check=False, **options,
-    )  # fmt: skip
 
 
 def says(done: subprocess.CompletedProcess[bytes], text: str) -> bool:
@@ -57,7 +42,7 @@ def test_firmware_comes_from_a_pipe_and_the_guests_console_has_no_input() -> Non
 
 def test_firmware_comes_from_a_file_that_is_standard_input() -> None:
     with HELLO.open("rb") as file:
-        done = minstret("run", "--no-input", "--bios", "-", stdin_file=file)
+        done = minstret("run", "--no-input", "--bios", "-", stdin=file)
 
     assert (done.returncode, done.stdout) == (0, GREETING)
     assert b"standard input" not in done.stderr
@@ -193,7 +178,7 @@ def test_closed_standard_input_is_one_line() -> None:
 
 def test_endless_standard_input_is_not_read() -> None:
     with open("/dev/zero", "rb") as zeros:
-        done = minstret("run", "-", stdin_file=zeros)
+        done = minstret("run", "-", stdin=zeros)
 
     assert says(done, "standard input is a device: give a file's name, or pipe a file into it")
 
@@ -201,7 +186,7 @@ def test_endless_standard_input_is_not_read() -> None:
 def test_terminal_is_not_read_as_a_file() -> None:
     terminal, far_end = os.openpty()
     try:
-        done = minstret("run", "-", stdin_file=far_end)
+        done = minstret("run", "-", stdin=far_end)
     finally:
         os.close(terminal)
         os.close(far_end)
@@ -211,7 +196,7 @@ def test_terminal_is_not_read_as_a_file() -> None:
 
 def test_pipe_without_an_end_is_refused_at_the_limit() -> None:
     with subprocess.Popen(["cat", "/dev/zero"], stdout=subprocess.PIPE) as endless:
-        done = minstret("run", "--input", "keyboard", "hello", "--input-script", "-", stdin_file=endless.stdout)
+        done = minstret("run", "--input", "keyboard", "hello", "--input-script", "-", stdin=endless.stdout)
         endless.kill()
 
     assert says(done, "--input-script: standard input: more than 1 MiB came; give the file's name")

@@ -10,7 +10,6 @@ import select
 import signal
 import sqlite3
 import subprocess
-import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
@@ -20,16 +19,14 @@ from typing import Any
 
 import pytest
 from support import asm, elf_files
+from support.commands import COMMAND, PATIENCE_S, cpu_s, minstret, started
 from support.recordings import without_end
 
 from minstret.emu.units import NS_PER_S
 
-COMMAND = [sys.executable, "-m", "minstret.emu.cli"]
-PATIENCE_S = 60
 """How long to wait for output or an end before a test gives up."""
 BANNER = b"echo: type, end with a full stop"
 CTRL_A, CTRL_C = b"\x01", b"\x03"
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 LFLAG, CC = 3, 6
 """Where tcgetattr has the local modes and the control characters."""
 
@@ -88,11 +85,6 @@ class Terminal:
         while self.shows_more(0):
             pass
         return self.process.returncode
-
-    def user_s(self) -> float:
-        """CPU time the process has spent in user mode."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return int(fields[11]) / TICKS_PER_S
 
     def close(self) -> None:
         if self.process.poll() is None:
@@ -407,7 +399,7 @@ def test_signal_restores_the_terminal_and_finishes_what_was_begun(
     assert result["where"]["waiting"] is True
     if command == "record":
         assert not (tmp_path / "echo.mst-journal").exists()
-        replayed = piped("replay", "-q", "--json", tmp_path / "two.json", trace)
+        replayed = minstret("replay", "-q", "--json", tmp_path / "two.json", trace)
         assert (replayed.returncode, replayed.stderr) == (128 + number, b"")
         assert json.loads((tmp_path / "two.json").read_text())["digest"] == result["digest"]
 
@@ -420,7 +412,7 @@ def test_terminal_that_is_hung_up_ends_a_recording_with_129(tmp_path: Path) -> N
     terminal.hang_up()
 
     assert terminal.process.wait(PATIENCE_S) == 129
-    assert piped("replay", "-q", trace).returncode == 129
+    assert minstret("replay", "-q", trace).returncode == 129
 
 
 def test_busy_chatty_guest_ends_when_its_terminal_is_hung_up(tmp_path: Path) -> None:
@@ -490,7 +482,7 @@ def recorded(folder: Path, code: bytes) -> Path:
     """A trace that takes a while to play."""
     guest = elf_files.write_elf(folder / "guest.elf", code)
     trace = folder / "run.mst"
-    assert piped("record", "-q", "-m", "4M", "--max-insns", "50M", "-o", trace, guest).returncode == 123
+    assert minstret("record", "-q", "-m", "4M", "--max-insns", "50M", "-o", trace, guest).returncode == 123
     return trace
 
 
@@ -537,7 +529,7 @@ def test_verify_says_which_replay_it_is_at_and_clears_that(start: StartTerminal,
 
 def endless_trace(path: Path, elf: Path) -> Path:
     """A trace of a guest that goes on for hours, if one believes what it says of its end."""
-    assert piped("record", "-q", "--no-input", "--max-insns", "1000", "-o", path, elf).returncode == 123
+    assert minstret("record", "-q", "--no-input", "--max-insns", "1000", "-o", path, elf).returncode == 123
     with closing(sqlite3.connect(path)) as db:
         ((text,),) = db.execute("SELECT value FROM meta WHERE key = 'end'")
         end = json.dumps(json.loads(text) | {"icount": 10**14, "virtual_ns": 2 * 10**14})
@@ -616,11 +608,11 @@ def test_no_input_leaves_the_terminal_alone(start: StartTerminal) -> None:
 def test_idle_guest_burns_no_cpu(echo: Terminal) -> None:
     while echo.shows_more(0.1):  # the line's end
         pass
-    before_s, start = echo.user_s(), time.monotonic()
+    before_s, start = cpu_s(echo.process), time.monotonic()
 
     assert not echo.shows_more(1.0)
 
-    assert echo.user_s() - before_s < (time.monotonic() - start) / 2
+    assert cpu_s(echo.process) - before_s < (time.monotonic() - start) / 2
 
 
 def waits_for(virtual_ns: int) -> bytes:
@@ -654,14 +646,8 @@ def test_guest_at_a_terminal_waits_in_real_time_unless_told_not_to(
 # ---- without a terminal
 
 
-def piped(*arguments: object, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)], input=stdin, capture_output=True, timeout=PATIENCE_S, check=False
-    )
-
-
 def test_piped_text_is_echoed_and_the_run_finishes() -> None:
-    done = piped("run", "echo", stdin=b"abc def.")
+    done = minstret("run", "echo", stdin=b"abc def.")
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(BANNER + b"\nABC DEF\n7 bytes\n")
@@ -675,10 +661,10 @@ def test_piped_text_is_the_same_run_each_time_and_that_of_a_file(tmp_path: Path,
     runs = []
     for slice_insns, stdin in (("1M", None), ("1M", text), ("777", text), ("100k", text)):
         result = tmp_path / "run.json"
-        command = [*COMMAND, "run", "-q", "--json", result, "--slice-insns", slice_insns, *chaos, "echo"]
+        options = ("-q", "--json", result, "--slice-insns", slice_insns, *chaos)
         with path.open("rb") as file:
-            source = {"stdin": file} if stdin is None else {"input": stdin}
-            subprocess.run([*map(str, command)], capture_output=True, timeout=PATIENCE_S, check=True, **source)
+            done = minstret("run", *options, "echo", stdin=file if stdin is None else stdin)
+        assert done.returncode == 0, done.stderr
         facts = json.loads(result.read_text())
         runs.append([facts[name] for name in ("digest", "icount", "virtual_ns", "uart_sha256")])
 
@@ -686,25 +672,22 @@ def test_piped_text_is_the_same_run_each_time_and_that_of_a_file(tmp_path: Path,
 
 
 def test_piped_ctrl_a_and_ctrl_c_are_bytes_like_others() -> None:
-    done = piped("run", "echo", stdin=b"a\x01x\x03b.")
+    done = minstret("run", "echo", stdin=b"a\x01x\x03b.")
 
     assert done.returncode == 0, done.stderr
     assert b"A\x01X\x03B\n5 bytes\n" in done.stdout
 
 
 def test_text_longer_than_the_fifo_is_echoed_while_the_pipe_stays_open() -> None:
-    with subprocess.Popen([*COMMAND, "run", "echo"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with started("run", "echo", stdin=subprocess.PIPE) as process:
         assert process.stdin is not None
-        try:
-            process.stdin.write(b"a" * 100 + b".")
-            process.stdin.flush()
-            assert process.wait(timeout=PATIENCE_S) == 0
-        finally:
-            process.kill()
+        process.stdin.write(b"a" * 100 + b".")
+
+        assert process.wait(timeout=PATIENCE_S) == 0
 
 
 def test_piped_text_without_an_end_leaves_a_guest_that_waits_forever() -> None:
-    done = piped("run", "echo", stdin=b"abc")
+    done = minstret("run", "echo", stdin=b"abc")
 
     assert done.returncode == 120
     assert b"ABC" in done.stdout
@@ -715,7 +698,9 @@ def test_sleep_on_and_off_are_the_same_run_without_input(tmp_path: Path) -> None
     runs = []
     for sleep in ("on", "off"):
         path = tmp_path / f"{sleep}.json"
-        assert piped("run", "-q", "--no-input", "--icount", f"sleep={sleep}", "--json", path, "ticks").returncode == 0
+        assert (
+            minstret("run", "-q", "--no-input", "--icount", f"sleep={sleep}", "--json", path, "ticks").returncode == 0
+        )
         result = json.loads(path.read_text())
         runs.append([result[name] for name in ("digest", "icount", "virtual_ns", "uart_sha256")])
 

@@ -4,40 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from support.commands import minstret
+from support.host_load import busy_machine
 
 RUNS = 20
 
 
-@contextmanager
-def busy_host(is_busy: bool) -> Iterator[None]:
-    """Every core of the host does something else meanwhile."""
-    cores = (os.cpu_count() or 1) if is_busy else 0
-    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(cores)]
-    try:
-        yield
-    finally:
-        for loop in loops:
-            loop.kill()
-            loop.wait()
-
-
 def digest_of_run(image: str, sleep: str, result: Path, number: int) -> tuple[str, str, int]:
     """Run in a process of its own, with its own hash seed: digest, console's hash, virtual time."""
-    command = [
-        sys.executable, "-m", "minstret.emu.cli", "run", "-q", "--no-input", "--net", "user,restrict=on",
-        "--icount", f"sleep={sleep}", "--json", str(result), image,
-    ]  # fmt: skip
-    subprocess.run(
-        command, check=True, capture_output=True, timeout=120, env=os.environ | {"PYTHONHASHSEED": str(number)}
-    )
+    options = ("-q", "--no-input", "--net", "user,restrict=on", "--icount", f"sleep={sleep}", "--json", result)
+    done = minstret("run", *options, image, env=os.environ | {"PYTHONHASHSEED": str(number)})
+    assert done.returncode == 0, done.stderr
     facts = json.loads(result.read_text())
     assert facts["exit_code"] == 0
     return facts["digest"], facts["uart_sha256"], facts["virtual_ns"]
@@ -55,12 +37,12 @@ def distinct_runs(image: str, sleep: str, folder: Path, runs: int) -> int:
 @pytest.mark.parametrize("sleep", ["on", "off"])
 @pytest.mark.parametrize("image", ["dhcp", "dhcp-wfi", "dhcp-rv32", "dhcp-wfi-rv32"])
 def test_twenty_runs_are_one_run(image: str, sleep: str, is_busy: bool, tmp_path: Path) -> None:
-    with busy_host(is_busy):
+    with busy_machine() if is_busy else nullcontext():
         assert distinct_runs(image, sleep, tmp_path, RUNS) == 1
 
 
 @pytest.mark.parametrize("sleep", ["on", "off"])
 @pytest.mark.parametrize("image", ["dhcp", "dhcp-wfi"])
 def test_runs_on_a_busy_host_are_one_run(image: str, sleep: str, tmp_path: Path) -> None:
-    with busy_host(True):
+    with busy_machine():
         assert distinct_runs(image, sleep, tmp_path, 3) == 1

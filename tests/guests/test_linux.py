@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from support.commands import minstret
 from support.linux_guest import (
     GUESTS,
     INITRD,
@@ -135,12 +134,10 @@ def test_reboot_boots_again_and_slices_of_any_size_make_the_same_run() -> None:
 
 @pytest.mark.slow
 def test_script_on_the_command_line_gives_the_exit_status(tmp_path: Path) -> None:
-    command = [
-        sys.executable, "-m", "minstret.emu.cli", "run", "--no-input", "--bios", OPENSBI, "--kernel", KERNEL,
-        "--initrd", INITRD, "-m", "256M",
-        "--append", 'console=ttyS0 quiet minstret.script="test -d /proc/1 && exit 42"',
-    ]  # fmt: skip
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=600, check=False)
+    done = minstret(
+        "run", "--no-input", "--bios", OPENSBI, "--kernel", KERNEL, "--initrd", INITRD, "-m", "256M",
+        "--append", 'console=ttyS0 quiet minstret.script="test -d /proc/1 && exit 42"', cwd=tmp_path,
+    )  # fmt: skip
 
     assert done.returncode == 42, done.stderr.decode()
 

@@ -6,7 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-PATIENCE_S = 60
+from support.commands import PATIENCE_S
+
 MAX_MIB = 300
 """100 MiB of the guest's, and Python with all that is imported."""
 

@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.commands import PATIENCE_S, minstret
 from support.guest_boards import BOOTFILE, BOOTS, FILE, OPEN, RAM_SIZE, restored, run_cut, setup_of, summary
 from support.needs import Need
 
@@ -28,7 +28,6 @@ from minstret.firmware import image_path
 
 WIDTHS = (64, 32)
 NET_IMAGES = ("dhcp", "dhcp-wfi", "tftp")
-PATIENCE_S = 120
 PASSED = Outcome(StopReason.FINISHED, 0)
 GUEST_MAC = bytes.fromhex("525400123456")
 CARD_LINE = "virtio7.irq"
@@ -285,11 +284,8 @@ def test_run_saved_while_the_lease_is_halfway_is_unlike_one_that_forgets_the_out
 
 def run_in_a_process(image: str, xlen: int, sleep: str, result: Path) -> tuple[Any, ...]:
     """What ``--json`` says of a run by the command."""
-    command = [
-        sys.executable, "-m", "minstret.emu.cli", "run", "-q", "-m", "1M", "--net", "user,restrict=on",
-        "--icount", f"sleep={sleep}", "--json", result, f"{image}-rv{xlen}",
-    ]  # fmt: skip
-    subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=PATIENCE_S)
+    options = ("-q", "-m", "1M", "--net", "user,restrict=on", "--icount", f"sleep={sleep}", "--json", result)
+    assert minstret("run", *options, f"{image}-rv{xlen}").returncode == 0
     facts = json.loads(result.read_text())
     return facts["icount"], facts["virtual_ns"], facts["digest"]
 

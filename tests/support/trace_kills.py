@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from support import asm, trace_fuzz
+from support.commands import PATIENCE_S
 from support.recordings import RAM, RESET, UART, finish_code, setup_of_code
 
 from minstret.devices.board.board import HostAnswers
@@ -26,7 +27,6 @@ from minstret.emu.machine import StopReason
 from minstret.emu.trace.reader import TraceReader
 
 DELAYS_S = {"first 50 ms": (0.0, 0.05), "first 0.5 s": (0.0, 0.5), "later": (0.5, 2.5)}
-PATIENCE_S = 60
 IMAGES = ("bench", "clocks", "rtos", "mix")
 
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 from support import hostile_traces, trace_fuzz
+from support.commands import PATIENCE_S
 
 CPU_S_MAX = 8
 """Four times what it may take on a machine of its own: this one is shared, and a loop without an end takes more."""
-PATIENCE_S = 300
 LOOKS = ("info", "log", "timers", "replay")
 HELPERS = str(Path(hostile_traces.__file__).parents[1])
 IN_CIRCLES = "a damaged trace: its tables go round in circles"

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from support import trace_fuzz
+from support.commands import PATIENCE_S
 from support.footprint import cpu_limit
 from support.hostile_traces import huge_bomb
 from support.trace_fuzz import (
@@ -45,7 +46,6 @@ CASE_CPU_S_MAX = 20
 """Longer is a hang: a case takes some milliseconds."""
 MEMORY_MAX = 400 << 20
 """What a process may take to find out that a trace is bad, bytes."""
-PATIENCE_S = 60
 HELPERS = str(Path(__file__).parents[2])
 
 
