@@ -66,6 +66,8 @@ class StopReason(Enum):
     END_OF_TIME = "end-of-time"
     """Virtual time has come to VIRTUAL_NS_MAX."""
     TERMINATED = "terminated"
+    BREAKPOINT = "breakpoint"
+    """Before an instruction: see ``Hart.breakpoints``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +207,7 @@ class Machine:
         self._stop_requested: Outcome | None = None
         self._reached = False
         self._blocked_at: Position | None = None
+        self._stopped_before_handler = False
         self.idle: Idle = LiveIdle(
             self.clock, self.timers, self.pace, self.door, self._wait, sleeps=config.sleep,
             input_can_wake=lambda: self.input_can_wake(), outside_can_wake=lambda: self.outside_can_wake(),
@@ -297,6 +300,8 @@ class Machine:
 
     def _turn(self, icount: int | None, virtual_ns: int | None) -> Outcome | None:
         door, position = self.door, self.position
+        if self._stopped_before_handler:  # nothing comes in between a trap and its handler
+            return self._execute(position, icount, virtual_ns, admitted=False)
         if door.is_over(position):
             return Outcome(StopReason.REACHED)
         admitted = door.admit(position)
@@ -309,10 +314,20 @@ class Machine:
             self.on_reset()
             if door.has_arrivals or door.holds_input:  # there is room again
                 return None
+        return self._execute(position, icount, virtual_ns, admitted)
+
+    def _execute(
+        self, position: Position, icount: int | None, virtual_ns: int | None, admitted: bool
+    ) -> Outcome | None:
+        door = self.door
         outcome = self._outcome_now(position, icount, virtual_ns)
         if outcome is not None:
             return outcome
-        stop = self.hart.run(self._slice_limit(position, icount, virtual_ns))
+        limit = self._slice_limit(position, icount, virtual_ns)
+        if self._stopped_before_handler:
+            self._stopped_before_handler = False
+            limit = max(limit, position.icount + 1)
+        stop = self.hart.run(limit)
         if stop is HartStop.TRAP_LOOP:
             return Outcome(StopReason.TRAP_LOOP, first_trap=self.hart.first_trap)
         if stop is HartStop.WAITING and not (admitted and door.holds_input) and not self.idle.skip(virtual_ns):
@@ -320,6 +335,9 @@ class Machine:
         if stop is HartStop.BLOCKED:
             self._mark_blocked()
             self._wait_for_input()
+        if stop is HartStop.BREAKPOINT:
+            self._stopped_before_handler = self.hart.has_just_trapped
+            return Outcome(StopReason.BREAKPOINT)
         return None
 
     def _mark_blocked(self) -> None:
@@ -405,6 +423,7 @@ class Machine:
             line.load_level(state.lines[name])
         self.exit_code = state.exit_code
         self._reset_requested = state.reset_requested
+        self._stopped_before_handler = False
         load_states({name: part for name, part in self.parts.host.items() if name in state.host}, state.host)
 
     def digest(self) -> str:

@@ -319,6 +319,14 @@ static bool is_fetchable(void *uc, struct shared *s, uint64_t va, int mode)
 
 static bool must_be_alone(void *uc, struct shared *s, bool is_device_access);
 
+static bool is_trigger_page(const struct shared *s, uint64_t va)
+{
+    for (uint64_t i = 0; i < s->trigger_page_count; i++)
+        if (s->trigger_pages[i] == va >> PAGE_BITS)
+            return true;
+    return false;
+}
+
 /* Say where the page `va` is and what may be done there, or fault. */
 static bool fill_tlb(void *uc, uint64_t va, int type, uc_tlb_entry *entry, struct shared *s)
 {
@@ -352,6 +360,8 @@ static bool fill_tlb(void *uc, uint64_t va, int type, uc_tlb_entry *entry, struc
         if (va >> PAGE_BITS != pc >> PAGE_BITS && (pc & (PAGE_SIZE - 1)) != PAGE_SIZE - 2
             && !is_fetchable(uc, s, va, mode))
             return fault(s, FAULT_CROSSING, va, type);
+    } else if (s->trigger_page_count != 0 && s->icount != s->trigger_passed_icount && is_trigger_page(s, va)) {
+        return fault(s, FAULT_TRIGGER, va, type);
     }
     struct translation t = translate(uc, s, va, type, mode, false);
     if (t.fault == FAULT_COMPANY)
@@ -387,7 +397,10 @@ static bool fill_tlb(void *uc, uint64_t va, int type, uc_tlb_entry *entry, struc
                 if (s->write_generation[page] == (uint32_t)s->generation)
                     flush_tlb(uc, s);
             }
-            perms &= ~(uint32_t)PROT_W;
+            perms &= *flags & PAGE_SLOW_READ ? PROT_X : ~(uint32_t)PROT_W;
+        } else if (*flags & PAGE_SLOW_READ) {
+            entry->paddr = t.pa - s->ram_base + s->slow_window;
+            perms &= PROT_R | PROT_W;
         } else if (type == MEM_WRITE && *flags & (PAGE_CODE | PAGE_TABLE | PAGE_SLOW)) {
             entry->paddr = t.pa - s->ram_base + (*flags & PAGE_SLOW ? s->slow_window : s->watch_window);
             perms = PROT_W;
@@ -453,7 +466,8 @@ static bool on_tlb_fill(void *uc, uint64_t va, int type, uc_tlb_entry *entry, st
     } else if (!fill_tlb(uc, va, type, entry, s)) {
         return false;
     }
-    if (env_word(s, s->off_mstatus) & MSTATUS_MPRV) /* a fetch and a load may mean different things by one address */
+    if (env_word(s, s->off_mstatus) & MSTATUS_MPRV || s->trigger_page_count != 0)
+        /* a fetch and a load may mean different things by one address, or a load may have to be seen */
         entry->perms &= type == MEM_FETCH ? PROT_X : PROT_R | PROT_W;
     return true;
 }
@@ -756,6 +770,25 @@ static uint64_t size_of(uint32_t insn)
     return (insn & 3) == 3 ? 4 : 2;
 }
 
+static bool is_break_pc(const struct shared *s, uint64_t pc)
+{
+    uint64_t low = 0, high = s->break_count;
+    while (low < high) {
+        uint64_t middle = (low + high) / 2;
+        if (s->break_pcs[middle] < pc)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < s->break_count && s->break_pcs[low] == pc;
+}
+
+/* Whether the run stops before the instruction at `pc`, which is the next one. */
+static bool must_break(const struct shared *s, uint64_t pc)
+{
+    return s->break_count != 0 && is_break_pc(s, pc) && !(s->passed_pc == pc && s->passed_icount == s->icount);
+}
+
 static bool is_marked(const struct shared *s, uint64_t pc)
 {
     return s->special_marks[(pc >> 1 & SPECIAL_MASK) / 8] >> (pc >> 1 & 7) & 1;
@@ -842,7 +875,7 @@ static struct block look_through(void *uc, struct shared *s, uint64_t pc, uint64
         note_parcel(s, at, decodes);
         if (size_of(insn) == 4)
             note_parcel(s, (va & (PAGE_SIZE - 1)) != PAGE_SIZE - 2 ? at + 2 : ram_at(uc, s, va + 2), decodes);
-        if (mixed || is_special(s, insn)) {
+        if (mixed || is_special(s, insn) || is_break_pc(s, va)) {
             if (s->blocks == NULL)
                 mark(s, va);
             if (b.special == NO_INDEX)
@@ -1238,6 +1271,10 @@ static bool execute_satp_access(void *uc, struct shared *s, uint64_t pc, uint32_
 static void execute_special(void *uc, struct shared *s, uint64_t pc)
 {
     uint32_t insn = (uint32_t)s->special_insn;
+    if (must_break(s, pc)) {
+        stop(uc, s, STOP_BREAKPOINT);
+        return;
+    }
     if (execute_counter_read(uc, s, pc, insn) || execute_satp_access(uc, s, pc, insn))
         return;
     bool is_ecall = insn == INSN_ECALL, is_compressed = insn != 0 && (insn & 3) != 3 && insn != INSN_C_EBREAK;
@@ -1266,10 +1303,12 @@ static void execute_special(void *uc, struct shared *s, uint64_t pc)
     stop(uc, s, STOP_SPECIAL);
 }
 
-/* Whether the hart executes the instruction at `pc` itself; it is then in `special_insn`. */
+/* Whether the hart executes the instruction at `pc` itself, it is then in `special_insn`, or stops before it. */
 static bool is_special_at(void *uc, struct shared *s, uint64_t pc)
 {
     uint32_t insn = 0;
+    if (must_break(s, pc))
+        return true;
     if (pc == s->step_over)
         return false;
     if (fetch(uc, s, pc, &insn) && !(is_special(s, insn) && is_ours_now(s, insn)) && !in_mixed_page(uc, s, pc))
@@ -1379,7 +1418,7 @@ static bool ends_in_plain_return(void *uc, struct shared *s, uint64_t pc, const 
         return false;
     uint64_t before = bytes_of(uc, s, pc, b->special);
     uint32_t insn = fetch_at(uc, s, at + before, pc + before);
-    return (insn == INSN_SRET || insn == INSN_MRET) && !is_ours_now(s, insn);
+    return (insn == INSN_SRET || insn == INSN_MRET) && !is_ours_now(s, insn) && !is_break_pc(s, pc + before);
 }
 
 COLD static void look_at_block(void *uc, uint64_t pc, uint64_t size, struct shared *s)
@@ -1522,6 +1561,13 @@ static bool settle_and_go_on(void *uc, struct shared *s)
                 s->icount--;
         } else if (stop_reason(s) != STOP_NONE) {
             return s->icount < s->limit; /* what comes first comes first: the fetch will fault again */
+        } else if (must_break(s, env_word(s, s->off_pc))) {
+            s->stop_reason = STOP_BREAKPOINT;
+            return false;
+        }
+        if (s->fault == FAULT_TRIGGER) {
+            s->stop_reason = STOP_TRIGGER;
+            return false;
         }
         return take_fault(uc, s);
     case STOP_EXCEPTION:

@@ -71,14 +71,15 @@ enum {
     MEM_READ = 16, MEM_WRITE = 17, MEM_FETCH = 18
 };
 enum {
-    FAULT_NONE = 0, FAULT_PAGE = 1, FAULT_ACCESS = 2, FAULT_CROSSING = 3, FAULT_COMPANY = 4
+    FAULT_NONE = 0, FAULT_PAGE = 1, FAULT_ACCESS = 2, FAULT_CROSSING = 3, FAULT_COMPANY = 4, FAULT_TRIGGER = 5
 };
 enum {
     STOP_NONE = 0, STOP_LIMIT = 1, STOP_INTERRUPT = 2, STOP_SPECIAL = 3, STOP_RESYNC = 4, STOP_FAULT = 5,
-    STOP_EXCEPTION = 6, STOP_ALONE = 7, STOP_FULL = 8, STOP_TRAP_LOOP = 9, STOP_ERROR = 10, STOP_WAITING = 11
+    STOP_EXCEPTION = 6, STOP_ALONE = 7, STOP_FULL = 8, STOP_TRAP_LOOP = 9, STOP_ERROR = 10, STOP_WAITING = 11,
+    STOP_BREAKPOINT = 12, STOP_TRIGGER = 13
 };
 enum {
-    PAGE_CODE = 1, PAGE_TABLE = 2, PAGE_SLOW = 4, PAGE_DIRTY = 8, PAGE_UNDECODED = 16
+    PAGE_CODE = 1, PAGE_TABLE = 2, PAGE_SLOW = 4, PAGE_DIRTY = 8, PAGE_UNDECODED = 16, PAGE_SLOW_READ = 32
 };
 enum {
     CAUSE_FETCH_MISALIGNED = 0, CAUSE_FETCH_ACCESS = 1, CAUSE_ILLEGAL_INSTRUCTION = 2, CAUSE_BREAKPOINT = 3,
@@ -178,6 +179,15 @@ struct shared {
     uint64_t kept_f[32];
     /* Whether our functions stand in Unicorn's place: see _helpers.c. */
     uint64_t has_helpers;
+    /* Addresses before which the run stops, in rising order; and the place (pc and icount) where it goes on all the
+     * same: see breakpoints.py. */
+    const uint64_t *break_pcs;
+    uint64_t break_count, passed_pc, passed_icount;
+    /* Virtual pages, by number, on which a load or store may fire a trigger of the guest's; the instruction of that
+     * count goes there all the same: see triggers.py. */
+    uint64_t trigger_page_count;
+    uint64_t trigger_pages[2];
+    uint64_t trigger_passed_icount;
 };
 
 /* The CSRs of which the hart executes accesses itself, and when (csr_table.py); where the callbacks find
@@ -222,41 +232,43 @@ static const struct csr_row {
     X(PTE_W) X(PTE_X) X(PTE_U) X(PTE_A) X(PTE_D) X(MSTATUS_MPP_SHIFT) X(OP_LOAD) X(OP_LOAD_FP) X(OP_STORE) \
     X(OP_STORE_FP) X(OP_AMO) X(OP_FMADD) X(OP_FP) X(OP_SYSTEM) X(CSRRW) X(CSRRS) X(CSRRC) X(AMO_LR) X(PROT_R) \
     X(PROT_W) X(PROT_X) X(PROT_MIXED) X(MEM_READ) X(MEM_WRITE) X(MEM_FETCH) X(FAULT_NONE) X(FAULT_PAGE) \
-    X(FAULT_ACCESS) X(FAULT_CROSSING) X(FAULT_COMPANY) X(STOP_NONE) X(STOP_LIMIT) X(STOP_INTERRUPT) \
-    X(STOP_SPECIAL) X(STOP_RESYNC) X(STOP_FAULT) X(STOP_EXCEPTION) X(STOP_ALONE) X(STOP_FULL) X(STOP_TRAP_LOOP) \
-    X(STOP_ERROR) X(STOP_WAITING) X(PAGE_CODE) X(PAGE_TABLE) X(PAGE_SLOW) X(PAGE_DIRTY) X(PAGE_UNDECODED) \
-    X(CAUSE_FETCH_MISALIGNED) X(CAUSE_FETCH_ACCESS) X(CAUSE_ILLEGAL_INSTRUCTION) X(CAUSE_BREAKPOINT) \
-    X(CAUSE_LOAD_MISALIGNED) X(CAUSE_LOAD_ACCESS) X(CAUSE_STORE_MISALIGNED) X(CAUSE_STORE_ACCESS) \
-    X(CAUSE_ECALL_FROM_U) X(CAUSE_ECALL_FROM_S) X(CAUSE_ECALL_FROM_M) X(CAUSE_FETCH_PAGE_FAULT) \
-    X(CAUSE_LOAD_PAGE_FAULT) X(CAUSE_STORE_PAGE_FAULT) X(SSI) X(MSI) X(STI) X(MTI) X(SEI) X(MEI) X(OURS_NEVER) \
-    X(OURS_ALWAYS) X(OURS_WRONG_BITS) X(OURS_FLOAT) X(OURS_SSTATUS) X(OURS_SIE) X(OURS_MSTATUS) X(FP_ADD) \
-    X(FP_SUB) X(FP_MUL) X(FP_DIV) X(FP_SGNJ) X(FP_MINMAX) X(FP_FROM_FLOAT) X(FP_SQRT) X(FP_COMPARE) X(FP_TO_INT) \
-    X(FP_FROM_INT) X(FP_CLASS) X(FP_MOVE_FROM_X) X(MSTATUS_SIE) X(MSTATUS_MIE) X(MSTATUS_SPIE) X(MSTATUS_MPIE) \
-    X(MSTATUS_SPP) X(MSTATUS_MPP) X(MSTATUS_FS) X(MSTATUS_MPRV) X(MSTATUS_SUM) X(MSTATUS_MXR) X(MSTATUS_TVM) \
-    X(MSTATUS_TW) X(MSTATUS_TSR) X(MSTATUS_UXL) X(INSN_ECALL) X(INSN_EBREAK) X(INSN_WFI) X(INSN_SRET) \
-    X(INSN_MRET) X(INSN_C_EBREAK) X(S_INTERRUPTS) X(M_INTERRUPTS) X(PMP_LOCKED) X(CSR_FFLAGS) X(CSR_FCSR) \
-    X(CSR_SSTATUS) X(CSR_SATP) X(MSTATUS_BOGUS) X(CSR_TABLE) X(SHARED_SIZE) FIELD(icount) FIELD(fast_limit) \
-    FIELD(blocks) FIELD(block_pc) FIELD(block_insns) FIELD(limit) FIELD(mip) FIELD(stop_reason) FIELD(resync) \
-    FIELD(step_over) FIELD(in_system_view) FIELD(special_insn) FIELD(has_bogus_entry) FIELD(fault) \
-    FIELD(fault_va) FIELD(fault_type) FIELD(emu_stop) FIELD(ctl) FIELD(env) FIELD(reg_write) FIELD(xlen_bytes) \
-    FIELD(off_pc) FIELD(off_priv) FIELD(off_mstatus) FIELD(off_mie) FIELD(off_mideleg) FIELD(off_satp) \
-    FIELD(off_mcounteren) FIELD(off_scounteren) FIELD(off_medeleg) FIELD(off_mtvec) FIELD(off_stvec) \
-    FIELD(off_mepc) FIELD(off_sepc) FIELD(off_mcause) FIELD(off_scause) FIELD(off_mtval) FIELD(off_stval) \
-    FIELD(off_load_res) FIELD(has_trapped) FIELD(trap_cause) FIELD(trap_epc) FIELD(trap_tval) FIELD(trap_priv) \
-    FIELD(trap_icount) FIELD(traps_in_place) FIELD(traps_icount) FIELD(has_last) FIELD(last_code) \
-    FIELD(last_is_interrupt) FIELD(last_epc) FIELD(last_tval) FIELD(last_priv) FIELD(last_icount) \
-    FIELD(exception) FIELD(is_waiting) FIELD(shift) FIELD(warp_ns) FIELD(ns_per_tick) FIELD(time_delta) \
-    FIELD(mcycle_offset) FIELD(minstret_offset) FIELD(io_read) FIELD(io_write) FIELD(slow_read) \
-    FIELD(slow_write) FIELD(time_written) FIELD(access_fault) FIELD(thread) FIELD(in_flight) FIELD(work_left) \
-    FIELD(cached_address) FIELD(cached_value) FIELD(cached_size) FIELD(mtime_address) FIELD(ram) FIELD(ram_base) \
-    FIELD(ram_size) FIELD(rom) FIELD(rom_base) FIELD(rom_size) FIELD(rom_window) FIELD(watch_window) \
-    FIELD(slow_window) FIELD(io_size) FIELD(io_pages) FIELD(page_flags) FIELD(code_bits) FIELD(special_marks) \
-    FIELD(write_generation) FIELD(write_count) FIELD(generation) FIELD(pmp_count) FIELD(pmp_low) FIELD(pmp_high) \
-    FIELD(pmp_cfg) FIELD(fills) FIELD(flushes) FIELD(edges) FIELD(watched_writes) FIELD(invalidations) \
-    FIELD(next_growth) FIELD(block_count) FIELD(blocks_max) FIELD(is_device_access) FIELD(must_forget_blocks) \
-    FIELD(rewritten_pc) FIELD(rewritten_icount) FIELD(rewritten_insn) FIELD(new_entry) FIELD(cut_pc) \
-    FIELD(cut_size) FIELD(cut_insns) FIELD(cut_is_crossing) FIELD(next_cflags) FIELD(emu_start) FIELD(alone) \
-    FIELD(cuts) FIELD(ambiguous) FIELD(off_f) FIELD(has_kept_f) FIELD(kept_f) FIELD(has_helpers)
+    X(FAULT_ACCESS) X(FAULT_CROSSING) X(FAULT_COMPANY) X(FAULT_TRIGGER) X(STOP_NONE) X(STOP_LIMIT) \
+    X(STOP_INTERRUPT) X(STOP_SPECIAL) X(STOP_RESYNC) X(STOP_FAULT) X(STOP_EXCEPTION) X(STOP_ALONE) X(STOP_FULL) \
+    X(STOP_TRAP_LOOP) X(STOP_ERROR) X(STOP_WAITING) X(STOP_BREAKPOINT) X(STOP_TRIGGER) X(PAGE_CODE) \
+    X(PAGE_TABLE) X(PAGE_SLOW) X(PAGE_DIRTY) X(PAGE_UNDECODED) X(PAGE_SLOW_READ) X(CAUSE_FETCH_MISALIGNED) \
+    X(CAUSE_FETCH_ACCESS) X(CAUSE_ILLEGAL_INSTRUCTION) X(CAUSE_BREAKPOINT) X(CAUSE_LOAD_MISALIGNED) \
+    X(CAUSE_LOAD_ACCESS) X(CAUSE_STORE_MISALIGNED) X(CAUSE_STORE_ACCESS) X(CAUSE_ECALL_FROM_U) \
+    X(CAUSE_ECALL_FROM_S) X(CAUSE_ECALL_FROM_M) X(CAUSE_FETCH_PAGE_FAULT) X(CAUSE_LOAD_PAGE_FAULT) \
+    X(CAUSE_STORE_PAGE_FAULT) X(SSI) X(MSI) X(STI) X(MTI) X(SEI) X(MEI) X(OURS_NEVER) X(OURS_ALWAYS) \
+    X(OURS_WRONG_BITS) X(OURS_FLOAT) X(OURS_SSTATUS) X(OURS_SIE) X(OURS_MSTATUS) X(FP_ADD) X(FP_SUB) X(FP_MUL) \
+    X(FP_DIV) X(FP_SGNJ) X(FP_MINMAX) X(FP_FROM_FLOAT) X(FP_SQRT) X(FP_COMPARE) X(FP_TO_INT) X(FP_FROM_INT) \
+    X(FP_CLASS) X(FP_MOVE_FROM_X) X(MSTATUS_SIE) X(MSTATUS_MIE) X(MSTATUS_SPIE) X(MSTATUS_MPIE) X(MSTATUS_SPP) \
+    X(MSTATUS_MPP) X(MSTATUS_FS) X(MSTATUS_MPRV) X(MSTATUS_SUM) X(MSTATUS_MXR) X(MSTATUS_TVM) X(MSTATUS_TW) \
+    X(MSTATUS_TSR) X(MSTATUS_UXL) X(INSN_ECALL) X(INSN_EBREAK) X(INSN_WFI) X(INSN_SRET) X(INSN_MRET) \
+    X(INSN_C_EBREAK) X(S_INTERRUPTS) X(M_INTERRUPTS) X(PMP_LOCKED) X(CSR_FFLAGS) X(CSR_FCSR) X(CSR_SSTATUS) \
+    X(CSR_SATP) X(MSTATUS_BOGUS) X(CSR_TABLE) X(SHARED_SIZE) FIELD(icount) FIELD(fast_limit) FIELD(blocks) \
+    FIELD(block_pc) FIELD(block_insns) FIELD(limit) FIELD(mip) FIELD(stop_reason) FIELD(resync) FIELD(step_over) \
+    FIELD(in_system_view) FIELD(special_insn) FIELD(has_bogus_entry) FIELD(fault) FIELD(fault_va) \
+    FIELD(fault_type) FIELD(emu_stop) FIELD(ctl) FIELD(env) FIELD(reg_write) FIELD(xlen_bytes) FIELD(off_pc) \
+    FIELD(off_priv) FIELD(off_mstatus) FIELD(off_mie) FIELD(off_mideleg) FIELD(off_satp) FIELD(off_mcounteren) \
+    FIELD(off_scounteren) FIELD(off_medeleg) FIELD(off_mtvec) FIELD(off_stvec) FIELD(off_mepc) FIELD(off_sepc) \
+    FIELD(off_mcause) FIELD(off_scause) FIELD(off_mtval) FIELD(off_stval) FIELD(off_load_res) FIELD(has_trapped) \
+    FIELD(trap_cause) FIELD(trap_epc) FIELD(trap_tval) FIELD(trap_priv) FIELD(trap_icount) FIELD(traps_in_place) \
+    FIELD(traps_icount) FIELD(has_last) FIELD(last_code) FIELD(last_is_interrupt) FIELD(last_epc) \
+    FIELD(last_tval) FIELD(last_priv) FIELD(last_icount) FIELD(exception) FIELD(is_waiting) FIELD(shift) \
+    FIELD(warp_ns) FIELD(ns_per_tick) FIELD(time_delta) FIELD(mcycle_offset) FIELD(minstret_offset) \
+    FIELD(io_read) FIELD(io_write) FIELD(slow_read) FIELD(slow_write) FIELD(time_written) FIELD(access_fault) \
+    FIELD(thread) FIELD(in_flight) FIELD(work_left) FIELD(cached_address) FIELD(cached_value) FIELD(cached_size) \
+    FIELD(mtime_address) FIELD(ram) FIELD(ram_base) FIELD(ram_size) FIELD(rom) FIELD(rom_base) FIELD(rom_size) \
+    FIELD(rom_window) FIELD(watch_window) FIELD(slow_window) FIELD(io_size) FIELD(io_pages) FIELD(page_flags) \
+    FIELD(code_bits) FIELD(special_marks) FIELD(write_generation) FIELD(write_count) FIELD(generation) \
+    FIELD(pmp_count) FIELD(pmp_low) FIELD(pmp_high) FIELD(pmp_cfg) FIELD(fills) FIELD(flushes) FIELD(edges) \
+    FIELD(watched_writes) FIELD(invalidations) FIELD(next_growth) FIELD(block_count) FIELD(blocks_max) \
+    FIELD(is_device_access) FIELD(must_forget_blocks) FIELD(rewritten_pc) FIELD(rewritten_icount) \
+    FIELD(rewritten_insn) FIELD(new_entry) FIELD(cut_pc) FIELD(cut_size) FIELD(cut_insns) FIELD(cut_is_crossing) \
+    FIELD(next_cflags) FIELD(emu_start) FIELD(alone) FIELD(cuts) FIELD(ambiguous) FIELD(off_f) FIELD(has_kept_f) \
+    FIELD(kept_f) FIELD(has_helpers) FIELD(break_pcs) FIELD(break_count) FIELD(passed_pc) FIELD(passed_icount) \
+    FIELD(trigger_page_count) FIELD(trigger_pages) FIELD(trigger_passed_icount)
 
 #endif /* Py_PYTHON_H */
 

@@ -71,6 +71,7 @@ _WATCHED = PageFlag.CODE | PageFlag.TABLE | PageFlag.SLOW
 _ALL = int(Prot.R | Prot.W | Prot.X)
 _R, _W, _X, _MIXED = int(Prot.R), int(Prot.W), int(Prot.X), int(Prot.MIXED)
 _CODE, _TABLE, _SLOW, _DIRTY = (int(flag) for flag in (PageFlag.CODE, PageFlag.TABLE, PageFlag.SLOW, PageFlag.DIRTY))
+_SLOW_READ = int(PageFlag.SLOW_READ)
 
 
 class UcTb(ctypes.Structure):
@@ -451,7 +452,11 @@ class PythonCallbacks:
             return Stop.RESYNC
         if s.mip and interrupt_is_takeable(s.mip, self._env):
             return Stop.INTERRUPT
-        if self._memory.special_marks[(pc >> 1 & SPECIAL_MASK) >> 3] >> (pc >> 1 & 7) & 1 and pc != s.step_over:
+        if not self._memory.special_marks[(pc >> 1 & SPECIAL_MASK) >> 3] >> (pc >> 1 & 7) & 1:
+            return Stop.NONE
+        if s.must_break(pc):
+            return Stop.BREAKPOINT
+        if pc != s.step_over:
             insn = self._mmu.fetch(pc)
             if insn is None or self._is_ours(insn) or self._mmu.in_mixed_page(pc):
                 s.special_insn = insn or 0
@@ -479,7 +484,8 @@ class PythonCallbacks:
             s.stop_reason, s.fault, s.fault_va, s.fault_type = stop
         if not is_there:
             return False
-        if self._env.mstatus & MSTATUS_MPRV:  # a fetch and a load may mean different things by one address
+        if self._env.mstatus & MSTATUS_MPRV or s.trigger_page_count:
+            # a fetch and a load may mean different things by one address, or a load may have to be seen
             result.perms &= _X if access == Access.FETCH else _R | _W
         return True
 
@@ -506,6 +512,8 @@ class PythonCallbacks:
                 and not self._is_fetchable(va, mode)
             ):
                 return self._fault(Fault.CROSSING, va, access)
+        elif s.trigger_page_count and s.icount != s.trigger_passed_icount and self._is_trigger_page(va):
+            return self._fault(Fault.TRIGGER, va, access)
         t = mmu.translate(va, access, mode, quiet=False)
         if t.fault != Fault.NONE:
             return self._fault(t.fault, va, access)
@@ -528,6 +536,9 @@ class PythonCallbacks:
             return self._fault(Fault.ACCESS, va, access)
         result.perms = perms
         return True
+
+    def _is_trigger_page(self, va: int) -> bool:
+        return va >> PAGE_BITS in self._s.trigger_pages[: self._s.trigger_page_count]
 
     def _is_fetchable(self, va: int, mode: int) -> bool:
         s, t = self._s, self._mmu.translate(va, Access.FETCH, mode, quiet=True)
@@ -560,7 +571,10 @@ class PythonCallbacks:
             if not flags[page] & _CODE:
                 flags[page] |= _CODE
                 self._mmu._forget_writable(page)
-            perms &= ~_W
+            perms &= _X if flags[page] & _SLOW_READ else ~_W
+        elif flags[page] & _SLOW_READ:
+            result.paddr = offset + s.slow_window
+            perms &= _R | _W
         elif access == Access.WRITE and flags[page] & _WATCHED:
             result.paddr = offset + (s.slow_window if flags[page] & _SLOW else s.watch_window)
             perms = _W
@@ -634,7 +648,7 @@ class PythonCallbacks:
                     memory.mark_code(offset, 2, True)
                     if va >= end:
                         memory.page_flags[offset >> PAGE_BITS] |= PageFlag.UNDECODED
-            if mixed or is_special(self._env, 8 * self._s.xlen_bytes, insn):
+            if mixed or is_special(self._env, 8 * self._s.xlen_bytes, insn) or self._s.is_break_pc(va):
                 memory.special_marks[(va >> 1 & SPECIAL_MASK) >> 3] |= 1 << (va >> 1 & 7)
             va += size
 

@@ -15,6 +15,7 @@ from zlib import crc32
 from minstret.emu.bus import Bus
 from minstret.emu.errors import AccessFault
 from minstret.emu.hart import csr, traps
+from minstret.emu.hart.breakpoints import Breakpoints
 from minstret.emu.hart.callbacks import interrupt_is_takeable, is_floating, is_ours_now, is_special
 from minstret.emu.hart.core import Core
 from minstret.emu.hart.decode import MemoryAccess, memory_access
@@ -70,6 +71,7 @@ class HartStop(Enum):
     WAITING = "waiting"
     TRAP_LOOP = "trap loop"
     BLOCKED = "blocked"  # a semihosting call waits for input
+    BREAKPOINT = "breakpoint"  # before an instruction: see breakpoints.py
 
 
 WORDS = (
@@ -158,7 +160,8 @@ class Hart(EngineHandlers):
         """Called with a0 and a1 of a semihosting call; gives a0, or None to be called again later."""
         self.work_max = WORK_MAX
         """How much work ends a slice: see Shared.charge. With less than ten an instruction may never get through."""
-        self._blocked = False
+        self.breakpoints = Breakpoints(xlen, self._shared)
+        self._stop: HartStop | None = None
         self._cached_registers = 0
         self._dirty_pages = memory.dirty_pages()
         self.reset(memory.ram_base)
@@ -264,6 +267,7 @@ class Hart(EngineHandlers):
         self.core.publish_mip()
         self._shared.cached_address[:] = [0] * CACHED_REGISTERS
         self._shared.rewritten_pc, self._shared.new_entry = NOWHERE, NOWHERE
+        self.breakpoints.forget_stop()
         self._engine.flush_blocks()
         self._engine.flush_tlb()
 
@@ -296,9 +300,9 @@ class Hart(EngineHandlers):
             self._engine.run()
             self._after_run()
             self.charge(1)
-            if self._blocked:
-                self._blocked = False
-                return HartStop.BLOCKED
+            if self._stop is not None:
+                stop, self._stop = self._stop, None
+                return stop
             if s.traps_in_place >= TRAP_LOOP_TRAPS:
                 return HartStop.TRAP_LOOP
         return HartStop.LIMIT
@@ -340,6 +344,8 @@ class Hart(EngineHandlers):
             self._data_fault(Fault.ACCESS, None)
         if s.stop_reason == Stop.SPECIAL:
             self._execute_special()
+        elif s.stop_reason == Stop.BREAKPOINT:
+            self._meet_breakpoint()
         elif s.stop_reason == Stop.NONE and s.icount < s.limit:
             raise AssertionError(f"Unicorn stopped at pc {self.env.pc:#x} for no reason we know")
 
@@ -363,6 +369,9 @@ class Hart(EngineHandlers):
             s.icount -= 1
             self._data_fault(Fault(s.fault), int(s.fault_va))
         elif s.fault and s.icount < s.limit and not (s.mip and interrupt_is_takeable(s.mip, self.env)):
+            if s.must_break(self.env.pc):
+                s.stop_reason = Stop.BREAKPOINT
+                return
             cause = Cause.FETCH_PAGE_FAULT if s.fault == Fault.PAGE else Cause.FETCH_ACCESS
             same_page = s.fault_va >> PAGE_BITS == self.env.pc >> PAGE_BITS
             self._take(cause, self.env.pc if same_page else s.fault_va)
@@ -409,6 +418,11 @@ class Hart(EngineHandlers):
         if trap is not None:
             s.last_code, s.last_epc, s.last_tval, s.last_priv = trap.cause, trap.epc, trap.tval, trap.priv
             s.last_icount, s.last_is_interrupt = trap.icount, trap.is_interrupt
+
+    @property
+    def has_just_trapped(self) -> bool:
+        """Whether the next instruction is the first of a trap handler."""
+        return bool(self._shared.has_last and self._shared.last_icount == self._shared.icount)
 
     # ---- exceptions that Unicorn leaves to us
 
@@ -463,6 +477,19 @@ class Hart(EngineHandlers):
             self._settle()
         else:
             s.stop_reason = Stop.RESYNC  # go on from here
+
+    # ---- breakpoints
+
+    def skip_breakpoint(self) -> None:
+        """Let the next run go past a breakpoint where the hart is, as if a run had just stopped for it."""
+        self.breakpoints.skip(self.pc, self.icount)
+
+    def _meet_breakpoint(self) -> None:
+        pc, icount = self.pc, self.icount
+        if self.breakpoints.reports(pc, icount):
+            self._stop = HartStop.BREAKPOINT
+        else:
+            self.breakpoints.go_past(pc, icount)
 
     # ---- instructions that are ours
 
@@ -524,7 +551,7 @@ class Hart(EngineHandlers):
         x = self.env.x
         result = self.on_semihosting(int(x[_A0]), int(x[_A1]))
         if result is None:
-            self._blocked = True
+            self._stop = HartStop.BLOCKED
         else:
             x[_A0] = result & self.xlen_mask
             self._retire_special()

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ctypes
+from bisect import bisect_left
 from enum import Enum, IntEnum, IntFlag
 from typing import Any
 
@@ -14,6 +15,8 @@ from minstret.emu.hart.csr_table import PMP_ENTRIES
 PAGE_BITS = 12
 PAGE_SIZE = 1 << PAGE_BITS
 CACHED_REGISTERS = 4
+TRIGGERS = 2
+"""How many triggers the guest has: see triggers.py."""
 SPECIAL_BITS = 16
 SPECIAL_MASK = (1 << SPECIAL_BITS) - 1
 DEMOTE_AFTER_WRITES = 256
@@ -60,6 +63,7 @@ class Fault(IntEnum):
     ACCESS = 2
     CROSSING = 3  # translation of a block ran into a page that is not plainly there
     COMPANY = 4  # none: the access must be alone in its block. Only the C callbacks use it
+    TRIGGER = 5  # an access to a page with a trigger of the guest's, which may fire
 
 
 class Stop(IntEnum):
@@ -77,6 +81,8 @@ class Stop(IntEnum):
     TRAP_LOOP = 9
     ERROR = 10  # Python raised an exception
     WAITING = 11
+    BREAKPOINT = 12  # before an instruction on the list of break_pcs
+    TRIGGER = 13  # before an access to a page with a trigger of the guest's
 
 
 class PageFlag(IntFlag):
@@ -87,6 +93,7 @@ class PageFlag(IntFlag):
     SLOW = 4  # stores are looked at one by one in Python
     DIRTY = 8  # written since the flag was last cleared
     UNDECODED = 16  # holds instructions that did not decode when they were translated
+    SLOW_READ = 32  # loads are looked at one by one in Python, and stores
 
 
 U64 = ctypes.c_uint64
@@ -176,6 +183,17 @@ LAYOUT: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = (
         ("kept_f", U64 * 32),
     )),
     ("Whether our functions stand in Unicorn's place: see _helpers.c.", (("has_helpers", U64),)),
+    ("Addresses before which the run stops, in rising order; and the place (pc and icount) where it goes on all the"
+     " same: see breakpoints.py.", (
+        ("break_pcs", "const uint64_t *@"),
+        ("break_count passed_pc passed_icount", U64),
+    )),
+    ("Virtual pages, by number, on which a load or store may fire a trigger of the guest's; the instruction of that"
+     " count goes there all the same: see triggers.py.", (
+        ("trigger_page_count", U64),
+        ("trigger_pages", U64 * TRIGGERS),
+        ("trigger_passed_icount", U64),
+    )),
 )  # fmt: skip
 """The fields of the structure: groups of what they are for, names, and their type.
 
@@ -211,6 +229,19 @@ class Shared(ctypes.Structure):
         else:
             self.work_left = 0
             self.end_slice()
+
+    def is_break_pc(self, pc: int) -> bool:
+        """Whether ``pc`` is on the list of addresses before which the run stops."""
+        if not self.break_count:
+            return False
+        pcs = (ctypes.c_uint64 * self.break_count).from_address(self.break_pcs)
+        at = bisect_left(pcs, pc)
+        return at < self.break_count and bool(pcs[at] == pc)
+
+    def must_break(self, pc: int) -> bool:
+        """Whether the run stops before the instruction at ``pc``, which is the next one."""
+        is_passed = self.passed_pc == pc and self.passed_icount == self.icount
+        return not is_passed and self.is_break_pc(pc)
 
     def resync_after_this_instruction(self) -> None:
         """Find the next block anew: what the current one was found by has changed."""

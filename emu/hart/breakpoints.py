@@ -1,0 +1,117 @@
+"""Breakpoints: addresses before which a hart stops.
+
+The callbacks end a translated block before each address on a sorted list, and stop there. No byte of the guest's
+changes, and where the list is empty nothing costs more than without. The guest's own triggers on the execution of an
+instruction (triggers.py) are on the same list.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+
+from minstret.emu.hart.shared import NOWHERE, Shared
+
+USELESS_STOPS_MAX = 16
+"""After so many stops at addresses that are on the list for nothing, the list is made anew and blocks translated anew.
+
+Not at once: a debugger takes its breakpoints out whenever it has the hart stopped, and puts them back.
+"""
+
+
+class Breakpoints:
+    """One hart's breakpoints, by virtual address. Not part of its state: the guest can't see them.
+
+    A run comes back with ``HartStop.BREAKPOINT`` before the instruction at a breakpoint: nothing has retired, and an
+    interrupt that is due comes first. The next run, if it begins where this one stopped (same pc, same icount), goes
+    past. Any other arrival at that address stops again, after a restored state too.
+    """
+
+    def __init__(self, xlen: int, shared: Shared) -> None:
+        self._xlen_mask = (1 << xlen) - 1
+        self._shared = shared
+        self._addresses: set[int] = set()
+        self._trigger_pcs: set[int] = set()
+        self._listed: set[int] = set()
+        self._list = (ctypes.c_uint64 * 0)()
+        self._reported = NOWHERE, NOWHERE
+        self._useless_stops = 0
+        self.forget_stop()
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(sorted(self._addresses))
+
+    def __len__(self) -> int:
+        return len(self._addresses)
+
+    def __contains__(self, address: object) -> bool:
+        return address in self._addresses
+
+    def add(self, address: int) -> None:
+        """Stop before the instruction at a virtual address, whatever is mapped there; adding it again does nothing.
+
+        Raises:
+            ValueError: no instruction can be there: it is odd, or out of range.
+        """
+        if address & 1 or not 0 <= address <= self._xlen_mask:
+            raise ValueError(f"no instruction can be at {address:#x}")
+        self._addresses.add(address)
+        self._list_more()
+
+    def remove(self, address: int) -> None:
+        """Stop there no more.
+
+        Raises:
+            KeyError: there is no breakpoint.
+        """
+        self._addresses.remove(address)
+
+    def clear(self) -> None:
+        """Remove all."""
+        self._addresses.clear()
+
+    # ---- for the hart
+
+    def set_trigger_pcs(self, addresses: set[int]) -> None:
+        """Let the callbacks stop at these too, for the guest's triggers."""
+        self._trigger_pcs = addresses
+        self._list_more()
+
+    def reports(self, pc: int, icount: int) -> bool:
+        """Whether a run that stopped at ``pc`` comes back for a breakpoint: not where the one before it did."""
+        if pc not in self._addresses or self._reported == (pc, icount):
+            return False
+        self._reported = pc, icount
+        return True
+
+    def skip(self, pc: int, icount: int) -> None:
+        """Let the next run go past ``pc``, if it begins there."""
+        self._reported = pc, icount
+        self.go_past(pc, icount)
+
+    def go_past(self, pc: int, icount: int) -> None:
+        """Let the callbacks go on from ``pc``, where they have stopped."""
+        self._shared.passed_pc, self._shared.passed_icount = pc, icount
+        if pc not in self._addresses and pc not in self._trigger_pcs:
+            self._useless_stops += 1
+            if self._useless_stops >= USELESS_STOPS_MAX:
+                self._publish()
+
+    def forget_stop(self) -> None:
+        """The hart's state was replaced: the next run stops at a breakpoint it begins at."""
+        self._reported = NOWHERE, NOWHERE
+        self._shared.passed_pc = self._shared.passed_icount = NOWHERE
+
+    def _list_more(self) -> None:
+        if not self._addresses | self._trigger_pcs <= self._listed:
+            self._publish()
+
+    def _publish(self) -> None:
+        """Give the callbacks the list. Blocks end before these addresses, so all are translated anew."""
+        s = self._shared
+        self._listed = self._addresses | self._trigger_pcs
+        self._list = (ctypes.c_uint64 * len(self._listed))(*sorted(self._listed))
+        s.break_pcs, s.break_count = ctypes.addressof(self._list), len(self._listed)
+        s.must_forget_blocks = 1
+        s.resync_after_this_instruction()
+        self._useless_stops = 0
