@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from minstret.emu.errors import AccessFault
-from minstret.emu.part import Device
 
 
 class Bus(Protocol):
@@ -22,13 +21,27 @@ class Bus(Protocol):
     def write(self, address: int, size: int, value: int) -> None: ...
 
 
+class BusDevice(Protocol):
+    """What the bus needs of a device: registers at offsets within its window."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def size_bytes(self) -> int: ...
+
+    def read(self, offset: int, size: int) -> int: ...
+
+    def write(self, offset: int, size: int, value: int) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """Where a device answers: ``[base, base + size)``."""
 
     base: int
     size: int
-    device: Device
+    device: BusDevice
 
 
 _MASKS = {size: (1 << 8 * size) - 1 for size in (1, 2, 4, 8)}
@@ -49,7 +62,7 @@ class DeviceBus:
         self._bases: list[int] = []
         self._by_page: dict[int, _Decoded | None] = {}
 
-    def attach(self, base: int, device: Device) -> None:
+    def attach(self, base: int, device: BusDevice) -> None:
         """Let ``device`` answer from ``base`` on.
 
         Raises:

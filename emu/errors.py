@@ -26,6 +26,10 @@ class DivergenceError(MinstretError):
     """A replay came to something else than the recording: who, where, expected, got, how to look closer."""
 
 
+class DeviceError(MinstretError):
+    """A user's device has a mistake: which, what it did, where, and what it raised. ``__cause__`` is that, if any."""
+
+
 class Terminated(BaseException):
     """A signal asks the process to end. Like KeyboardInterrupt it is nobody's to catch but the command's."""
 

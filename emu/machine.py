@@ -35,7 +35,7 @@ from minstret.emu.hart.shared import PAGE_SIZE, Counting
 from minstret.emu.hart.traps import TrapRecord
 from minstret.emu.idle import Idle, LiveIdle, earlier
 from minstret.emu.irq import IrqLine
-from minstret.emu.part import Device, Parts, copied_states, load_states
+from minstret.emu.part import Parts, copied_states, load_states
 from minstret.emu.state import canonical_bytes
 from minstret.emu.timers import Timer, TimerGroup, TimerListState
 
@@ -263,16 +263,6 @@ class Machine:
         assert line.name not in self.lines
         self.lines[line.name] = line
         return line
-
-    def attach(self, base: int, device: Device) -> None:
-        """Let ``device`` answer from ``base`` on, and make it part of the machine's state.
-
-        Raises:
-            ValueError: another device answers there already.
-        """
-        self.bus.attach(base, device)
-        self.hart.map_io(base, device.size_bytes)
-        self.parts.add(device.name, device)
 
     def _on_stop_event(self, data: bytes) -> int:
         self._stop_requested = _asked_stop(data)

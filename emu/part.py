@@ -1,35 +1,33 @@
-"""What a device is: registers at offsets, one typed state, timers and lines bound elsewhere."""
+"""What a part of a board is: a device or a service with one typed state, and what it may use once it is attached.
+
+A part says itself what it is called, where its registers are, which interrupt it raises, what stands for it in the
+device tree, what it takes from the host and what it sends. It never imports the hart, the machine or the recorder:
+``attach`` gives it a ``Wiring``, which has all that it may use. docs/devices.md shows how to write one.
+"""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+import random
+from collections.abc import Callable, Mapping, Sequence
+from enum import IntEnum
+from typing import Any, Protocol
+
+from minstret.emu.clock import Clock, ClockType
+from minstret.emu.fdt import Node, Value, u64
+from minstret.emu.irq import IrqLine
+from minstret.emu.timers import Timer, TimerAttribute
+
+Sink = Callable[[bytes], "int | None"]
+"""Takes bytes and says how many it had room for; None: all of them."""
+
+Send = Callable[[bytes], None]
 
 
 class HasState(Protocol):
     """A device, or another part with one typed state."""
 
     state: Any
-
-
-@runtime_checkable
-class Device(Protocol):
-    """A chip. It knows offsets within its own window, never addresses, the hart, or the host.
-
-    Loading ``state`` arms no timer and moves no line: timers and line levels are saved by their owners.
-    """
-
-    name: str
-    size_bytes: int
-    state: Any
-    """Every mutable field, in one slotted dataclass (emu/state.py says of what)."""
-
-    def read(self, offset: int, size: int) -> int:
-        """The ``size`` (1, 2, 4 or 8) bytes at ``offset``, as an unsigned number."""
-        ...
-
-    def write(self, offset: int, size: int, value: int) -> None: ...
 
 
 class Dma(Protocol):
@@ -50,6 +48,207 @@ class Dma(Protocol):
             AccessFault: some of it would be outside RAM; nothing is written then.
         """
         ...
+
+
+class Phandle(IntEnum):
+    """Numbers by which nodes of the device tree refer to one another."""
+
+    CPU = 1
+    CPU_INTC = 2
+    PLIC = 3
+    TEST = 4
+
+
+class Wiring(Protocol):
+    """What a part may use. Names are the part's own: the machine knows ``rx`` of ``uart0`` as ``uart0.rx``."""
+
+    @property
+    def clock(self) -> Clock:
+        """Virtual time."""
+        ...
+
+    @property
+    def host_clock(self) -> Clock:
+        """The host's wall clock. Each reading is an answer of the host's: recorded, and repeated in a replay."""
+        ...
+
+    @property
+    def memory(self) -> Dma:
+        """Guest memory."""
+        ...
+
+    def timer(
+        self, name: str, callback: Callable[[int], None], clock: ClockType = ClockType.VIRTUAL,
+        attributes: TimerAttribute = TimerAttribute.NONE,
+    ) -> Timer:  # fmt: skip
+        """An idle timer; ``callback`` is told how late it fires, ns."""
+        ...
+
+    def irq(self) -> IrqLine:
+        """The line to the PLIC's source number ``irq`` of the device."""
+        ...
+
+    def hart_line(self, name: str) -> IrqLine:
+        """A line straight to the hart: ``msip``, ``mtip``, ``meip`` or ``seip``."""
+        ...
+
+    def input(self, name: str, sink: Sink) -> None:
+        """Let ``sink`` take what the host gives for this name. It is recorded, and comes from the trace in a replay."""
+        ...
+
+    def output(self, name: str, is_message: bool = False) -> Send:
+        """What to call with what the device sends. It is recorded, and compared in a replay.
+
+        Args:
+            name: Of the stream.
+            is_message: Each call sends a whole, such as a frame; else the bytes of a stream, however they are cut.
+        """
+        ...
+
+    def ask(self, name: str, live: Callable[[], bytes]) -> bytes:
+        """What the host answers to a question that the guest brought up: ``live()``, or in a replay what it was."""
+        ...
+
+    def generator(self, name: str = "") -> random.Random:
+        """A random generator of the part's own, from the board's seed. What is drawn belongs into the state."""
+        ...
+
+    def cached_register(self, offset: int, size: int) -> Callable[[int | None], None]:
+        """Tell the hart the value of a register that is read often: see Hart.cached_register. There are few of them."""
+        ...
+
+    def charge(self, work: int) -> None:
+        """Count ``work`` that an access has caused, in units of a plain access: much of it ends a slice early."""
+        ...
+
+    def room_for_input(self) -> None:
+        """A sink that had no room has some again."""
+        ...
+
+    def request_exit(self, code: int) -> None:
+        """End the run after this instruction, with the guest's exit code."""
+        ...
+
+    def request_reset(self) -> None:
+        """Reset the board after this instruction."""
+        ...
+
+
+class HostWiring(Protocol):
+    """What the host side of a part may use. It exists where there is a live host, and never in a replay."""
+
+    @property
+    def clock(self) -> Clock:
+        """Virtual time."""
+        ...
+
+    def timer(self, name: str, callback: Callable[[int], None]) -> Timer:
+        """An idle EXTERNAL timer in virtual time."""
+        ...
+
+    def post(self, name: str, data: bytes) -> None:
+        """Give ``data`` to the part's input of this name: it enters at the next turn, and a recording has it."""
+        ...
+
+    def listen(self, name: str, listener: Send) -> None:
+        """Call ``listener`` with what the part sends by the output of this name."""
+        ...
+
+    def generator(self, name: str = "") -> random.Random:
+        """A random generator of the part's own, from the board's seed. What is drawn belongs into the state."""
+        ...
+
+
+class Part:
+    """The base of all parts. ``state`` has every field that changes, in one slotted dataclass of plain values.
+
+    Loading ``state`` arms no timer and moves no line: timers and line levels are saved by their owners.
+
+    Attributes:
+        name: Unique on its board; states, timers, lines, inputs and outputs are called after it.
+        version: Of the state: change it when the meaning or the fields of ``state`` change.
+    """
+
+    name: str = ""
+    version: int = 1
+    state: Any
+    made_with: tuple[tuple[Any, ...], dict[str, Any]]
+    """The arguments it was made with: another one like it can be made with them."""
+
+    def __new__(cls, *args: Any, **options: Any) -> Any:
+        """Keep the arguments."""
+        part = super().__new__(cls)
+        part.made_with = (args, options)
+        return part
+
+    def attach(self, wiring: Wiring) -> None:
+        """Take what the part needs of ``wiring``, once, before the first instruction."""
+
+    def reset(self) -> None:
+        """Go back to the state after power-on; a part that holds lines or timers sets these too."""
+        self.state = type(self.state)()
+
+    def parts(self) -> Sequence[Part]:
+        """Parts within this one, which resets them itself."""
+        return ()
+
+    def host_side(self, host: HostWiring) -> HasState | None:
+        """What stands on the host side for this part, if anything does."""
+        return None
+
+    def node(self) -> Node | None:
+        """What stands for it in the device tree, below ``/soc``."""
+        return None
+
+
+class Device(Part):
+    """A part with registers. It knows offsets within its own window, never addresses, the hart, or the host.
+
+    Attributes:
+        base: Physical address of its first register.
+        size_bytes: How long its window is.
+        irq: Its interrupt source at the PLIC, 1 to 53; None for none.
+        compatible: What the device tree says it is; the best match first.
+        node_name: Its kind in the device tree; by default its name without the number.
+    """
+
+    size_bytes: int = 0x1000
+    compatible: str | Sequence[str] = ""
+    node_name: str = ""
+
+    def __init__(self, base: int = 0, irq: int | None = None, name: str = "") -> None:
+        self.base = int(base)
+        self.irq = None if irq is None else int(irq)
+        self.name = name or self.name or f"{type(self).__name__.lower()}0"
+
+    def read(self, offset: int, size: int) -> int:
+        """The ``size`` (1, 2 or 4) bytes at ``offset``, as an unsigned number; what it has beyond is cut off.
+
+        Raises:
+            AccessFault: nothing answers there; the guest gets a load access fault.
+        """
+        return 0
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        """Store ``size`` bytes at ``offset``.
+
+        Raises:
+            AccessFault: nothing answers there; the guest gets a store access fault.
+        """
+
+    def properties(self) -> dict[str, Value]:
+        """What its node in the device tree has besides ``compatible``, ``reg`` and ``interrupts``."""
+        return {}
+
+    def node(self) -> Node | None:
+        kind = self.node_name or self.name.rstrip("0123456789")
+        node = Node(f"{kind}@{self.base:x}")
+        node.properties["compatible"] = self.compatible or f"minstret,{kind}"
+        node.properties["reg"] = u64(self.base, self.size_bytes)
+        node.properties |= self.properties()
+        if self.irq is not None:
+            node.properties |= {"interrupt-parent": Phandle.PLIC, "interrupts": self.irq}
+        return node
 
 
 class Parts:

@@ -88,6 +88,10 @@ class Timer:
     def is_external(self) -> bool:
         return bool(self._bits & _EXTERNAL)
 
+    def set_attributes(self, attributes: TimerAttribute) -> None:
+        """Change what the timer is, before the run begins."""
+        self.attributes, self._bits = attributes, int(attributes)
+
     def arm(self, expire_ns: int) -> None:
         """Fire once at ``expire_ns``, behind all timers armed before for the same time.
 
@@ -135,8 +139,6 @@ class TimerList:
         self.on_checkpoint: Checkpoint | None = None
         self.on_checkpoint_saved: Callable[[ClockType], int] | None = None
         """Called after a pass in which EXTERNAL timers alone fired; gives the bytes that its checkpoint would take."""
-        self.ignores_attributes = False
-        """Take every timer made from now on for one without attributes (timer model no-attributes)."""
         self.may_run: Callable[[ClockType], bool] | None = None
         """Asked before a pass; in a replay the trace says when timers of a host's clock fire."""
         self.on_earlier: Callable[[int], None] | None = None
@@ -158,8 +160,6 @@ class TimerList:
         if timer.name in self._timers:
             raise ValueError(f"two timers named {timer.name!r} on the {self.clock.type.value} clock")
         self._timers[timer.name] = timer
-        if self.ignores_attributes:
-            timer.attributes, timer._bits = TimerAttribute.NONE, 0
 
     def _arm(self, timer: Timer, expire_ns: int) -> None:
         if expire_ns >= VIRTUAL_NS_MAX:

@@ -26,7 +26,8 @@ from benchmarks.programs import (
 )
 from benchmarks.report import Measured, Report, rate_text, ratio_text
 from benchmarks.workloads import START, WORKLOADS, Place, Workload, image
-from minstret.devices.board.board import Board, BoardConfig
+from minstret.devices.board.board import Board
+from minstret.devices.board.config import BoardConfig
 from minstret.emu.machine import Outcome, StopReason
 
 PASSED = Outcome(StopReason.FINISHED, 0)

@@ -33,8 +33,9 @@ CALLS = ("hash", "id", "object")
 SETS = ("set", "frozenset")
 
 ALLOWED = {
-    ("devices/board/board.py", "import random"): "one generator a name, seeded from --seed: Board.generator",
-    ("devices/board/board.py", "random.Random(seed)"): "Board.generator",
+    ("emu/part.py", "import random"): "the type of a part's generator",
+    ("emu/wiring.py", "import random"): "one generator a name, seeded from --seed: Assembly.generator",
+    ("emu/wiring.py", "random.Random(seed)"): "Assembly.generator",
     ("emu/hart/helpers.py", "os.environ"): "whether our functions stand in Unicorn's place: the same run either way",
     ("emu/trace/untrusted.py", "import tempfile"): "a copy to roll back a journal in; not in the machine",
     ("emu/trace/writer.py", "import tempfile"): "a new trace's bytes, where SQLite is old; not in the machine",

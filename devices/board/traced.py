@@ -8,14 +8,17 @@ from Python:        with Recording("run.mst", setup) as recording: recording.run
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from minstret.devices.board.board import Board, BoardConfig, HostAnswers, Setup
+from minstret.devices.board.board import Board, Setup
+from minstret.devices.board.config import BoardConfig, HostAnswers
 from minstret.devices.board.placement import Load
+from minstret.devices.outside import timer_models
+from minstret.devices.outside.timer_models import MODELS
 from minstret.emu.door.live import Source
 from minstret.emu.door.recording import RecordOptions
 from minstret.emu.errors import TraceError
@@ -33,24 +36,11 @@ _MAC_SIZE = 6
 _NEVER_VISIBLE = {name: to_plain(getattr(BoardConfig(), name)) for name in ("slice_insns_max", "counting")}
 """These a trace leaves out: each replay may choose them."""
 
-_LACKING = {"script": "--keys or an input script", "files": "the files of tftp="}
-"""What the host side has and no trace. With the timer model no-attributes a replay would need it."""
-
 
 def lacking(setup: Setup) -> list[str]:
-    """What a replay of a recording of ``setup`` would need and the trace can't have: keys of _LACKING."""
-    if setup.config.timer_model != "no-attributes":
-        return []
-    return [*(["script"] if setup.script else []), *(["files"] if setup.files is not None else [])]
-
-
-def lacking_text(lacks: Sequence[str]) -> str:
-    """Why there can be no replay, in words."""
-    what = " nor ".join(_LACKING[one] for one in lacks)
-    return (
-        "can't be replayed: with --timer-model no-attributes a replay does again what is before the door,"
-        f" and a trace has not {what}"
-    )
+    """What a replay of a recording of ``setup`` would need and the trace can't have: see timer_models.py."""
+    model = MODELS[setup.config.timer_model]
+    return timer_models.lacking(model, has_script=bool(setup.script), has_files=setup.files is not None)
 
 
 def trace_meta(setup: Setup) -> tuple[dict[str, Any], dict[bytes, bytes]]:
@@ -129,10 +119,10 @@ def _kept_loads(reader: TraceReader, images: dict[str, Any]) -> tuple[Load, ...]
 
 def _check_lacks_nothing(reader: TraceReader) -> None:
     lacks = reader.meta.get("lacks", [])
-    if not isinstance(lacks, list) or not all(isinstance(one, str) and one in _LACKING for one in lacks):
+    if not isinstance(lacks, list) or not all(isinstance(one, str) and one in timer_models.LACKING for one in lacks):
         raise TraceError(f"{reader.path}: a damaged trace: what it lacks is no such thing")
     if lacks:
-        raise TraceError(f"{reader.path}: {lacking_text(lacks)}")
+        raise TraceError(f"{reader.path}: {timer_models.lacking_text(lacks)}")
 
 
 class Recording(RecordingSession[Board]):
@@ -193,7 +183,7 @@ class Replay(ReplaySession[Board]):
         config = replace(setup.config, sleep=False, counting=counting)
         config = replace(config, slice_insns_max=slice_insns_max or BoardConfig().slice_insns_max)
         setup = replace(setup, config=config)
-        has_host_side = config.timer_model == "no-attributes"  # whose timers are the guest's business there
+        has_host_side = MODELS[config.timer_model].replays_host_side
         super().__init__(
             reader, lambda door: setup.make(door=door, on_console=on_console, has_host_side=has_host_side),
             snapshot=snapshot, has_host_side=has_host_side,

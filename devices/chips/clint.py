@@ -6,13 +6,12 @@ Source: SiFive FU540-C000 Manual, "CLINT"; QEMU hw/intc/riscv_aclint.c for 8-byt
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from minstret.emu.clock import NS_PER_TICK, Clock
-from minstret.emu.irq import IrqLine
-from minstret.emu.timers import Timer, TimerList
+from minstret.emu.clock import NS_PER_TICK
+from minstret.emu.fdt import Value
+from minstret.emu.part import Device, Phandle, Wiring
 
 _U64 = (1 << 64) - 1
 
@@ -25,6 +24,7 @@ class Reg(IntEnum):
     MTIME = 0xBFF8
 
 
+_M_SOFTWARE, _M_TIMER = 3, 7
 _MTIMECMP, _MTIMECMP_END = int(Reg.MTIMECMP), Reg.MTIMECMP + 8
 
 
@@ -37,28 +37,27 @@ class ClintState:
     mtime_delta: int = 0
 
 
-class Clint:
-    """The registers; raises ``msip_line`` and ``mtip_line``."""
+class Clint(Device):
+    """The registers; raises the hart's lines ``msip`` and ``mtip``."""
 
+    name = "clint"
     size_bytes = 0x10000
+    compatible = ("sifive,clint0", "riscv,clint0")
 
-    def __init__(
-        self,
-        name: str,
-        clock: Clock,
-        timers: TimerList,
-        msip_line: IrqLine,
-        mtip_line: IrqLine,
-        tell_mtimecmp: Sequence[Callable[[int | None], None]] = (),
-    ) -> None:
-        """Make a CLINT in its reset state; ``tell_mtimecmp``: ``Hart.cached_register`` for its words, low one first."""
-        self.name = name
-        self._tell_mtimecmp = tell_mtimecmp
-        self.state = ClintState()
-        self._clock = clock
-        self._msip_line = msip_line
-        self._mtip_line = mtip_line
-        self._timer = Timer(f"{name}.mtimecmp", timers, self._on_change)
+    def __init__(self, base: int = 0) -> None:
+        super().__init__(base)
+        self.state: ClintState = ClintState()
+
+    def attach(self, wiring: Wiring) -> None:
+        self._tell_mtimecmp = [wiring.cached_register(Reg.MTIMECMP + at, 4) for at in (0, 4)]
+        self._clock = wiring.clock
+        self._msip_line = wiring.hart_line("msip")
+        self._mtip_line = wiring.hart_line("mtip")
+        self._timer = wiring.timer("mtimecmp", self._on_change)
+
+    def properties(self) -> dict[str, Value]:
+        intc = Phandle.CPU_INTC
+        return {"interrupts-extended": [intc, _M_SOFTWARE, intc, _M_TIMER]}
 
     def mtime(self) -> int:
         """Ticks since power-on, plus what software added."""
@@ -77,7 +76,7 @@ class Clint:
         state = self.state
         if _MTIMECMP <= offset < _MTIMECMP_END:
             state.mtimecmp = _with_part(state.mtimecmp, offset - _MTIMECMP, size, value)
-            if self._tell_mtimecmp and size == 4 and offset % 4 == 0:  # half of it, as most stores are
+            if size == 4 and offset % 4 == 0:  # half of it, as most stores are
                 self._tell_mtimecmp[offset - _MTIMECMP >> 2](value)
             else:
                 for at, tell in enumerate(self._tell_mtimecmp):

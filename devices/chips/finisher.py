@@ -5,9 +5,11 @@ Source: QEMU hw/misc/sifive_test.c, include/hw/misc/sifive_test.h.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
+
+from minstret.emu.fdt import Value
+from minstret.emu.part import Device, Phandle, Wiring
 
 _PASS_CODE = 0
 
@@ -25,19 +27,23 @@ class FinisherState:
     """It remembers nothing."""
 
 
-class Finisher:
-    """Calls ``on_exit(code)`` or ``on_reset()``; other writes are ignored, reads give 0."""
+class Finisher(Device):
+    """Ends the run or resets the board; other writes are ignored, reads give 0."""
 
-    size_bytes = 0x1000
+    name = "finisher"
+    node_name = "test"
+    compatible = ("sifive,test1", "sifive,test0", "syscon")
 
-    def __init__(self, name: str, on_exit: Callable[[int], None], on_reset: Callable[[], None]) -> None:
-        self.name = name
-        self.state = FinisherState()
-        self._on_exit = on_exit
-        self._on_reset = on_reset
+    def __init__(self, base: int = 0) -> None:
+        super().__init__(base)
+        self.state: FinisherState = FinisherState()
 
-    def read(self, offset: int, size: int) -> int:
-        return 0
+    def attach(self, wiring: Wiring) -> None:
+        self._on_exit = wiring.request_exit
+        self._on_reset = wiring.request_reset
+
+    def properties(self) -> dict[str, Value]:
+        return {"phandle": Phandle.TEST}
 
     def write(self, offset: int, size: int, value: int) -> None:
         if offset != 0 or size < 2:
@@ -49,6 +55,3 @@ class Finisher:
             self._on_exit(value >> 16 & 0xFFFF)
         elif command == Command.RESET:
             self._on_reset()
-
-    def reset(self) -> None:
-        pass

@@ -10,13 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from minstret.emu.irq import IrqLine
+from minstret.emu.fdt import Value
+from minstret.emu.part import Device, Phandle, Wiring
 
 SOURCES = 53
 """Sources 1..53, as on QEMU's ``virt`` board; 0 means none."""
 CONTEXTS = 2
 PRIORITY_MAX = 7
 
+_M_EXTERNAL, _S_EXTERNAL = 11, 9
 _WORDS = (SOURCES + 32) // 32
 _ALL_SOURCES = ((1 << (SOURCES + 1)) - 1) & ~1
 
@@ -54,16 +56,27 @@ class PlicState:
     threshold: list[int] = field(default_factory=lambda: [0] * CONTEXTS)
 
 
-class Plic:
+class Plic(Device):
     """The registers; raises one line for each context."""
 
+    name = "plic"
     size_bytes = 0x600000
+    compatible = ("sifive,plic-1.0.0", "riscv,plic0")
 
-    def __init__(self, name: str, context_lines: tuple[IrqLine, IrqLine]) -> None:
-        self.name = name
-        self.state = PlicState()
+    def __init__(self, base: int = 0) -> None:
+        super().__init__(base)
+        self.state: PlicState = PlicState()
         self.counts = PlicCounts()
-        self._context_lines = context_lines
+
+    def attach(self, wiring: Wiring) -> None:
+        self._context_lines = (wiring.hart_line("meip"), wiring.hart_line("seip"))
+
+    def properties(self) -> dict[str, Value]:
+        intc = Phandle.CPU_INTC
+        return {
+            "interrupt-controller": None, "#interrupt-cells": 1, "#address-cells": 0, "riscv,ndev": SOURCES,
+            "interrupts-extended": [intc, _M_EXTERNAL, intc, _S_EXTERNAL], "phandle": Phandle.PLIC,
+        }  # fmt: skip
 
     def set_source(self, source: int, level: bool) -> None:
         """Set the level of an interrupt source's line."""

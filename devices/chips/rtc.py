@@ -8,9 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from minstret.emu.clock import Clock
-from minstret.emu.irq import IrqLine
-from minstret.emu.timers import Timer, TimerList
+from minstret.emu.clock import ClockType
+from minstret.emu.part import Device, Wiring
 
 _U64 = (1 << 64) - 1
 
@@ -40,23 +39,27 @@ class RtcState:
     irq_pending: bool = False
 
 
-class GoldfishRtc:
-    """The registers; raises ``line``."""
+class GoldfishRtc(Device):
+    """The registers, and the alarm's interrupt."""
 
-    size_bytes = 0x1000
+    name = "rtc"
+    compatible = "google,goldfish-rtc"
 
-    def __init__(self, name: str, clock: Clock, timers: TimerList, base_ns: int, line: IrqLine) -> None:
-        """An RTC that shows ``clock`` plus ``base_ns``; ``timers`` is that clock's list."""
-        self.name = name
-        self.state = RtcState()
-        self._clock = clock
-        self._base_ns = base_ns
-        self._line = line
-        self._timer = Timer(f"{name}.alarm", timers, self._on_alarm)
+    def __init__(self, base: int = 0, irq: int = 0, start_ns: int | None = 0) -> None:
+        """An RTC that shows ``start_ns`` plus virtual time, ns since 1970; None: the host's time."""
+        super().__init__(base, irq)
+        self.state: RtcState = RtcState()
+        self._start_ns = start_ns
+
+    def attach(self, wiring: Wiring) -> None:
+        is_virtual = self._start_ns is not None
+        self._clock = wiring.clock if is_virtual else wiring.host_clock
+        self._line = wiring.irq()
+        self._timer = wiring.timer("alarm", self._on_alarm, ClockType.VIRTUAL if is_virtual else ClockType.HOST)
 
     def time_ns(self) -> int:
         """What software reads, ns since 1970."""
-        return (self._clock.now_ns() + self._base_ns + self.state.offset_ns) & _U64
+        return (self._clock.now_ns() + (self._start_ns or 0) + self.state.offset_ns) & _U64
 
     def read(self, offset: int, size: int) -> int:
         state = self.state

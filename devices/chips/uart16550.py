@@ -9,13 +9,12 @@ Source: National Semiconductor PC16550D data sheet; QEMU hw/char/serial.c.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
 
-from minstret.emu.irq import IrqLine
-from minstret.emu.timers import Timer, TimerList
+from minstret.emu.fdt import Value
+from minstret.emu.part import Device, Wiring
 from minstret.emu.units import NS_PER_S
 
 FIFO_SIZE = 16
@@ -168,40 +167,35 @@ class UartState:
     rx_timeout_pending: bool = False
 
 
-class Uart16550:
-    """Hands every byte the guest sends to ``on_tx``; ``receive`` brings bytes in; raises ``line``."""
+class Uart16550(Device):
+    """Sends every byte the guest writes to ``tx``, takes bytes from ``rx``, and interrupts.
 
+    Attributes:
+        sender: What stands on the host side; a replay has none.
+    """
+
+    name = "uart0"
+    node_name = "serial"
     size_bytes = 0x100
+    compatible = "ns16550a"
 
-    def __init__(
-        self,
-        name: str,
-        timers: TimerList,
-        line: IrqLine,
-        on_tx: Callable[[int], None],
-        on_room: Callable[[], None] = lambda: None,
-        tell_line_status: Callable[[int | None], None] = lambda value: None,
-    ) -> None:
-        """Make a UART in its reset state.
-
-        Args:
-            name: Of the device and the beginning of its timer's.
-            timers: For the character timeout.
-            line: Its interrupt.
-            on_tx: Called with each byte sent.
-            on_room: Called when ``receive`` can take bytes again.
-            tell_line_status: Called with LSR while reading it has no side effect, with None before it changes: see
-                ``Hart.cached_register``.
-        """
-        self.name = name
-        self.state = UartState()
-        self._timers = timers
-        self._line = line
-        self._on_tx = on_tx
-        self._on_room = on_room
-        self._tell_line_status = tell_line_status
+    def __init__(self, base: int = 0, irq: int = 0) -> None:
+        super().__init__(base, irq)
+        self.state: UartState = UartState()
         self.sender: Sender = NoSender()
-        self._timer = Timer(f"{name}.rx_timeout", timers, self._on_rx_timeout)
+
+    def attach(self, wiring: Wiring) -> None:
+        self._clock = wiring.clock
+        self._line = wiring.irq()
+        self._send = wiring.output("tx")
+        wiring.input("rx", self.receive)
+        self._on_room = wiring.room_for_input
+        self._tell_line_status = wiring.cached_register(Reg.LSR, 1)
+        """Called with LSR while reading it has no side effect, with None before it changes."""
+        self._timer = wiring.timer("rx_timeout", self._on_rx_timeout)
+
+    def properties(self) -> dict[str, Value]:
+        return {"clock-frequency": CLOCK_HZ}
 
     # ---- the outside
 
@@ -311,7 +305,7 @@ class Uart16550:
     def _start_rx_timeout(self) -> None:
         """Bytes below the trigger level interrupt too, once nothing has moved for four characters' time."""
         if 0 < len(self.state.rx_fifo) < self._trigger_level():
-            self._timer.arm(self._timers.clock.now_ns() + _TIMEOUT_CHARACTERS * self._character_ns())
+            self._timer.arm(self._clock.now_ns() + _TIMEOUT_CHARACTERS * self._character_ns())
         else:
             self._timer.cancel()
 
@@ -331,7 +325,7 @@ class Uart16550:
         state.thr_empty_pending = True  # empty again at once
         if not state.mcr & Mcr.LOOPBACK:
             self.sender.on_answer()
-            self._on_tx(value)
+            self._send(bytes((value,)))
         elif len(state.rx_fifo) < self._capacity():
             self.sender.on_looped()
             self._put_rx(bytes((value,)))

@@ -1,27 +1,29 @@
-"""What stands before the door: the user network, the input queue and its script.
+"""The host side of a board: the user network, the input queue and its script, and what users' devices have there.
 
-None of it is visible to the guest but through the door, so a replay makes nothing of this.
+The guest sees nothing of it but what comes through the door, so a replay has none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from minstret.devices.outside.chaos import Chaos
 from minstret.devices.outside.hostinput.queue import InputQueue
 from minstret.devices.outside.hostinput.script import InputScript, ScriptLine
 from minstret.devices.outside.usernet.config import Files, UserNetConfig
 from minstret.devices.virtio.net import DEFAULT_MAC
 from minstret.emu.door.door import Event
-from minstret.emu.part import HasState
 from minstret.emu.timers import TimerList
+from minstret.emu.wiring import Assembly
 
 if TYPE_CHECKING:
     from minstret.devices.outside.usernet.network import UserNetwork
 
-NET_TARGET = "net0.rx"
-"""The door's target for frames."""
+NET_TARGET, NET_STREAM = "net0.rx", "net0.tx"
+"""The door's names for frames, by direction."""
 
 KEYBOARD, TABLET = "keyboard", "tablet"
 INPUTS = (KEYBOARD, TABLET)
@@ -41,45 +43,57 @@ def input_target(kind: str) -> str:
     return f"{kind}0.events"
 
 
-class Outside:
-    """The host-side parts of one board.
+class HostSide:
+    """The host side of one board.
 
     Attributes:
         network: The user network, None without a card.
         input: Where keys and pointer movements go in.
         script: What plays them at given moments.
+        timers: Those of the host side; see timer_models.py.
+        lock: Held while the guest's frames go into the user network.
     """
 
     def __init__(
         self,
-        post: Callable[[Event], None],
+        assembly: Assembly,
         timers: TimerList,
         *,
         net: NetConfig | None,
         seed: int,
+        chaos_seed: int | None,
         inputs: Sequence[str],
         files: Files | None,
         script: Sequence[ScriptLine],
     ) -> None:
-        """Make the parts; they keep time on ``timers``, the VIRTUAL ones, and ``post`` to the door."""
+        """Make what stands on the host side of the parts of ``assembly``."""
+        self.timers = timers
+        self.lock: AbstractContextManager[object] = nullcontext()
+        parts = assembly.machine.parts
+        self._post = post = assembly.machine.door.post
+        if chaos_seed is not None:
+            chaos = Chaos("chaos", chaos_seed, timers, post)
+            parts.add_host("chaos", chaos)
+            self._post = post = chaos.take
         self.network: UserNetwork | None = None
         if net is not None:
             from minstret.devices.outside.usernet.network import UserNetwork  # its packet library takes a while
 
-            self.network = UserNetwork(
-                "usernet",
-                replace(net.user, seed=seed),
-                timers,
-                lambda frame: post(Event(NET_TARGET, frame)),
-                files,
-            )
+            user = replace(net.user, seed=seed)
+            self.network = UserNetwork("usernet", user, timers, lambda frame: post(Event(NET_TARGET, frame)), files)
+            parts.add_host("usernet", self.network)
+            assembly.stream(NET_STREAM, is_message=True).listeners.append(self._to_network)
         self.input = InputQueue(
             "input", timers, lambda target, batch: post(Event(target, batch)),
             {kind: input_target(kind) for kind in inputs},
         )  # fmt: skip
+        parts.add_host("input", self.input)
         self.script = InputScript("input.script", script, self.input, timers)
+        parts.add_host("input.script", self.script)
+        assembly.make_host_sides(timers, post)
+        self.script.start()
 
-    def parts(self) -> dict[str, HasState]:
-        """Everything with state, by name."""
-        parts: dict[str, HasState] = {"input": self.input, "input.script": self.script}
-        return parts if self.network is None else parts | {"usernet": self.network}
+    def _to_network(self, frame: bytes) -> None:
+        assert self.network is not None
+        with self.lock:
+            self.network.receive(frame)

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from minstret.emu.errors import AccessFault
 from minstret.emu.hart.hart import Hart
 from minstret.emu.hart.shared import BYTES_A_CALL
+from minstret.emu.part import Part
 
 _SIZE = 8
 _BLOCK_SIZE = 8 * _SIZE
@@ -48,8 +49,10 @@ class HtifState:
     answers: list[int] = field(default_factory=list)
 
 
-class Htif:
+class Htif(Part):
     """Watches the words for one hart."""
+
+    name = "htif"
 
     def __init__(
         self,
@@ -72,7 +75,7 @@ class Htif:
             take_console: Gives what the UART has received, at the first request for input.
             room_for_input: Called when there is a request.
         """
-        self.state = HtifState()
+        self.state: HtifState = HtifState()
         self._hart = hart
         self._tohost, self._fromhost = tohost, fromhost
         self._on_exit = on_exit

@@ -20,6 +20,7 @@ from minstret.devices.services.guestfiles import GuestFiles, OpenFile
 from minstret.emu.clock import Clock
 from minstret.emu.hart.hart import Hart
 from minstret.emu.hart.shared import BYTES_A_CALL, PAGE_SIZE
+from minstret.emu.part import Part
 from minstret.emu.units import NS_PER_S
 
 _TT, _FEATURES = b":tt", b":semihosting-features"
@@ -93,8 +94,10 @@ class Surroundings:
     has_files: bool = False
 
 
-class Semihosting:
+class Semihosting(Part):
     """Carries out calls for one hart."""
+
+    name = "semihosting"
 
     def __init__(
         self,
@@ -108,7 +111,7 @@ class Semihosting:
         files: GuestFiles,
         surroundings: Surroundings,
     ) -> None:
-        self.state = SemihostingState()
+        self.state: SemihostingState = SemihostingState()
         self._hart = hart
         self._clock = clock
         self._time_ns = time_ns

@@ -1,8 +1,8 @@
 """virtio-input: a keyboard or a tablet.
 
-Batches of events come in through ``receive`` (the door's sink), one event a buffer. A batch for which the guest has
+Batches of events come in by the input ``events``, one event a buffer. A batch for which the guest has
 not enough buffers is dropped whole and counted, so what is delivered always makes sense. The status queue brings the
-lights of the keyboard.
+lights of the keyboard, which leave by the output ``leds``.
 
 Source: VIRTIO 1.2, section 5.8; what the devices say of themselves is that of QEMU 7.2 but for their names,
 hw/input/virtio-input-hid.c.
@@ -10,7 +10,7 @@ hw/input/virtio-input-hid.c.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -26,8 +26,9 @@ from minstret.devices.virtio.input_codes import (
     Led,
     Rel,
 )
-from minstret.devices.virtio.mmio import Transport
+from minstret.devices.virtio.mmio import Function
 from minstret.devices.virtio.queue import Chain, VirtioError, Virtqueue
+from minstret.emu.part import Wiring
 
 
 class Config(IntEnum):
@@ -72,25 +73,22 @@ class VirtioInputState:
     dropped_not_running: int = 0
 
 
-class VirtioInput:
+class VirtioInput(Function):
     """A device that gives ``answers`` when asked what it is."""
 
     device_id = DeviceId.INPUT
-    features = 0
     queue_sizes = (QUEUE_SIZE_MAX, QUEUE_SIZE_MAX)
 
     def __init__(self, name: str, answers: Answers) -> None:
         """Make a device; ``keyboard`` and ``tablet`` know the answers."""
-        self.name = name
-        self.state = VirtioInputState()
-        self.on_leds: Callable[[int], None] = lambda leds: None
-        """Called with the new mask when the guest has switched lights."""
+        super().__init__(name)
+        self.state: VirtioInputState = VirtioInputState()
         self._answers = answers
         self._led_mask = int.from_bytes(answers.get((Select.EV_BITS, EventType.EV_LED), b""), "little")
-        self._transport: Transport
 
-    def attach(self, transport: Transport) -> None:
-        self._transport = transport
+    def attach(self, wiring: Wiring) -> None:
+        wiring.input("events", self.receive)
+        self._send_leds = wiring.output("leds", is_message=True)
 
     def reset(self) -> None:
         """Forget what was selected and put the lights out; the counts go on."""
@@ -118,11 +116,11 @@ class VirtioInput:
         """Hand a batch of events to the guest, or drop it; takes it whole either way."""
         if len(data) % EVENT_SIZE:
             raise ValueError(f"{self.name}: a batch of {len(data)} bytes")
-        if not self._transport.is_running:
+        if not self.transport.is_running:
             self.state.dropped_not_running += 1
             return len(data)
         delivered = False
-        with self._transport.guarded():
+        with self.transport.guarded():
             delivered = self._deliver([data[at : at + EVENT_SIZE] for at in range(0, len(data), EVENT_SIZE)])
         if delivered:
             self.state.delivered += 1
@@ -132,7 +130,7 @@ class VirtioInput:
 
     def _deliver(self, events: list[bytes]) -> bool:
         """Put all of ``events`` into buffers, if there are as many."""
-        queue = self._transport.queue(_EVENTS)
+        queue = self.transport.queue(_EVENTS)
         chains = self._take_buffers(queue, len(events))
         for chain, event in zip(chains, events, strict=False):
             queue.push(chain, chain.write(event))
@@ -157,7 +155,7 @@ class VirtioInput:
     def on_notify(self, queue: int) -> None:
         if queue != _STATUS:
             return
-        status = self._transport.queue(_STATUS)
+        status = self.transport.queue(_STATUS)
         for chain in status.available():
             self._on_status(chain.read(EVENT_SIZE))
             status.push(chain, 0)
@@ -175,7 +173,7 @@ class VirtioInput:
     def _set_leds(self, leds: int) -> None:
         if leds != self.state.leds:
             self.state.leds = leds
-            self.on_leds(leds)
+            self._send_leds(bytes((leds,)))
 
 
 def keyboard(name: str) -> VirtioInput:

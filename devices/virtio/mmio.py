@@ -8,7 +8,7 @@ Source: VIRTIO 1.2, section 4.2.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from minstret.devices.virtio.constants import (
     MAGIC,
+    QUEUE_SIZE_MAX,
     ROUND_NS,
     VENDOR_ID,
     DeviceId,
@@ -25,14 +26,14 @@ from minstret.devices.virtio.constants import (
     Status,
 )
 from minstret.devices.virtio.queue import QueueState, VirtioError, Virtqueue
-from minstret.emu.irq import IrqLine
-from minstret.emu.part import Dma
-from minstret.emu.timers import Timer, TimerList
+from minstret.emu.part import Device, Part, Wiring
 
 LEGACY, MODERN = 1, 2
 """Values of the Version register."""
 
 _U32 = 0xFFFF_FFFF
+_DESCRIPTORS_A_CALL = 8
+"""Reading so many takes about as long as a plain access to a device."""
 _RING_FEATURES = 1 << Feature.INDIRECT_DESC | 1 << Feature.EVENT_IDX
 _DESC_SIZE, _LEGACY_PAGE_SIZE, _LEGACY_ALIGN = 16, 4096, 4096
 
@@ -60,39 +61,33 @@ class Transport(Protocol):
         ...
 
 
-class Function(Protocol):
-    """A virtio device behind a transport."""
+class Function(Part):
+    """A virtio device behind a transport: the base of ours and of a user's.
 
-    name: str
-    state: Any
-    """Every mutable field, in one slotted dataclass."""
+    Attributes:
+        device_id: What it is; VIRTIO 1.2, section 5.
+        features: The device-specific feature bits it offers, as a mask.
+        queue_sizes: The largest size of each queue, powers of two.
+        transport: The slot that it is in; there before ``attach``.
+    """
 
-    @property
-    def device_id(self) -> int: ...
+    device_id: int
+    features: int = 0
+    queue_sizes: tuple[int, ...] = (QUEUE_SIZE_MAX,)
+    transport: Transport
 
-    @property
-    def features(self) -> int:
-        """The device-specific feature bits it offers, as a mask."""
-        ...
-
-    @property
-    def queue_sizes(self) -> tuple[int, ...]:
-        """The largest size of each queue, powers of two."""
-        ...
-
-    def attach(self, transport: Transport) -> None: ...
+    def __init__(self, name: str = "") -> None:
+        self.name = name or self.name or f"{type(self).__name__.lower()}0"
 
     def read_config(self) -> bytes:
         """The whole configuration space as it reads now."""
-        ...
+        return b""
 
-    def write_config(self, offset: int, data: bytes) -> None: ...
+    def write_config(self, offset: int, data: bytes) -> None:
+        """The driver writes to the configuration space; here there is nothing to write."""
 
     def on_notify(self, queue: int) -> None:
         """The driver has made buffers available."""
-        ...
-
-    def reset(self) -> None: ...
 
 
 @dataclass(slots=True)
@@ -115,42 +110,44 @@ class SlotState:
     queues: list[QueueState] = field(default_factory=list)
 
 
-class VirtioMmio:
-    """The registers in front of ``function``; raises ``line``."""
+class VirtioMmio(Device):
+    """The registers in front of ``function``, and its interrupt.
 
-    size_bytes = 0x1000
+    Attributes:
+        function: The virtio device.
+        interface: MODERN or LEGACY.
+        features: What is offered, a mask of 64 bits.
+    """
 
-    def __init__(
-        self, name: str, function: Function, memory: Dma, line: IrqLine, timers: TimerList, *, version: int = MODERN,
-        on_work: Callable[[int], None] = lambda descriptors: None,
-    ) -> None:  # fmt: skip
-        """A slot with a device in it.
+    node_name = "virtio_mmio"
+    compatible = "virtio,mmio"
 
-        Args:
-            name: Of the slot, for example ``virtio7``.
-            function: The device.
-            memory: Where the queues and buffers are.
-            line: Its interrupt.
-            timers: The list of the virtual clock.
-            version: MODERN or LEGACY.
-            on_work: Called with how many descriptors were read for a chain: it takes the host's time.
-        """
-        self.name = name
-        self._function = function
-        self._memory = memory
-        self._line = line
-        self._on_work = on_work
-        self._round_timer = Timer(f"{name}.round", timers, self._on_round)
-        self._now_ns = timers.clock.now_ns
-        self.version = version
-        ours = 1 << Feature.VERSION_1 if version == MODERN else 1 << Feature.ANY_LAYOUT
+    def __init__(self, base: int, irq: int, name: str, function: Function, interface: int = MODERN) -> None:
+        """The slot called ``name``, for example ``virtio7``, with ``function`` in it."""
+        super().__init__(base, irq, name)
+        self.function = function
+        self.interface = interface
+        ours = 1 << Feature.VERSION_1 if interface == MODERN else 1 << Feature.ANY_LAYOUT
         self.features = function.features | _RING_FEATURES | ours
-        """What is offered, a mask of 64 bits."""
-        self.state = self._power_on_state()
-        function.attach(self)
+        self.state: SlotState = self._power_on_state()
+        function.transport = self
+
+    def attach(self, wiring: Wiring) -> None:
+        self._memory = wiring.memory
+        self._line = wiring.irq()
+        self._charge = wiring.charge
+        self._round_timer = wiring.timer("round", self._on_round)
+        self._now_ns = wiring.clock.now_ns
+
+    def parts(self) -> tuple[Part, ...]:
+        return (self.function,)
+
+    def _on_work(self, descriptors: int) -> None:
+        """So many descriptors were read for a chain: it takes the host's time."""
+        self._charge(descriptors // _DESCRIPTORS_A_CALL)
 
     def _power_on_state(self) -> SlotState:
-        count = len(self._function.queue_sizes)
+        count = len(self.function.queue_sizes)
         return SlotState(queue_align=[_LEGACY_ALIGN] * count, queues=[QueueState() for _ in range(count)])
 
     # ---- for the device
@@ -185,7 +182,7 @@ class VirtioMmio:
 
     def read(self, offset: int, size: int) -> int:
         if offset >= Reg.CONFIG:
-            config = self._function.read_config()
+            config = self.function.read_config()
             return int.from_bytes(config[offset - Reg.CONFIG : offset - Reg.CONFIG + size], "little")
         if size != 4:
             return 0
@@ -197,15 +194,15 @@ class VirtioMmio:
         state = self.state
         values: dict[int, int] = {
             Reg.MAGIC_VALUE: MAGIC,
-            Reg.VERSION: self.version,
-            Reg.DEVICE_ID: self._function.device_id,
+            Reg.VERSION: self.interface,
+            Reg.DEVICE_ID: self.function.device_id,
             Reg.VENDOR_ID: VENDOR_ID,
             Reg.DEVICE_FEATURES: _word(self.features, state.device_features_sel),
             Reg.QUEUE_NUM_MAX: self._queue_num_max(),
             Reg.STATUS: state.status,
         }
         queue = self._selected()
-        if self.version == LEGACY:
+        if self.interface == LEGACY:
             values[Reg.QUEUE_PFN] = queue.desc_address // state.page_size if queue else 0
             return values
         values |= {
@@ -223,13 +220,13 @@ class VirtioMmio:
         return queues[self.state.queue_sel] if self.state.queue_sel < len(queues) else None
 
     def _queue_num_max(self) -> int:
-        sizes = self._function.queue_sizes
+        sizes = self.function.queue_sizes
         return sizes[self.state.queue_sel] if self.state.queue_sel < len(sizes) else 0
 
     def write(self, offset: int, size: int, value: int) -> None:
         state = self.state
         if offset >= Reg.CONFIG:
-            self._function.write_config(offset - Reg.CONFIG, value.to_bytes(size, "little"))
+            self.function.write_config(offset - Reg.CONFIG, value.to_bytes(size, "little"))
         elif size != 4:
             return
         elif offset == Reg.QUEUE_NOTIFY:
@@ -247,7 +244,7 @@ class VirtioMmio:
             self._write_driver_features(value)
         elif offset == Reg.QUEUE_SEL:
             state.queue_sel = value
-        elif self.version == LEGACY:
+        elif self.interface == LEGACY:
             self._write_legacy(offset, value)
         else:
             self._write_modern(offset, value)
@@ -256,7 +253,7 @@ class VirtioMmio:
         """Back to power-on, the device too."""
         self.state = self._power_on_state()
         self._round_timer.cancel()
-        self._function.reset()
+        self.function.reset()
         self._update()
 
     # ---- what a write does
@@ -278,7 +275,7 @@ class VirtioMmio:
     def _agrees(self) -> bool:
         """Whether the driver's choice of features is one the device can work with."""
         wants_modern = bool(self.state.driver_features >> Feature.VERSION_1 & 1)
-        return not self.state.driver_features & ~self.features and wants_modern == (self.version == MODERN)
+        return not self.state.driver_features & ~self.features and wants_modern == (self.interface == MODERN)
 
     def _write_driver_features(self, value: int) -> None:
         state = self.state
@@ -356,7 +353,7 @@ class VirtioMmio:
         queues, is_due = self.state.queues, self.state.unfinished >> index & 1
         if self.is_running and not is_due and index < len(queues) and queues[index].is_ready:
             try:
-                self._function.on_notify(index)
+                self.function.on_notify(index)
             except VirtioError:
                 self._ask_for_reset()
 
@@ -393,24 +390,19 @@ class EmptySlotState:
     """It remembers nothing."""
 
 
-class EmptySlot:
-    """A slot with no device: DeviceID 0, at which a driver turns away."""
+class EmptySlot(Device):
+    """A slot with no device: DeviceID 0, at which a driver turns away. Its interrupt is in the device tree only."""
 
-    size_bytes = 0x1000
+    node_name = "virtio_mmio"
+    compatible = "virtio,mmio"
 
-    def __init__(self, name: str, version: int = MODERN) -> None:
-        self.name = name
-        self.version = version
-        self.state = EmptySlotState()
+    def __init__(self, base: int, irq: int, name: str, interface: int = MODERN) -> None:
+        super().__init__(base, irq, name)
+        self.interface = interface
+        self.state: EmptySlotState = EmptySlotState()
 
     def read(self, offset: int, size: int) -> int:
         registers: dict[int, int] = {
-            Reg.MAGIC_VALUE: MAGIC, Reg.VERSION: self.version, Reg.DEVICE_ID: DeviceId.NONE, Reg.VENDOR_ID: VENDOR_ID,
+            Reg.MAGIC_VALUE: MAGIC, Reg.VERSION: self.interface, Reg.DEVICE_ID: DeviceId.NONE, Reg.VENDOR_ID: VENDOR_ID,
         }  # fmt: skip
         return registers.get(offset, 0)
-
-    def write(self, offset: int, size: int, value: int) -> None:
-        pass
-
-    def reset(self) -> None:
-        pass

@@ -1,6 +1,6 @@
 """A virtio network card: one receive and one transmit queue.
 
-Frames come in through ``receive`` (the door's sink) and leave through ``on_transmit``. A frame for which the guest
+Frames come in by the input ``rx`` and leave by the output ``tx``. A frame for which the guest
 has no room is dropped and counted.
 
 Source: VIRTIO 1.2, section 5.1.
@@ -8,13 +8,13 @@ Source: VIRTIO 1.2, section 5.1.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
 from minstret.devices.virtio.constants import QUEUE_SIZE_MAX, DeviceId, Feature
-from minstret.devices.virtio.mmio import Transport
+from minstret.devices.virtio.mmio import Function
 from minstret.devices.virtio.queue import Chain, VirtioError, Virtqueue
+from minstret.emu.part import Wiring
 
 DEFAULT_MAC = bytes.fromhex("525400123456")
 """QEMU's first."""
@@ -47,23 +47,23 @@ class NetState:
     dropped_bad_size: int = 0
 
 
-class VirtioNet:
+class VirtioNet(Function):
     """The card behind its transport."""
 
+    name = "net0"
     device_id = DeviceId.NET
     features = 1 << NetFeature.MAC | 1 << NetFeature.MRG_RXBUF | 1 << NetFeature.STATUS
     queue_sizes = (QUEUE_SIZE_MAX, QUEUE_SIZE_MAX)
 
-    def __init__(self, name: str, mac: bytes, on_transmit: Callable[[bytes], None]) -> None:
-        """A card with address ``mac``; ``on_transmit`` gets each frame the guest sends."""
-        self.name = name
+    def __init__(self, mac: bytes, name: str = "") -> None:
+        """A card with address ``mac``."""
+        super().__init__(name)
         self.mac = mac
-        self.state = NetState()
-        self._on_transmit = on_transmit
-        self._transport: Transport
+        self.state: NetState = NetState()
 
-    def attach(self, transport: Transport) -> None:
-        self._transport = transport
+    def attach(self, wiring: Wiring) -> None:
+        self._transmit = wiring.output("tx", is_message=True)
+        wiring.input("rx", self.receive)
 
     def read_config(self) -> bytes:
         return self.mac + (_STATUS_LINK_UP if self.state.link_up else 0).to_bytes(2, "little")
@@ -75,7 +75,7 @@ class VirtioNet:
         """Plug or unplug the cable: nothing passes while it is out."""
         if is_up != self.state.link_up:
             self.state.link_up = is_up
-            self._transport.config_changed()
+            self.transport.config_changed()
 
     def reset(self) -> None:
         """The counts go on, and so does the link."""
@@ -85,7 +85,7 @@ class VirtioNet:
     def on_notify(self, queue: int) -> None:
         if queue != _TRANSMIT:
             return
-        transmit = self._transport.queue(_TRANSMIT)
+        transmit = self.transport.queue(_TRANSMIT)
         for chain in transmit.available():
             frame = chain.read(self._header_size() + FRAME_SIZE_MAX + 1)[self._header_size() :]
             transmit.push(chain, 0)
@@ -97,22 +97,22 @@ class VirtioNet:
             self.state.dropped_bad_size += 1
         elif self.state.link_up:
             self.state.sent += 1
-            self._on_transmit(frame)
+            self._transmit(frame)
 
     def _header_size(self) -> int:
-        has_count = self._transport.has_feature(Feature.VERSION_1) or self._merges()
+        has_count = self.transport.has_feature(Feature.VERSION_1) or self._merges()
         return _HEADER_SIZE if has_count else _HEADER_SIZE_WITHOUT_COUNT
 
     def _merges(self) -> bool:
-        return self._transport.has_feature(NetFeature.MRG_RXBUF)
+        return self.transport.has_feature(NetFeature.MRG_RXBUF)
 
     # ---- network to guest
 
     def receive(self, frame: bytes) -> int:
         """Put a frame into the guest's buffers, or drop it; takes it whole either way."""
         is_delivered = False
-        if self._transport.is_running and self.state.link_up:
-            with self._transport.guarded():
+        if self.transport.is_running and self.state.link_up:
+            with self.transport.guarded():
                 is_delivered = self._deliver(frame)
         if is_delivered:
             self.state.received += 1
@@ -121,7 +121,7 @@ class VirtioNet:
         return len(frame)
 
     def _deliver(self, frame: bytes) -> bool:
-        receive = self._transport.queue(_RECEIVE)
+        receive = self.transport.queue(_RECEIVE)
         chains = self._take_room(receive, self._header_size() + len(frame))
         self._fill(receive, chains, frame)
         receive.flush()

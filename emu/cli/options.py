@@ -12,10 +12,12 @@ from typing import Any
 
 import click
 
-from minstret.devices.board.board import DEFAULT_XLEN, ENTROPY, TIMER_MODELS, BoardConfig, Setup
+from minstret.devices.board.board import Setup
+from minstret.devices.board.config import DEFAULT_XLEN, ENTROPY, BoardConfig
 from minstret.devices.board.placement import PACKAGED, Load, packaged
 from minstret.devices.outside.hostinput.script import ScriptLine
 from minstret.devices.outside.hostside import INPUTS, NetConfig
+from minstret.devices.outside.timer_models import TIMER_MODELS
 from minstret.devices.outside.usernet.config import UserNetConfig
 from minstret.devices.virtio.net import DEFAULT_MAC
 from minstret.emu import units

@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from minstret.devices.board.board import Setup
-from minstret.devices.board.traced import Recording, lacking, lacking_text
+from minstret.devices.board.traced import Recording, lacking
+from minstret.devices.outside.timer_models import lacking_text
 from minstret.emu import host, units
 from minstret.emu.cli import exits
 from minstret.emu.cli.invocation import invocation
@@ -45,7 +46,7 @@ class HostedRecording(HostedRun):
 
     @property
     def keys_can_be_typed(self) -> bool:
-        return self.board.config.timer_model != "no-attributes"
+        return not self.board.timer_model.replays_host_side
 
 
 @click.command(epilog=FIRMWARE_HELP + """

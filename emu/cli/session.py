@@ -14,7 +14,9 @@ from typing import Any
 
 import click
 
-from minstret.devices.board.board import CONSOLE_TARGET, Board, HostAnswers, Setup
+from minstret.devices.board.board import Board, Setup
+from minstret.devices.board.config import HostAnswers
+from minstret.devices.board.console import CONSOLE_TARGET
 from minstret.devices.outside.hostinput.keymap import parse_keys
 from minstret.devices.outside.hostinput.script import ScriptLine, keys_line, parse_script
 from minstret.devices.outside.hostside import KEYBOARD
@@ -231,8 +233,8 @@ class HostedRun:
         if self._pcap is not None:
             self.board.on_frame = self._capture
         self.source.on_command = self._obey
-        assert self.board.outside is not None
-        self.source.on_keys = self.board.outside.input.type_bytes
+        assert self.board.host_side is not None
+        self.source.on_keys = self.board.host_side.input.type_bytes
 
     def written(self) -> tuple[Named, ...]:
         """Files that are written in addition to those of --json and --pcap."""
@@ -273,9 +275,10 @@ class HostedRun:
     def _listening(self) -> Iterator[None]:
         with ExitStack() as stack:
             stack.enter_context(self.source.listening())
-            if self.board.second_clock_timers is not None:
-                thread = host.TimerThread(self.board.second_clock_timers, self.board.machine.hart.end_slice)
-                self.board.outside_lock = thread.lock
+            host_side = self.board.host_side
+            if self.board.timer_model.has_second_clock and host_side is not None:
+                thread = host.TimerThread(host_side.timers, self.board.machine.hart.end_slice)
+                host_side.lock = thread.lock
                 stack.enter_context(thread.running())
             try:
                 yield

@@ -13,7 +13,8 @@ from support.commands import minstret
 from support.elf_files import PASSES, write_elf
 from support.needs import Need
 
-from minstret.devices.board.board import Board, BoardConfig
+from minstret.devices.board.board import Board
+from minstret.devices.board.config import BoardConfig
 
 MAGIC = b"\xd0\x0d\xfe\xed"
 

@@ -10,7 +10,8 @@ import pytest
 from support import asm
 from support.harts import ROM_INSNS
 
-from minstret.devices.board.board import Board, BoardConfig
+from minstret.devices.board.board import Board
+from minstret.devices.board.config import BoardConfig
 from minstret.emu.cli.group import run_command
 from minstret.emu.hart.shared import Counting
 from minstret.emu.images.loader import ImageFile

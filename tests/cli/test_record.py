@@ -21,7 +21,8 @@ from support.commands import PATIENCE_S, Command, Done, cpu_s, minstret, started
 from support.elf_files import FINISHER, RAM, fails_with, says, write_elf
 from support.recordings import TIMEOUT, Hand, record, setup_of_code, without_end
 
-from minstret.devices.board.board import BoardConfig, Setup
+from minstret.devices.board.board import Setup
+from minstret.devices.board.config import BoardConfig
 from minstret.devices.board.traced import Recording, trace_meta
 from minstret.emu.cli.replay import snapshot_before
 from minstret.emu.cli.verify import first_difference
@@ -125,7 +126,7 @@ def test_recording_that_can_not_be_replayed_says_so_at_its_start(run: Command) -
     options = ["-m", "4M", "--input", "keyboard", "--keys", "a", "--timer-model", "no-attributes", "--no-input"]
     recorded, quiet = run("record", *options, "hello"), run("record", "-q", "-f", *options, "hello")
     text = (
-        "can't be replayed: with --timer-model no-attributes a replay does again what is before the door, and a trace"
+        "can't be replayed: with --timer-model no-attributes a replay needs the host side too, and a trace"
         " has not --keys or an input script"
     )
 

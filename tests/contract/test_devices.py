@@ -16,7 +16,9 @@ from support.guest_boards import restored, setup_of, summary
 from support.harts import board_of
 from support.recordings import UART
 
-from minstret.devices.board.board import CONSOLE_TARGET, Board, BoardConfig, Setup
+from minstret.devices.board.board import Board, Setup
+from minstret.devices.board.config import BoardConfig
+from minstret.devices.board.console import CONSOLE_TARGET
 from minstret.devices.outside.hostside import INPUTS, NET_TARGET, NetConfig, input_target
 from minstret.devices.outside.usernet.network import UserNetConfig
 from minstret.devices.virtio.input_codes import REPORT
@@ -161,10 +163,8 @@ def deep_wiring(part: object) -> dict[str, list[object]]:
 
 def parts_of(board: Board) -> dict[str, Any]:
     """Parts that are not on the bus, guest-side and host-side."""
-    outside = board.outside
-    assert outside is not None
     functions = [board.net, *board.inputs.values()]
-    return {part.name: part for part in functions if part is not None} | outside.parts()
+    return {part.name: part for part in functions if part is not None} | board.machine.parts.host
 
 
 BUSY = {

@@ -15,7 +15,8 @@ from support.harts import Typist
 from support.host_load import busy_machine
 from support.needs import Need
 
-from minstret.devices.board.board import Board, BoardConfig
+from minstret.devices.board.board import Board
+from minstret.devices.board.config import BoardConfig
 from minstret.devices.board.placement import PACKAGED
 from minstret.emu.door.live import LiveDoor
 from minstret.emu.hart.shared import Counting

@@ -19,7 +19,8 @@ from support.recordings import (
     setup_of_image,
 )
 
-from minstret.devices.board.board import DEFAULT_RTC_BASE_NS, HostAnswers, Setup
+from minstret.devices.board.board import Setup
+from minstret.devices.board.config import DEFAULT_RTC_BASE_NS, HostAnswers
 from minstret.devices.board.map import IRQ, Base
 from minstret.devices.board.traced import Replay
 from minstret.devices.chips.clint import Reg as ClintReg

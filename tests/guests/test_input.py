@@ -159,8 +159,8 @@ def test_guest_finds_the_one_device_there_is(kind: str) -> None:
     board.run_until(virtual_ns=5 * NS_PER_MS)
 
     assert {name for name in (KEYBOARD, TABLET) if f"{name} found" in board.console.decode()} == {kind}
-    assert board.outside is not None
-    assert board.outside.input.state.dropped_absent == 1
+    assert board.host_side is not None
+    assert board.host_side.input.state.dropped_absent == 1
 
 
 def test_guest_without_input_devices_says_so() -> None:
@@ -184,7 +184,7 @@ def test_guest_waits_forever_where_nothing_will_be_typed() -> None:
 def test_guest_switches_the_light_at_each_press(xlen: int) -> None:
     board = with_script(KEYS_SCRIPT, xlen).make()
     masks: list[int] = []
-    board.inputs[KEYBOARD].on_leds = masks.append
+    board.assembly.stream("keyboard0.leds").listeners.append(lambda mask: masks.append(mask[0]))
 
     board.run()
 

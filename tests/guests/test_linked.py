@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from support.needs import Need
 
-from minstret.devices.board.board import Board, BoardConfig, Load
+from minstret.devices.board.board import Board, Load
+from minstret.devices.board.config import BoardConfig
 from minstret.emu.images.loader import read_image
 
 CC, OBJCOPY = "riscv64-unknown-elf-gcc", "riscv64-unknown-elf-objcopy"

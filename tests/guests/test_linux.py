@@ -24,7 +24,8 @@ from support.linux_guest import (
 from support.needs import Need
 from support.recordings import Hand, Recorded, assert_replays, record
 
-from minstret.devices.board.board import Board, BoardConfig
+from minstret.devices.board.board import Board
+from minstret.devices.board.config import BoardConfig
 from minstret.devices.board.traced import Replay
 from minstret.devices.virtio.input_codes import Key
 from minstret.emu.machine import Outcome, StopReason
@@ -54,8 +55,8 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
 
         def press() -> None:
             board.run_until(virtual_ns=board.position.virtual_ns + 500 * NS_PER_MS)  # xxd has to be there
-            assert board.outside is not None
-            board.outside.input.press([Key.KEY_A])
+            assert board.host_side is not None
+            board.host_side.input.press([Key.KEY_A])
 
         shell.wait_for(PROMPT)
         shell.command("uname -srm; nproc; cat /proc/uptime")

@@ -14,7 +14,8 @@ MAX_MIB = 300
 TOUCHES_100_MIB = """
 import sys
 from pathlib import Path
-from minstret.devices.board.board import BoardConfig, Setup
+from minstret.devices.board.board import Setup
+from minstret.devices.board.config import BoardConfig
 from minstret.devices.board.traced import Recording
 from minstret.emu.images.loader import read_image
 from minstret.emu.door.recording import RecordOptions

@@ -15,7 +15,8 @@ from support.guest_boards import load
 from support.recordings import Recorded, assert_replays, cut, record, setup_of_code, typed
 from support.serial_drivers import STOP, TEXT_MAX, Driver, draw_driver, received
 
-from minstret.devices.board.board import CONSOLE_TARGET, Setup
+from minstret.devices.board.board import Setup
+from minstret.devices.board.console import CONSOLE_TARGET
 from minstret.emu.door.door import Event
 from minstret.emu.door.live import LiveDoor
 from minstret.emu.hart.shared import Counting

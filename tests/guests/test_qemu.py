@@ -9,7 +9,8 @@ import subprocess
 import pytest
 from support.needs import Need
 
-from minstret.devices.board.board import Board, BoardConfig
+from minstret.devices.board.board import Board
+from minstret.devices.board.config import BoardConfig
 from minstret.emu.machine import StopReason
 from minstret.firmware import image_path
 

@@ -36,7 +36,8 @@ from support.recordings import (
     typed,
 )
 
-from minstret.devices.board.board import TIMER_MODELS, Board, BoardConfig, HostAnswers, Setup
+from minstret.devices.board.board import Board, Setup
+from minstret.devices.board.config import BoardConfig, HostAnswers
 from minstret.devices.board.map import Base
 from minstret.devices.board.placement import PACKAGED
 from minstret.devices.board.traced import Recording, Replay
@@ -44,6 +45,7 @@ from minstret.devices.chips.clint import Reg as ClintReg
 from minstret.devices.chips.rtc import Reg as RtcReg
 from minstret.devices.outside.hostinput.script import parse_script
 from minstret.devices.outside.hostside import KEYBOARD, NetConfig, input_target
+from minstret.devices.outside.timer_models import TIMER_MODELS
 from minstret.devices.outside.usernet.network import UserNetConfig
 from minstret.devices.services.semihosting import Op
 from minstret.devices.virtio.input_codes import EVENT_SIZE
@@ -808,7 +810,7 @@ def draw(board: Board) -> Outcome:
     drawn = b""
     for number in range(ENTROPY_COUNT):
         board.run_until(icount=100 + 37 * number)
-        drawn += board._draw_entropy(0, 16)
+        drawn += board.part("rng0").draw(0, 16)
     board.memory[RAM + 0x1000 : RAM + 0x1000 + len(drawn)] = drawn
     return board.run_until(icount=5000)
 
@@ -966,8 +968,8 @@ def test_recording_that_lacks_what_a_replay_needs_is_refused_in_one_line(
     with recorded.reader() as reader, pytest.raises(TraceError) as raised:
         Replay(reader)
     assert str(raised.value) == (
-        f"{recorded.path}: can't be replayed: with --timer-model no-attributes a replay does again what is before the"
-        f" door, and a trace has not {what}"
+        f"{recorded.path}: can't be replayed: with --timer-model no-attributes a replay needs the host side too,"
+        f" and a trace has not {what}"
     )
     assert_replays(record(tmp_path, replace(setup, config=replace(setup.config, timer_model="attributes"))))
 
@@ -989,9 +991,9 @@ def test_timers_run_by_a_host_thread_still_replay(image: str, tmp_path: Path) ->
 
 
 def run_with_second_clock(board: Board) -> Outcome:
-    assert board.second_clock_timers is not None
-    thread = real_host.TimerThread(board.second_clock_timers, board.machine.hart.end_slice)
-    board.outside_lock = thread.lock
+    assert board.host_side is not None
+    thread = real_host.TimerThread(board.host_side.timers, board.machine.hart.end_slice)
+    board.host_side.lock = thread.lock
     with thread.running():
         return board.run()
 
@@ -1034,5 +1036,5 @@ def test_recording_that_an_error_ends_replays_up_to_its_last_commit(sent: int, t
 def test_replay_of_a_guest_with_a_network_has_no_outside(image: str, tmp_path: Path) -> None:
     recorded = record_image(tmp_path, image, 64)
     with recorded.reader() as reader:
-        assert Replay(reader).board.outside is None
+        assert Replay(reader).board.host_side is None
     assert recorded.frames

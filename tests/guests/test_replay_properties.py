@@ -33,9 +33,11 @@ from support.recordings import (
 from support.semihosting_program import MoodyFolder, all_kinds
 from support.virtio_storms import finishing
 
-from minstret.devices.board.board import TIMER_MODELS, Board, HostAnswers, Setup
+from minstret.devices.board.board import Board, Setup
+from minstret.devices.board.config import HostAnswers
 from minstret.devices.board.traced import Replay
 from minstret.devices.outside.hostinput.keymap import CHARACTERS, KEYS
+from minstret.devices.outside.timer_models import TIMER_MODELS
 from minstret.emu.machine import Outcome, StopReason
 from minstret.emu.units import NS_PER_MS
 
@@ -196,9 +198,9 @@ def run_session(session: Session, path: Path) -> Recorded:
             elif step.what == "keys" and session.timer_model == "no-attributes":
                 pass  # a replay would have to press them again
             elif step.what == "keys":
-                assert board.outside is not None
+                assert board.host_side is not None
                 name = step.data.decode()
-                board.outside.input.type([CHARACTERS[name] if name in CHARACTERS else (KEYS[name],)])
+                board.host_side.input.type([CHARACTERS[name] if name in CHARACTERS else (KEYS[name],)])
             else:
                 cut(board)
         return run_beside_second_clock(board, limit)
@@ -210,7 +212,8 @@ def run_session(session: Session, path: Path) -> Recorded:
 
 def run_beside_second_clock(board: Board, icount: int, virtual_ns: int | None = None) -> Outcome:
     """Run up to there; where there is a second clock its timers are run now and then, as its thread would."""
-    timers = board.second_clock_timers
+    has_second_clock = board.timer_model.has_second_clock and board.host_side is not None
+    timers = board.host_side.timers if has_second_clock else None
     for _ in range(0 if timers is None else PIECES):
         assert timers is not None
         at = board.position

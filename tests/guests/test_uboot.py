@@ -11,7 +11,8 @@ from support.asm import A0, ZERO, addi, code, jalr
 from support.harts import Typist
 from support.needs import Need
 
-from minstret.devices.board.board import Board, BoardConfig
+from minstret.devices.board.board import Board
+from minstret.devices.board.config import BoardConfig
 from minstret.devices.board.placement import PACKAGED
 from minstret.devices.outside.hostside import NetConfig
 from minstret.devices.outside.usernet.network import UserNetConfig

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from minstret.devices.board.board import Board, BoardConfig, Setup
+from minstret.devices.board.board import Board, Setup
+from minstret.devices.board.config import BoardConfig
 from minstret.devices.outside.hostinput.script import parse_script
 from minstret.devices.outside.hostside import KEYBOARD, TABLET, NetConfig
 from minstret.devices.outside.usernet.network import UserNetConfig

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from minstret.devices.board.board import CONSOLE_TARGET, Base, Board, BoardConfig
+from minstret.devices.board.board import Board
+from minstret.devices.board.config import BoardConfig
+from minstret.devices.board.console import CONSOLE_TARGET
+from minstret.devices.board.map import Base
 from minstret.emu.door.door import Event
 from minstret.emu.hart.shared import Counting
 from minstret.emu.images.loader import Firmware, Segment

@@ -7,7 +7,8 @@ from typing import Any
 from support import asm
 from support.elf_files import RAM, Load, elf_bytes
 
-from minstret.devices.board.board import BoardConfig, Setup
+from minstret.devices.board.board import Setup
+from minstret.devices.board.config import BoardConfig
 from minstret.emu.images.loader import ImageFile
 
 TOHOST = RAM + 0x1000

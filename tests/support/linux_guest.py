@@ -9,7 +9,8 @@ from pathlib import Path
 
 from support.recordings import Hand, typed
 
-from minstret.devices.board.board import Board, BoardConfig, Setup
+from minstret.devices.board.board import Board, Setup
+from minstret.devices.board.config import BoardConfig
 from minstret.devices.outside.hostside import INPUTS, NetConfig
 from minstret.devices.outside.usernet.network import UserNetConfig
 from minstret.emu.images.loader import read_image

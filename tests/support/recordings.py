@@ -12,7 +12,9 @@ from typing import Any
 
 from support import asm
 
-from minstret.devices.board.board import CONSOLE_TARGET, Board, BoardConfig, HostAnswers, Setup
+from minstret.devices.board.board import Board, Setup
+from minstret.devices.board.config import BoardConfig, HostAnswers
+from minstret.devices.board.console import CONSOLE_TARGET
 from minstret.devices.board.traced import Recording, Replay
 from minstret.devices.outside.hostside import KEYBOARD, TABLET, NetConfig
 from minstret.devices.outside.usernet.network import Files, UserNetConfig

@@ -10,7 +10,8 @@ from typing import Any
 from support import asm
 from support.recordings import RAM, setup_of_code
 
-from minstret.devices.board.board import Board, HostAnswers, Setup
+from minstret.devices.board.board import Board, Setup
+from minstret.devices.board.config import HostAnswers
 from minstret.devices.services.semihosting import Op
 from minstret.emu.hostfiles import HostFiles
 

@@ -18,7 +18,8 @@ from support import asm
 from support.elf_files import FINISHER, RAM, UART0, Load, elf_bytes
 from support.harts import Typist
 
-from minstret.devices.board.board import BoardConfig, HostAnswers, Setup
+from minstret.devices.board.board import Setup
+from minstret.devices.board.config import BoardConfig, HostAnswers
 from minstret.devices.board.traced import Recording, Replay
 from minstret.emu.cli import inspect
 from minstret.emu.door.recording import RecordOptions

@@ -19,7 +19,7 @@ from support import asm, trace_fuzz
 from support.commands import PATIENCE_S
 from support.recordings import RAM, RESET, UART, finish_code, setup_of_code
 
-from minstret.devices.board.board import HostAnswers
+from minstret.devices.board.config import HostAnswers
 from minstret.devices.board.traced import Recording, Replay
 from minstret.emu.cli import main
 from minstret.emu.door.recording import RecordOptions

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from support.bench_wiring import BenchWiring
+
 from minstret.devices.virtio.constants import DescFlag, Feature, Interrupt, Reg, Status
-from minstret.devices.virtio.mmio import LEGACY, MODERN, Function, Transport, VirtioMmio
+from minstret.devices.virtio.mmio import LEGACY, MODERN, Function, VirtioMmio
 from minstret.emu.clock import VirtualClock
 from minstret.emu.errors import AccessFault
-from minstret.emu.irq import IrqLine
 from minstret.emu.timers import TimerList
 
 OnWork = Callable[[int], None]
@@ -255,7 +256,7 @@ class Driver:
         self.write(Reg.STATUS, 0)
         self.add_status(Status.ACKNOWLEDGE)
         self.add_status(Status.DRIVER)
-        modern = self.device.version == MODERN
+        modern = self.device.interface == MODERN
         self.accept(mask(*bits, *([Feature.VERSION_1] if modern else [])))
         if modern:
             self.add_status(Status.FEATURES_OK)
@@ -266,7 +267,7 @@ class Driver:
     def setup_queue(self, index: int, size: int) -> DriverQueue:
         self.write(Reg.QUEUE_SEL, index)
         self.write(Reg.QUEUE_NUM, size)
-        if self.device.version == LEGACY:
+        if self.device.interface == LEGACY:
             return self._setup_legacy(index, size)
         used = self.alloc(6 + 8 * size, align=4, gap=4)
         avail = self.alloc(6 + 2 * size, align=2, gap=2)
@@ -323,7 +324,7 @@ class EchoState:
     resets: int = 0
 
 
-class Echo:
+class Echo(Function):
     """Writes what it reads of each chain into the same chain."""
 
     device_id = 42
@@ -331,12 +332,8 @@ class Echo:
     queue_sizes = (1024, 8)
 
     def __init__(self, name: str = "echo0") -> None:
-        self.name = name
+        super().__init__(name)
         self.state = EchoState()
-        self._transport: Transport
-
-    def attach(self, transport: Transport) -> None:
-        self._transport = transport
 
     def read_config(self) -> bytes:
         return bytes(self.state.config)
@@ -347,7 +344,7 @@ class Echo:
 
     def on_notify(self, queue: int) -> None:
         self.state.notified.append(queue)
-        virtqueue = self._transport.queue(queue)
+        virtqueue = self.transport.queue(queue)
         for chain in virtqueue.available():
             virtqueue.push(chain, chain.write(chain.read(chain.readable_size)))
         virtqueue.flush()
@@ -364,14 +361,13 @@ class Slot:
         on_work: OnWork = lambda descriptors: None,
     ) -> None:  # fmt: skip
         self.ram = Ram(ram_size)
-        self.line = IrqLine("virtio0.irq")
-        self.edges: list[bool] = []
-        self.line.connect(self.edges.append)
         self.clock = VirtualClock(lambda: 1_000_003, 1)
         self.timers = TimerList(self.clock)
-        self.device = VirtioMmio(
-            "virtio0", function, self.ram, self.line, self.timers, version=version, on_work=on_work
-        )
+        self.device = VirtioMmio(0, 1, "virtio0", function, version)
+        self.wiring = BenchWiring(self.device, self.timers, self.ram, charge=on_work)
+        self.line = self.wiring.lines["irq"]
+        self.edges: list[bool] = []
+        self.line.connect(self.edges.append)
         self.driver = Driver(self.device, self.ram)
 
     def next_round(self) -> bool:

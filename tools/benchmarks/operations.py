@@ -31,7 +31,8 @@ from benchmarks.programs import (
     loop_program,
     patched,
 )
-from minstret.devices.board.board import Board, BoardConfig
+from minstret.devices.board.board import Board
+from minstret.devices.board.config import BoardConfig
 from minstret.emu.hart.engine import c_callbacks
 from minstret.emu.hart.shared import Counting
 from minstret.emu.host import user_ns

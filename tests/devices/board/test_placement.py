@@ -15,7 +15,8 @@ from support.elf_files import RAM, Load, elf_bytes
 from support.harts import ROM_INSNS
 
 from minstret.devices.board import placement
-from minstret.devices.board.board import Board, BoardConfig
+from minstret.devices.board.board import Board
+from minstret.devices.board.config import BoardConfig
 from minstret.devices.board.placement import BootImages, Placement, place
 from minstret.devices.board.placement import Load as Further
 from minstret.emu import units

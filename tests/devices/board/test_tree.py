@@ -11,8 +11,10 @@ from support import asm
 from support.harts import RAM, board_of
 from support.needs import Need
 
-from minstret.devices.board.board import Board, BoardConfig
+from minstret.devices.board.board import Board
+from minstret.devices.board.config import BoardConfig, HostAnswers
 from minstret.devices.board.tree import Described, device_tree
+from minstret.devices.board.virt import virt_parts
 from minstret.emu import units
 from minstret.emu.fdt import Node, flatten, u64
 
@@ -37,8 +39,9 @@ def dtc(data: bytes, into: str = "dts", *options: str) -> tuple[bytes, str]:
 
 
 def tree_of(xlen: int = 64, **changes: object) -> bytes:
+    devices = [node for part in virt_parts(BoardConfig(), HostAnswers()) if (node := part.node()) is not None]
     described: dict[str, object] = {"xlen": xlen, "ram_size": 128 * MIB, "rng_seed": bytes(range(32)), **changes}
-    return device_tree(Described(**described))  # type: ignore[arg-type]
+    return device_tree(Described(**described), devices)  # type: ignore[arg-type]
 
 
 def nodes(data: bytes) -> dict[str, dict[str, str]]:

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import asm
+from support.bench_wiring import BenchWiring
 from support.harts import RAM, ROM_INSNS, board_of
 
-from minstret.devices.board.board import Base
+from minstret.devices.board.map import Base
 from minstret.devices.chips.clint import NS_PER_TICK, Clint, Reg
 from minstret.emu.clock import VirtualClock
-from minstret.emu.irq import IrqLine
 from minstret.emu.timers import TimerList
 
 U64_MAX = (1 << 64) - 1
@@ -32,8 +32,9 @@ class Bench:
     def __post_init__(self) -> None:
         self.clock = VirtualClock(lambda: self.icount, self.shift)
         self.timers = TimerList(self.clock)
-        self.msip, self.mtip = IrqLine("clint.msip"), IrqLine("clint.mtip")
-        self.clint = Clint("clint", self.clock, self.timers, self.msip, self.mtip)
+        self.clint = Clint()
+        lines = BenchWiring(self.clint, self.timers).lines
+        self.msip, self.mtip = lines["msip"], lines["mtip"]
 
     @property
     def now_ticks(self) -> int:

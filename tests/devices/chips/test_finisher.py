@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pytest
 from support import asm
+from support.bench_wiring import BenchWiring
 from support.elf_files import FINISHER, PASSES, UART0, exits_with, fails_with
 from support.harts import RAM, ROM_INSNS, board_of
 
 from minstret.devices.chips.finisher import Finisher
+from minstret.emu.clock import VirtualClock
 from minstret.emu.machine import StopReason
+from minstret.emu.timers import TimerList
 
 
 @dataclass
 class Bench:
-    calls: list[object] = field(default_factory=list)
-
     def __post_init__(self) -> None:
-        self.finisher = Finisher("finisher", self.calls.append, lambda: self.calls.append("reset"))
+        self.finisher = Finisher()
+        self.calls = BenchWiring(self.finisher, TimerList(VirtualClock(lambda: 0, 1))).calls
 
 
 @pytest.fixture

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.bench_wiring import BenchWiring
 
 from minstret.devices.chips.plic import CONTEXTS, PRIORITY_MAX, SOURCES, Base, Plic, PlicState
-from minstret.emu.irq import IrqLine
+from minstret.emu.clock import VirtualClock
+from minstret.emu.timers import TimerList
 
 M, S = 0, 1
 
@@ -38,10 +40,10 @@ def claim_at(context: int) -> int:
 class Bench:
     """A PLIC and its two lines."""
 
-    lines: tuple[IrqLine, IrqLine] = field(default_factory=lambda: (IrqLine("meip"), IrqLine("seip")))
-
     def __post_init__(self) -> None:
-        self.plic = Plic("plic", self.lines)
+        self.plic = Plic()
+        lines = BenchWiring(self.plic, TimerList(VirtualClock(lambda: 0, 1))).lines
+        self.lines = lines["meip"], lines["seip"]
 
     def read(self, offset: int) -> int:
         return self.plic.read(offset, 4) & 0xFFFF_FFFF  # as the bus does

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import asm
+from support.bench_wiring import BenchWiring
 from support.harts import ROM_INSNS, board_of, run_insns
 
-from minstret.devices.board.board import DEFAULT_RTC_BASE_NS
-from minstret.devices.board.board import Base as At
+from minstret.devices.board.config import DEFAULT_RTC_BASE_NS
 from minstret.devices.board.map import IRQ
+from minstret.devices.board.map import Base as At
 from minstret.devices.chips.plic import Base as PlicBase
 from minstret.devices.chips.rtc import GoldfishRtc, Reg, RtcState
 from minstret.emu.clock import VirtualClock
-from minstret.emu.irq import IrqLine
 from minstret.emu.timers import TimerList
 
 BASE_NS = 0x1566_7788_FFFF_FF00  # the low half is about to overflow
@@ -35,8 +35,8 @@ class Bench:
     def __post_init__(self) -> None:
         self.clock = VirtualClock(lambda: self.icount, SHIFT)
         self.timers = TimerList(self.clock)
-        self.line = IrqLine("rtc.irq")
-        self.rtc = GoldfishRtc("rtc", self.clock, self.timers, self.base_ns, self.line)
+        self.rtc = GoldfishRtc(start_ns=self.base_ns)
+        self.line = BenchWiring(self.rtc, self.timers).lines["irq"]
 
     def read(self, reg: int) -> int:
         return self.rtc.read(reg, 4)

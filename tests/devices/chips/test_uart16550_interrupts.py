@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.bench_wiring import BenchWiring
 
 from minstret.devices.chips.uart16550 import Ier, Iir, Lsr, Mcr, Msr, Reg, Uart16550
 from minstret.emu.clock import VirtualClock
-from minstret.emu.irq import IrqLine
 from minstret.emu.timers import TimerList
 
 ICOUNT, SHIFT = 1_000_003, 1
@@ -29,13 +29,17 @@ class Bench:
     """A UART with a clock that follows ``icount``."""
 
     icount: int = ICOUNT
-    sent: bytearray = field(default_factory=bytearray)
 
     def __post_init__(self) -> None:
         self.clock = VirtualClock(lambda: self.icount, SHIFT)
         self.timers = TimerList(self.clock)
-        self.line = IrqLine("uart0.irq")
-        self.uart = Uart16550("uart0", self.timers, self.line, self.sent.append)
+        self.uart = Uart16550()
+        self._wiring = BenchWiring(self.uart, self.timers)
+        self.line = self._wiring.lines["irq"]
+
+    @property
+    def sent(self) -> bytes:
+        return b"".join(self._wiring.sent["tx"])
 
     def read(self, reg: Reg) -> int:
         return self.uart.read(reg, 1)

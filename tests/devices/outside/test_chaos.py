@@ -11,7 +11,9 @@ from support import asm
 from support.guest_boards import run_cut, setup_of, summary
 from support.harts import RAM, ROM_INSNS
 
-from minstret.devices.board.board import CONSOLE_TARGET, Board, BoardConfig
+from minstret.devices.board.board import Board
+from minstret.devices.board.config import BoardConfig
+from minstret.devices.board.console import CONSOLE_TARGET
 from minstret.devices.outside.chaos import Chaos
 from minstret.devices.services.semihosting import Op
 from minstret.emu.clock import ClockType

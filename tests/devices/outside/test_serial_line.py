@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 from support import asm
+from support.bench_wiring import BenchWiring
 from support.harts import RAM
 from support.recordings import typed
 
-from minstret.devices.board.board import Board, BoardConfig
+from minstret.devices.board.board import Board
+from minstret.devices.board.config import BoardConfig
 from minstret.devices.chips.uart16550 import Ier, Mcr, Reg, Uart16550
 from minstret.devices.outside.serial_line import (
     INTERRUPTING_INSNS,
@@ -20,7 +22,6 @@ from minstret.emu.clock import ClockType
 from minstret.emu.door.door import Event
 from minstret.emu.door.live import LiveDoor
 from minstret.emu.images.loader import Firmware, Segment
-from minstret.emu.irq import IrqLine
 from minstret.emu.machine import STOP_TARGET
 from minstret.emu.timers import TimerAttribute, TimerList
 
@@ -50,7 +51,8 @@ class Bench:
     def __init__(self) -> None:
         self.clock = ClockByHand()
         self.timers = TimerList(self.clock)
-        self.uart = Uart16550("uart0", self.timers, IrqLine("irq"), on_tx=lambda byte: None)
+        self.uart = Uart16550()
+        BenchWiring(self.uart, self.timers)
         self.is_bypassed = False
         self.posted: list[tuple[int, bytes]] = []
         self.asked = 0

@@ -13,7 +13,8 @@ from support.harts import ROM_INSNS
 from support.htif_guests import FROMHOST, TOHOST, echo_setup, exit_with
 from support.recordings import Hand, assert_replays, record, typed
 
-from minstret.devices.board.board import Board, BoardConfig
+from minstret.devices.board.board import Board
+from minstret.devices.board.config import BoardConfig
 from minstret.emu.images.loader import Firmware, Segment, Symbol, SymbolTable
 from minstret.emu.machine import Outcome, StopReason
 

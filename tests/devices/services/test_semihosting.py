@@ -10,7 +10,9 @@ from support import asm
 from support.harts import RAM, ROM_INSNS
 from support.recordings import UART
 
-from minstret.devices.board.board import CONSOLE_TARGET, DEFAULT_RTC_BASE_NS, Board, BoardConfig
+from minstret.devices.board.board import Board
+from minstret.devices.board.config import DEFAULT_RTC_BASE_NS, BoardConfig
+from minstret.devices.board.console import CONSOLE_TARGET
 from minstret.devices.services.semihosting import Op
 from minstret.emu.door.door import Event
 from minstret.emu.door.live import LiveDoor

@@ -13,7 +13,8 @@ import pytest
 from support.recordings import RAM, assert_replays, cut, record
 from support.semihosting_program import AP, BLOCKS, BUFFER, FIRST, RESULTS, RP, WP, A, Program, R, W, answers
 
-from minstret.devices.board.board import Board, BoardConfig
+from minstret.devices.board.board import Board
+from minstret.devices.board.config import BoardConfig
 from minstret.devices.services.semihosting import Op
 from minstret.emu.cli.group import run_command
 from minstret.emu.errors import ConfigError, DivergenceError

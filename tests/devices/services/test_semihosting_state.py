@@ -5,7 +5,8 @@ from __future__ import annotations
 from support.asm import A0, EBREAK, LOOP, NOP, ZERO, addi, code
 from support.harts import Typist, board_of
 
-from minstret.devices.board.board import Board, BoardConfig
+from minstret.devices.board.board import Board
+from minstret.devices.board.config import BoardConfig
 from minstret.devices.services.semihosting import Op, SemihostingState
 from minstret.emu.door.live import LiveDoor
 from minstret.emu.images.loader import Firmware

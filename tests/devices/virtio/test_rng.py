@@ -9,7 +9,8 @@ from support import asm
 from support.harts import RAM, board_of
 from support.virtio_driver import VERSIONS, Driver, DriverQueue, Ram, Slot
 
-from minstret.devices.board.board import Board, BoardConfig, HostAnswers
+from minstret.devices.board.board import Board
+from minstret.devices.board.config import BoardConfig, HostAnswers
 from minstret.devices.board.map import IRQ, virtio_base
 from minstret.devices.virtio.constants import DeviceId, Interrupt, Reg
 from minstret.devices.virtio.mmio import EmptySlot, VirtioMmio
@@ -30,8 +31,21 @@ def counting(offset: int, size: int) -> bytes:
     return bytes(at & 0xFF for at in range(offset, offset + size))
 
 
-def started(draw: Callable[[int, int], bytes] = counting, version: int = VERSIONS[0]) -> tuple[Slot, DriverQueue]:
-    slot = Slot(VirtioRng("rng0", draw), version)
+class CountingRng(VirtioRng):
+    def __init__(self) -> None:
+        super().__init__(seed=0)
+
+    def draw(self, offset: int, size: int) -> bytes:
+        return counting(offset, size)
+
+
+class MeagreRng(CountingRng):
+    def draw(self, offset: int, size: int) -> bytes:
+        return counting(offset, min(size, 3))
+
+
+def started(rng: type[CountingRng] = CountingRng, version: int = VERSIONS[0]) -> tuple[Slot, DriverQueue]:
+    slot = Slot(rng(), version)
     (queue,) = slot.driver.start(sizes=(QUEUE_SIZE,))
     return slot, queue
 
@@ -49,7 +63,7 @@ def ask(queue: DriverQueue, *sizes: int) -> bytes:
 
 @each_version
 def test_slot_has_an_entropy_source_with_one_queue(version: int) -> None:
-    slot = Slot(VirtioRng("rng0", counting), version)
+    slot = Slot(CountingRng(), version)
 
     assert slot.driver.read(Reg.DEVICE_ID) == DeviceId.ENTROPY == 4
     for queue, size_max in ((0, 1024), (1, 0)):
@@ -70,7 +84,7 @@ def test_buffer_is_filled_and_the_driver_is_told(version: int) -> None:
 
 
 def test_thousand_requests_of_one_kick_are_filled() -> None:
-    slot = Slot(VirtioRng("rng0", counting))
+    slot = Slot(CountingRng())
     (queue,) = slot.driver.start(sizes=(1024,))
 
     data = ask(queue, *[3] * 1024)
@@ -118,7 +132,7 @@ def test_buffer_that_cannot_be_written_comes_back_empty() -> None:
 
 
 def test_source_that_gives_less_gives_less() -> None:
-    _, queue = started(lambda offset, size: counting(offset, min(size, 3)))
+    _, queue = started(MeagreRng)
 
     assert [len(ask(queue, 10)), ask(queue, 10)] == [3, counting(3, 3)]
 
@@ -134,7 +148,7 @@ def test_reset_does_not_begin_the_stream_again() -> None:
 
 
 def test_loaded_state_goes_on_with_the_stream() -> None:
-    device = VirtioRng("rng0", counting)
+    device = CountingRng()
     device.state = RngState(given=77)
     (queue,) = Slot(device).driver.start(sizes=(QUEUE_SIZE,))
 

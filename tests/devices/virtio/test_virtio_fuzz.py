@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.bench_wiring import BenchWiring
 from support.virtio_driver import RAM_BASE, VERSIONS, DriverQueue, Ram, Slot, descriptor
 
 from minstret.devices.virtio.constants import QUEUE_SIZE_MAX, ROUND_NS, DescFlag, Feature, Reg, Status
 from minstret.devices.virtio.mmio import LEGACY, MODERN, SlotState, VirtioMmio
 from minstret.devices.virtio.net import FRAME_SIZE_MAX, NetFeature, NetState, VirtioNet
 from minstret.emu.clock import VirtualClock
-from minstret.emu.irq import IrqLine
 from minstret.emu.state import canonical_bytes, from_plain, to_plain
 from minstret.emu.timers import TimerList
 
@@ -145,16 +145,16 @@ class Target:
     def __init__(self, version: int) -> None:
         self.ram = Ram(RAM_SIZE)
         self.ram.data[:] = bytes(RAM_SIZE)
-        self.line = IrqLine("virtio0.irq")
-        self.sent: list[bytes] = []
-        self.net = VirtioNet("net0", bytes(6), self.sent.append)
+        self.net = VirtioNet(bytes(6))
         self.clock = VirtualClock(lambda: 1_000_003, 1)
         self.timers = TimerList(self.clock)
-        self.device = VirtioMmio("virtio0", self.net, self.ram, self.line, self.timers, version=version)
+        self.device = VirtioMmio(0, 1, "virtio0", self.net, version)
+        wiring = BenchWiring(self.device, self.timers, self.ram)
+        self.line, self.sent = wiring.lines["irq"], wiring.sent["tx"]
 
     def twin(self) -> Target:
         """Another one, its state brought over by way of plain values."""
-        twin = Target(self.device.version)
+        twin = Target(self.device.interface)
         twin.ram.data[:] = self.ram.data
         twin.line.load_level(self.line.level)
         twin.device.state = from_plain(SlotState, to_plain(self.device.state))
@@ -178,7 +178,7 @@ class Target:
         self.write(Reg.STATUS, 0)
         self.write(Reg.STATUS, 3)
         mask = sum(1 << bit for bit in features)
-        for word, value in ((0, mask), (1, 1 if self.device.version == MODERN else 0)):
+        for word, value in ((0, mask), (1, 1 if self.device.interface == MODERN else 0)):
             self.write(Reg.DRIVER_FEATURES_SEL, word)
             self.write(Reg.DRIVER_FEATURES, value)
         self.write(Reg.STATUS, 0x0B)
@@ -313,9 +313,9 @@ class Model:
     """Frames offered and not kicked yet."""
 
     def __post_init__(self) -> None:
-        self.frames: list[bytes] = []
-        self.net = VirtioNet("net0", bytes(6), self.frames.append)
+        self.net = VirtioNet(bytes(6))
         self.slot = Slot(self.net, self.version, ram_size=1 << 19)
+        self.frames = self.slot.wiring.sent["tx"]
         self.rx, self.tx = self.slot.driver.start(*self.features, sizes=(64, 64))
         self.buffers_start = self.slot.driver.alloc(0)
         self.merges = NetFeature.MRG_RXBUF in self.features

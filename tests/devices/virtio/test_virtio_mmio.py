@@ -111,7 +111,7 @@ def test_magic_and_vendor_are_text() -> None:
 
 
 def test_slot_is_a_device() -> None:
-    slot = EmptySlot("virtio3")
+    slot = EmptySlot(0, 4, "virtio3")
 
     assert isinstance(slot, Device)
     assert (slot.name, slot.size_bytes) == ("virtio3", 0x1000)
@@ -119,7 +119,7 @@ def test_slot_is_a_device() -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_slot_shows_magic_and_version_and_no_device(version: int) -> None:
-    slot = EmptySlot("virtio0", version)
+    slot = EmptySlot(0, 1, "virtio0", version)
 
     assert slot.read(Reg.MAGIC_VALUE, 4) == 0x74726976
     assert slot.read(Reg.VERSION, 4) == version
@@ -128,16 +128,16 @@ def test_slot_shows_magic_and_version_and_no_device(version: int) -> None:
 
 
 def test_slot_is_modern_by_default() -> None:
-    assert EmptySlot("virtio0").read(Reg.VERSION, 4) == 2
+    assert EmptySlot(0, 1, "virtio0").read(Reg.VERSION, 4) == 2
 
 
 @pytest.mark.parametrize("offset", [0x010, 0x034, 0x060, 0x070, 0x0FC, 0x100, 0xFFC])
 def test_other_registers_read_zero(offset: int) -> None:
-    assert EmptySlot("virtio0").read(offset, 4) == 0
+    assert EmptySlot(0, 1, "virtio0").read(offset, 4) == 0
 
 
 def test_writes_and_reset_change_nothing() -> None:
-    slot = EmptySlot("virtio0")
+    slot = EmptySlot(0, 1, "virtio0")
     before = [slot.read(offset, 4) for offset in range(0, 0x1000, 4)]
 
     for offset in range(0, 0x1000, 4):
@@ -232,7 +232,7 @@ def test_slot_with_a_device_is_a_device(bench: Bench) -> None:
 
 def test_slot_says_what_is_in_it(bench: Bench) -> None:
     assert bench.read(Reg.MAGIC_VALUE) == 0x74726976
-    assert bench.read(Reg.VERSION) == bench.device.version
+    assert bench.read(Reg.VERSION) == bench.device.interface
     assert bench.read(Reg.DEVICE_ID) == 42
     assert bench.read(Reg.VENDOR_ID) == 0x554D4551
 
@@ -424,7 +424,7 @@ def test_status_of_zero_resets_everything_the_driver_set(bench: Bench) -> None:
 
     bench.write(Reg.STATUS, 0)
 
-    assert bench.device.state == Bench(bench.device.version).device.state
+    assert bench.device.state == Bench(bench.device.interface).device.state
     assert not bench.line.level
     assert bench.read(Reg.INTERRUPT_STATUS) == 0
     assert bench.echo.state.resets == 2  # negotiation begins with one
@@ -437,7 +437,7 @@ def test_reset_of_the_board_is_one_of_the_device(bench: Bench) -> None:
 
     bench.device.reset()
 
-    assert bench.device.state == Bench(bench.device.version).device.state
+    assert bench.device.state == Bench(bench.device.interface).device.state
     assert not bench.line.level
     assert bench.echo.state.resets == 2
 
@@ -621,7 +621,7 @@ def test_queue_taken_away_is_not_served_and_begins_anew_when_set_up_again(bench:
     assert queue.collect() == []
 
     again = bench.driver.setup_queue(0, 16)
-    assert bench.read(Reg.QUEUE_READY) == (1 if bench.device.version == MODERN else 0)
+    assert bench.read(Reg.QUEUE_READY) == (1 if bench.device.interface == MODERN else 0)
     again.add(b"y", 1)
     again.kick()
     assert [used.data for used in again.collect()] == [b"y"]
@@ -838,7 +838,7 @@ def test_state_comes_back_from_plain_values_in_the_middle_of_work(bench: Bench) 
     bench.device.config_changed()
     saved = to_plain(bench.device.state)
 
-    again = Bench(bench.device.version)
+    again = Bench(bench.device.interface)
     again.device.state = from_plain(SlotState, saved)
     again.ram.data[:] = bench.ram.data
     assert not again.line.level  # loading moves no line

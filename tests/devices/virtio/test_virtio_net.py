@@ -28,9 +28,9 @@ class Bench(Slot):
     def __init__(
         self, version: int = MODERN, *bits: int, sizes: Sequence[int] = (256, 256), start: bool = True
     ) -> None:
-        self.sent: list[bytes] = []
-        self.net = VirtioNet("net0", MAC, self.sent.append)
+        self.net = VirtioNet(MAC)
         super().__init__(self.net, version, ram_size=1 << 21)
+        self.sent = self.wiring.sent["tx"]
         self.header = 12 if version == MODERN or MERGES in bits else 10
         self.rx: DriverQueue
         self.tx: DriverQueue
@@ -491,7 +491,7 @@ def test_pulled_cable_shows_in_configuration_and_interrupts(bench: Bench) -> Non
 
     assert bench.driver.read(Reg.CONFIG + 6, 2) == 0
     assert bench.driver.take_interrupt() == Interrupt.CONFIG_CHANGE
-    assert bench.driver.read(Reg.CONFIG_GENERATION) != generation or bench.device.version == LEGACY
+    assert bench.driver.read(Reg.CONFIG_GENERATION) != generation or bench.device.interface == LEGACY
 
 
 def test_link_set_to_what_it_is_tells_nobody(bench: Bench) -> None:

@@ -25,7 +25,8 @@ from support.recordings import (
     typed,
 )
 
-from minstret.devices.board.board import Board, HostAnswers
+from minstret.devices.board.board import Board
+from minstret.devices.board.config import HostAnswers
 from minstret.devices.board.traced import Recording
 from minstret.emu.door.door import Position
 from minstret.emu.door.live import LiveDoor

@@ -27,7 +27,8 @@ from support.recordings import (
     typed,
 )
 
-from minstret.devices.board.board import Board, HostAnswers
+from minstret.devices.board.board import Board
+from minstret.devices.board.config import HostAnswers
 from minstret.devices.board.map import Base
 from minstret.devices.board.traced import Replay, trace_meta
 from minstret.emu.clock import ClockType

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from support.elf_files import LOOPS, RAM, Load, elf_bytes
 
-from minstret.devices.board.board import Board, BoardConfig, Setup
+from minstret.devices.board.board import Board, Setup
+from minstret.devices.board.config import BoardConfig
 from minstret.devices.board.traced import Replay, trace_meta
 from minstret.emu.door.door import Position
 from minstret.emu.errors import ConfigError

@@ -25,7 +25,8 @@ from support.recordings import (
     typed,
 )
 
-from minstret.devices.board.board import Board, HostAnswers, Setup
+from minstret.devices.board.board import Board, Setup
+from minstret.devices.board.config import HostAnswers
 from minstret.devices.outside.hostinput.script import parse_script
 from minstret.emu.clock import ClockType
 from minstret.emu.door.live import LiveDoor
@@ -131,9 +132,9 @@ def test_state_is_split_at_the_door() -> None:
 
 def on_the_link(board: Board) -> int:
     """How many frames are under way to the guest."""
-    assert board.outside is not None
-    assert board.outside.network is not None
-    return len(board.outside.network.state.link.frames)
+    assert board.host_side is not None
+    assert board.host_side.network is not None
+    return len(board.host_side.network.state.link.frames)
 
 
 def arrivals(setup: Setup, path: Path) -> list[int]:

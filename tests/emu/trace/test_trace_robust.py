@@ -817,7 +817,7 @@ def test_half_written_trace_without_its_journal_shows_nothing_uncommitted(tmp_pa
 RECORDER = """
 import os, signal, sys
 from support import trace_fuzz
-from minstret.devices.board.board import HostAnswers
+from minstret.devices.board.config import HostAnswers
 from minstret.devices.board.traced import Recording
 from minstret.emu.door.recording import RecordOptions
 

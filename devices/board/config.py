@@ -1,0 +1,86 @@
+"""What a board is made of, and what it may ask the host for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from minstret.devices.outside.hostside import INPUTS, NetConfig
+from minstret.devices.outside.timer_models import TIMER_MODELS
+from minstret.devices.services.guestfiles import Folder
+from minstret.emu import units
+from minstret.emu.errors import ConfigError
+from minstret.emu.hart.engine import RAM_MAX
+from minstret.emu.hart.shared import PAGE_SIZE, Counting
+from minstret.emu.machine import SLICE_INSNS_MAX
+
+DEFAULT_RAM_SIZE = 128 * units.MIB
+DEFAULT_ICOUNT_SHIFT = 1
+DEFAULT_RTC_BASE_NS = 1_538_352_000 * units.NS_PER_S
+"""2018-10-01 00:00:00 UTC: a fixed date, so that runs agree."""
+DEFAULT_XLEN = 64
+
+ENTROPY = ("seed", "host", "none")
+"""Where the guest's random bytes come from; ``none``: the board has no entropy source."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoardConfig:
+    """What a board is made of. Sizes in bytes, times in ns.
+
+    ``xlen`` None: from the ELF, 64 for a raw binary. ``rtc_base_ns`` counts from 1970; with ``rtc_follows_host``
+    the wall clock goes with the host's, else with virtual time. ``net`` and ``inputs`` (of INPUTS) fill the virtio
+    slots from the last one down, in this order, then the entropy source: ``entropy`` is one of ENTROPY. With a
+    ``chaos_seed`` what comes from the host side is delayed; see outside/chaos.py. ``timer_model`` is one of
+    TIMER_MODELS. ``host_files``: semihosting has files, those of HostAnswers; ``arguments`` follow the firmware's name
+    in the command line that it gives.
+    """
+
+    xlen: int | None = None
+    ram_size: int = DEFAULT_RAM_SIZE
+    icount_shift: int = DEFAULT_ICOUNT_SHIFT
+    sleep: bool = False
+    rtc_base_ns: int = DEFAULT_RTC_BASE_NS
+    rtc_follows_host: bool = False
+    seed: int = 0
+    slice_insns_max: int | None = SLICE_INSNS_MAX
+    counting: Counting = Counting.BLOCKS
+    net: NetConfig | None = None
+    inputs: tuple[str, ...] = ()
+    virtio_legacy: bool = False
+    entropy: str = "seed"
+    chaos_seed: int | None = None
+    timer_model: str = TIMER_MODELS[0]
+    host_files: bool = False
+    arguments: str = ""
+
+
+@dataclass(slots=True)
+class HostAnswers:
+    """What the host is asked for: its time, random bytes, files. The default has none, so nothing depends on it."""
+
+    realtime_ns: Callable[[], int] = field(default=lambda: 0)
+    wall_ns: Callable[[], int] = field(default=lambda: 0)
+    entropy: Callable[[int], bytes] = field(default=bytes)
+    files: Folder | None = None
+
+
+def check(config: BoardConfig) -> None:
+    """Raise ConfigError where no board can be made like that."""
+    size, largest = config.ram_size, RAM_MAX[config.xlen or DEFAULT_XLEN]
+    if size <= 0 or size % PAGE_SIZE:
+        raise ConfigError(f"memory: {size} bytes is not a positive multiple of {PAGE_SIZE}")
+    if size > largest:
+        raise ConfigError(f"memory: {size >> 20} MiB is too much; rv{config.xlen} takes up to {largest >> 20} MiB")
+    for what, value, known in (
+        ("entropy", config.entropy, ENTROPY),
+        ("timer model", config.timer_model, TIMER_MODELS),
+    ):
+        if value not in known:
+            raise ConfigError(f"{what}: expected {', '.join(known)}, got {value!r}")
+    inputs = config.inputs
+    for kind in inputs:
+        if kind not in INPUTS:
+            raise ConfigError(f"input: expected {' or '.join(INPUTS)}, got {kind!r}")
+    if len(set(inputs)) < len(inputs):
+        raise ConfigError(f"input: {', '.join(inputs)}: each input device may be given once")

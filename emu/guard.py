@@ -1,0 +1,72 @@
+"""A user's device may have mistakes: each ends the run with one line that names the device and what it did.
+
+The board's own devices are not guarded, and pay nothing for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from minstret.emu.errors import DeviceError, GuestFault, MinstretError
+from minstret.emu.part import Device
+
+_U64_END = 1 << 64
+
+
+class Guard:
+    """Turns what a device raises into a DeviceError."""
+
+    def __init__(self, name: str, icount: Callable[[], int]) -> None:
+        """Guard the device called ``name``; ``icount`` tells where the run is."""
+        self._name = name
+        self._icount = icount
+
+    def error(self, what: str, text: str) -> DeviceError:
+        return DeviceError(f"{self._name}: {what} at icount {self._icount():_}: {text}")
+
+    def run(self, what: str, function: Callable[..., Any], *args: Any) -> Any:
+        """Call ``function``.
+
+        Raises:
+            DeviceError: it raised something else than the guest's faults and our own errors.
+        """
+        try:
+            return function(*args)
+        except (GuestFault, MinstretError):
+            raise
+        except Exception as error:
+            raise self.error(what, f"{type(error).__name__}: {error}") from error
+
+    def wrap(self, what: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """``function``, guarded."""
+
+        def guarded(*args: Any) -> Any:
+            return self.run(what, function, *args)
+
+        return guarded
+
+
+class GuardedDevice:
+    """The registers of a guarded device, as the bus sees them."""
+
+    def __init__(self, device: Device, guard: Guard) -> None:
+        self.name, self.size_bytes = device.name, device.size_bytes
+        self._device, self._guard = device, guard
+
+    def read(self, offset: int, size: int) -> int:
+        what = f"read of {_bytes(size)} at offset {offset:#x}"
+        value = self._guard.run(what, self._device.read, offset, size)
+        if not isinstance(value, int):
+            raise self._guard.error(what, f"expected an int, got {value!r:.100}")
+        if not 0 <= value < _U64_END:
+            raise self._guard.error(what, f"expected an unsigned number of up to 64 bits, got {value:#x}")
+        return value
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        what = f"write of {value:#x} in {_bytes(size)} at offset {offset:#x}"
+        self._guard.run(what, self._device.write, offset, size, value)
+
+
+def _bytes(size: int) -> str:
+    return f"{size} byte{'s' if size > 1 else ''}"

@@ -1,0 +1,248 @@
+"""How parts are put into a machine: each gets what it may use, and the machine gets to know each of them.
+
+Owns the names: the input ``rx`` of ``uart0`` is the door's target ``uart0.rx``, and so are streams, timers and lines.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+from minstret.emu.clock import Clock, ClockType
+from minstret.emu.door.door import Event
+from minstret.emu.fdt import Node
+from minstret.emu.guard import Guard, GuardedDevice
+from minstret.emu.hart.hart import Hart
+from minstret.emu.hart.spec import Interrupt
+from minstret.emu.irq import IrqLine
+from minstret.emu.machine import Machine
+from minstret.emu.part import Device, Dma, Part, Send, Sink
+from minstret.emu.timers import Timer, TimerAttribute, TimerList
+
+_HART_LINES = {"msip": Interrupt.MSI, "mtip": Interrupt.MTI, "meip": Interrupt.MEI, "seip": Interrupt.SEI}
+
+
+class InterruptController(Protocol):
+    """What the lines of devices lead to."""
+
+    def set_source(self, source: int, level: bool) -> None:
+        """Set the level of an interrupt source's line."""
+        ...
+
+
+class Stream:
+    """What one output sends: the door gets to know it first, then whoever listens here."""
+
+    __slots__ = ("_sent", "is_message", "listeners", "name")
+
+    def __init__(self, name: str, is_message: bool, sent: Callable[[str, bytes, bool], None]) -> None:
+        self.name = name
+        self.is_message = is_message
+        self.listeners: list[Send] = []
+        self._sent = sent
+
+    def send(self, data: bytes) -> None:
+        self._sent(self.name, data, self.is_message)
+        for listener in self.listeners:
+            listener(data)
+
+
+class Inlet:
+    """What one input takes; whoever listens here hears of it before."""
+
+    __slots__ = ("listeners", "sink")
+
+    def __init__(self, sink: Sink) -> None:
+        self.sink = sink
+        self.listeners: list[Send] = []
+
+    def receive(self, data: bytes) -> int:
+        for listener in self.listeners:
+            listener(data)
+        taken = self.sink(data)
+        return len(data) if taken is None else taken
+
+
+class Assembly:
+    """The parts of one machine, in order.
+
+    Attributes:
+        parts: Those that a reset goes over; parts within others are not among them.
+        streams: What is sent, by name.
+        inlets: What comes in by the door, by name.
+        sources: The name of the part at each interrupt source in use.
+    """
+
+    def __init__(self, machine: Machine, interrupts: InterruptController, seed: int) -> None:
+        """Put parts into ``machine``; their lines lead to ``interrupts``, which is one of them."""
+        self.machine = machine
+        self.parts: list[Part] = []
+        self._guards: list[Guard | None] = []
+        self.streams: dict[str, Stream] = {}
+        self.inlets: dict[str, Inlet] = {}
+        self.sources: dict[int, str] = {}
+        self.interrupts = interrupts
+        self.memory = HartMemory(machine.hart)
+        self._seed = seed
+
+    def add(self, part: Part, guard: Guard | None = None) -> None:
+        """Attach ``part``, and make it part of the machine's state; with a ``guard`` its mistakes are told as such."""
+        self.parts.append(part)
+        self._guards.append(guard)
+        self._attach(part, guard)
+
+    def _attach(self, part: Part, guard: Guard | None) -> None:
+        wiring = PartWiring(self, part, guard)
+        if guard is None:
+            part.attach(wiring)
+        else:
+            guard.run("attach", part.attach, wiring)
+        if isinstance(part, Device):
+            self.machine.bus.attach(part.base, part if guard is None else GuardedDevice(part, guard))
+            self.machine.hart.map_io(part.base, part.size_bytes)
+        self.machine.parts.add(part.name, part)
+        for inner in part.parts():
+            self._attach(inner, guard)
+
+    def make_host_sides(self, timers: TimerList, post: Callable[[Event], None]) -> None:
+        """Make what parts have on the host side: it keeps time on ``timers``; ``post`` hands an event to the door."""
+        for part, guard in zip(self.parts, self._guards, strict=True):
+            for each in (part, *part.parts()):
+                host = PartHostWiring(self, each, timers, post, guard)
+                side = each.host_side(host) if guard is None else guard.run("host_side", each.host_side, host)
+                if side is not None:
+                    self.machine.parts.add_host(f"{each.name}.host", side)
+
+    def reset(self) -> None:
+        """Reset all parts."""
+        for part, guard in zip(self.parts, self._guards, strict=True):
+            if guard is None:
+                part.reset()
+            else:
+                guard.run("reset", part.reset)
+
+    def stream(self, name: str, is_message: bool = False) -> Stream:
+        """The stream of that name, made at the first call."""
+        if name not in self.streams:
+            self.streams[name] = Stream(name, is_message, self.machine.door.sent)
+        return self.streams[name]
+
+    def connect(self, target: str, sink: Sink) -> None:
+        """Let ``sink`` take what comes through the door for ``target``."""
+        self.inlets[target] = inlet = Inlet(sink)
+        self.machine.door.connect(target, inlet.receive)
+
+    def line(self, name: str, on_change: Callable[[bool], None]) -> IrqLine:
+        """A line that is part of the machine's state."""
+        line = self.machine.add_line(IrqLine(name))
+        line.connect(on_change)
+        return line
+
+    def generator(self, name: str) -> random.Random:
+        """A random generator from the board's seed; each name has one of its own."""
+        return random.Random(f"{self._seed}/{name}")
+
+    def nodes(self) -> list[Node]:
+        """What stands for the parts in the device tree."""
+        nodes = (
+            part.node() if guard is None else guard.run("node", part.node)
+            for part, guard in zip(self.parts, self._guards, strict=True)
+        )  # fmt: skip
+        return [node for node in nodes if node is not None]
+
+
+class PartWiring:
+    """See ``Wiring``."""
+
+    def __init__(self, assembly: Assembly, part: Part, guard: Guard | None) -> None:
+        machine = assembly.machine
+        self._assembly, self._part, self._guard = assembly, part, guard
+        self._machine = machine
+        self.clock: Clock = machine.clock
+        self.host_clock: Clock = machine.host_clock
+        self.memory: Dma = assembly.memory
+        self.charge = machine.hart.charge
+        self.room_for_input = machine.room_for_input
+        self.request_exit = machine.request_exit
+        self.request_reset = machine.request_reset
+
+    def _name(self, name: str) -> str:
+        return f"{self._part.name}.{name}"
+
+    def _guarded(self, what: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        return function if self._guard is None else self._guard.wrap(what, function)
+
+    def timer(
+        self, name: str, callback: Callable[[int], None], clock: ClockType = ClockType.VIRTUAL,
+        attributes: TimerAttribute = TimerAttribute.NONE,
+    ) -> Timer:  # fmt: skip
+        return Timer(
+            self._name(name), self._machine.timers[clock], self._guarded(f"timer {name}", callback), attributes
+        )
+
+    def irq(self) -> IrqLine:
+        part = self._part
+        source = part.irq if isinstance(part, Device) else None
+        assert source is not None, f"{part.name} has no irq"
+        self._assembly.sources[source] = part.name
+        return self._assembly.line(self._name("irq"), partial(self._assembly.interrupts.set_source, source))
+
+    def hart_line(self, name: str) -> IrqLine:
+        return self._assembly.line(self._name(name), partial(self._machine.hart.set_line, _HART_LINES[name]))
+
+    def input(self, name: str, sink: Sink) -> None:
+        self._assembly.connect(self._name(name), self._guarded(f"input {name}", sink))
+
+    def output(self, name: str, is_message: bool = False) -> Send:
+        return self._assembly.stream(self._name(name), is_message).send
+
+    def ask(self, name: str, live: Callable[[], bytes]) -> bytes:
+        return self._machine.door.ask(self._name(name), live)
+
+    def generator(self, name: str = "") -> random.Random:
+        return self._assembly.generator(self._name(name))
+
+    def cached_register(self, offset: int, size: int) -> Callable[[int | None], None]:
+        assert isinstance(self._part, Device)
+        return self._machine.hart.cached_register(self._part.base + offset, size)
+
+
+class PartHostWiring:
+    """See ``HostWiring``."""
+
+    def __init__(
+        self, assembly: Assembly, part: Part, timers: TimerList, post: Callable[[Event], None], guard: Guard | None
+    ) -> None:
+        """For the host side of ``part``, which keeps time on ``timers``; ``post`` hands an event to the door."""
+        self._assembly, self._name_of_part, self._timers, self._post = assembly, part.name, timers, post
+        self._guard = guard
+        self.clock: Clock = timers.clock
+
+    def _name(self, name: str) -> str:
+        return f"{self._name_of_part}.{name}"
+
+    def timer(self, name: str, callback: Callable[[int], None]) -> Timer:
+        if self._guard is not None:
+            callback = self._guard.wrap(f"host side's timer {name}", callback)
+        return Timer(self._name(name), self._timers, callback, TimerAttribute.EXTERNAL)
+
+    def post(self, name: str, data: bytes) -> None:
+        self._post(Event(self._name(name), data))
+
+    def listen(self, name: str, listener: Send) -> None:
+        if self._guard is not None:
+            listener = self._guard.wrap(f"host side's listener {name}", listener)
+        self._assembly.stream(self._name(name)).listeners.append(listener)
+
+    def generator(self, name: str = "") -> random.Random:
+        return self._assembly.generator(self._name(f"host.{name}"))
+
+
+class HartMemory:
+    """Guest memory for devices that master the bus."""
+
+    def __init__(self, hart: Hart) -> None:
+        self.read = hart.read_physical
+        self.write = hart.write_physical
