@@ -33,6 +33,7 @@ from minstret.emu.hart.hart import Hart, HartState, HartStop
 from minstret.emu.hart.memory import GuestMemory
 from minstret.emu.hart.shared import PAGE_SIZE, Counting
 from minstret.emu.hart.traps import TrapRecord
+from minstret.emu.hart.watches import WatchHit
 from minstret.emu.idle import Idle, LiveIdle, earlier
 from minstret.emu.irq import IrqLine
 from minstret.emu.part import Parts, copied_states, load_states
@@ -68,16 +69,23 @@ class StopReason(Enum):
     TERMINATED = "terminated"
     BREAKPOINT = "breakpoint"
     """Before an instruction: see ``Hart.breakpoints``."""
+    WATCH = "watch"
+    """After an access to memory: see ``Hart.watches``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended. ``exit_code`` is the guest's, None unless it finished; ``signal`` is what terminated it."""
+    """How a run ended.
+
+    ``exit_code`` is the guest's, None unless it finished; ``signal`` is what terminated it; ``hits`` the accesses that
+    were watched for.
+    """
 
     reason: StopReason
     exit_code: int | None = None
     first_trap: TrapRecord | None = None
     signal: int | None = None
+    hits: tuple[WatchHit, ...] = ()
 
 
 def stop_request(reason: StopReason, signal: int | None = None) -> bytes:
@@ -328,6 +336,8 @@ class Machine:
         if stop is HartStop.BREAKPOINT:
             self._stopped_before_handler = self.hart.has_just_trapped
             return Outcome(StopReason.BREAKPOINT)
+        if stop is HartStop.WATCH:
+            return Outcome(StopReason.WATCH, hits=self.hart.watches.hits)
         return None
 
     def _mark_blocked(self) -> None:

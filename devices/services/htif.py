@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from minstret.emu.errors import AccessFault
 from minstret.emu.hart.hart import Hart
 from minstret.emu.hart.shared import BYTES_A_CALL
+from minstret.emu.hart.watches import WatchKind
 from minstret.emu.part import Part
 
 _SIZE = 8
@@ -82,9 +83,9 @@ class Htif(Part):
         self._on_tx = on_tx
         self._take_console = take_console
         self._room_for_input = room_for_input
-        hart.watch_stores(tohost, self._on_store)
+        hart.watches.add(WatchKind.STORE, tohost, _SIZE, self._on_tohost)
         if fromhost is not None:
-            hart.watch_stores(fromhost, self._on_store)
+            hart.watches.add(WatchKind.STORE, fromhost, _SIZE, self._on_fromhost)
 
     def reset(self) -> None:
         """Give the console back."""
@@ -108,12 +109,12 @@ class Htif(Part):
 
     # ---- the guest
 
-    def _on_store(self, address: int, size: int) -> None:
-        if _overlap(address, size, self._tohost):
-            value = self._word(self._tohost)
-            self._do(value >> 56, value >> 48 & 0xFF, value & ((1 << 48) - 1))
-        if self._fromhost is not None and _overlap(address, size, self._fromhost):
-            self._pass_on()
+    def _on_tohost(self, address: int, size: int) -> None:
+        value = self._word(self._tohost)
+        self._do(value >> 56, value >> 48 & 0xFF, value & ((1 << 48) - 1))
+
+    def _on_fromhost(self, address: int, size: int) -> None:
+        self._pass_on()
 
     def _do(self, device: int, command: int, payload: int) -> None:
         if device == _SYSCALL and command == 0 and payload & 1:
@@ -188,7 +189,3 @@ class Htif(Part):
 
     def _word(self, address: int) -> int:
         return int.from_bytes(self._hart.read_physical(address, _SIZE), "little")
-
-
-def _overlap(address: int, size: int, word: int) -> bool:
-    return address < word + _SIZE and word < address + size

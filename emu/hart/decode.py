@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from minstret.emu.hart.spec import AMO_LR, OP_AMO, OP_LOAD, OP_LOAD_FP, OP_STORE, OP_STORE_FP
+from minstret.emu.hart.spec import AMO_LR, AMO_SC, OP_AMO, OP_LOAD, OP_LOAD_FP, OP_STORE, OP_STORE_FP
 
 
 class MemoryAccess(NamedTuple):
@@ -15,6 +15,7 @@ class MemoryAccess(NamedTuple):
     size: int
     is_store: bool  # faults are store/AMO faults; an AMO counts as a store
     is_atomic: bool  # AMO, LR or SC
+    is_conditional: bool = False  # SC: stores only what it may, and does not load
 
 
 _SP = 2
@@ -48,7 +49,7 @@ def _wide(insn: int) -> MemoryAccess | None:
     if opcode in (OP_STORE, OP_STORE_FP):
         return MemoryAccess(rs1, _signed(insn >> 25 << 5 | insn >> 7 & 31, 12), 1 << (funct3 & 3), True, False)
     if opcode == OP_AMO:
-        return MemoryAccess(rs1, 0, 1 << (funct3 & 3), insn >> 27 != AMO_LR, True)
+        return MemoryAccess(rs1, 0, 1 << (funct3 & 3), insn >> 27 != AMO_LR, True, insn >> 27 == AMO_SC)
     return None
 
 

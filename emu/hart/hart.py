@@ -33,7 +33,6 @@ from minstret.emu.hart.shared import (
     Access,
     Counting,
     Fault,
-    PageFlag,
     Prot,
     Shared,
     Stop,
@@ -58,6 +57,7 @@ from minstret.emu.hart.spec import (
     Interrupt,
 )
 from minstret.emu.hart.traps import TrapRecord
+from minstret.emu.hart.watches import AccessUnderWay, Watches, WatchKind
 
 _SEMIHOSTING_BEFORE, _SEMIHOSTING_AFTER = 0x01F01013, 0x40705013  # slli x0, x0, 0x1f; srai x0, x0, 7
 _A0, _A1 = 10, 11
@@ -72,6 +72,7 @@ class HartStop(Enum):
     TRAP_LOOP = "trap loop"
     BLOCKED = "blocked"  # a semihosting call waits for input
     BREAKPOINT = "breakpoint"  # before an instruction: see breakpoints.py
+    WATCH = "watch"  # after an access: see watches.py
 
 
 WORDS = (
@@ -155,12 +156,12 @@ class Hart(EngineHandlers):
         self._exception: int | None = None
         self._access_fault = False
         self._kept_f: list[int] = []
-        self._on_slow_write: Callable[[int, int], None] | None = None
         self.on_semihosting: Callable[[int, int], int | None] | None = None
         """Called with a0 and a1 of a semihosting call; gives a0, or None to be called again later."""
         self.work_max = WORK_MAX
         """How much work ends a slice: see Shared.charge. With less than ten an instruction may never get through."""
         self.breakpoints = Breakpoints(xlen, self._shared)
+        self.watches = Watches(memory, self._engine.flush_tlb)
         self._stop: HartStop | None = None
         self._cached_registers = 0
         self._dirty_pages = memory.dirty_pages()
@@ -268,6 +269,7 @@ class Hart(EngineHandlers):
         self._shared.cached_address[:] = [0] * CACHED_REGISTERS
         self._shared.rewritten_pc, self._shared.new_entry = NOWHERE, NOWHERE
         self.breakpoints.forget_stop()
+        self.watches.forget_access()
         self._engine.flush_blocks()
         self._engine.flush_tlb()
 
@@ -302,7 +304,8 @@ class Hart(EngineHandlers):
             self.charge(1)
             if self._stop is not None:
                 stop, self._stop = self._stop, None
-                return stop
+                if stop is not HartStop.WATCH or self.watches.have_hit(self._has_retired):
+                    return stop
             if s.traps_in_place >= TRAP_LOOP_TRAPS:
                 return HartStop.TRAP_LOOP
         return HartStop.LIMIT
@@ -610,6 +613,10 @@ class Hart(EngineHandlers):
         if self._access_fault or not self._pmp_allows_access(offset, size, Prot.R):
             self._refuse_access()
             return 0
+        if self.watches:
+            address = self.memory.ram_base + offset
+            if self.watches.piece_loaded(self._access_under_way(address, size, WatchKind.LOAD), address):
+                self._stop_after_access()
         return int.from_bytes(self.memory.ram[offset : offset + size], "little")
 
     def slow_write(self, offset: int, size: int, value: int) -> None:
@@ -618,15 +625,58 @@ class Hart(EngineHandlers):
             return
         address = self.memory.ram_base + offset
         self._mmu.note_instruction_under_way()
-        self.write_physical(address, (value & ((1 << 8 * size) - 1)).to_bytes(size, "little"))
-        access = self._access_of(int(self._shared.icount))
-        whole = size if access is None or self._address_of(access) % access.size else access.size
-        if self._on_slow_write is not None and (address + size) % whole == 0:  # the last piece of the store
-            self._shared.in_flight = 1
-            try:
-                self._on_slow_write(address + size - whole, whole)
-            finally:
-                self._shared.in_flight = 0
+        data = (value & ((1 << 8 * size) - 1)).to_bytes(size, "little")
+        if not self.watches:
+            self.write_physical(address, data)
+            return
+        access = self._access_under_way(address, size, WatchKind.STORE)
+        self.watches.before_piece(access, address)
+        self.write_physical(address, data)
+        self._shared.in_flight = 1
+        try:
+            if self.watches.piece_stored(access, address, size):
+                self._stop_after_access()
+        finally:
+            self._shared.in_flight = 0
+
+    def _stop_after_access(self) -> None:
+        self._stop = HartStop.WATCH
+        self.end_slice()
+
+    def _access_under_way(self, address: int, size: int, kind: WatchKind) -> AccessUnderWay:
+        """The watched access of the instruction at PC, of which a piece is at the physical ``address``."""
+        s, pc = self._shared, self.pc
+        instruction = int(s.icount), pc, int(s.traps_icount), int(s.traps_in_place)
+        return self.watches.access(instruction, lambda: self._begin_watched_access(instruction, address, size, kind))
+
+    def _begin_watched_access(
+        self, instruction: tuple[int, ...], address: int, size: int, kind: WatchKind
+    ) -> AccessUnderWay:
+        access, pc = self._access_of(int(self._shared.icount)), self.pc
+        if access is None:
+            return AccessUnderWay(instruction, pc, kind, ((address, size),))
+        va, page = self._address_of(access), address & ~(PAGE_SIZE - 1)
+        first = min(access.size, PAGE_SIZE - va % PAGE_SIZE)
+        parts = [(page + va % PAGE_SIZE, first)]
+        if first < access.size:
+            is_second = address % PAGE_SIZE < PAGE_SIZE // 2
+            wanted = Access.WRITE if access.is_store else Access.READ
+            other = self._mmu.translate(
+                va if is_second else va + first, wanted, self._mmu.data_mode(), quiet=True, ignore_accessed=True
+            )
+            if is_second:
+                parts = [(page, access.size - first)]
+            if other.fault == Fault.NONE:
+                parts.append((other.pa, first if is_second else access.size - first))
+        is_amo = access.is_atomic and access.is_store and not access.is_conditional
+        kind = WatchKind.ACCESS if is_amo else WatchKind.STORE if access.is_store else WatchKind.LOAD
+        expected = self.env.load_val & ((1 << 8 * access.size) - 1) if access.is_conditional else None
+        return AccessUnderWay(instruction, pc, kind, tuple(parts), expected)
+
+    def _has_retired(self, access: AccessUnderWay) -> bool:
+        """Whether the instruction of an access before which nothing ran has retired: it has not trapped."""
+        s = self._shared
+        return access.instruction[2:] == (s.traps_icount, s.traps_in_place)
 
     def _access_of(self, counted: int) -> MemoryAccess | None:
         """The access of the instruction at PC. ``counted``: icount while it is under way."""
@@ -739,15 +789,6 @@ class Hart(EngineHandlers):
             s.cached_address[slot] = 0 if value is None else address
 
         return tell
-
-    def watch_stores(self, address: int, on_store: Callable[[int, int], None]) -> None:
-        """Call ``on_store(physical address, size)`` after each store to the page of RAM at ``address``.
-
-        A store of 8 bytes comes as two of 4, low half first.
-        """
-        self._on_slow_write = on_store
-        self.memory.page_flags[address - self.memory.ram_base >> PAGE_BITS] |= PageFlag.SLOW
-        self._engine.flush_tlb()
 
 
 def _icount_reader(s: Shared) -> Callable[[], int]:

@@ -47,7 +47,7 @@ from support.asm import (
     srli,
     sw,
 )  # fmt: skip
-from support.generated_code import RAM, RAM_SIZE, WATCHED, Program, generate
+from support.generated_code import PAGE, RAM, RAM_SIZE, WATCHED, Program, generate
 from support.generated_windows import generate_windows
 from support.harts import ROM_INSNS, board_of
 from support.needs import Need
@@ -55,6 +55,7 @@ from support.needs import Need
 from minstret.devices.board.board import Board
 from minstret.emu.hart.binding import ENVIRONMENT
 from minstret.emu.hart.engine import c_callbacks
+from minstret.emu.hart.watches import WatchKind
 from minstret.emu.machine import StopReason
 
 C_JR_RA = 0x8082
@@ -122,7 +123,7 @@ class Bench:
         def on_store(address: int, size: int) -> None:
             board.console += f"{board.position.icount} {address:#x} {size}\n".encode()
 
-        board.hart.watch_stores(RAM + WATCHED, on_store)
+        board.hart.watches.add(WatchKind.STORE, RAM + WATCHED, PAGE, on_store)
         return board
 
     def board(self, program: Program, counting: str, blocks_max: int | None = None, has_helpers: bool = True) -> Board:
@@ -283,7 +284,7 @@ def test_thousands_of_generated_programs_are_one_run(bench: Bench, capsys: pytes
 # ---- single rules
 
 
-PAGE, ROOT, LEAVES = 4096, 0x10000, 0x12000
+ROOT, LEAVES = 0x10000, 0x12000
 
 
 def begin_as_supervisor(board: Board) -> None:
@@ -408,7 +409,7 @@ def test_state_that_is_loaded_knows_nothing_of_what_ran_here_before(counting: st
     # another store was at the same address and icount
     seen = []
     board = board_of(code(auipc(S0, 1), sb(ZERO, S0, 0), LOOP), xlen=xlen, counting=counting)
-    board.hart.watch_stores(RAM + PAGE, lambda address, size: seen.append((address, size)))
+    board.hart.watches.add(WatchKind.STORE, RAM + PAGE, PAGE, lambda address, size: seen.append((address, size)))
     state = board.machine.save_state()
     board.run_until(icount=ROM_INSNS + 3)
     board.memory.write(RAM, code(auipc(S0, 1), sw(ZERO, S0, 0), LOOP))

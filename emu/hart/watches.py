@@ -1,0 +1,218 @@
+"""Watches: ranges of RAM whose loads or stores are told of, or stop the run.
+
+A page with a watch on it goes the slow way (PageFlag.SLOW, SLOW_READ): each access to it comes to Python, piece by
+piece. Here the pieces become one access again. Other pages cost nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import IntFlag
+
+from minstret.emu.hart.memory import GuestMemory
+from minstret.emu.hart.shared import PAGE_BITS, PageFlag
+
+_SLOW, _SLOW_READ = int(PageFlag.SLOW), int(PageFlag.SLOW_READ)
+
+
+class WatchKind(IntFlag):
+    """Which accesses are watched, or what an access was: an AMO loads and stores."""
+
+    LOAD = 1
+    STORE = 2
+    ACCESS = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Watch:
+    """A watched range of RAM: physical address and size in bytes. Without ``on_store`` it stops the run."""
+
+    kind: WatchKind
+    address: int
+    size: int
+    on_store: Callable[[int, int], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WatchHit:
+    """An access to a watched range.
+
+    Attributes:
+        watch: Whose range it is.
+        kind: What the access did: LOAD, STORE, or for an AMO ACCESS.
+        address: Where in physical memory; of an access across two pages, the part in the range's page.
+        size: How long it, or that part, is, bytes.
+        pc: The virtual address of the accessing instruction.
+        old: The bytes there before a store; None for a load.
+        new: The bytes there after it, the same perhaps; None for a load.
+    """
+
+    watch: Watch
+    kind: WatchKind
+    address: int
+    size: int
+    pc: int
+    old: bytes | None = None
+    new: bytes | None = None
+
+
+@dataclass(slots=True)
+class AccessUnderWay:
+    """The access of one instruction in physical memory: one part, or two where it goes across a page's end.
+
+    Attributes:
+        instruction: What tells this execution of the instruction from all others.
+        pc: The virtual address of the instruction.
+        kind: What it does: LOAD, STORE, or for an AMO ACCESS.
+        parts: Address and size of each part.
+        expected: For SC the bits that have to be there so that it stores; None for others.
+    """
+
+    instruction: tuple[int, ...]
+    pc: int
+    kind: WatchKind
+    parts: tuple[tuple[int, int], ...]
+    expected: int | None = None
+    old: dict[int, bytes] = field(default_factory=dict)
+    reported: list[Watch] = field(default_factory=list)
+
+    def part_of(self, address: int) -> tuple[int, int]:
+        """The part in the page of a piece at ``address``."""
+        return next(part for part in self.parts if part[0] >> PAGE_BITS == address >> PAGE_BITS)
+
+
+class Watches:
+    """One hart's watches. Not part of its state: the guest can't see them.
+
+    A run comes back with ``HartStop.WATCH`` after the accessing instruction has retired; ``hits`` tells about it. An
+    instruction that traps has not accessed, and an SC that fails neither. Each instruction hits a watch at most once.
+    """
+
+    def __init__(self, memory: GuestMemory, flush_tlb: Callable[[], None]) -> None:
+        self._memory = memory
+        self._flush_tlb = flush_tlb
+        self._watches: list[Watch] = []
+        self._access: AccessUnderWay | None = None
+        self._found: list[WatchHit] = []
+        self.hits: tuple[WatchHit, ...] = ()
+        """What stopped the last run that came back with HartStop.WATCH."""
+
+    def __iter__(self) -> Iterator[Watch]:
+        return iter(tuple(self._watches))
+
+    def __len__(self) -> int:
+        return len(self._watches)
+
+    def add(
+        self, kind: WatchKind, address: int, size: int, on_store: Callable[[int, int], None] | None = None
+    ) -> Watch:
+        """Watch a range of RAM.
+
+        Args:
+            kind: Which accesses.
+            address: Physical address.
+            size: Bytes.
+            on_store: Called after each store, with the physical address and size of the whole store; icount is that
+                before it. For STORE alone. Without it the run stops.
+        Raises:
+            ValueError: the range is not all in RAM, or loads shall be told to ``on_store``.
+        """
+        offset = address - self._memory.ram_base
+        if size <= 0 or not 0 <= offset <= self._memory.ram_size - size:
+            raise ValueError(f"{size} bytes at {address:#x} are not in RAM")
+        if on_store is not None and kind is not WatchKind.STORE:
+            raise ValueError("only stores are told")
+        watch = Watch(kind, address, size, on_store)
+        self._watches.append(watch)
+        self._mark_pages(watch)
+        return watch
+
+    def remove(self, watch: Watch) -> None:
+        """Watch it no more.
+
+        Raises:
+            ValueError: it is not watched.
+        """
+        self._watches.remove(watch)
+        for page in self._pages(watch):
+            self._memory.page_flags[page] &= ~(_SLOW | _SLOW_READ) & 0xFF
+        for other in self._watches:
+            self._mark_pages(other)
+        self._flush_tlb()
+
+    def clear(self) -> None:
+        """Remove those that stop the run."""
+        for watch in self:
+            if watch.on_store is None:
+                self.remove(watch)
+
+    def _pages(self, watch: Watch) -> range:
+        offset = watch.address - self._memory.ram_base
+        return range(offset >> PAGE_BITS, (offset + watch.size - 1 >> PAGE_BITS) + 1)
+
+    def _mark_pages(self, watch: Watch) -> None:
+        flags = _SLOW | _SLOW_READ if watch.kind & WatchKind.LOAD else _SLOW
+        for page in self._pages(watch):
+            self._memory.page_flags[page] |= flags
+        self._flush_tlb()
+
+    # ---- for the hart
+
+    def access(self, instruction: tuple[int, ...], begin: Callable[[], AccessUnderWay]) -> AccessUnderWay:
+        """The access of the instruction under way; ``begin`` tells it at its first piece."""
+        if self._access is None or self._access.instruction != instruction:
+            self._found.clear()  # of an instruction that did not retire: else the run would have ended
+            self._access = begin()
+        return self._access
+
+    def piece_loaded(self, access: AccessUnderWay, address: int) -> bool:
+        """A piece at ``address`` is loaded; whether the run is to stop."""
+        if access.kind is WatchKind.LOAD:
+            self._report(access, access.part_of(address), None)
+        return bool(self._found)
+
+    def before_piece(self, access: AccessUnderWay, address: int) -> None:
+        """A piece at ``address`` is about to be stored: keep the bytes of its part."""
+        part = access.part_of(address)
+        if part[0] not in access.old:
+            access.old[part[0]] = self._bytes(part)
+
+    def piece_stored(self, access: AccessUnderWay, address: int, size: int) -> bool:
+        """A piece was stored; whether the run is to stop. ``on_store`` is called after the last one."""
+        part = access.part_of(address)
+        old = access.old[part[0]]
+        has_failed = access.expected is not None and int.from_bytes(old, "little") != access.expected
+        if not has_failed and address + size >= sum(part):
+            self._report(access, part, old)
+        return bool(self._found)
+
+    def _report(self, access: AccessUnderWay, part: tuple[int, int], old: bytes | None) -> None:
+        address, size = part
+        new = None if old is None else self._bytes(part)
+        for watch in self:
+            is_hit = address < watch.address + watch.size and watch.address < address + size
+            if not watch.kind & access.kind or not is_hit or watch in access.reported:
+                continue
+            access.reported.append(watch)
+            if watch.on_store is None:
+                self._found.append(WatchHit(watch, access.kind, address, size, access.pc, old, new))
+            else:
+                watch.on_store(address, size)
+
+    def _bytes(self, part: tuple[int, int]) -> bytes:
+        offset = part[0] - self._memory.ram_base
+        return bytes(self._memory.ram[offset : offset + part[1]])
+
+    def have_hit(self, has_retired: Callable[[AccessUnderWay], bool]) -> bool:
+        """The run has come back after an access that hit: whether it retired, so that these are ``hits``."""
+        found, self._found = tuple(self._found), []
+        if not found or self._access is None or not has_retired(self._access):
+            return False
+        self.hits = found
+        return True
+
+    def forget_access(self) -> None:
+        """The hart's state was replaced: its instructions are others."""
+        self._access = None
+        self._found.clear()
