@@ -1,13 +1,13 @@
-"""The device tree: what it says, read back with dtc, and the DTB format itself."""
+"""The board's device tree: what it says, read back with dtc."""
 
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 from support import asm
+from support.devicetrees import dtc, parsed
 from support.harts import RAM, board_of
 from support.needs import Need
 
@@ -16,7 +16,6 @@ from minstret.devices.board.config import BoardConfig, HostAnswers
 from minstret.devices.board.tree import Described, device_tree
 from minstret.devices.board.virt import virt_parts
 from minstret.emu import units
-from minstret.emu.fdt import Node, flatten, u64
 
 MIB = units.MIB
 LOOPS = asm.code(asm.LOOP)
@@ -27,15 +26,6 @@ each_xlen = pytest.mark.parametrize("xlen", [64, 32])
 @pytest.fixture(autouse=True)
 def _dtc(need: Need) -> None:
     need("dtc", shutil.which("dtc"))
-
-
-def dtc(data: bytes, into: str = "dts", *options: str) -> tuple[bytes, str]:
-    """What dtc makes of a DTB, and what it complains of."""
-    done = subprocess.run(
-        ["dtc", "-I", "dtb", "-O", into, *options], input=data, capture_output=True, timeout=30, check=False
-    )
-    assert done.returncode == 0, done.stderr.decode()
-    return done.stdout, done.stderr.decode()
 
 
 def tree_of(xlen: int = 64, **changes: object) -> bytes:
@@ -63,9 +53,6 @@ def nodes(data: bytes) -> dict[str, dict[str, str]]:
 def cells(text: str) -> list[int]:
     assert text.startswith("<") and text.endswith(">"), text
     return [int(cell, 0) for cell in text[1:-1].split()]
-
-
-# ---- the board's tree
 
 
 @each_xlen
@@ -210,124 +197,3 @@ def test_rng_seed_depends_on_the_seed_only(tmp_path: Path) -> None:
 
 def test_trees_of_two_boards_are_byte_equal() -> None:
     assert board_of(LOOPS).device_tree == board_of(LOOPS).device_tree
-
-
-# ---- the format
-
-
-ODD = Node(
-    "",
-    {
-        "#address-cells": 2, "#size-cells": 1, "empty": None, "one": "text", "two": ["first", "second"], "none": "",
-        "cell": 0xDEADBEEF, "cells": [0, 1, 0xFFFF_FFFF], "wide": u64(0x1_2345_6789, (1 << 64) - 1),
-        "raw": b"\x00\x01\x02", "raw5": b"\xff" * 5, "x,y.z+a?b_c-d#e": 1, "umlaut": "äöü",
-    },
-    [
-        Node("a", {"name-of-31-characters-is-the-most": 1}),
-        Node("a@0,1", {"reg": [0, 0, 1], "one": "again"}, [Node("a", {}, [Node("deep.er_still+", {"cell": 7})])]),
-        Node("last"),
-    ],
-)  # fmt: skip
-
-
-def encoded(value: object) -> bytes:
-    """A property's bytes, by the specification."""
-    if value is None:
-        return b""
-    if isinstance(value, bytes):
-        return value
-    if isinstance(value, str):
-        return value.encode() + b"\0"
-    if isinstance(value, int):
-        return value.to_bytes(4, "big")
-    assert isinstance(value, list)
-    return b"".join(map(encoded, value))
-
-
-def parsed(data: bytes) -> Node:
-    """A reader of DTBs, for what dtc wrote."""
-    words = [int.from_bytes(data[at : at + 4], "big") for at in range(0, 40, 4)]
-    magic, total, structure, strings = words[:4]
-    assert (magic, total) == (0xD00DFEED, len(data))
-    at, open_nodes, root = structure, [], None
-
-    def text(at: int) -> str:
-        return data[at : data.index(b"\0", at)].decode()
-
-    while True:
-        token, at = int.from_bytes(data[at : at + 4], "big"), at + 4
-        if token == 1:
-            node = Node(text(at))
-            at += len(node.name.encode()) + 1
-            if open_nodes:
-                open_nodes[-1].children.append(node)
-            root = root or node
-            open_nodes.append(node)
-        elif token == 2:
-            open_nodes.pop()
-        elif token == 3:
-            size, name = int.from_bytes(data[at : at + 4], "big"), int.from_bytes(data[at + 4 : at + 8], "big")
-            open_nodes[-1].properties[text(strings + name)] = data[at + 8 : at + 8 + size]
-            at += 8 + size
-        elif token == 9:
-            assert root is not None and not open_nodes
-            return root
-        at += -at % 4
-
-
-def same(mine: Node, other: Node) -> None:
-    assert other.name == mine.name
-    assert other.properties == {name: encoded(value) for name, value in mine.properties.items()}
-    assert list(other.properties) == list(mine.properties)
-    for one, another in zip(mine.children, other.children, strict=True):
-        same(one, another)
-
-
-def test_tree_comes_back_from_dtc_as_it_was() -> None:
-    back, _ = dtc(flatten(ODD), "dtb", "-q", "-q")
-
-    same(ODD, parsed(back))
-
-
-def test_tree_is_parsed_as_it_was_without_dtc_too() -> None:
-    same(ODD, parsed(flatten(ODD)))
-
-
-def test_tree_comes_back_through_source_text() -> None:
-    source, _ = dtc(flatten(ODD), "dts", "-q", "-q")
-    done = subprocess.run(
-        ["dtc", "-I", "dts", "-O", "dtb", "-q", "-q"], input=source, capture_output=True, timeout=30, check=True
-    )
-
-    same(ODD, parsed(done.stdout))
-
-
-@pytest.mark.parametrize("size", range(9))
-def test_header_lengths_agree_for_every_padding(size: int) -> None:
-    data = flatten(Node("", {"p": bytes(range(size))}))
-
-    words = [int.from_bytes(data[at : at + 4], "big") for at in range(0, 40, 4)]
-    _, total, structure, strings, reservations, version, last_compatible, boot_cpu, strings_size, structure_size = words
-    assert (total, version, last_compatible, boot_cpu) == (len(data), 17, 16, 0)
-    assert (reservations % 8, structure % 4) == (0, 0)
-    assert structure + structure_size == strings
-    assert strings + strings_size == total
-    assert data[reservations : reservations + 16] == bytes(16)
-    same(Node("", {"p": bytes(range(size))}), parsed(data))
-
-
-def test_names_of_properties_are_stored_once() -> None:
-    children = [Node(f"n{i}", {"the-very-same-name": i}) for i in range(10)]
-
-    assert flatten(Node("", {}, children)).count(b"the-very-same-name") == 1
-
-
-@pytest.mark.parametrize(
-    ("key", "name"),
-    [("reg", "reg"), ("stdout_path", "stdout-path"), ("riscv__isa", "riscv,isa"), ("device_type", "device_type"),
-     ("cells_address", "#address-cells"), ("cells_interrupt", "#interrupt-cells")],
-)  # fmt: skip
-def test_keywords_stand_for_property_names(key: str, name: str) -> None:
-    child = Node("").add("child", **{key: 1})
-
-    assert child.properties == {name: 1}

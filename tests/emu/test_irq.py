@@ -1,0 +1,42 @@
+"""Interrupt lines: the listener hears of changes, and of nothing else."""
+
+from __future__ import annotations
+
+from minstret.emu.irq import IrqLine
+
+
+def test_listener_hears_of_changes_only() -> None:
+    heard: list[bool] = []
+    line = IrqLine("uart0.irq", heard.append)
+
+    for level in (False, True, True, False, False, True):
+        line.set_level(level)
+
+    assert heard == [True, False, True]
+    assert line.level
+
+
+def test_loading_a_level_tells_nobody_and_counts_as_what_was_told() -> None:
+    heard: list[bool] = []
+    line = IrqLine("uart0.irq", heard.append)
+
+    line.load_level(True)
+    assert line.level
+    line.set_level(True)
+    assert heard == []
+    line.set_level(False)
+    assert heard == [False]
+
+
+def test_line_without_a_listener_has_a_level_and_the_last_listener_hears() -> None:
+    first: list[bool] = []
+    second: list[bool] = []
+    line = IrqLine("uart0.irq")
+    line.set_level(True)
+    assert line.level
+
+    line.connect(first.append)
+    line.connect(second.append)
+    line.set_level(False)
+
+    assert (first, second) == ([], [False])

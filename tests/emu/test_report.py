@@ -1,0 +1,188 @@
+"""What is said of a guest that did not finish, for people and for programs."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from support import asm
+from support.harts import RAM, ROM_INSNS, board_of
+
+from minstret.devices.board.board import Board
+from minstret.emu.images.image import Symbol, SymbolTable
+from minstret.emu.machine import Outcome, StopReason
+from minstret.emu.report import (
+    InterruptCount,
+    busiest_text,
+    disassembly,
+    headline,
+    interrupt_facts,
+    last_trap_text,
+    report,
+    satp_text,
+    where_facts,
+    where_text,
+)
+
+SYMBOLS = SymbolTable.of([Symbol(RAM, 8, "_start"), Symbol(RAM + 8, 0x40, "main")])
+NO_SYMBOLS = SymbolTable()
+ILLEGAL = 0xFFFF_FFFF
+HANDLER = 0x100
+SETS_HANDLER = [asm.auipc(asm.T0, 0), asm.addi(asm.T0, asm.T0, HANDLER), asm.csrw("mtvec", asm.T0)]
+RETURNS = asm.code(asm.csrr(asm.T1, "mepc"), asm.addi(asm.T1, asm.T1, 4), asm.csrw("mepc", asm.T1), asm.MRET)
+
+
+def in_trap_loop(xlen: int = 64) -> tuple[Board, Outcome]:
+    """A board whose third instruction is none, without a handler."""
+    board = board_of(asm.code(asm.NOP, asm.lui(asm.A0, 0x12345), ILLEGAL), xlen=xlen)
+    return board, board.run()
+
+
+def waiting(*interrupts: int) -> tuple[Board, Outcome]:
+    """A board that waits forever, with these interrupts enabled in mie."""
+    mask = sum(1 << number for number in interrupts)
+    board = board_of(asm.code(asm.li(asm.T0, mask), asm.csrw("mie", asm.T0), asm.WFI, asm.LOOP))
+    return board, board.run()
+
+
+# ---- one line
+
+
+def test_trap_loop_is_told_by_its_first_trap() -> None:
+    board, outcome = in_trap_loop()
+
+    assert headline(board.machine, outcome, SYMBOLS) == (
+        "trap loop at 0x0: the first trap was illegal instruction (2) at pc 0x80000008 <main>, tval 0xffffffff, in M-mode"
+    )
+
+
+@pytest.mark.parametrize(
+    ("interrupts", "text"),
+    [
+        ((), "in WFI with no interrupt enabled in mie"),
+        ((7,), "in WFI for MTI, and no timer or input can raise one"),
+        ((3, 7), "in WFI for MSI or MTI, and no timer or input can raise one"),
+    ],
+)
+def test_wait_is_told_by_what_it_is_for(interrupts: tuple[int, ...], text: str) -> None:
+    board, outcome = waiting(*interrupts)
+
+    assert outcome == Outcome(StopReason.WAITS_FOREVER)
+    assert headline(board.machine, outcome, NO_SYMBOLS) == f"guest waits forever at {board.registers['pc']:#x}: {text}"
+    assert where_text(board.machine, NO_SYMBOLS) == f"pc {board.registers['pc']:#x}, in M-mode, in WFI"
+
+
+# ---- the last trap
+
+
+def test_guest_without_traps_has_taken_none() -> None:
+    board = board_of(asm.code(asm.LOOP))
+    board.run_until(icount=20)
+
+    assert last_trap_text(board.machine, SYMBOLS) == "it has taken no trap"
+    assert where_text(board.machine, SYMBOLS) == "pc 0x80000000 <_start>, in M-mode"
+    assert where_facts(board.machine, SYMBOLS) == {
+        "where": {"pc": "0x80000000", "symbol": "_start", "privilege": "M-mode", "waiting": False},
+        "last_trap": None,
+    }
+
+
+@pytest.mark.parametrize(("later", "text"), [(0, "0 instructions"), (1, "1 instruction"), (1200, "1,200 instructions")])
+def test_last_trap_is_told_with_where_and_how_long_ago(later: int, text: str) -> None:
+    board = board_of(asm.code(SETS_HANDLER, ILLEGAL, asm.LOOP), (HANDLER, RETURNS))
+    trap_icount = ROM_INSNS + len(SETS_HANDLER)
+    board.run_until(icount=trap_icount + 1)
+    board.run_until(icount=trap_icount + max(later, 1))
+    ago = board.position.icount - trap_icount
+    told = last_trap_text(board.machine, SYMBOLS)
+
+    if later:
+        place = "pc 0x8000000c <main+0x4>, tval 0xffffffff, in M-mode"
+        assert told == f"its last trap: illegal instruction (2) at {place}, {text} earlier"
+    assert f", {ago:,} instruction" in told
+    assert where_facts(board.machine, SYMBOLS)["last_trap"] == {
+        "cause": 2, "interrupt": False, "name": "illegal instruction", "pc": "0x8000000c", "symbol": "main+0x4",
+        "tval": "0xffffffff", "privilege": "M-mode", "icount": trap_icount,
+    }  # fmt: skip
+
+
+# ---- interrupts and satp
+
+
+def test_busiest_interrupts_come_first_and_few_claims_are_not_told() -> None:
+    counts = [
+        InterruptCount(1, "virtio0", 999, False), InterruptCount(8, "net0", 1000, False),
+        InterruptCount(10, "uart0", 2_000_000, True), InterruptCount(11, "rtc0", 1000, True),
+        InterruptCount(2, "virtio1", 0, True), InterruptCount(3, "virtio2", 1000, False),
+    ]  # fmt: skip
+
+    assert busiest_text(counts) == (
+        "interrupt 10 uart0: claimed 2,000,000 times, still raised; interrupt 3 virtio2: claimed 1,000 times;"
+        " interrupt 8 net0: claimed 1,000 times"
+    )
+    assert busiest_text(counts[:1]) is None
+    assert [fact["source"] for fact in interrupt_facts(counts)] == [1, 8, 10, 11, 3]
+
+
+def test_modes_of_satp_are_named() -> None:
+    assert satp_text([]) is None
+    text = satp_text([9, 10, 5])
+    assert text is not None
+    assert text.startswith("the guest wrote mode 5 and Sv48 and Sv57 to satp")
+
+
+# ---- several lines
+
+
+@pytest.mark.parametrize("xlen", [64, 32])
+def test_report_of_a_trap_loop_has_registers_and_code(xlen: int) -> None:
+    board, outcome = in_trap_loop(xlen)
+    text = report(board.machine, outcome, SYMBOLS)
+    digits = xlen // 4
+
+    assert text.splitlines()[0] == headline(board.machine, outcome, SYMBOLS)
+    assert f"icount {ROM_INSNS + 2:_}, virtual time {2 * (ROM_INSNS + 2):_} ns" in text
+    assert "no trap handler is set: mtvec is 0" in text
+    assert f"   a0 {0x12345000:0{digits}x}" in text
+    assert f" mepc {0:0{digits}x}" in text  # of the last trap: at the handler that is not there
+    assert "\n=> 0x80000008 <main>: ffffffff  (not an instruction)\n" in text
+    assert "\n   0x80000004: 12345537  lui a0, 0x12345\n" in report(board.machine, outcome, NO_SYMBOLS)
+
+
+def test_report_shows_the_last_instructions_where_they_are_known() -> None:
+    board, outcome = in_trap_loop()
+    text = report(board.machine, outcome, NO_SYMBOLS, recent=[RAM, RAM + 4])
+    _, _, code = text.partition("the last instructions that retired:\n")
+
+    assert re.findall(r"^(..) (0x\w+):", code, re.MULTILINE) == [
+        ("  ", "0x80000000"), ("  ", "0x80000004"), ("=>", "0x80000008"),
+    ]  # fmt: skip
+
+
+def test_report_names_the_caller() -> None:
+    code = asm.code(asm.jal(asm.RA, 8), asm.NOP, ILLEGAL)
+    board = board_of(code)
+    outcome = board.run()
+
+    assert "called from 0x80000004 <_start+0x4>" in report(board.machine, outcome, SYMBOLS)
+    assert "called from" not in report(board.machine, outcome, NO_SYMBOLS)
+
+
+# ---- disassembly
+
+
+def test_disassembly_marks_the_pc_and_knows_sizes() -> None:
+    board = board_of(asm.code(asm.NOP, asm.C_NOP, asm.C_NOP, asm.addi(asm.A0, asm.A0, 1), asm.LOOP))
+
+    rows = disassembly(board.machine, RAM + 8, NO_SYMBOLS)
+
+    assert rows[:5] == [
+        "   0x80000000: 00000013  nop", "   0x80000004:     0001  c.nop", "   0x80000006:     0001  c.nop",
+        "=> 0x80000008: 00150513  addi a0, a0, 1", "   0x8000000c: 0000006f  j 0",
+    ]  # fmt: skip
+
+
+def test_disassembly_where_no_memory_is_says_so() -> None:
+    board = board_of(asm.code(asm.LOOP))
+
+    assert disassembly(board.machine, 0x4000_0000, NO_SYMBOLS) == ["  no memory at pc 0x40000000"]
