@@ -52,7 +52,8 @@ def test_trap_loop_is_told_by_its_first_trap() -> None:
     board, outcome = in_trap_loop()
 
     assert headline(board.machine, outcome, SYMBOLS) == (
-        "trap loop at 0x0: the first trap was illegal instruction (2) at pc 0x80000008 <main>, tval 0xffffffff, in M-mode"
+        "trap loop at 0x0: the first trap was illegal instruction (2) at pc 0x80000008 <main>,"
+        " tval 0xffffffff, in M-mode"
     )
 
 
