@@ -1,6 +1,6 @@
 """Who is who in the user network: addresses, and the MAC addresses made from them.
 
-Source: libslirp's defaults under QEMU, as captured in tests/devices/usernet/data.
+Source: libslirp's defaults under QEMU, as captured in tests/devices/outside/usernet/data.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Ask QEMU's user network what tests/devices/usernet/usernet_exchanges.py asks, and keep what passed as pcap files.
+"""Ask QEMU's user network what usernet_exchanges.py asks, and keep what passed as pcap files.
 
-    .venv/bin/python tests/devices/usernet/data/capture.py [scenario ...]
+    .venv/bin/python tests/devices/outside/usernet/data/capture.py [scenario ...]
 
 QEMU runs without a machine: a hub joins `-netdev user` to a UDP socket, and this script is the only guest.
 """
