@@ -1,29 +1,29 @@
-"""What can go wrong, told in one line: who, where, expected, got, what to do.
+"""Errors. The text of each is one line: who, where, what was expected, what came instead, what to do.
 
-Every error a user may see is one of these; the command line prints it without a traceback.
+Every error that a user may see is one of these; the command line prints it without a traceback.
 """
 
 from __future__ import annotations
 
 
 class MinstretError(Exception):
-    """The base of all errors that are told to the user in one line."""
+    """The base of all errors that are reported to the user in one line."""
 
 
 class ConfigError(MinstretError):
-    """The user asked for something that cannot be: a bad option, a missing or unfit file."""
+    """The user asked for something impossible: a wrong option, a missing or unusable file."""
 
 
 class HostError(MinstretError):
-    """The machine we run on cannot do it: another Unicorn than the one measured, no memory."""
+    """The host can't run minstret: no memory, or a Unicorn other than the supported one."""
 
 
 class TraceError(MinstretError):
-    """A trace that can't be written, read, or replayed here."""
+    """A trace can't be written, read or replayed here."""
 
 
 class DivergenceError(MinstretError):
-    """A replay came to something else than the recording: who, where, expected, got, how to look closer."""
+    """A replay differs from the recording: who, where, expected, got, how to look closer."""
 
 
 class DeviceError(MinstretError):
@@ -31,17 +31,17 @@ class DeviceError(MinstretError):
 
 
 class Terminated(BaseException):
-    """A signal asks the process to end. Like KeyboardInterrupt it is nobody's to catch but the command's."""
+    """A signal asks the process to end. Like KeyboardInterrupt, only the command itself catches it."""
 
     def __init__(self, number: int) -> None:
-        """Make it for a signal's ``number``."""
+        """For the signal with this ``number``."""
         super().__init__(number)
         self.number = number
 
 
 class GuestFault(Exception):
-    """The guest did it: becomes a trap. Never reaches the user as an exception."""
+    """A fault of the guest, which becomes a trap. Never reaches the user as an exception."""
 
 
 class AccessFault(GuestFault):
-    """Nothing answers at a physical address: becomes an access fault of the guest."""
+    """Nothing answers at a physical address. Becomes an access fault in the guest."""

@@ -1,4 +1,4 @@
-"""Reading the user's files: regular ones, whose size is looked at before a byte is read."""
+"""Reads the user's files: regular files only, and their size is checked before a byte is read."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ _KINDS = {
 _PIECE_SIZE = 64 * KIB
 
 Check = Callable[[int, bytes], None]
-"""Looks at a file's size and first bytes, and raises ConfigError where it shall not be read."""
+"""Gets a file's size and its first bytes, and raises ConfigError if the file must not be read."""
 
 HEAD_SIZE = 512
-"""What a check gets to see of a file, bytes."""
+"""How many of a file's first bytes a check gets."""
 
 
 def read_file(path: str | Path, size_max: int, check: Check = lambda size, head: None) -> bytes:
-    """A regular file's content.
+    """The content of a regular file.
 
-    Nothing else is read: a pipe without a writer would block, a device such as /dev/zero has no end.
+    Other files are refused: a pipe without a writer would block, a device such as /dev/zero has no end.
 
     Args:
         path: The file.
         size_max: Bytes. A larger file is refused before any of it is read.
         check: Called before the file is read.
     Raises:
-        ConfigError: it can't be read, is no regular file, or is too large; the text begins with ``path``.
+        ConfigError: it can't be read, is not a regular file, or is too large; the text begins with ``path``.
     """
     name = str(path)
     try:
@@ -54,7 +54,7 @@ def read_file(path: str | Path, size_max: int, check: Check = lambda size, head:
 def _regular_size(descriptor: int, name: str, size_max: int) -> int:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
-        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "no file")
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "not a regular file")
         hint = ", or - for standard input" if stat.S_ISFIFO(status.st_mode) else ""
         raise ConfigError(f"{name}: is {kind}; give a file{hint}")
     _check_size(name, status.st_size, size_max)
@@ -63,7 +63,7 @@ def _regular_size(descriptor: int, name: str, size_max: int) -> int:
 
 def _read(file: io.FileIO, name: str, size: int, size_max: int) -> bytes:
     data = file.read(size) or b""
-    if len(data) < size or not size:  # a large file takes two reads; files of /proc say 0
+    if len(data) < size or not size:  # a large file may take several reads; files in /proc have size 0
         content = bytearray(data)
         while piece := file.read(_PIECE_SIZE):
             content += piece
@@ -74,11 +74,11 @@ def _read(file: io.FileIO, name: str, size: int, size_max: int) -> bytes:
 
 def _check_size(name: str, size: int, size_max: int) -> None:
     if size > size_max:
-        raise ConfigError(f"{name}: larger than {size_text(size_max)}, which is the most that is taken here")
+        raise ConfigError(f"{name}: larger than {size_text(size_max)}, the limit for such a file")
 
 
 def size_text(size: int) -> str:
-    """A size for people: ``1 GiB``, ``1.5 MiB``, ``64 KiB``, ``17 bytes``."""
+    """A size in words: ``1 GiB``, ``1.5 MiB``, ``64 KiB``, ``17 bytes``."""
     for unit, name in ((GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):
         if size >= unit:
             return f"{size / unit:.1f} {name}".replace(".0 ", " ")

@@ -1,9 +1,10 @@
-"""Files of the host's below one folder, to read and write, by names that cannot lead out of it.
+"""Read and write access to the host's files below one folder. No name leads out of that folder.
 
-Each step of a name is opened relative to the folder before it, and no link is followed. What is no regular file is
-refused: opening it might wait, or do something. Bytes go to the file at once, so nothing is lost when a run is killed.
+Each folder in a name is opened relative to the one before it, and links are not followed. Only regular files are
+opened: to open a pipe or a device might block or have effects. Data is written to the file at once, so nothing is lost
+if the process is killed.
 
-Every method but ``close`` raises OSError, with the number of what the host refused.
+Every method but ``close`` raises OSError with the host's error number.
 """
 
 from __future__ import annotations
@@ -17,30 +18,30 @@ from contextlib import contextmanager
 from minstret.emu.errors import ConfigError
 
 _ACCESS = (os.O_RDONLY, os.O_RDWR, os.O_WRONLY, os.O_RDWR, os.O_WRONLY, os.O_RDWR)
-"""Of fopen's modes r, r+, w, w+, a, a+; twice the index is the number of the mode, one more is its binary twin."""
+"""By fopen's modes r, r+, w, w+, a, a+. The semihosting mode number is twice the index, plus one for binary."""
 _READ, _TRUNCATE, _APPEND = range(3)
 
 
 class HostFiles:
-    """What is below ``path``. Open files are known by a number of the caller's.
+    """The files below ``path``. The caller chooses a number for each open file.
 
-    Whoever calls says each time what it opened: a file is opened again, as it is by now, where another was open under
-    that number, as after a snapshot was put back.
+    Each call repeats the name and mode with which the file was opened. If another file, or none, is open under that
+    number, as after a snapshot was restored, the file is opened again as it is by now.
     """
 
     def __init__(self, path: str) -> None:
-        """Offer the folder ``path``.
+        """Give access to the folder ``path``.
 
         Raises:
             ConfigError: there is no such folder.
         """
         if not os.path.isdir(path):
-            raise ConfigError(f"--semihosting: no folder {path}")
+            raise ConfigError(f"--semihosting: {path} is not a folder")
         self._root = os.path.realpath(path)
         self._open: dict[int, tuple[bytes, int, int]] = {}
 
     def open(self, number: int, name: bytes, mode: int) -> None:
-        """Open, and make or empty it where ``mode`` says so: 0 to 11 are fopen's r, rb, r+, r+b, w, ... a+b."""
+        """Open a file; create or empty it if ``mode`` says so: 0 to 11 are fopen's r, rb, r+, r+b, w, ... a+b."""
         self.close(number)
         self._open[number] = (name, mode, _open(self._root, name, mode, is_new=True))
 
@@ -52,7 +53,7 @@ class HostFiles:
         return data
 
     def write(self, number: int, name: bytes, mode: int, offset: int, data: bytes) -> tuple[int, int]:
-        """Write at ``offset``, or at the end of a file opened to append: how many bytes, and the offset after them."""
+        """Write at ``offset``, or at the end if opened to append. Returns the bytes written and the offset then."""
         fd, written = self._fd(number, name, mode), 0
         try:
             while written < len(data):
@@ -63,7 +64,7 @@ class HostFiles:
         return written, os.fstat(fd).st_size if mode // 4 == _APPEND else offset + written
 
     def size(self, number: int, name: bytes, mode: int) -> int:
-        """How long it is, bytes."""
+        """The file's size in bytes."""
         return os.fstat(self._fd(number, name, mode)).st_size
 
     def remove(self, name: bytes) -> None:
@@ -111,7 +112,7 @@ def _open(root: str, name: bytes, mode: int, *, is_new: bool) -> int:
 
 
 def _check(folder: int, last: bytes, *, may_be_absent: bool = False) -> None:
-    """Complain about what is no regular file."""
+    """Raise OSError if it is not a regular file."""
     try:
         status = os.stat(last, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
@@ -124,12 +125,12 @@ def _check(folder: int, last: bytes, *, may_be_absent: bool = False) -> None:
 def _check_regular(status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
         is_folder, is_link = stat.S_ISDIR(status.st_mode), stat.S_ISLNK(status.st_mode)
-        raise OSError(errno.EISDIR if is_folder else errno.ELOOP if is_link else errno.EACCES, "no regular file")
+        raise OSError(errno.EISDIR if is_folder else errno.ELOOP if is_link else errno.EACCES, "not a regular file")
 
 
 @contextmanager
 def _folder_of(root: str, name: bytes) -> Iterator[tuple[int, bytes]]:
-    """The folder in which ``name`` is, open, and its last step."""
+    """A descriptor of the folder that contains ``name``, and the last part of ``name``."""
     *folders, last = _steps(name)
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     fd = os.open(root, flags)

@@ -1,7 +1,7 @@
-"""A file that appears at its path whole or not at all, and that one process writes.
+"""A new file that appears at its path complete or not at all, and that only one process writes.
 
-Until it is published, what was at the path before stays there. A process that is killed leaves neither a lock nor a
-part of a file: the lock is the system's and ends with the process, and the file has no name before it is whole.
+Until it is published, the old file stays at the path. A process that is killed leaves neither a lock nor part of a
+file: the system releases the lock when the process ends, and the file has no name before it is complete.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from minstret.emu.errors import TraceError
 T = TypeVar("T")
 
 _RESERVED_BYTE = 0x4000_0001
-"""SQLite locks it while it writes; who holds it before SQLite opens the file keeps other writers out from the start.
+"""SQLite locks this byte while it writes. We lock it before SQLite opens the file, so no other process can write first.
 
-The locks are POSIX ones, of the process, so the two don't get in each other's way. Source: SQLite src/os.h, os_unix.c.
+Both are POSIX locks, which belong to the process, so ours does not stop SQLite. Source: SQLite src/os.h, os_unix.c.
 """
 
 
 class NewFile:
-    """A database to be, at ``path``."""
+    """A database that will appear at ``path``."""
 
-    _being_written: ClassVar[set[tuple[int, int]]] = set()  # by this process, which its own locks don't keep out
+    _being_written: ClassVar[set[tuple[int, int]]] = set()  # by this process: its own locks don't stop it
 
     def __init__(self, path: str, overwrite: bool) -> None:
-        """Look whether it may be there, and can.
+        """Check that the file may be written there.
 
         Raises:
-            TraceError: it may not, or can't.
+            TraceError: something is in the way, or the folder can't be written.
         """
         self._shown, self._path, self._overwrite = path, os.path.abspath(path), overwrite
         self._key: tuple[int, int] | None = None
@@ -50,18 +50,18 @@ class NewFile:
         if os.path.isdir(self._path):
             raise TraceError(f"{self._shown}: is a folder; give a file")
         if os.path.lexists(self._path) and not self._overwrite:
-            raise TraceError(f"{self._shown}: exists; give another name with -o, or -f to overwrite it")
+            raise TraceError(f"{self._shown}: exists already; give another name with -o, or -f to overwrite it")
         if os.path.exists(self._path) and not os.path.isfile(self._path):
-            raise TraceError(f"{self._shown}: is no ordinary file; give another name with -o")
+            raise TraceError(f"{self._shown}: is not a regular file; give another name with -o")
 
     def _error(self, error: OSError) -> TraceError:
         return TraceError(f"{self._shown}: can't write it: {error.strerror}")
 
     def publish(self, data: bytes) -> None:
-        """Put a file with ``data`` at the path; it is locked for this process until ``close``.
+        """Let the file appear at its path with ``data``; it stays locked for this process until ``close``.
 
         Raises:
-            TraceError: it can't be done; what was there is there still.
+            TraceError: that failed; the old file is still there.
         """
         try:
             with open(self._fd, "wb", closefd=False) as file:
@@ -76,7 +76,7 @@ class NewFile:
         self._being_written.add(self._key)
 
     def _put(self) -> bool:
-        """Give the file its name. False where another process has changed what is there: look again."""
+        """Give the file its name. False if another process has changed what is at the path: check again."""
         if not os.path.lexists(self._path):
             try:
                 self._link(self._path)
@@ -96,7 +96,7 @@ class NewFile:
             return True
 
     def _drop_journal(self) -> None:
-        """Remove an older database's journal: it must not be taken for the new one's."""
+        """Remove an old database's journal: SQLite would take it for the new one's."""
         with suppress(FileNotFoundError):
             os.unlink(self._path + "-journal")
 
@@ -105,22 +105,22 @@ class NewFile:
             os.link(self._name, path)
             return
         folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
-        try:  # with a folder given, Python follows the link that stands for the file
+        try:  # with src_dir_fd given, Python follows the link in /proc to the file
             os.link(f"/proc/self/fd/{self._fd}", path, src_dir_fd=folder, follow_symlinks=True)
         finally:
             os.close(folder)
 
     @contextmanager
     def _claimed(self) -> Iterator[bool]:
-        """Keep everybody else from writing, or from replacing, what is at the path. False: it is another one now.
+        """Lock the file at the path, so that no other process writes or replaces it. False if it was just replaced.
 
         Raises:
-            TraceError: somebody writes it.
+            TraceError: another process is writing it.
         """
         try:
             info = os.stat(self._path)
         except FileNotFoundError:
-            yield os.path.islink(self._path)  # a link to nothing can be replaced
+            yield os.path.islink(self._path)  # a dangling link can be replaced
             return
         with locked_against_writers(self._path, info) as fd:
             if fd is None:
@@ -132,7 +132,7 @@ class NewFile:
             yield is_there
 
     def close(self) -> None:
-        """Release the lock; forget the file, if it was not published."""
+        """Release the lock; discard the file if it was not published."""
         if self._fd >= 0:
             self._drop_name()
             os.close(self._fd)
@@ -160,12 +160,14 @@ def is_being_written(path: str) -> bool:
 
 @contextmanager
 def locked_against_writers(path: str, info: os.stat_result, for_readers: bool = False) -> Iterator[int | None]:
-    """Hold the writer's lock on a file, or share it with others who look; None where it is taken.
+    """Hold the writer's lock on a file, and yield its descriptor; None if another process holds the lock.
 
+    Args:
+        for_readers: Take a shared lock, just to see whether the file is being written.
     Raises:
         OSError: the file can't be opened.
     """
-    if _key(info) in NewFile._being_written:  # to open and close it would end the lock
+    if _key(info) in NewFile._being_written:  # closing the file again would release this process's lock
         yield None
         return
     fd, is_writable = _opened_to_lock(path, for_readers)
@@ -175,7 +177,7 @@ def locked_against_writers(path: str, info: os.stat_result, for_readers: bool = 
         except (BlockingIOError, PermissionError):
             yield None
             return
-        except OSError:  # a file system without locks, where nobody can be recording either
+        except OSError:  # a file system without locks: nobody can be recording there
             if not for_readers:
                 raise
         yield fd
@@ -195,7 +197,7 @@ def _key(info: os.stat_result) -> tuple[int, int]:
 
 
 def _opened(folder: str) -> tuple[int, str | None]:
-    """A file without a name, where the file system has such, else one with a name for the time being."""
+    """A new file without a name, or with a temporary one if the file system doesn't support files without names."""
     with suppress(OSError):
         return os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o666), None
     name, fd = _first_free(folder, lambda name: os.open(name, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
@@ -203,7 +205,7 @@ def _opened(folder: str) -> tuple[int, str | None]:
 
 
 def _first_free(folder: str, make: Callable[[str], T]) -> tuple[str, T]:
-    """Make something under a name that nothing has there yet."""
+    """Call ``make`` with names that are not in use until one succeeds; returns that name and the result."""
     for number in count():
         name = os.path.join(folder, f".minstret-{number}")
         with suppress(FileExistsError):

@@ -1,22 +1,23 @@
-"""Text that comes from files, made fit for a terminal.
+"""Makes text from files safe to show on a terminal.
 
-Names of files, symbols, timers, and what a parser quotes may hold anything: escape sequences that move the cursor or
-change the title, marks that turn the direction of writing around, line ends. The guest's own console is left alone.
+Names of files, symbols and timers, and what a parser quotes, may contain anything: escape sequences that move the
+cursor or change the title, marks that reverse the direction of writing, line ends. The guest's console output is not
+changed.
 """
 
 from __future__ import annotations
 
 
 def printable(text: str, chars_max: int | None = None) -> str:
-    r"""``text`` in one line that a terminal shows as it stands.
+    r"""``text`` as one line without anything that a terminal would obey.
 
-    What Unicode does not count as printable (control characters, marks of direction and of formatting, line
-    separators, halves of surrogate pairs, characters without a meaning) becomes ``\x1b``, ``\u202e`` and so on. Text
-    that is printable comes back as it is, a backslash too.
+    Characters that are not printable by Unicode's rules (control characters, marks of direction and of formatting, line
+    separators, single surrogates, unassigned characters) become ``\x1b``, ``\u202e`` and so on. Printable text,
+    including backslashes, is returned unchanged.
 
     Args:
-        text: Anything.
-        chars_max: Of ``text``; what goes beyond is cut off, and the result then ends in ``...``. None for no limit.
+        text: Any text.
+        chars_max: Characters of ``text`` to keep; a longer text is cut and then ends in ``...``. None for no limit.
     """
     is_cut = chars_max is not None and len(text) > chars_max
     shown = text[:chars_max] if is_cut else text

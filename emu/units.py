@@ -43,7 +43,7 @@ _TIME_UNITS = {"ns": 1, "us": NS_PER_US, "ms": NS_PER_MS, "s": NS_PER_S}
 
 
 def parse_time_ns(text: str, what: str) -> int:
-    """A time such as ``50us``, ``1.5s`` or ``0``, in ns. More digits than ns have are refused."""
+    """A time such as ``50us``, ``1.5s`` or ``0``, in ns. Fractions of a nanosecond are refused."""
     match = re.fullmatch(r"(\d{1,12})(?:\.(\d{1,9}))?(ns|us|ms|s)", text.strip(), _FLAGS)
     if text.strip() == "0":
         return 0

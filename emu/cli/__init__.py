@@ -11,15 +11,15 @@ from minstret.emu.errors import Terminated
 INTERRUPTED = 130
 """The exit status after Ctrl-C."""
 SIGNALLED = 128
-"""The exit status after a signal, less its number."""
+"""The exit status after a signal is this plus the signal's number."""
 _OURS = 125
-"""That of an error of our own: Exit.OURS, where that could not be imported."""
+"""The same as Exit.OURS, which is not imported here: the import itself may be what fails."""
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: run the command and exit with its status."""
     status = _status_of(arguments)
-    for number in (*_TERMINATING, signal.SIGINT):  # what there is to end has ended
+    for number in (*_TERMINATING, signal.SIGINT):  # the command has ended: signals need no handling any more
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
     sys.exit(status)
@@ -31,9 +31,9 @@ _TERMINATING = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 def _status_of(arguments: list[str] | None) -> int:
     try:
         for number in _TERMINATING:
-            if signal.getsignal(number) == signal.SIG_DFL:  # not where whoever started us wants it ignored
+            if signal.getsignal(number) == signal.SIG_DFL:  # a signal that our parent ignores stays ignored
                 signal.signal(number, _terminate)
-        from minstret.emu.cli.group import run_command  # takes a moment, in which Ctrl-C may come
+        from minstret.emu.cli.group import run_command  # imported here, so that Ctrl-C meanwhile is handled
 
         return run_command(arguments)
     except KeyboardInterrupt:
@@ -49,15 +49,15 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 
 def _tell_bug(error: Exception) -> int:
-    """An error that nobody foresaw, which is ours; nothing may be left to write it with."""
+    """Report an unexpected error, a bug of ours. Writing to standard error may fail as well."""
     try:
-        if isinstance(error, ImportError | OSError | MemoryError):  # what a system without room says of anything
-            print(f"minstret: this system refuses what is needed: {error or type(error).__name__}", file=sys.stderr)
+        if isinstance(error, ImportError | OSError | MemoryError):  # typical of a system that is out of resources
+            print(f"minstret: the system refused what is needed: {error or type(error).__name__}", file=sys.stderr)
         else:
             import traceback
 
             traceback.print_exception(error)
-            print("minstret: an error of minstret's own: please report it, with the lines above", file=sys.stderr)
+            print("minstret: this is a bug in minstret: please report it with the lines above", file=sys.stderr)
     except Exception:
-        sys.stderr = None  # or Python fails at exit, with a status of its own
+        sys.stderr = None  # otherwise Python flushes it at exit, fails and changes the exit status
     return _OURS

@@ -1,8 +1,11 @@
-"""Completion in a shell: ``minstret completion``, and the answers that its scripts ask for.
+"""Completion in a shell: ``minstret completion`` prints a script, which calls the command for each completion.
 
-A script calls the command again with ``_MINSTRET_COMPLETE=answer`` and, in ``COMP_WORDS``, the words up to the cursor
-as they were typed, one a line. Each line of the answer is ``name TEXT<TAB>HELP``, a word that fits; ``file SUFFIX``,
-where the shell completes the names of files with that suffix (any, without one); or ``folder``.
+The script sets ``_MINSTRET_COMPLETE=answer`` and ``COMP_WORDS`` to the words up to the cursor as they were typed, one a
+line. Each line of the answer is one of:
+
+    name TEXT<TAB>HELP    a word that fits
+    file SUFFIX           let the shell complete names of files with that suffix; any file, if there is no suffix
+    folder                let the shell complete names of folders
 """
 
 from __future__ import annotations
@@ -105,24 +108,27 @@ _VALUES = {
     "inputs": ("keyboard", "tablet", "keyboard,tablet"),
     "rtc": ("clock=vm", "clock=host", "base=2018-10-01T00:00:00"),
 }
-"""Examples for options whose values are a language of their own, by parameter name."""
+"""Example values for options with a syntax of their own, by parameter name."""
 
 
 @click.command(epilog="""\b
-To have it in every shell, add a line to the shell's own file:
+To have completion in every new shell, add a line to the shell's start-up file:
   ~/.bashrc                    eval "$(minstret completion bash)"
-  ~/.zshrc, behind compinit    eval "$(minstret completion zsh)"
+  ~/.zshrc, after compinit     eval "$(minstret completion zsh)"
   ~/.config/fish/config.fish   minstret completion fish | source
 
-The command has to be on the PATH there.""")  # fmt: skip
+minstret has to be on the PATH there.""")  # fmt: skip
 @click.argument("shell", metavar="bash|zsh|fish", type=click.Choice(sorted(_SCRIPTS)))
 def completion(shell: str) -> None:
-    """Print a script that makes SHELL complete commands, options, images and files when Tab is pressed."""
+    """Print a script that lets the shell complete commands, options, images and files when Tab is pressed."""
     click.echo(_SCRIPTS[shell].lstrip("\n"), nl=False)
 
 
 def obey(instruction: str) -> int:
-    """What the variable asks for: an answer, or a script by click's name for it (``bash_source``); the exit status."""
+    """Do what the environment variable asks for, and return the exit status.
+
+    ``instruction`` is ``answer``, or click's name of a script, such as ``bash_source``.
+    """
     shell = instruction.removesuffix("_source")
     if instruction == "answer":
         answer()
@@ -134,7 +140,7 @@ def obey(instruction: str) -> int:
 
 
 def answer() -> None:
-    """Print what fits at the end of ``COMP_WORDS``."""
+    """Print the completions of the last word of ``COMP_WORDS``."""
     pieces = os.environ.get("COMP_WORDS", "").split("\n")
     _, *words = _joined(pieces)
     *before, incomplete = map(_unquoted, words or [""])
@@ -144,11 +150,11 @@ def answer() -> None:
 
 
 def fitting(before: list[str], incomplete: str, last: str) -> list[str]:
-    """What fits for ``incomplete`` behind the words ``before``: lines of an answer.
+    """Completions of a word: lines of an answer.
 
     Args:
-        before: Words, without the command itself.
-        incomplete: What stands before the cursor.
+        before: The words before it, without the command itself.
+        incomplete: The word as far as it is typed.
         last: The part of it that the shell will replace.
     """
     if before and before[0] in cli.commands:
@@ -161,14 +167,14 @@ def fitting(before: list[str], incomplete: str, last: str) -> list[str]:
 
 
 def _line(item: CompletionItem[str], kept: int) -> str:
-    """One line; the first ``kept`` characters of a word stay as they are typed."""
+    """One line of an answer; the first ``kept`` characters of the word are left out, as the shell keeps them."""
     if item.type == "plain":
         return f"name {item.value[kept:]}\t{' '.join((item.help or '').partition('. ')[0].split()).rstrip('.')}"
     return f"file {item.value}" if item.type == "file" else "folder"
 
 
 def _joined(pieces: list[str]) -> list[str]:
-    """Words that bash has cut at ``=``, ``:`` and ``@``, whole again."""
+    """Join words that bash has split at ``=``, ``:`` and ``@``."""
     words: list[str] = []
     is_open = False
     for piece in pieces:
@@ -186,7 +192,7 @@ def _is_sign(piece: str) -> bool:
 
 
 def _unquoted(word: str) -> str:
-    """A word as the shell would pass it on; an unfinished one as far as it goes."""
+    """A word as the shell would pass it to a command, also if its quotes are not closed yet."""
     try:
         return "".join(shlex.split(word))
     except ValueError:  # an open quote, or a last backslash
@@ -194,7 +200,7 @@ def _unquoted(word: str) -> str:
 
 
 def _teach(parameter: click.Parameter) -> None:
-    """Let a parameter answer by what its placeholder stands for; choices and flags do so by themselves."""
+    """Give a parameter completions that follow from its metavar. Choices and flags have their own already."""
     if not isinstance(parameter.type, click.Choice):
         setattr(parameter, "shell_complete", lambda context, text: list(_items(parameter, text)))  # noqa: B010
 

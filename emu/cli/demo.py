@@ -1,4 +1,4 @@
-"""``minstret demo``: the same run under load, recorded, replayed; what attributes spare; and a trace with a flaw."""
+"""``minstret demo``: runs under load, record and replay, what timer attributes save, and a trace that was changed."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ from minstret.firmware import image_path
 RUNS = 20
 AT_A_TIME = 2
 PROCESSES = 2
-"""The runs of one model are shared out to so many: starting one takes longer than a run does."""
+"""The runs of a model are divided among this many processes: to start one takes longer than a run."""
 QEMU = "qemu-system-riscv64"
 QEMU_RUN_S, QEMU_ALL_S = 10, 10
-"""A run that takes longer is ended; no run is begun after that time."""
+"""A run that takes longer than the first is killed; after the second time no run is started."""
 CHILD_S = 600
-"""Something is wrong with a process that takes so long, even where no C compiler was."""
+"""A process that takes longer is killed. Even without the C callbacks none should."""
 
 _WIDTH = 100
 _COMPARED = ("attributes", "no-attributes")
@@ -54,10 +54,10 @@ _QEMU_OPTIONS = (
     "-device", "virtio-net-device,netdev=n", "-display", "none", "-serial", "stdio", "-monitor", "none",
 )  # fmt: skip
 _MODELS_EXPLAINED = {
-    "attributes": "the network's timers follow guest time, and say themselves that they are EXTERNAL",
-    "virtual-ext": "they have a clock of their own, which a thread of the host looks after",
-    "no-attributes": "they follow guest time like all others: as exact, but all of it is recorded, see 3",
-    "QEMU": "-icount shift=1,sleep=off -rtc clock=vm; whole outputs are compared",
+    "attributes": "the network's timers follow guest time and have the attribute EXTERNAL",
+    "virtual-ext": "the network's timers have a clock of their own, which a thread of the host polls",
+    "no-attributes": "they follow guest time without the attribute: as exact, but all are recorded, see 3",
+    "QEMU": "-icount shift=1,sleep=off -rtc clock=vm; console outputs are compared",
 }
 _BUSY = """
 import os, sys
@@ -67,12 +67,12 @@ while os.getppid() == parent:
 """
 _OFFER = re.compile(rb"offer at ([0-9]+) ns")
 _KEY_CODE_AT = 2
-"""Where a keyboard event has the low byte of its code."""
+"""Offset of the low byte of the key code in a keyboard event."""
 LAST_LINE = "Now yours: {0} record your.elf && {0} replay your.mst"
 
 
 class Screen:
-    """Standard output: tables and short paragraphs, 100 columns and no colours where it is no terminal."""
+    """Standard output: tables and short paragraphs; 100 columns wide and without colours if it is not a terminal."""
 
     def __init__(self) -> None:
         is_terminal = sys.stdout.isatty()
@@ -94,7 +94,7 @@ class Screen:
         self._print(f"\n{good if is_good else bad}", "green" if is_good else "bold red")
 
     def _print(self, what: str | Table, style: str = "") -> None:
-        """Print without the blanks that fill lines up."""
+        """Print without trailing blanks."""
         with self._console.capture() as captured:
             self._console.print(what, style=style)
         for line in captured.get().splitlines():
@@ -102,7 +102,7 @@ class Screen:
 
     @contextmanager
     def waiting(self, text: str) -> Iterator[None]:
-        """Show what is going on, at a terminal."""
+        """At a terminal, show meanwhile what is being done."""
         start_ns = host.realtime_ns()
         with host.Progress(lambda: f"{text}, {(host.realtime_ns() - start_ns) // NS_PER_S} s").shown():
             yield
@@ -133,7 +133,7 @@ def _legend(rows: Mapping[str, str]) -> Table:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """How one run came out: all that was seen of it, as a hash, and when each OFFER came, ns."""
+    """The result of one run: a hash of everything that is compared, and when each DHCP offer came, ns."""
 
     fingerprint: str
     offers_ns: tuple[int, ...]
@@ -142,12 +142,12 @@ class Run:
 
 @contextmanager
 def every_core_busy() -> Iterator[int]:
-    """A busy loop for each core meanwhile; they end with this process too, however it ends."""
+    """Run a busy loop on each core meanwhile. The loops end when this process ends, however it ends."""
     cores = len(os.sched_getaffinity(0))
     command = [sys.executable, "-S", "-E", "-c", _BUSY, str(os.getpid())]
     with ExitStack() as stack:
         for _ in range(cores):
-            null = subprocess.DEVNULL  # Ctrl-C reaches them too, and they would tell
+            null = subprocess.DEVNULL  # Ctrl-C reaches the loops too: hide their tracebacks
             loop = subprocess.Popen(command, stdin=null, stdout=null, stderr=null)
             stack.callback(loop.wait)
             stack.callback(loop.kill)
@@ -155,7 +155,7 @@ def every_core_busy() -> Iterator[int]:
 
 
 class Pool(ThreadPoolExecutor):
-    """Threads that wait for processes. An exception, as Ctrl-C and SIGTERM raise one, ends those too."""
+    """Threads that wait for processes. An exception, such as Ctrl-C or SIGTERM, kills the processes."""
 
     def __init__(self) -> None:
         super().__init__(AT_A_TIME)
@@ -168,14 +168,14 @@ class Pool(ThreadPoolExecutor):
 
 
 _children: set[subprocess.Popen[bytes]] = set()
-"""Those that threads wait for."""
+"""The processes that threads wait for."""
 
 
 def _run_process(command: Sequence[str], timeout_s: int, **options: Any) -> subprocess.CompletedProcess[bytes]:
     """Run a command without input to its end.
 
     Raises:
-        TimeoutExpired: it had not come; it is killed.
+        TimeoutExpired: it took longer than ``timeout_s`` and was killed.
     """
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, **options) as child:
@@ -217,11 +217,11 @@ def _ended(arguments: Sequence[str], **options: Any) -> subprocess.CompletedProc
     try:
         return _run_process([*_COMMAND, *arguments], CHILD_S, **options)
     except subprocess.TimeoutExpired:
-        raise click.ClickException(f"minstret {' '.join(arguments)}: no end within {CHILD_S} s") from None
+        raise click.ClickException(f"minstret {' '.join(arguments)}: did not end within {CHILD_S} s") from None
 
 
 def run_here(model: str, runs: int, folder: Path) -> None:
-    """In a child: run and leave behind what ``minstret run`` says, and its console."""
+    """In a child process: run several times, and leave each run's console and --json file in ``folder``."""
     for number in range(runs):
         with open(folder / f"{number}.txt", "w") as console, redirect_stdout(console):
             options = ["-q", "--no-input", "--timer-model", model, "--json", str(folder / f"{number}.json")]
@@ -244,7 +244,7 @@ def _offers_ns(console: bytes) -> tuple[int, ...]:
 
 
 def qemu_runs(executable: str, runs: int) -> list[Run]:
-    """Runs of ``dhcp`` on QEMU, two at a time, as many as its time allows."""
+    """Runs of ``dhcp`` on QEMU, two at a time, as many as QEMU_ALL_S allows."""
     begin_until_ns = host.realtime_ns() + QEMU_ALL_S * NS_PER_S
     command = [executable, *_QEMU_OPTIONS, "-bios", str(image_path("dhcp"))]
 
@@ -279,12 +279,12 @@ def _qemu_row(runs: int) -> tuple[str, ...]:
 
 
 def distinct(runs: Sequence[Run]) -> int:
-    """In how many ways they came out."""
+    """The number of different results."""
     return len({one.fingerprint for one in runs})
 
 
 def _row(runs: Sequence[Run]) -> tuple[str, ...]:
-    """Cells: how many runs, in how many ways, the first OFFER's time, how far an OFFER's times are apart at most."""
+    """Table cells: runs, different results, time of the first offer, and the largest spread of an offer's times."""
     failed = sum(not one.is_good for one in runs)
     count = f"{len(runs)}, {failed} failed" if failed else str(len(runs))
     cycles = [[one.offers_ns[i] for one in runs if len(one.offers_ns) > i] for i in range(4)]
@@ -296,14 +296,14 @@ def _row(runs: Sequence[Run]) -> tuple[str, ...]:
 
 
 def same_run_under_load(screen: Screen, runs: int, run_model: Callable[[str, int], list[Run]] = runs_of) -> bool:
-    """Part 1: whether the runs with attributes agreed."""
+    """Part 1. Returns whether all runs with timer attributes were the same."""
     screen.heading("1. Is it the same run each time?")
-    table = _table("timer model", "runs", "ways they came out", "first OFFER at, ns", "OFFERs apart, ns", numbers=4)
+    table = _table("timer model", "runs", "different results", "first offer at, ns", "spread, ns", numbers=4)
     with every_core_busy() as cores:
         screen.say(
-            f"The firmware `dhcp` gets an address four times over. It runs {runs} times for each timer model, while"
-            f" {cores} busy loop{'s' if cores > 1 else ''} load{'' if cores > 1 else 's'} the machine. Nothing is"
-            " recorded. Compared are digest and console.\n"
+            f"The firmware `dhcp` asks for an address by DHCP four times. It runs {runs} times with each timer model,"
+            f" while {cores} busy loop{'s' if cores > 1 else ''} load{'' if cores > 1 else 's'} the machine. Nothing is"
+            " recorded. Digest and console of the runs are compared.\n"
         )
         ours: list[Run] = []
         for model in TIMER_MODELS:
@@ -317,7 +317,9 @@ def same_run_under_load(screen: Screen, runs: int, run_model: Callable[[str, int
     screen.say("")
     screen.show(_legend(_MODELS_EXPLAINED))
     is_same = distinct(ours) == 1
-    screen.verdict(is_same, f"With attributes: the same run, {runs} times.", "THE RUNS WITH ATTRIBUTES DIFFER: a bug.")
+    screen.verdict(
+        is_same, f"With attributes: the same run, {runs} times.", "THE RUNS WITH ATTRIBUTES DIFFER: this is a bug."
+    )
     return is_same
 
 
@@ -325,7 +327,7 @@ def same_run_under_load(screen: Screen, runs: int, run_model: Callable[[str, int
 
 
 class Folder:
-    """A folder with the traces of the demo. Commands run in it, so that their messages have short names."""
+    """The folder with the demo's traces. Commands run in it, so that the file names in their messages are short."""
 
     def __init__(self, path: str) -> None:
         self.path = Path(path)
@@ -360,8 +362,8 @@ class Folder:
 
 
 def recorded_and_replayed(screen: Screen, folder: Folder) -> bool:
-    """Part 2: whether the replay was the recording."""
-    screen.heading("2. Recorded, and replayed with nothing but the trace")
+    """Part 2. Returns whether the replay was the same run as the recording."""
+    screen.heading("2. Recorded, and replayed from the trace alone")
     command = invocation()
     click.echo(f"$ {command} record dhcp --net user,restrict=on\n$ {command} replay dhcp.mst\n")
     with screen.waiting("recording"), Pool() as pool:
@@ -369,7 +371,8 @@ def recorded_and_replayed(screen: Screen, folder: Folder) -> bool:
         replayed = folder.minstret("replay", "-q", "dhcp-attributes.mst", "--pcap", "replay.pcap", "--json",
                                    "replay.json", expected=(0, Exit.DIVERGED))  # fmt: skip
     if replayed.returncode == Exit.DIVERGED:
-        screen.verdict(False, "", f"THE REPLAY DIVERGED: a bug. {replayed.stderr.decode(errors='replace').strip()}")
+        said = replayed.stderr.decode(errors="replace").strip()
+        screen.verdict(False, "", f"THE REPLAY DIVERGED: this is a bug. {said}")
         return False
     was, now = folder.json("dhcp-attributes.json"), folder.json("replay.json")
     frames = [folder.bytes("dhcp-attributes.pcap"), folder.bytes("replay.pcap")]
@@ -389,7 +392,9 @@ def recorded_and_replayed(screen: Screen, folder: Folder) -> bool:
     for (what, one, other), is_same in zip(rows, same, strict=True):
         table.add_row(what, one, other, screen.mark(is_same))
     screen.show(table)
-    screen.verdict(all(same), "The replay asked the host nothing, and was the same run.", "THE REPLAY DIFFERS: a bug.")
+    screen.verdict(
+        all(same), "The replay asked the host nothing, and was the same run.", "THE REPLAY DIFFERS: this is a bug."
+    )
     return all(same)
 
 
@@ -401,15 +406,15 @@ def _short_hash(data: bytes) -> str:
 
 
 def what_attributes_save(screen: Screen, folder: Folder) -> None:
-    """Part 3: checkpoints by timer, and sizes, with attributes and without."""
-    screen.heading("3. What the attribute EXTERNAL saves the trace")
+    """Part 3: checkpoints by timer, and sizes of traces, with attributes and without."""
+    screen.heading("3. Checkpoints that the attribute EXTERNAL saves")
     screen.say(
-        "A checkpoint says: here timers of the guest ran. A timer that is not part of the guest needs none. In `keys`"
-        " a script types on a keyboard; its delays are such timers too. Without it: checkpoints with --timer-model"
-        " no-attributes.\n"
+        "A checkpoint in a trace says: timers of the guest ran here. A timer on the host side, outside the guest, needs"
+        " none. Such timers are the network's in `dhcp`, and the delays between the keys that a script types in `keys`."
+        " The last column has the checkpoints of a recording without attributes (--timer-model no-attributes).\n"
     )
     readers = {guest: [folder.reader(guest, model) for model in _COMPARED] for guest in _GUESTS}
-    table = _table("guest", "timer", "fired", "checkpoints", "saved", "bytes saved", "without it", numbers=5)
+    table = _table("guest", "timer", "fired", "checkpoints", "saved", "bytes saved", "no-attributes", numbers=5)
     for guest, (with_them, without) in readers.items():
         checkpoints = {row["name"]: row["checkpoints"] for row in timer_table_facts(without)}
         for row in timer_table_facts(with_them):
@@ -426,14 +431,16 @@ def what_attributes_save(screen: Screen, folder: Folder) -> None:
         table.add_row("", "bytes for them, packed", *(f"{one['sizes']['checkpoints']:,}" for one in facts))
         table.add_row("", "bytes of the file", *(f"{one['sizes']['file']:,}" for one in facts))
     screen.show(table)
-    screen.say("\nFiles grow by pages of 4096 bytes. `minstret timers` and `minstret info` tell the same of any trace.")
+    screen.say(
+        "\nA file grows in pages of 4096 bytes. `minstret timers` and `minstret info` show these numbers for any trace."
+    )
 
 
-# ---- 4: a flaw in the trace
+# ---- 4: a trace that was changed
 
 
 def flaws_found(screen: Screen, folder: Folder) -> bool:
-    """Part 4: whether one changed byte in a trace was noticed."""
+    """Part 4. Returns whether replays noticed one changed byte in a trace."""
     screen.heading("4. One byte of the trace is changed")
     flaws = [("keys", "keyboard0.events", _KEY_CODE_AT, "first key"), ("dhcp", "net0.rx", -1, "first frame")]
     with screen.waiting("replaying"), Pool() as pool:
@@ -444,10 +451,12 @@ def flaws_found(screen: Screen, folder: Folder) -> bool:
         screen.say(done.stderr.decode(errors="replace").strip(), style="yellow")
         if guest != flaws[-1][0]:
             screen.say("")
-    screen.say("\nWhat looks closer is for traces that stay, as yours do; these two are gone when the demo ends.")
+    screen.say("\nThese two traces are deleted when the demo ends; with your own you can use the commands above.")
     found = all(done.returncode == Exit.DIVERGED for _, _, done in said)
     screen.verdict(
-        found, "Each replay stopped at the first difference, and said where.", "A CHANGED TRACE WAS NOT NOTICED: a bug."
+        found,
+        "Each replay stopped at the first difference, and said where.",
+        "A CHANGED TRACE WAS NOT NOTICED: this is a bug.",
     )
     return found
 
@@ -455,7 +464,7 @@ def flaws_found(screen: Screen, folder: Folder) -> bool:
 def _replay_changed(
     folder: Folder, guest: str, target: str, at: int
 ) -> tuple[int, int, subprocess.CompletedProcess[bytes]]:
-    """Change one byte of an event in a copy of a trace, and replay it: old byte, new byte, what it said."""
+    """Change one byte of an event in a copy of a trace and replay that. Returns old byte, new byte, the replay."""
     name = f"{guest}-changed.mst"
     shutil.copyfile(folder.path / f"{guest}-attributes.mst", folder.path / name)
     with closing(sqlite3.connect(folder.path / name)) as db, db:
@@ -475,9 +484,10 @@ def _replay_changed(
 @click.option("--runs", type=click.IntRange(2, 1000), default=RUNS, show_default=True, help="Runs of each timer model.")
 @click.option("--child", type=(click.Choice(TIMER_MODELS), int, str), hidden=True)
 def demo(runs: int, child: tuple[str, int, str] | None) -> int:
-    """Show that runs are the same run, under load; record one and replay it; and what timer attributes are for.
+    """Show that repeated runs are the same run, even under load; record a run and replay it; show what timer attributes
+    are for.
 
-    Exit status 0 when all was as it should be, 125 when not. Takes about half a minute on two cores.
+    Takes about half a minute on two cores. Exit status 0 if everything is as it should be, 125 if not.
     """
     if child is not None:
         run_here(child[0], child[1], Path(child[2]))

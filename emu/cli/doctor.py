@@ -1,4 +1,4 @@
-"""``minstret doctor``: what minstret found on this machine."""
+"""``minstret doctor``: check the installation on this machine."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def version_text() -> str:
 
 @click.command()
 def doctor() -> int:
-    """Say which packages and tools were found, and try the hart.
+    """Check the installation: show the packages and tools that were found, and try the hart.
 
-    Exit status 0 when firmware can run here, 125 when not.
+    Exit status 0 if firmware can run on this machine, 125 if not.
     """
     click.echo(f"minstret     {_version('minstret')}")
     click.echo(f"python       {platform.python_version()} on {platform.system()} {platform.machine()}")
@@ -66,17 +66,17 @@ def doctor() -> int:
 
 
 def _floats_text() -> str:
-    """What computes floating point."""
+    """What computes floating-point instructions, in words."""
     problems = {helpers.problem(xlen) for xlen in (64, 32)} - {""}
     if c_callbacks is None:
         problems.add("the C callbacks are not in use")
     if not problems:
-        return "functions of minstret's in Unicorn's place"
-    return f"Unicorn, and Python where it is wrong (the same results, slower: {'; '.join(sorted(problems))})"
+        return "minstret's own functions instead of Unicorn's"
+    return f"Unicorn, and Python where Unicorn is wrong (same results, but slower: {'; '.join(sorted(problems))})"
 
 
 def _try_harts() -> str:
-    """Make a hart of each width, which checks all that minstret relies on; what is wrong, if anything."""
+    """Make a hart of each width, which checks everything minstret relies on. Returns what is wrong, or ``""``."""
     try:
         for xlen in (64, 32):
             Machine(MachineConfig(xlen=xlen, ram_size=1 << 20))

@@ -1,4 +1,4 @@
-"""``minstret dtb``: the device tree that the guest would get."""
+"""``minstret dtb``: write the device tree that the guest would get."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ Examples:
   minstret dtb -o virt.dtb
   minstret dtb -m 1G --cpu rv64 -o - | dtc -I dtb -O dts""")  # fmt: skip
 @board_options
-@click.option("-o", "--output", metavar="FILE", required=True, help="Where to write it; - is standard output.")
+@click.option("-o", "--output", metavar="FILE", required=True, help="The file to write; - is standard output.")
 def dtb(output: str, **options: Any) -> int:
-    """Write the device tree (DTB) that a board with these options gives its guest."""
+    """Write the device tree blob (DTB) that a board with these options gives its guest. FIRMWARE may be left out."""
     if options["firmware"] is None and options["bios"] is None and options["kernel"] is None:
-        options["firmware"] = "hello" if options["cpu"] != "rv32" else "hello-rv32"  # any will do
+        options["firmware"] = (
+            "hello" if options["cpu"] != "rv32" else "hello-rv32"
+        )  # any firmware: the tree does not depend on it
     check_outputs([("--output", output)], images_read(options))
     tree = make_setup(options).make().device_tree
     try:

@@ -11,39 +11,39 @@ if TYPE_CHECKING:
     from minstret.emu.machine import Outcome
 
 GUEST_MAX = 119
-"""The guest's own codes up to this are passed on; larger ones become this (256 must not turn into 0)."""
+"""Exit codes of the guest up to this are passed on; larger ones become this (256 would turn into 0)."""
 
 
 class Exit(IntEnum):
     """Statuses that are not the guest's."""
 
     GUEST_IDLE = 120  # waits forever
-    GUEST_STUCK = 121  # crash, trap loop
+    GUEST_STUCK = 121  # trap loop
     DIVERGED = 122
     MAX_INSNS = 123
     TIMEOUT = 124
-    OURS = 125  # an error of usage or of our own
+    OURS = 125  # a usage error, or one of minstret itself
     INTERRUPTED = INTERRUPTED
 
 
 _OUTPUT_LOST = (None, 13)
-"""What stops a run whose console can't be written: nothing that has a number, or SIGPIPE."""
+"""Signals of a run that stopped because the console can't be written: none, or SIGPIPE."""
 
 HELP = f"""\b
 Exit status:
-  0-{GUEST_MAX}  the guest's own (larger ones become {GUEST_MAX}; --json has the true one)
-  120    the guest waits forever; 0 with --idle-ok
-  121    the guest crashed into a trap loop
-  122    a replay diverged
+  0-{GUEST_MAX}  the guest's exit code (a larger one becomes {GUEST_MAX}; --json has it exactly)
+  120    the guest waits forever; with --idle-ok this is status 0
+  121    the guest crashed: it is in a trap loop
+  122    a replay differs from its recording
   123    --max-insns reached, or the end of virtual time (292 years)
   124    --timeout reached
-  125    usage error, or an error of minstret's own
+  125    usage error, unusable file, or an error in minstret itself
   128+N  ended by signal N: 130 Ctrl-C (SIGINT), 129 SIGHUP, 131 SIGQUIT, 143 SIGTERM"""
 
 
 def exit_status(outcome: Outcome, idle_ok: bool = False) -> int:
-    """The process's exit status for the end of a run; with ``idle_ok`` to wait forever is a good end."""
-    from minstret.emu.machine import StopReason  # help texts need no machine
+    """The process's exit status for the end of a run. With ``idle_ok`` a guest that waits forever gives 0."""
+    from minstret.emu.machine import StopReason  # imported here, so that --help starts faster
 
     if outcome.reason is StopReason.FINISHED:
         return min(outcome.exit_code or 0, GUEST_MAX)

@@ -19,25 +19,25 @@ from minstret.emu.text import printable
 
 _COMMANDS = {
     "Run firmware": {
-        "run": "Boot an ELF file or a raw binary",
-        "record": "The same, and write a trace of it",
+        "run": "Boot an ELF file, a raw binary or a bundled image",
+        "record": "Run firmware and write a trace of the run",
         "replay": "Play a trace back bit for bit",
-        "verify": "Do it several times: is it the same run each time?",
-        "demo": "The same run under load, a recording and its replay, beside QEMU",
+        "verify": "Run or replay several times: is it the same run each time?",
+        "demo": "See it work: runs under load, record and replay, next to QEMU",
     },
     "Look into a trace": {
-        "info": "What it is of, how it ended, how large it is",
-        "log": "What is in it, in order",
-        "timers": "What each timer did, and what its attributes saved",
+        "info": "Show what was recorded, how it ended, how large it is",
+        "log": "List its events and checkpoints in order",
+        "timers": "Show what each timer did, and what its attributes saved",
     },
     "Look at the board and the installation": {
         "dtb": "Write the device tree that the guest would get",
-        "doctor": "Say what minstret found here",
-        "completion": "Print a script that makes the shell complete what is typed",
+        "doctor": "Check the installation: packages, tools, C code",
+        "completion": "Print a script for completion in bash, zsh or fish",
     },
 }
 _MODULES = {"info": "inspect", "log": "inspect", "timers": "inspect"}
-"""Where a command is, if not in a module of its own name."""
+"""The module of a command, if it is not called like the command."""
 
 
 def _overview() -> str:
@@ -54,7 +54,7 @@ def _overview() -> str:
 
 
 class LazyGroup(click.Group):
-    """Knows its commands by name and short text; one is imported when it is called."""
+    """Knows its commands by name and short text; a command's module is imported when it is called."""
 
     def __init__(self, **options: object) -> None:
         super().__init__(**options)  # type: ignore[arg-type]
@@ -79,12 +79,12 @@ def load_command(name: str) -> click.Command:
 
 
 def _meant_instead(name: str) -> str:
-    """The command that may be meant: one of like name, or ``run`` where that is given an image or a file."""
+    """A suggestion for an unknown command: one with a similar name, or ``run`` if it is a file or an image."""
     from minstret.emu.cli.invocation import invocation
     from minstret.emu.cli.suggestions import did_you_mean, nearest
     from minstret.firmware import IMAGES
 
-    if name == "help":  # as other tools have it: what follows says --help
+    if name == "help":  # other tools have such a command; the message ends with --help anyway
         return ""
     if os.path.isfile(name):
         return f"; did you mean {invocation()} run {name}?"
@@ -98,7 +98,7 @@ def _meant_instead(name: str) -> str:
     cls=LazyGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]},
     epilog=exits.HELP,
 )  # fmt: skip
-@click.option("--version", is_flag=True, help="Show versions and the counter in use.")
+@click.option("--version", is_flag=True, help="Show versions, and whether the C callbacks are in use.")
 @click.pass_context
 def cli(context: click.Context, version: bool) -> None:
     """A deterministic RISC-V board."""
@@ -113,7 +113,7 @@ def cli(context: click.Context, version: bool) -> None:
 def run_command(arguments: list[str] | None) -> int:
     """Run the command; its exit status. KeyboardInterrupt goes on to the caller."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # not every name can be written in every encoding
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name may have characters that the terminal can't show
     try:
         if "_MINSTRET_COMPLETE" in os.environ:
             from minstret.emu.cli.completion import obey
@@ -132,7 +132,7 @@ def run_command(arguments: list[str] | None) -> int:
         return _fail(str(error))
     except MemoryError:
         return _fail("not enough memory on this host; try a smaller --memory")
-    except (BrokenPipeError, SystemExit):  # nobody reads on; click ends with the latter
+    except (BrokenPipeError, SystemExit):  # the reader is gone; click raises SystemExit then
         sys.stdout = None  # don't fail again at exit
         return exits.Exit.OURS
     except OSError as error:
@@ -143,7 +143,7 @@ def run_command(arguments: list[str] | None) -> int:
 
 
 def _refused(error: OSError) -> str:
-    """What the system has refused: files of the user's have words of their own where they are opened."""
+    """A message for an error of the operating system. Errors in opening the user's files are reported elsewhere."""
     reason = error.strerror or str(error)
     if error.errno in (errno.EMFILE, errno.ENFILE):
         return f"no file descriptors are left here ({reason}); see ulimit -n"
@@ -156,11 +156,11 @@ _PLAIN = {
     "is not a valid integer range": "is not a whole number", "is not a valid integer": "is not a whole number",
     "is not a valid float": "is not a number",
 }  # fmt: skip
-"""click's words, and ours."""
+"""click's words, and plainer ones."""
 
 
 def _with_help(message: str, context: click.Context | None) -> str:
-    """A message in one line, and the help text that tells more."""
+    """A message in one line, with the --help command to look at."""
     message = " ".join(message.split())
     for words, plain in _PLAIN.items():
         message = message.replace(words, plain)
@@ -180,7 +180,7 @@ _COMMAND_TO_TYPE = re.compile(rf"(?:(?<=[:;] )|(?<=`))minstret (?=(?:{'|'.join(c
 
 
 def _as_called(text: str) -> str:
-    """A text with its commands as they can be typed where the user stands: the other rooms know none but minstret."""
+    """Replace ``minstret`` in suggested commands by what can be typed in the user's current folder."""
     if _COMMAND_TO_TYPE.search(text) is None:
         return text
     from minstret.emu.cli.invocation import invocation
@@ -190,7 +190,7 @@ def _as_called(text: str) -> str:
 
 
 def _fail(message: str) -> int:
-    streams = sys.modules.get("minstret.emu.cli.streams")  # not imported for an error's sake
+    streams = sys.modules.get("minstret.emu.cli.streams")  # if it was not imported, no name needs replacing
     message = message if streams is None else streams.as_given(message)
     say(f"minstret: {printable(_as_called(message), _MESSAGE_MAX)}")
     return exits.Exit.OURS

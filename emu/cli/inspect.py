@@ -34,7 +34,7 @@ def _table(*columns: str, numbers: tuple[str, ...] = ()) -> Table:
 
 
 def show_table(table: Table) -> None:
-    """Print a table, its cells as they stand; as wide as it needs to be where nobody's terminal limits it."""
+    """Print a table without changing its cells; without a terminal it may be up to 200 columns wide."""
     console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = 200
@@ -49,7 +49,7 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @reads_trace
 def info(trace: str, as_json: bool) -> None:
-    """Say what a trace is of: board, images, how it ended, and how large its parts are.
+    """Show what was recorded: board, images, how it ended, and how large the parts of the trace are.
 
     TRACE may be -, standard input.
     """
@@ -69,9 +69,9 @@ def info(trace: str, as_json: bool) -> None:
             click.echo(f"  {role:<10} {printable(image['name'], _SHOWN_NAME)}  sha256 {image['sha256'][:16]}")
     click.echo(f"  board      {_board_text(config)}")
     if reader.is_of_nothing:
-        click.echo("  end        none: nothing was recorded yet; the recording was killed in its first moments")
+        click.echo("  end        none: the recording was killed before anything was recorded")
     elif end is None:
-        click.echo("  end        none: the recording was killed; it replays to where it had come")
+        click.echo("  end        none: the recording was killed; it replays up to the position below")
     else:
         code = "" if end["exit_code"] is None else f" with {end['exit_code']}"
         click.echo(f"  end        {end['reason']}{code}, digest {end['digest'][:16]}")
@@ -97,7 +97,7 @@ def _is_int(value: object) -> bool:
 
 
 def trace_facts(reader: TraceReader) -> dict[str, Any]:
-    """Everything ``minstret info --json`` tells. Items are counted, not read: there may be billions."""
+    """The content of ``minstret info --json``. Items are counted without reading them: there may be billions."""
     counts = reader.counts()
     reached = reader.reached()
     return {
@@ -116,18 +116,19 @@ def _position_facts(position: Position) -> dict[str, int]:
 @click.command(epilog="""\b
 Examples:
   minstret log run.mst
-  minstret log --all --from 5M --to 6M run.mst     every checkpoint, and outputs
-  minstret log --json run.mst                      one JSON object a line""")  # fmt: skip
+  minstret log --all --from 5M --to 6M run.mst     all items between two instructions
+  minstret log --json run.mst | jq .name           one JSON object a line""")  # fmt: skip
 @click.argument("trace")
-@click.option("--from", "from_icount", metavar="ICOUNT", default="0", help="Begin there.")
-@click.option("--to", "to_icount", metavar="ICOUNT", help="End there.")
-@click.option("--all", "show_all", is_flag=True, help="Every checkpoint by itself, and what the guest sent.")
+@click.option("--from", "from_icount", metavar="ICOUNT", default="0", help="Start at this instruction.")
+@click.option("--to", "to_icount", metavar="ICOUNT", help="End at this instruction.")
+@click.option("--all", "show_all", is_flag=True, help="List also what the guest sent, and each checkpoint by itself.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, one object a line; implies --all.")
 @reads_trace
 def log(trace: str, from_icount: str, to_icount: str | None, show_all: bool, as_json: bool) -> None:
-    """List what a trace has, in its order: events, answers, checkpoints; what the guest sent, with --all.
+    """List the items of a trace in order: events, answers and checkpoints; with --all also what the guest sent.
 
-    TRACE may be -, standard input.
+    Each line has the item's number, the icount, the virtual time in seconds, and the item: <- is an event (host to
+    guest), <? an answer to the guest, -> an output of the guest. TRACE may be -, standard input.
     """
     reader = TraceReader(trace)
     first = units.parse_count(from_icount, "--from")
@@ -154,7 +155,7 @@ def log(trace: str, from_icount: str, to_icount: str | None, show_all: bool, as_
             say(f"minstret: {_NOTHING}")
 
 
-_NOTHING = "nothing came from outside here, and no timers ran; --all shows what the guest sent"
+_NOTHING = "nothing to list: no host input and no timers here; --all shows what the guest sent"
 
 
 def _is_up_to(entry: Item | Output, last: int | None) -> bool:
@@ -162,13 +163,13 @@ def _is_up_to(entry: Item | Output, last: int | None) -> bool:
 
 
 def _entries(items: Iterator[Item], reader: TraceReader, first: int, last: int | None) -> Iterator[Item | Output]:
-    """Items and outputs, by position; an item first, as it enters before the instruction there."""
+    """Items and outputs by position. At equal positions items come first: they enter before the instruction runs."""
     outputs = takewhile(lambda output: _is_up_to(output, last), reader.outputs(first))
     return merge(items, outputs, key=lambda entry: (entry.position.icount, isinstance(entry, Output)))
 
 
 def _show_run(run: Iterable[Item]) -> None:
-    """Events one by one, checkpoints as a run."""
+    """Print events one by one, and a row of checkpoints as one line."""
     start: Item | None = None
     count, clocks = 0, set()
     for item in run:
@@ -200,7 +201,7 @@ def _line(entry: Item | Output) -> str:
 
 
 def _shown(data: bytes) -> str:
-    """Text where it is text, else hex; a long one is cut."""
+    """Printable text as text, other bytes in hexadecimal; shortened if long."""
     if data and all(0x20 <= byte < 0x7F or byte in b"\r\n\t" for byte in data):
         text = repr(data.decode())
         return text if len(text) <= 2 * _SHOWN_BYTES else text[: 2 * _SHOWN_BYTES] + f"... {len(data)} bytes"
@@ -226,7 +227,8 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @reads_trace
 def timers(trace: str, as_json: bool) -> None:
-    """Say what each timer did in a recording, and how many checkpoints the EXTERNAL attribute has saved.
+    """Show what each timer did in a recording: how often it fired, the checkpoints it caused, and those that the
+    attribute EXTERNAL saved.
 
     TRACE may be -, standard input.
     """
@@ -238,10 +240,10 @@ def timers(trace: str, as_json: bool) -> None:
 
 
 def timer_table_facts(reader: TraceReader) -> list[dict[str, Any]]:
-    """What the trace says of each timer."""
+    """What the trace says about each timer."""
     facts = reader.meta.get("timers", [])
     if not isinstance(facts, list) or not all(_is_timer_row(row) for row in facts):
-        raise TraceError(f"{reader.path}: a damaged trace: what it says of timers is no such thing")
+        raise TraceError(f"{reader.path}: a damaged trace: its list of timers is malformed")
     return facts
 
 

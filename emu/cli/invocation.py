@@ -1,4 +1,4 @@
-"""How to call the command again, from where the user stands: for messages that say what to type next."""
+"""How to type the command from the current folder: for messages that say what to type next."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _NAME = "minstret"
 
 
 def invocation() -> str:
-    """``minstret`` where that is found and is this one, else a path to it, else this Python with ``-m``."""
+    """``minstret`` if the PATH leads to this installation, else a path to its script, else this Python with ``-m``."""
     script = _script()
     if script is None:
         return f"{shlex.quote(sys.executable or 'python')} -m {_NAME}"
@@ -20,7 +20,7 @@ def invocation() -> str:
         return _NAME
     try:
         folder = os.path.join(os.getcwd(), "")
-    except OSError:  # it is gone
+    except OSError:  # the folder was removed
         return shlex.quote(script)
     if script.startswith(folder):
         nearer = script.removeprefix(folder)
@@ -29,7 +29,7 @@ def invocation() -> str:
 
 
 def _script() -> str | None:
-    """The installed command of this Python; None where it has none."""
+    """Path of this Python's installed command; None if it has none."""
     for path in (sys.argv[0], os.path.join(os.path.dirname(sys.executable), _NAME)):
         if os.path.basename(path) == _NAME and os.path.isfile(path):
             return os.path.abspath(path)

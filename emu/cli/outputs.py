@@ -1,4 +1,4 @@
-"""No file that a command writes may be one that it reads, or writes for something else."""
+"""Checks that no output file of a command is also one of its inputs, or another of its outputs."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from minstret.emu.errors import ConfigError
 _DATABASE = b"SQLite format 3\0"
 
 Named = tuple[str, str | None]
-"""What a file is, as the user named it (``--json``), and its path; None where there is none."""
+"""The option that names a file (``--json``), and the file's path; None if the option is not given."""
 
 
 def check_outputs(writes: Iterable[Named], reads: Iterable[Named]) -> None:
-    """Look at all files of a command before any is opened. Hard links and symbolic links are seen through.
+    """Check all files of a command before any is opened. Hard links and symbolic links are recognized.
 
     Raises:
-        ConfigError: writing one would destroy another.
+        ConfigError: writing one file would destroy another.
     """
     known: dict[object, str] = {}
     for what, path in reads:
@@ -37,7 +37,7 @@ def check_outputs(writes: Iterable[Named], reads: Iterable[Named]) -> None:
 
 
 def _key(path: str | None) -> object:
-    """Equal for two paths of one file; None where there is no file to lose."""
+    """A key that is equal for two paths of one file; None if there is no regular file that could be lost."""
     if path is None or is_stream(path):
         return None
     try:
@@ -68,7 +68,7 @@ def images_read(options: Mapping[str, Any]) -> Iterator[Named]:
 
 
 def _image_path(name: str) -> str | None:
-    """The file; None where its loading will tell better what is wrong with it."""
+    """The image's path; None if loading it will fail anyway, with a better message."""
     if is_stream(name):
         return name
     try:
@@ -79,17 +79,17 @@ def _image_path(name: str) -> str | None:
 
 
 def _is_database(path: str) -> bool:
-    """Whether it may be a trace. To ask the trace reader would take as long as the start of a run."""
+    """Whether it may be a trace. Importing the trace reader to ask it would take as long as starting a run."""
     with suppress(OSError), open(path, "rb") as file:
         return file.read(len(_DATABASE)) == _DATABASE
     return False
 
 
 def trace_read(path: str) -> tuple[Named, ...]:
-    """A trace, and the journal that belongs to it."""
+    """A trace that is read, and its journal."""
     return ("the trace", path), ("the trace's journal", f"{path}-journal")
 
 
 def trace_written(path: str) -> tuple[Named, ...]:
-    """The same, where it is recorded."""
+    """A trace that is written, and its journal."""
     return ("-o", path), ("-o (its journal)", f"{path}-journal")

@@ -1,4 +1,4 @@
-"""Frames into a pcap file, stamped with virtual time, as Wireshark reads it."""
+"""Writes network frames to a pcap file, stamped with virtual time, for Wireshark and the like."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _SNAPLEN = 1 << 18
 
 
 class PcapFile:
-    """A pcap file with ns resolution; time 0 is power-on. Each frame is in the file when ``write`` returns."""
+    """A pcap file with times in ns since power-on. Each frame is in the file when ``write`` returns."""
 
     def __init__(self, path: str) -> None:
-        """Start the file.
+        """Create the file.
 
         Raises:
             ConfigError: it can't be written.
         """
-        from dpkt.pcap import Writer  # takes a while, and most runs have no card
+        from dpkt.pcap import Writer  # imported here: it takes a while, and few runs need it
 
         try:
             self._file: BinaryIO = open_output(path)
@@ -30,7 +30,7 @@ class PcapFile:
         self._path = shown_output(path)
 
     def write(self, virtual_ns: int, frame: bytes) -> None:
-        """Add a frame that crossed the wire at ``virtual_ns``. The format has 32 bits of seconds: 136 years, then 0."""
+        """Add a frame that was sent at ``virtual_ns``. Seconds have 32 bits in the file: they wrap after 136 years."""
         from fractions import Fraction
 
         try:

@@ -1,4 +1,4 @@
-"""Lines on standard error. That nobody can read them is no reason to fail."""
+"""Lines on standard error. A failure to write them is ignored."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import click
 
 
 def say(text: str, *, nl: bool = True) -> None:
-    """Write ``text`` there, if it can be written: the exit status tells how it went all the same."""
+    """Write ``text`` to standard error, if that is possible: the exit status must not depend on it."""
     try:
         click.echo(text, err=True, nl=nl)
     except (OSError, ValueError):
-        sys.stderr = None  # or Python fails at exit, with a status of its own
+        sys.stderr = None  # otherwise Python flushes it at exit, fails and changes the exit status

@@ -1,7 +1,7 @@
-"""``-``: standard input or output in the place of a file.
+"""``-`` as a file name: standard input or standard output.
 
-A file that comes from standard input takes it from the guest's console; a file that goes to standard output sends the
-console to standard error. A file called ``-`` is ``./-``.
+If a file is read from standard input, the guest's console has no input; if one is written to standard output, the
+console goes to standard error. A file that is called ``-`` can be given as ``./-``.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ _INPUTS = {"firmware": "FIRMWARE", "bios": "--bios", "kernel": "--kernel", "init
 _copy: str | None = None
 """The file that standard input was copied to."""
 _stdout_fd: int | None = None
-"""What standard output is, while the console is not on it."""
+"""The real standard output, while the console goes to standard error."""
 
 
 # ---- input
 
 
 def input_from_stdin(options: dict[str, Any]) -> str | None:
-    """The option (or FIRMWARE) whose file comes from standard input.
+    """The option (or FIRMWARE) whose file comes from standard input; None if there is none.
 
     Raises:
         ConfigError: there are several.
@@ -64,7 +64,7 @@ def _each(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
 
 
 def is_stream(name: str | Path) -> bool:
-    """Whether it is the ``-`` that a user has typed; a path that says ``-`` is a file."""
+    """Whether it is the ``-`` that a user has typed. ``Path("-")`` is a file."""
     return isinstance(name, str) and name == STREAM
 
 
@@ -73,7 +73,7 @@ def read_image(path: str | Path, ram_size: int = IMAGE_SIZE_MAX) -> ImageFile:
 
     Args:
         path: The file.
-        ram_size: Bytes. What is larger, and no ELF file, is not read.
+        ram_size: Bytes. A larger file is refused, unless it is an ELF file.
     Raises:
         ConfigError: it can't be read, or is too large.
     """
@@ -96,10 +96,10 @@ def read_script(size_max: int) -> bytes:
 
 
 def _stdin_pieces(size_max: int) -> Iterator[bytes]:
-    """Standard input, to its end.
+    """Standard input to its end, piece by piece.
 
     Raises:
-        ConfigError: there is none, it is no file and no pipe, or more than ``size_max`` bytes come.
+        ConfigError: it is closed, it is not a file or a pipe, or it has more than ``size_max`` bytes.
     """
     size = 0
     try:
@@ -108,7 +108,7 @@ def _stdin_pieces(size_max: int) -> Iterator[bytes]:
         while piece := os.read(descriptor, _PIECE_SIZE):
             size += len(piece)
             if size > size_max:
-                raise ConfigError(f"{STDIN_NAME}: more than {size_max // units.MIB} MiB came; give the file's name")
+                raise ConfigError(f"{STDIN_NAME}: more than {size_max // units.MIB} MiB; give the file's name instead")
             yield piece
     except (AttributeError, ValueError):  # None or closed
         raise ConfigError(f"{STDIN_NAME} is closed: give a file's name") from None
@@ -125,10 +125,10 @@ def _check_kind(descriptor: int) -> None:
 
 @contextmanager
 def stdin_as_file(size_max: int) -> Iterator[str]:
-    """The path of a temporary file with what comes from standard input.
+    """The path of a temporary file with the content of standard input.
 
     Raises:
-        ConfigError: it can't be read, or there is too much of it; see ``_stdin_pieces``.
+        ConfigError: it can't be read, or is too large; see ``_stdin_pieces``.
     """
     global _copy
     with tempfile.TemporaryDirectory(prefix="minstret-") as folder:
@@ -143,12 +143,12 @@ def stdin_as_file(size_max: int) -> Iterator[str]:
 
 
 def as_given(text: str) -> str:
-    """A message that names what the user gave: ``-`` for the copy of standard input."""
+    """A message with file names as the user gave them: ``-`` instead of the copy of standard input."""
     return text if _copy is None else text.replace(_copy, STREAM)
 
 
 def reads_trace(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a command whose argument is ``trace`` take that from standard input too."""
+    """Decorator for a command with the argument ``trace``: ``-`` is read from standard input."""
 
     @wraps(function)
     def command(trace: str, **options: Any) -> Any:
@@ -164,7 +164,7 @@ def reads_trace(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def inputs_to_repeat(options: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The options with a file in the place of standard input, which can be read once only."""
+    """The options with standard input, which can be read only once, replaced by a copy in a file."""
     if input_from_stdin(options) is None:
         yield options
         return
@@ -183,12 +183,12 @@ def _with_copy(value: str | tuple[str, ...], copy: str) -> str | tuple[str, ...]
 
 
 def claim_stdout(paths: dict[str, str | None]) -> None:
-    """Until the command ends, let only that of ``paths``, by option, that is ``-`` go to standard output.
+    """If one of ``paths`` (by option) is ``-``, reserve standard output for it until the command ends.
 
-    What else is written there goes to standard error.
+    Everything else that is written to standard output then goes to standard error.
 
     Raises:
-        ConfigError: several are to go there, or it is closed.
+        ConfigError: several paths are ``-``, or standard output is closed.
     """
     global _stdout_fd
     found = [option for option, path in paths.items() if path == STREAM]
@@ -204,7 +204,7 @@ def claim_stdout(paths: dict[str, str | None]) -> None:
         raise ConfigError(f"{found[0]}: {STDOUT_NAME} is closed") from None
     try:
         os.dup2(_STDERR, _STDOUT)
-    except OSError:  # standard error is closed: nobody wants to see the console
+    except OSError:  # standard error is closed, so the console is not shown
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, _STDOUT)
         os.close(null)
@@ -222,10 +222,10 @@ def _release_stdout() -> None:
 
 
 def open_output(path: str) -> BinaryIO:
-    """Open an output, unbuffered. Standard output is claimed before.
+    """Open an output file, unbuffered. For ``-``, call ``claim_stdout`` before.
 
     Raises:
-        OSError: it can't be.
+        OSError: it can't be opened.
     """
     if path == STREAM:
         return os.fdopen(os.dup(_STDOUT if _stdout_fd is None else _stdout_fd), "wb", buffering=0)
@@ -233,15 +233,15 @@ def open_output(path: str) -> BinaryIO:
 
 
 def shown_output(path: str) -> str:
-    """Its name in messages."""
+    """The name of an output file in messages."""
     return STDOUT_NAME if path == STREAM else path
 
 
 def write_output(path: str, data: bytes) -> None:
-    """Write a whole output.
+    """Write a whole output file.
 
     Raises:
-        OSError: it can't be.
+        OSError: it can't be written.
     """
     with closing(open_output(path)) as file:
         _write_all(file, data)

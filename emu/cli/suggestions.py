@@ -1,4 +1,4 @@
-"""What a mistyped name may have meant."""
+"""Suggestions for mistyped names."""
 
 from __future__ import annotations
 
@@ -7,22 +7,26 @@ from collections.abc import Iterable
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """``; did you mean hello?``, or nothing where no known name is like it."""
+    """``; did you mean hello?``, or an empty text if no known name is similar."""
     found = nearest(name, known)
     return f"; did you mean {' or '.join(found)}?" if found else ""
 
 
 def nearest(name: str, known: Iterable[str]) -> list[str]:
-    """Up to two of the known names that are like it, the nearest first."""
-    from difflib import get_close_matches  # only where there is something to complain about
+    """Up to two similar names among the known ones, the most similar first."""
+    from difflib import get_close_matches  # imported only after an error
 
     return get_close_matches(name, sorted(set(known)), n=2, cutoff=0.6)
 
 
 def file_or(name: str, known: Iterable[str], ending: str | None = None) -> str:
-    """The same for what may be a file too, of the folder that ``name`` is in.
+    """The same for a name that may also be a file: the files of its folder are suggested too.
 
-    Of names that are alike but for their endings, the one with ``ending`` is meant; by default that of ``name``.
+    Args:
+        name: What was typed.
+        known: Names other than files.
+        ending: Of files that differ only in their suffix, the one with this suffix is suggested; by default that of
+            ``name``.
     """
     folder, base = os.path.split(name)
     stem, own_ending = os.path.splitext(base)
@@ -30,13 +34,13 @@ def file_or(name: str, known: Iterable[str], ending: str | None = None) -> str:
     names_by_stem: dict[str, str] = {}
     names = [*(() if folder else known), *sorted(_files_in(folder or "."))]
     for name in sorted(names, key=lambda name: os.path.splitext(name)[1] != wanted):
-        names_by_stem.setdefault(os.path.splitext(name)[0], name)  # endings are alike in themselves
+        names_by_stem.setdefault(os.path.splitext(name)[0], name)  # compared without suffixes, which are all similar
     names = [names_by_stem[found] for found in nearest(stem, names_by_stem)]
     return f"; did you mean {' or '.join(os.path.join(folder, name) for name in names)}?" if names else ""
 
 
 def _files_in(folder: str) -> list[str]:
-    """Empty where it can't be read."""
+    """The names of a folder's files; none if it can't be read."""
     try:
         with os.scandir(folder) as entries:
             return [entry.name for entry in entries if entry.is_file()]

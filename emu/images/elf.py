@@ -1,7 +1,7 @@
-"""ELF executables: what to load of them, and their symbols.
+"""Reads ELF executables: the segments to load, and the symbols.
 
-Everything a file says of itself is checked against the file before it is followed: the sizes and counts of its
-tables, then each offset and size in them. So a file of any content is read in a time and a memory bounded by its size.
+Every size, count and offset in a file is checked against the file before it is used. So whatever a file contains, the
+time and memory to read it are bounded by its size.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ MAGIC = b"\x7fELF"
 _SEGMENTS_MAX, _SECTIONS_MAX, _NOTES_MAX = 1024, 16_384, 64
 _SYMBOLS_MAX = 500_000
 _SYMBOL_NAME_MAX, _SYMBOL_NAMES_MAX = 4096, 64 << 20
-"""Bytes: longer names are cut; many symbols may have the same long name."""
+"""Bytes for one name (a longer one is cut), and for all names: many symbols may share one long name."""
 _PN_XNUM = 0xFFFF
 _HEADER_SIZE = {True: 64, False: 52}
-"""By whether it is a 64-bit file."""
+"""By whether it is a 64-bit file: bytes."""
 _UNWIND_NAMES = (b".eh_frame\0", b".eh_frame_hdr\0")
 _HIDDEN_NAMES = ("$", ".L")
-"""What the names of mapping symbols and local labels begin with."""
+"""Prefixes of mapping symbols and local labels, which are left out."""
 _STT_SHOWN = (0, 1, 2)
 """Symbols without a type, objects and functions."""
 
@@ -44,9 +44,9 @@ def load_elf(file: ImageFile) -> Firmware:
     """
     try:
         return _Elf(file).firmware()
-    except (ConfigError, OSError):  # OSError: of the host's, as it reads no file here
+    except (ConfigError, OSError):  # the data is in memory: an OSError is a problem of the host, not of the file
         raise
-    except Exception as error:  # pyelftools trusts what it reads: a damaged file can raise anything
+    except Exception as error:  # pyelftools does not check its input: a damaged file can raise any exception
         raise ConfigError(f"{file.name}: a damaged ELF file: {error}") from None
 
 
@@ -68,7 +68,7 @@ class _Elf:
     def __init__(self, file: ImageFile) -> None:
         self._file, self._data = file, file.data
         if len(self._data) < 20 or self._data[4] not in (1, 2) or self._data[5] not in (1, 2):
-            raise self._damaged("its head is cut short, or of no known class")
+            raise self._damaged("its header is cut short, or neither 32-bit nor 64-bit")
         self._is_64 = self._data[4] == 2
         self._order = "<" if self._data[5] == 1 else ">"
         self._segments, self._sections = self._tables()
@@ -79,16 +79,16 @@ class _Elf:
     def firmware(self) -> Firmware:
         name, elf, file = self._file.name, self._elf, self._file
         if elf["e_machine"] != "EM_RISCV":
-            raise ConfigError(f"{name}: not for RISC-V but for {elf.get_machine_arch()}")
+            raise ConfigError(f"{name}: an executable for {elf.get_machine_arch()}, not for RISC-V")
         if elf["e_type"] not in ("ET_EXEC", "ET_DYN"):
             hint = ": link it first" if elf["e_type"] == "ET_REL" else ""
             raise ConfigError(f"{name}: not an executable ({elf['e_type']}){hint}")
         if not elf.little_endian:
-            raise ConfigError(f"{name}: big-endian; minstret is little-endian")
+            raise ConfigError(f"{name}: big-endian; only little-endian RISC-V is supported")
         programs = [self._header("Elf_Phdr", at) for at in self._segments.offsets()]
         loads = [program for program in programs if program["p_type"] == "PT_LOAD" and program["p_memsz"]]
         if not loads:
-            raise ConfigError(f"{name}: nothing to load in it (no PT_LOAD segment)")
+            raise ConfigError(f"{name}: it has nothing to load (no PT_LOAD segment)")
         spare = self._spare(programs)
         segments = tuple(self._segment(load, spare) for load in loads)
         symbols = self._symbols()
@@ -100,14 +100,14 @@ class _Elf:
     # ---- tables
 
     def _tables(self) -> tuple[_Table, _Table]:
-        """Where segments and sections are described, found in the header and checked."""
+        """The tables of segments and sections, found in the header and checked."""
         order = self._order
         word, segment_size, section_size = ("Q", 56, 64) if self._is_64 else ("I", 32, 40)
         if len(self._data) < _HEADER_SIZE[self._is_64]:
             raise self._damaged("its header is cut short")
         fields = struct.unpack_from(f"{order}{word}{word}{word}I6H", self._data, 24)
         _, segments_at, sections_at, _, _, segment_entry, segments, section_entry, sections, _ = fields
-        if sections_at and not sections:  # so many that their number is in the first section's header
+        if sections_at and not sections:  # too many for this field: their number is in the first section's header
             self._check_table("section headers", _Table(sections_at, section_entry, 1), section_size, 1)
             sections = struct.unpack_from(f"{order}{word}", self._data, sections_at + (32 if self._is_64 else 20))[0]
         if segments == _PN_XNUM:
@@ -121,9 +121,9 @@ class _Elf:
         if not table.count:
             return
         if table.entry_size != entry_size:
-            raise self._damaged(f"its {what} are described in {table.entry_size} bytes each, not {entry_size}")
+            raise self._damaged(f"the table of its {what} has entries of {table.entry_size} bytes, not {entry_size}")
         if table.count > count_max:
-            raise ConfigError(f"{self._file.name}: {table.count:,} {what}; at most {count_max:,} are taken")
+            raise ConfigError(f"{self._file.name}: {table.count:,} {what}; at most {count_max:,} are supported")
         self._check_range(f"the table of its {what}", table.offset, table.entry_size * table.count)
 
     def _check_range(self, what: str, offset: int, size: int) -> None:
@@ -152,9 +152,10 @@ class _Elf:
         return Segment(address, memoryview(self._data)[offset : offset + size], program["p_memsz"], inside)
 
     def _spare(self, programs: list[Any]) -> list[tuple[int, int]]:
-        """Ranges of the file that a linker may put into a segment, and no program needs.
+        """Ranges of the file that a linker may put into a segment although no program needs them.
 
-        Headers, notes, and tables for unwinding the stack: who unwinds has them where it can read them.
+        These are headers, notes, and tables for unwinding the stack. A program that unwinds its stack has its tables
+        in RAM, where they are loaded anyway.
         """
         notes = [(program["p_offset"], program["p_filesz"]) for program in programs if program["p_type"] == "PT_NOTE"]
         sections = [*self._sections_of_type("SHT_NOTE"), *self._unwind_tables()]
@@ -193,7 +194,7 @@ class _Elf:
     def _symbols(self) -> SymbolTable:
         """The symbols of the symbol table, or else of the dynamic one.
 
-        Not by pyelftools, which takes 15 us a symbol, and reads names without a bound.
+        Read without pyelftools, which takes 15 us for each symbol and does not limit the length of names.
         """
         for kind in ("SHT_SYMTAB", "SHT_DYNSYM"):
             for section in self._sections_of_type(kind):
@@ -205,9 +206,9 @@ class _Elf:
         offset, size, link = section["sh_offset"], section["sh_size"], section["sh_link"]
         self._check_range("its symbol table", offset, size)
         if section["sh_entsize"] != layout.size or size % layout.size or link >= self._sections.count:
-            raise self._damaged("its symbol table is none")
+            raise self._damaged("its symbol table is malformed")
         if size // layout.size > _SYMBOLS_MAX:
-            raise ConfigError(f"{self._file.name}: more than {_SYMBOLS_MAX:,} symbols; strip it")
+            raise ConfigError(f"{self._file.name}: more than {_SYMBOLS_MAX:,} symbols; strip the file")
         names = self._header("Elf_Shdr", self._sections.offset + link * self._sections.entry_size)
         self._check_range("the names of its symbols", names["sh_offset"], names["sh_size"])
         names_at, names_end, names_left = names["sh_offset"], names["sh_offset"] + names["sh_size"], _SYMBOL_NAMES_MAX
@@ -224,6 +225,6 @@ class _Elf:
             name = self._data[start : limit if end < 0 else end].decode(errors="replace")
             names_left -= len(name)
             if names_left < 0:
-                raise ConfigError(f"{self._file.name}: more than 64 MiB of symbols' names; strip it")
+                raise ConfigError(f"{self._file.name}: more than 64 MiB of symbol names; strip the file")
             if name and not name.startswith(_HIDDEN_NAMES):
                 yield Symbol(address, symbol_size, name)

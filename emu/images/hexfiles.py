@@ -1,6 +1,6 @@
-"""Images as text: Intel hex and Motorola S-records, every line with its checksum.
+"""Reads images that are text: Intel hex and Motorola S-records. Every line has a checksum.
 
-Written here because the usual libraries keep an entry for each byte, a hundred bytes of memory for one of the image.
+Written here because the usual libraries keep an entry for each byte: a hundred bytes of memory for a byte of the image.
 Sources: Intel, Hexadecimal Object File Format Specification, revision A (1988); Motorola, M68000 Family Programmer's
 Reference Manual, appendix C (S-record output format).
 """
@@ -31,13 +31,13 @@ def is_s_records(data: bytes) -> bool:
 
 
 def check_size(name: str, size: int) -> None:
-    """Raise ConfigError where a file is too large for one of these."""
+    """Raise ConfigError if a text file is too large."""
     if size > _TEXT_SIZE_MAX:
         raise ConfigError(f"{name}: more than {size_text(_TEXT_SIZE_MAX)} of text; give an ELF file instead")
 
 
 class _Runs:
-    """Bytes by address, joined while each goes on where the last one ended."""
+    """Collects bytes by address, and joins those that follow each other directly."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -47,7 +47,7 @@ class _Runs:
     def add(self, address: int, data: bytes) -> None:
         if address != self._next:
             if len(self._runs) == _RUNS_MAX:
-                raise ConfigError(f"{self._name}: more than {_RUNS_MAX:,} pieces apart; give an ELF file instead")
+                raise ConfigError(f"{self._name}: more than {_RUNS_MAX:,} separate pieces; give an ELF file instead")
             self._runs.append((address, bytearray()))
         self._runs[-1][1].extend(data)
         self._next = address + len(data)
@@ -55,14 +55,14 @@ class _Runs:
     def firmware(self, file: ImageFile, entry: int | None) -> Firmware:
         segments = tuple(Segment(address, bytes(data), len(data)) for address, data in self._runs if data)
         if not segments:
-            raise ConfigError(f"{file.name}: there is no data in it")
+            raise ConfigError(f"{file.name}: it contains no data")
         is_inside = any(segment.address <= (entry or 0) < segment.end for segment in segments)
         start = entry if entry is not None and is_inside else min(segment.address for segment in segments)
         return Firmware(file.name, None, start, segments, file=file)
 
 
 def load_intel_hex(file: ImageFile) -> Firmware:
-    """An Intel hex file: its data, and its start address, or else the lowest one.
+    """Read an Intel hex file. It starts at its start address, or else at the lowest address.
 
     Raises:
         ConfigError: a line is damaged, or the end is missing.
@@ -71,7 +71,7 @@ def load_intel_hex(file: ImageFile) -> Firmware:
     for where, line in _lines(file):
         record = _record(where, line, ":")
         if len(record) < 5 or len(record) != record[0] + 5:
-            raise ConfigError(f"{where}: {len(record)} bytes, not as many as it says")
+            raise ConfigError(f"{where}: {len(record)} bytes; its length field says otherwise")
         if sum(record) & 0xFF:
             raise ConfigError(_checksum_text(where, -sum(record[:-1]) & 0xFF, record[-1]))
         kind, address, data = record[3], int.from_bytes(record[1:3], "big"), record[4:-1]
@@ -87,16 +87,16 @@ def load_intel_hex(file: ImageFile) -> Firmware:
             case 5, 4:
                 entry = int.from_bytes(data, "big")
             case _:
-                raise ConfigError(f"{where}: a record of type {kind} with {len(data)} bytes; there is none such")
+                raise ConfigError(f"{where}: unknown record of type {kind} with {len(data)} bytes of data")
     raise ConfigError(f"{file.name}: Intel hex, cut short: its last line, :00000001FF, is missing")
 
 
 _ADDRESS_SIZE = {0: 2, 1: 2, 2: 3, 3: 4, 5: 2, 6: 3, 7: 4, 8: 3, 9: 2}
-"""By type of S-record: S1 to S3 are data, S5 and S6 their number, S7 to S9 the end with the start address."""
+"""Bytes, by type of S-record: S1 to S3 are data, S5 and S6 count them, S7 to S9 end the file with a start address."""
 
 
 def load_s_records(file: ImageFile) -> Firmware:
-    """A file of S-records: their data, and the start address of the last, or else the lowest one.
+    """Read a file of S-records. It starts at the address in its last record, or else at the lowest address.
 
     Raises:
         ConfigError: a line is damaged, or the end is missing.
@@ -108,7 +108,7 @@ def load_s_records(file: ImageFile) -> Firmware:
             raise ConfigError(f"{where}: expected an S-record, S0 to S9, got {line[:2].decode(errors='replace')!r}")
         address_end = 1 + _ADDRESS_SIZE[kind]
         if len(record) < address_end + 1 or len(record) != record[0] + 1:
-            raise ConfigError(f"{where}: {len(record)} bytes, not as many as it says")
+            raise ConfigError(f"{where}: {len(record)} bytes; its length field says otherwise")
         if sum(record) & 0xFF != 0xFF:
             raise ConfigError(_checksum_text(where, ~sum(record[:-1]) & 0xFF, record[-1]))
         address = int.from_bytes(record[1:address_end], "big")
@@ -116,14 +116,14 @@ def load_s_records(file: ImageFile) -> Firmware:
             runs.add(address, record[address_end:-1])
             count += 1
         elif kind in (5, 6) and address != count & (1 << 8 * _ADDRESS_SIZE[kind]) - 1:
-            raise ConfigError(f"{where}: {count:,} lines of data so far, and it says {address:,}")
+            raise ConfigError(f"{where}: expected {address:,} lines of data before it, got {count:,}")
         elif kind in (7, 8, 9):
             return runs.firmware(file, address)
     raise ConfigError(f"{file.name}: S-records, cut short: the last line, S7, S8 or S9, is missing")
 
 
 def _lines(file: ImageFile) -> Iterator[tuple[str, bytes]]:
-    """Lines that are not blank, each with where it stands."""
+    """The lines that are not blank, each with its place, ``NAME:LINE``."""
     data = file.data
     check_size(file.name, len(data))
     at = number = 0

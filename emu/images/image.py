@@ -1,4 +1,4 @@
-"""What is booted: a file as it was read, and what comes out of it: segments, symbols, an entry point."""
+"""Images to boot: the file as it was read, and what is in it: segments, symbols, an entry point."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PIECE_SIZE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """A file to boot from, read."""
+    """The content of a file to boot from."""
 
     name: str
     data: bytes
@@ -22,9 +22,9 @@ class ImageFile:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Bytes at a physical address; ``size`` beyond the data is zeros.
+    """Bytes at a physical address. If ``size`` is larger than ``data``, the rest is zeros.
 
-    ``spare`` are ranges [start, end) of ``data`` that no program needs: headers of the file, notes.
+    ``spare`` are ranges [start, end) of ``data`` that no program needs, such as file headers and notes.
     """
 
     address: int
@@ -34,11 +34,11 @@ class Segment:
 
     @property
     def end(self) -> int:
-        """The first address behind it."""
+        """The first address after it."""
         return self.address + self.size
 
     def needs(self, start: int, end: int) -> bool:
-        """Whether there is anything in the data's [start, end) that a program may need: not spare, and not zero."""
+        """Whether the data's range [start, end) has bytes that a program may need: neither spare nor zero."""
         at = start
         for spare_start, spare_end in (*sorted(self.spare), (end, end)):
             if at < spare_start and not _is_zero(self.data, at, min(spare_start, end)):
@@ -47,7 +47,7 @@ class Segment:
         return False
 
     def without_head(self, size: int) -> Segment:
-        """The segment behind its first ``size`` bytes."""
+        """The segment without its first ``size`` bytes."""
         return Segment(self.address + size, memoryview(self.data)[size:], self.size - size)
 
 
@@ -79,11 +79,11 @@ class SymbolTable:
         return cls(tuple(ordered), tuple(symbol.address for symbol in ordered))
 
     def describe(self, address: int) -> str:
-        """``name+0x12`` for an address within a known function or object, else ````; fit for a terminal."""
+        """``name+0x12`` for an address in a known function or object, else ``""``; safe to show on a terminal."""
         index = bisect_right(self.addresses, address) - 1
         if index < 0:
             return ""
-        if not self.symbols[index].size:  # nor has any other with this address: the first by name
+        if not self.symbols[index].size:  # symbols at one address are sorted by size: take the first of those without
             index = bisect_left(self.addresses, self.addresses[index])
         symbol = self.symbols[index]
         distance = address - symbol.address
@@ -92,7 +92,7 @@ class SymbolTable:
         return printable(symbol.name, _NAME_SHOWN_MAX) + (f"+{distance:#x}" if distance else "")
 
     def with_others(self, *others: Firmware | None) -> SymbolTable:
-        """This table with other files' symbols added."""
+        """This table, with the symbols of other images added."""
         more = [symbol for other in others if other is not None for symbol in other.symbols.symbols]
         return SymbolTable.of([*self.symbols, *more]) if more else self
 
@@ -102,7 +102,7 @@ class SymbolTable:
 
 @dataclass(frozen=True, slots=True)
 class Firmware:
-    """What to load and where to start. ``xlen`` is None where the file doesn't tell, ``file`` where there was none."""
+    """What to load and where to start. ``xlen`` is None if the file does not tell, ``file`` if there is no file."""
 
     name: str
     xlen: int | None

@@ -1,12 +1,12 @@
-"""Images of all kinds, as segments to put into memory and a place to start.
+"""Reads images of all kinds: segments to put into memory, and an entry point.
 
-    ELF executables             emu/images/elf.py
-    U-Boot's legacy images      emu/images/uimage.py
-    Intel hex, S-records        emu/images/hexfiles.py
-    any of them, by gzip        emu/images/packed.py; and EFI kernels that unpack themselves
-    raw binaries                all else, but for what is known to be something else: emu/images/naming.py
+    ELF executables                    emu/images/elf.py
+    U-Boot's legacy images (uImage)    emu/images/uimage.py
+    Intel hex, S-records               emu/images/hexfiles.py
+    compressed images                  emu/images/packed.py: any of these with gzip; EFI kernels that unpack themselves
+    raw binaries                       everything else, except files that are clearly no image: emu/images/naming.py
 
-The same for files and for what a trace has of them.
+Files, and the images that a trace contains, are read in the same way.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from minstret.emu.units import GIB
 __all__ = ["Firmware", "ImageFile", "Segment", "Symbol", "SymbolTable", "load_firmware", "read_image"]
 
 IMAGE_SIZE_MAX = GIB
-"""Of a file, and of what it unpacks to."""
+"""Bytes: the limit for a file, and for what it unpacks to."""
 
 _ELF_MAGIC = b"\x7fELF"
 _LINUX_MAGIC_AT, _LINUX_MAGIC = 0x38, b"RSC\x05"
 _PACKINGS_MAX = 2
-"""As in an EFI kernel in a gzip file."""
+"""How often an image may be compressed: an EFI kernel in a gzip file is compressed twice."""
 
 
 def read_image(path: str | Path, ram_size: int = IMAGE_SIZE_MAX) -> ImageFile:
@@ -36,22 +36,22 @@ def read_image(path: str | Path, ram_size: int = IMAGE_SIZE_MAX) -> ImageFile:
 
     Args:
         path: The file.
-        ram_size: Bytes. What is larger, and no ELF file, is not read.
+        ram_size: Bytes. A larger file is refused, unless it is an ELF file.
     Raises:
-        ConfigError: it can't be read, is no regular file, or too large.
+        ConfigError: it can't be read, is not a regular file, or is too large.
     """
     name = str(path)
     return ImageFile(name, read_file(path, IMAGE_SIZE_MAX, lambda size, head: check_size(name, size, head, ram_size)))
 
 
 def check_size(name: str, size: int, head: bytes, ram_size: int) -> None:
-    """Raise ConfigError where an image that begins with ``head`` is larger than it may be.
+    """Raise ConfigError if an image that begins with ``head`` is too large.
 
-    An ELF file may be larger than RAM: most of it may be for debuggers.
+    An ELF file may be larger than RAM, as most of it may be debug information.
     """
     if head.startswith(_ELF_MAGIC):
         return
-    from minstret.emu.images import hexfiles, uimage  # most images are ELF files, which need none of it
+    from minstret.emu.images import hexfiles, uimage  # imported here: ELF files, the usual case, don't need them
     from minstret.emu.images.naming import misfit
 
     if hexfiles.is_intel_hex(head) or hexfiles.is_s_records(head):
@@ -62,11 +62,11 @@ def check_size(name: str, size: int, head: bytes, ram_size: int) -> None:
 
 
 def load_firmware(source: str | Path | ImageFile, raw_base: int | None, size_max: int = IMAGE_SIZE_MAX) -> Firmware:
-    """Read an image of any kind; what tells no address is a raw binary for ``raw_base``.
+    """Read an image of any kind. A file of no known kind is a raw binary.
 
     Args:
         source: The file.
-        raw_base: Where raw binaries go; None refuses them.
+        raw_base: The address for raw binaries; None refuses them.
         size_max: Bytes that a compressed image may unpack to: the size of RAM, if that is known.
     Raises:
         ConfigError: no such file, not for RISC-V, not an executable, or damaged; the text begins with the file's name.
@@ -89,7 +89,7 @@ def _unpacked(file: ImageFile, size_max: int) -> ImageFile:
 def _load(file: ImageFile, raw_base: int | None, size_max: int) -> Firmware:
     data = file.data
     if data.startswith(_ELF_MAGIC):
-        from minstret.emu.images.elf import load_elf  # takes a while, and other images need none of it
+        from minstret.emu.images.elf import load_elf  # imported here: it takes a while, and only ELF files need it
 
         return load_elf(file)
     from minstret.emu.images import hexfiles, uimage
@@ -111,12 +111,12 @@ def _load(file: ImageFile, raw_base: int | None, size_max: int) -> Firmware:
 
 def _load_raw(name: str, data: bytes, base: int | None) -> Firmware:
     if base is None:
-        raise ConfigError(f"{name}: a raw binary, which does not say where it goes; write {name}@ADDRESS")
+        raise ConfigError(f"{name}: a raw binary has no address of its own; write {name}@ADDRESS")
     return Firmware(name, None, base, (Segment(base, data, _size_in_memory(data)),))
 
 
 def _size_in_memory(data: bytes) -> int:
-    """What a raw image takes: the header of a Linux Image says how much, its zeros included.
+    """Bytes that a raw image needs in memory. The header of a Linux Image says how many, including its zeros.
 
     Source: Linux Documentation/arch/riscv/boot-image-header.rst.
     """

@@ -1,4 +1,4 @@
-"""What a file is that somebody gave for an image, and what to do about it."""
+"""Recognizes files that are not images, so that the error can say what a file is and what to do."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ _SOURCES = {
 }  # fmt: skip
 _C_LINE = re.compile(r"^[ \t]*#[ \t]*include\b|^\w[\w \t*]{0,80}\bmain[ \t]*\(", re.MULTILINE)
 _ASSEMBLY_LINE = re.compile(r"^[ \t]*\.(globa?l|section|text|align|option)\b", re.MULTILINE)
-"""Blanks only, and no more than so many words: a pattern that may go over line ends takes a square of the time."""
+"""The patterns match blanks but not line ends, and a bounded number of characters: otherwise a search could take time
+quadratic in the file's size."""
 _HEAD_SIZE = 64 * 1024
 _UTF8_CHAR_MAX = 4
 _BLANKS = "\t\n\r\f\v"
 
 
 def misfit(name: str, data: bytes) -> str | None:
-    """Why a file that is no image of a known kind is no raw binary either: what it is. None where it may be one."""
+    """What a file is that is not an image, and what to do; None if it may be a raw binary."""
     if data.startswith(_SQLITE_MAGIC):
         if data[_TRACE_ID_AT : _TRACE_ID_AT + len(_TRACE_ID)] == _TRACE_ID:
             return f"this is a recording: `minstret replay {name}`"
@@ -44,10 +45,10 @@ def misfit(name: str, data: bytes) -> str | None:
 
 
 def _text(head: bytes, is_whole: bool) -> str | None:
-    """``head`` as text of at least one line, or None."""
+    """``head`` as text, if it is text of at least one line; else None."""
     if b"\n" not in head or b"\0" in head:
         return None
-    for cut in range(1 if is_whole else _UTF8_CHAR_MAX):  # a character may be cut in two
+    for cut in range(1 if is_whole else _UTF8_CHAR_MAX):  # the end may be in the middle of a character
         try:
             text = head[: len(head) - cut].decode()
         except UnicodeDecodeError:

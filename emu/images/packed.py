@@ -1,4 +1,4 @@
-"""Compressed images, unpacked to a size that is bounded before."""
+"""Unpacks compressed images, up to a given size."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ZBOOT_HEADER_SIZE = 64
 
 
 def is_packed(head: bytes) -> bool:
-    """Whether a file that begins so is compressed."""
+    """Whether a file that begins with ``head`` is compressed."""
     return _is_zboot(head) or head.startswith((_GZIP_MAGIC, *_OTHER_MAGICS))
 
 
@@ -27,13 +27,13 @@ def _is_zboot(head: bytes) -> bool:
 
 
 def unpack(file: ImageFile, size_max: int) -> ImageFile:
-    """An image as it runs: unpacked, if it is compressed by gzip, or an EFI kernel that unpacks itself (zboot).
+    """Unpack an image that is compressed with gzip, or an EFI kernel that unpacks itself (zboot).
 
     Args:
-        file: The image; anything else comes back as it is.
+        file: The image. One that is not compressed is returned as it is.
         size_max: Bytes it may unpack to.
     Raises:
-        ConfigError: it is damaged, too large, or compressed in a way that is not known here.
+        ConfigError: it is damaged, too large, or compressed with an unsupported method.
     Source: Linux arch/riscv/boot, drivers/firmware/efi/libstub/zboot-header.S.
     """
     data = file.data
@@ -52,12 +52,12 @@ def unpack(file: ImageFile, size_max: int) -> ImageFile:
 
 
 def decompress(name: str, kind: str, data: memoryview, size_max: int) -> bytes:
-    """What ``data``, packed by gzip or zstd (``kind``), unpacks to.
+    """Unpack ``data``, which is compressed with gzip or zstd (``kind``).
 
     Raises:
-        ConfigError: it is damaged, or gives more than ``size_max`` bytes.
+        ConfigError: it is damaged, or unpacks to more than ``size_max`` bytes.
     """
-    if sys.version_info >= (3, 14):  # takes a while, and few images are compressed
+    if sys.version_info >= (3, 14):  # imported here: it takes a while, and few images are compressed
         from compression import zstd
     else:
         from backports import zstd
@@ -87,7 +87,7 @@ def _gunzip(data: memoryview) -> Iterator[bytes]:
 
 
 class _Unpacker(Protocol):
-    """zstd's: it keeps what it has not looked at yet."""
+    """The interface of zstd's decompressor, which keeps the input that it has not used yet."""
 
     @property
     def eof(self) -> bool: ...

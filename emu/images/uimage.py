@@ -1,4 +1,4 @@
-"""U-Boot's legacy images (uImage): a header of 64 bytes, with two checksums, before what is to be loaded.
+"""U-Boot's legacy images (uImage): a header of 64 bytes with two checksums, then the content.
 
 Source: U-Boot include/image.h.
 """
@@ -27,7 +27,7 @@ _COMPRESSIONS = {0: "none", 1: "gzip", 2: "bzip2", 3: "lzma", 4: "lzo", 5: "lz4"
 
 @dataclass(frozen=True, slots=True)
 class UImage:
-    """What is in it, unpacked. ``load`` is None where the header leaves it to the loader."""
+    """The unpacked content. ``load`` is its address, None if the header leaves that to the loader."""
 
     content: bytes
     load: int | None
@@ -41,16 +41,16 @@ def read_uimage(file: ImageFile, size_max: int) -> UImage:
         file: The image.
         size_max: Bytes it may unpack to.
     Raises:
-        ConfigError: it is damaged, or of another kind.
+        ConfigError: it is damaged, or not for RISC-V, or something else than a program or a kernel.
     """
-    return _read(file, size_max, (_STANDALONE, _KERNEL, _FIRMWARE, _KERNEL_NOLOAD), "what can be started")
+    return _read(file, size_max, (_STANDALONE, _KERNEL, _FIRMWARE, _KERNEL_NOLOAD), "a program or a kernel")
 
 
 def read_ramdisk(file: ImageFile, size_max: int) -> ImageFile:
-    """A RAM disk without its header; anything but a uImage comes back as it is.
+    """A RAM disk without its uImage header. A file that is not a uImage is returned as it is.
 
     Raises:
-        ConfigError: it is damaged, or of another kind.
+        ConfigError: the uImage is damaged, or not a RAM disk.
     """
     if not file.data.startswith(MAGIC):
         return file

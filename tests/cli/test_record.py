@@ -360,7 +360,7 @@ def test_existing_trace_is_left_alone_without_force(run: Command, guest: Any) ->
 
     done = run("record", "-m", "4M", guest(elf_files.PASSES))
 
-    assert_is_one_line_error(done, "guest.mst: exists; give another name with -o, or -f to overwrite it")
+    assert_is_one_line_error(done, "guest.mst: exists already; give another name with -o, or -f to overwrite it")
     assert Path("guest.mst").read_bytes() == b"precious"
 
 
@@ -495,7 +495,7 @@ def test_info_of_a_killed_recording_says_so(run: Command, tmp_path: Path) -> Non
 
     text = run("info", "killed.mst").stdout.decode()
 
-    assert "  end        none: the recording was killed; it replays to where it had come\n" in text
+    assert "  end        none: the recording was killed; it replays up to the position below\n" in text
     assert "  reached    270 instructions, 0.000001 s virtual\n" in text
 
 
@@ -509,7 +509,7 @@ def test_recording_of_nothing_is_told_in_one_line(run: Command, tmp_path: Path) 
             run(command, "x.mst"), "x.mst: nothing was recorded yet: the recording was killed in its first moments"
         )
     text = run("info", "x.mst").stdout.decode()
-    assert "  end        none: nothing was recorded yet; the recording was killed in its first moments\n" in text
+    assert "  end        none: the recording was killed before anything was recorded\n" in text
     assert run("log", "x.mst").returncode == 0
 
 

@@ -101,7 +101,7 @@ def test_log_of_a_run_without_input_says_that_there_is_nothing(trace: bytes) -> 
 
     assert (done.returncode, done.stdout) == (0, b"")
     assert done.stderr.decode() == (
-        "minstret: nothing came from outside here, and no timers ran; --all shows what the guest sent\n"
+        "minstret: nothing to list: no host input and no timers here; --all shows what the guest sent\n"
     )
 
 
@@ -199,7 +199,7 @@ def test_pipe_without_an_end_is_refused_at_the_limit() -> None:
         done = minstret("run", "--input", "keyboard", "hello", "--input-script", "-", stdin=endless.stdout)
         endless.kill()
 
-    assert says(done, "--input-script: standard input: more than 1 MiB came; give the file's name")
+    assert says(done, "--input-script: standard input: more than 1 MiB; give the file's name instead")
 
 
 # ---- output

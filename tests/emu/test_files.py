@@ -32,12 +32,12 @@ def test_file_one_byte_larger_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(bytes(MIB + 1))
 
-    assert error(path) == f"{path}: larger than 1 MiB, which is the most that is taken here"
+    assert error(path) == f"{path}: larger than 1 MiB, the limit for such a file"
 
 
 def test_file_that_says_it_is_empty_is_read_up_to_the_limit() -> None:
     assert read_file("/proc/self/status", MIB).startswith(b"Name:")
-    assert error("/proc/self/maps", 10) == "/proc/self/maps: larger than 10 bytes, which is the most that is taken here"
+    assert error("/proc/self/maps", 10) == "/proc/self/maps: larger than 10 bytes, the limit for such a file"
 
 
 def test_link_to_a_file_is_followed(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
-"""Which keys stand for a name, and which for a character on a US keyboard.
+"""Keys by name, and the keys to press for each character of a US keyboard.
 
-Names are those of QEMU's ``sendkey`` (QKeyCode, qapi/ui.json), codes those of its keyboards.
+Names are those of QEMU's ``sendkey`` (QKeyCode, qapi/ui.json), key codes those of its keyboards.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ _ELSEWHERE = {
     "win": "meta_l",
     "super": "meta_l",
 }
-"""What keys are called elsewhere; only to guess what was meant."""
+"""Other common names of keys, which are not accepted; used to suggest the right name."""
 
 
 # ---- the US layout
@@ -164,7 +164,7 @@ def parse_key(text: str, what: str) -> Key:
     """The key called ``text``.
 
     Raises:
-        ConfigError: there is none; begins with ``what``, and names the nearest that there is.
+        ConfigError: there is none; the text begins with ``what`` and suggests the most similar name.
     """
     return KEYS[_known("key", text, KEYS, what)]
 
@@ -191,11 +191,11 @@ def parse_chord(text: str, what: str) -> Chord:
     """Keys joined by hyphens, such as ``ctrl-alt-delete``.
 
     Raises:
-        ConfigError: one is unknown or there twice; begins with ``what``.
+        ConfigError: a key is unknown or given twice; the text begins with ``what``.
     """
     chord = tuple(parse_key(name, what) for name in text.split("-"))
     if len(set(chord)) < len(chord):
-        raise ConfigError(f"{what}: {text!r} has a key twice")
+        raise ConfigError(f"{what}: {text!r} has the same key twice")
     return chord
 
 
@@ -206,7 +206,8 @@ def parse_keys(text: str, what: str) -> list[Chord]:
     """Text to type: characters as they are, other keys in angle brackets, ``<<`` for a ``<``.
 
     Raises:
-        ConfigError: a character is not on the keyboard, or what is in brackets no key; begins with ``what``.
+        ConfigError: a character is not on the keyboard, or a name in brackets is not a key; the text begins with
+            ``what``.
     """
     chords = []
     for token in _TOKEN.finditer(text):

@@ -1,10 +1,10 @@
-"""The queue of keys and pointer actions: one after another, and no faster than a hand could.
+"""The queue of key and pointer actions: they happen one after another, about as fast as a person types.
 
-Owns what was asked for and not done yet. Each batch of events leaves at its time, through ``deliver``; nothing here is
-visible to the guest otherwise.
+Owns the actions that are still to be done. Each batch of events goes to ``deliver`` at its time; the guest sees nothing
+else of the queue.
 
-Source: QEMU ui/input.c (the key delay) and ui/input-legacy.c (``sendkey``). Unlike there an action is dropped whole
-where the queue is full, so no key stays down because its release found no room.
+Source: QEMU ui/input.c (the key delay) and ui/input-legacy.c (``sendkey``). Unlike in QEMU, an action is dropped as a
+whole if the queue is full, so that no key stays down because its release was dropped.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from minstret.emu.timers import Timer, TimerAttribute, TimerList
 from minstret.emu.units import NS_PER_MS
 
 KEY_DELAY_NS = 10 * NS_PER_MS
-"""Between two events of typed keys. Source: QEMU, kbd_default_delay_ms."""
+"""Time between two events of typed keys. Source: QEMU, kbd_default_delay_ms."""
 
 PRESS_NS = 100 * NS_PER_MS
 """How long a key or button is held down. Source: QEMU's documentation of ``sendkey``."""
@@ -32,7 +32,7 @@ KEYBOARD, TABLET = "keyboard", "tablet"
 
 
 class Wheel(Enum):
-    """Where the wheel turns; the values are those of REL_WHEEL."""
+    """The direction in which the wheel turns; the values are those of REL_WHEEL."""
 
     UP = 1
     DOWN = -1
@@ -40,7 +40,7 @@ class Wheel(Enum):
 
 @dataclass(slots=True)
 class Entry:
-    """A batch of events for one device, and how long the next entry has to wait after it, ns."""
+    """A batch of events for one device, and the delay before the next entry, ns."""
 
     device: str
     batch: bytes
@@ -49,7 +49,11 @@ class Entry:
 
 @dataclass(slots=True)
 class InputQueueState:
-    """What waits, first first; codes of keys and buttons that are down when all of it is done; actions dropped."""
+    """The state of the queue.
+
+    ``entries`` are in order; ``held`` has the codes of the keys and buttons that will be down after all entries; the
+    others count actions that were dropped because the queue was full or the device absent.
+    """
 
     entries: list[Entry] = field(default_factory=list)
     held: list[int] = field(default_factory=list)
@@ -58,7 +62,7 @@ class InputQueueState:
 
 
 class InputQueue:
-    """Hands events to the door; while the timer of a delay is armed, everything waits behind it."""
+    """Passes events to the door. While the delay timer is armed, all entries wait."""
 
     def __init__(
         self, name: str, timers: TimerList, deliver: Callable[[str, bytes], None], targets: Mapping[str, str]
@@ -66,11 +70,11 @@ class InputQueue:
         """Make an empty queue.
 
         Args:
-            name: Its timer is ``NAME.delay``.
-            timers: The VIRTUAL ones.
-            deliver: Called with the door's target and one batch of events, which ends in SYN_REPORT.
-            targets: The door's targets of the devices there are, by KEYBOARD and TABLET; what is for a device that is
-                not there is dropped and counted.
+            name: Its timer is called ``NAME.delay``.
+            timers: The timer list of the virtual clock.
+            deliver: Called with a target of the door and one batch of events, which ends in SYN_REPORT.
+            targets: The door's targets by device, KEYBOARD or TABLET. Actions for a device that is not listed are
+                dropped and counted.
         """
         self.name = name
         self.state = InputQueueState()
@@ -82,7 +86,7 @@ class InputQueue:
     # ---- the keyboard
 
     def press(self, keys: Iterable[Key], hold_ns: int = PRESS_NS) -> None:
-        """Press ``keys`` together: down one after another, held for ``hold_ns``, and up the other way round."""
+        """Press ``keys`` together: down one after another, held for ``hold_ns``, and up in reverse order."""
         self._press(tuple(keys), hold_ns)
 
     def type(self, chords: Iterable[Chord]) -> None:
@@ -91,15 +95,15 @@ class InputQueue:
             self._press(chord, KEY_DELAY_NS)
 
     def type_bytes(self, data: bytes) -> None:
-        """Type what a terminal has sent; see ``keys_typed``."""
+        """Type the keys for bytes that came from a terminal; see ``keys_typed``."""
         self.type(keys_typed(data))
 
     def hold(self, key: Key) -> None:
-        """Press ``key`` and leave it down; nothing if it is."""
+        """Press ``key`` and leave it down; does nothing if it is down already."""
         self._set_held(KEYBOARD, key, True)
 
     def release(self, key: Key) -> None:
-        """Let go of ``key``; nothing if it is not held."""
+        """Release ``key``; does nothing if it is not held."""
         self._set_held(KEYBOARD, key, False)
 
     def _press(self, keys: Chord, hold_ns: int) -> None:
@@ -114,10 +118,10 @@ class InputQueue:
     # ---- the tablet
 
     def move(self, x: int, y: int) -> None:
-        """Move the pointer to a place between (0, 0) and (ABS_MAX, ABS_MAX).
+        """Move the pointer to a position between (0, 0) and (ABS_MAX, ABS_MAX).
 
         Raises:
-            ConfigError: it is not there.
+            ConfigError: the position is outside.
         """
         for axis, value in (("x", x), ("y", y)):
             if not 0 <= value <= ABS_MAX:
@@ -125,7 +129,7 @@ class InputQueue:
         self._put([Entry(TABLET, _batch((EventType.EV_ABS, Abs.ABS_X, x), (EventType.EV_ABS, Abs.ABS_Y, y)))])
 
     def button(self, button: Button, is_down: bool) -> None:
-        """Press ``button`` and leave it down, or let go of it; nothing if it is so."""
+        """Press ``button`` and leave it down, or release it; does nothing if it is in that state already."""
         self._set_held(TABLET, button, is_down)
 
     def click(self, button: Button) -> None:
@@ -141,7 +145,7 @@ class InputQueue:
     # ---- the queue
 
     def _set_held(self, device: str, code: Key | Button, is_down: bool) -> None:
-        """Queue the change, if it is one. There is always room for a release: what is held once found some."""
+        """Queue the change, if it is one. A release is queued even if the queue is full; there can be only a few."""
         held = self.state.held
         entries = [Entry(device, _switch(code, is_down))]
         if is_down and code not in held and self._put(entries):
@@ -151,11 +155,11 @@ class InputQueue:
             self._append(entries)
 
     def _forget_held(self, codes: Iterable[int]) -> None:
-        """A press of a held key has let go of it in the end."""
+        """Note that keys are no longer held: a press of a held key ends with its release."""
         self.state.held = [code for code in self.state.held if code not in tuple(codes)]
 
     def _put(self, entries: list[Entry]) -> bool:
-        """Queue one action, or drop it; whether it is queued."""
+        """Queue one action, or drop it. Returns whether it was queued."""
         state = self.state
         if entries[0].device not in self._targets:
             state.dropped_absent += 1
@@ -171,7 +175,7 @@ class InputQueue:
         self._advance()
 
     def _advance(self) -> None:
-        """Deliver up to the next delay."""
+        """Deliver entries up to the next delay."""
         entries = self.state.entries
         while entries and not self._timer.pending:
             entry = entries.pop(0)

@@ -1,6 +1,6 @@
-"""Scripts of input: lines such as ``AT 1.5s: press ctrl-c`` or ``AT icount 5M: move 100 200``.
+"""Input scripts: lines such as ``AT 1.5s: press ctrl-c`` or ``AT icount 5M: move 100 200``.
 
-    press KEYS [for TIME]       KEYS such as a or ctrl-alt-delete, down for TIME (100ms)
+    press KEYS [for TIME]       KEYS such as a or ctrl-alt-delete, held for TIME (100ms by default)
     hold KEY, release KEY
     type "TEXT"                 TEXT as for --keys: hello<ret>; \\" and \\\\ for " and \\
     move X Y                    0..32767 both
@@ -8,8 +8,8 @@
     button BUTTON down|up
     wheel up|down
 
-Times are virtual time since power-on. A line waits for its moment and for the lines before it. Blank lines and what
-is behind # are left out.
+Times are virtual time since power-on. A line is done at its time, but not before the lines above it. Blank lines and
+comments, which begin with #, are skipped.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from minstret.emu.units import NS_PER_MS, parse_count, parse_time_ns
 Action = Callable[[InputQueue], None]
 
 KEYS_AT_NS = 100 * NS_PER_MS
-"""When ``--keys`` begins to type: keys pressed before the guest listens are lost."""
+"""When ``--keys`` begins to type. Not at once: keys are lost if the guest is not ready for them."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScriptLine:
-    """What to do at which moment: either of the two, not both."""
+    """An action and its moment: a virtual time or an icount, never both."""
 
     action: Action
     at_ns: int | None = None
@@ -53,13 +53,13 @@ _WORD = re.compile(r'\s*(?:(#.*)|"((?:[^"\\]|\\["\\])*)"(?!\S)|([^\s"#]\S*))\s*'
 
 
 def parse_script(text: str, where: str) -> list[ScriptLine]:
-    """The lines of a script.
+    """Parse a script.
 
     Args:
         text: The script.
-        where: The file it is from, for errors.
+        where: The file's name, for errors.
     Raises:
-        ConfigError: a line is no good; the text begins with the file and the line's number.
+        ConfigError: a line is wrong; the text begins with the file's name and the line number.
     """
     lines = enumerate(text.split("\n"), 1)
     return [_parse_line(line, f"{where}:{number}") for number, line in lines if not _BLANK.fullmatch(line)]
@@ -177,7 +177,7 @@ _VERBS: dict[str, tuple[str, Callable[[list[str], str], Action | None]]] = {
     "button": ("left|middle|right down|up", _button),
     "wheel": ("up|down", _wheel),
 }
-"""By verb: what it takes, and what reads that; None where it is not that."""
+"""By verb: its arguments, for messages, and the function that parses them, which returns None if they don't fit."""
 
 
 # ---- running
@@ -185,16 +185,16 @@ _VERBS: dict[str, tuple[str, Callable[[list[str], str], Action | None]]] = {
 
 @dataclass(slots=True)
 class InputScriptState:
-    """The index of the line that is waited for."""
+    """The index of the next line."""
 
     next_line: int = 0
 
 
 class InputScript:
-    """Plays ``lines`` into ``queue``. The machine asks it for icounts; a timer brings the times."""
+    """Plays ``lines`` into ``queue``. A timer is armed for a line with a time; the machine asks for icounts."""
 
     def __init__(self, name: str, lines: Sequence[ScriptLine], queue: InputQueue, timers: TimerList) -> None:
-        """Make a script that waits for ``start``; its timer, on ``timers`` (the VIRTUAL ones), is called ``name``."""
+        """Make a script that begins with ``start``. ``name`` is its timer's, which is on the virtual clock's list."""
         self.name = name
         self.state = InputScriptState()
         self._lines = tuple(lines)
@@ -202,17 +202,17 @@ class InputScript:
         self._timer = Timer(name, timers, self._on_time, TimerAttribute.EXTERNAL)
 
     def start(self) -> None:
-        """Wait for the first line; what is due now is done in the first turn."""
+        """Wait for the first line. Lines that are due at once are done in the machine's first turn."""
         self._await_line()
 
     @property
     def next_icount(self) -> int | None:
-        """The icount that the next line waits for; None if it waits for a time, or there is none."""
+        """The icount of the next line; None if that has a time, or there is no next line."""
         line = self._line()
         return None if line is None else line.at_icount
 
     def run_due(self, icount: int) -> None:
-        """Do what waits for ``icount`` or less."""
+        """Do the lines whose moment is ``icount`` or earlier."""
         while (next_icount := self.next_icount) is not None and next_icount <= icount:
             self._do_line()
 

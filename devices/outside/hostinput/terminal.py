@@ -1,4 +1,4 @@
-"""Which keys were pressed at a terminal, to judge by the bytes it sends.
+"""Translates the bytes that a terminal sends to the keys that were pressed.
 
 Source: xterm, "XTerm Control Sequences", PC-style function keys.
 """
@@ -24,7 +24,7 @@ _BY_NUMBER = {
     "21": "f10", "23": "f11", "24": "f12",
 }  # fmt: skip
 _MODIFIERS = ((1, _SHIFT), (2, _ALT), (4, _CTRL))
-"""Bits of a modifier parameter less 1."""
+"""Bits of a modifier parameter, after 1 was subtracted from it."""
 
 _ESC = 0x1B
 _BYTES: dict[int, Chord] = {
@@ -44,10 +44,10 @@ _BYTES: dict[int, Chord] = {
 
 
 def keys_typed(data: bytes) -> Iterator[Chord]:
-    """The keys that stand behind what a terminal has sent in one piece; what none stands behind is left out.
+    """The keys for bytes that a terminal has sent in one piece. Bytes that are no key are skipped.
 
-    ESC before another byte is Alt with that key, ESC at the end or before ESC is the key itself. A line feed is Return
-    too, so that a file can be typed.
+    ESC before another byte means Alt with that key; ESC at the end or before another ESC is the key Esc. A line feed is
+    the Return key too, so that a file can be typed.
     """
     at = 0
     while at < len(data):

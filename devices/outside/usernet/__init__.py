@@ -1,8 +1,8 @@
-"""The host side of a NIC: QEMU's user network without a host.
+"""The user network, on the host side of the guest's network card: modelled on QEMU's, but without a way to the host.
 
-Bytes and virtual time in, frames out. ``network.py`` puts it together, one file a protocol does the rest. Nothing
-here opens a socket, reads a clock but the one it is given, or raises on what a guest sends.
+It gets frames and virtual time and produces frames. ``network.py`` puts the parts together; each protocol has a file of
+its own. Nothing here opens a socket, reads any clock but the one it is given, or raises because of what a guest sends.
 
-On the wire it behaves as libslirp under QEMU's ``-netdev user``: tests/devices/outside/usernet/data has captures, and
-tests/devices/outside/usernet/test_like_qemu.py lists each intended difference.
+On the wire it behaves like libslirp under QEMU's ``-netdev user``. tests/devices/outside/usernet/data has captures of
+that, and tests/devices/outside/usernet/test_like_qemu.py lists each intended difference.
 """

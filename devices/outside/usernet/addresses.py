@@ -1,4 +1,4 @@
-"""Who is who in the user network: addresses, and the MAC addresses made from them.
+"""Addresses in the user network, and the MAC addresses made from them.
 
 Source: libslirp's defaults under QEMU, as captured in tests/devices/outside/usernet/data.
 """
@@ -28,7 +28,7 @@ BROADCAST_MAC = b"\xff" * 6
 
 
 def mac_of(address: bytes) -> bytes:
-    """The MAC address with which we speak for ``address`` (4 or 16 bytes)."""
+    """The MAC address that the network uses for one of its own addresses (4 or 16 bytes)."""
     return (b"\x52\x55" if len(address) == 4 else b"\x52\x56") + address[-4:]
 
 
@@ -36,12 +36,12 @@ HOST_MAC = mac_of(HOST)
 
 
 def multicast_mac(address: bytes) -> bytes:
-    """Where a frame to the IPv6 multicast ``address`` goes. Source: RFC 2464, section 7."""
+    """The MAC address for the IPv6 multicast ``address``. Source: RFC 2464, section 7."""
     return b"\x33\x33" + address[-4:]
 
 
 def solicited_node(address: bytes) -> bytes:
-    """The multicast group that whoever has ``address`` listens to. Source: RFC 4291, section 2.7.1."""
+    """The multicast group that the owner of ``address`` listens to. Source: RFC 4291, section 2.7.1."""
     return _SOLICITED_NODE6 + address[-3:]
 
 
@@ -50,14 +50,14 @@ def is_multicast6(address: bytes) -> bool:
 
 
 def is_guest(address: bytes) -> bool:
-    """Whether a guest may have this IPv4 address: within the network, and not ours."""
+    """Whether a guest may have this IPv4 address: it is in the network and not one of the network's own."""
     ip = IPv4Address(address)
     is_host = ip in NETWORK and ip not in (NETWORK.network_address, NETWORK.broadcast_address)
     return is_host and address not in (HOST, DNS)
 
 
 def is_unicast(address: bytes) -> bool:
-    """Whether this IPv4 address is one host's."""
+    """Whether this IPv4 address belongs to a single host."""
     ip = IPv4Address(address)
     return not (ip.is_multicast or ip.is_reserved or ip.is_unspecified or ip == NETWORK.broadcast_address)
 

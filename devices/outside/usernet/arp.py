@@ -1,6 +1,6 @@
-"""ARP: we answer for the host and the DNS server, and ask for a guest's MAC address.
+"""ARP: answers for the addresses of the host and the DNS server, and requests for a guest's MAC address.
 
-Source: RFC 826; frames as libslirp's, whose answers have 64 bytes.
+Source: RFC 826. Frames are like libslirp's, whose answers have 64 bytes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _REPLY_BYTES = 64
 
 
 def answer(packet: ArpPacket, to_mac: bytes) -> bytes | None:
-    """The frame that answers ``packet``, sent by ``to_mac``; None if it is no question for us."""
+    """The frame that answers ``packet``, which ``to_mac`` has sent; None if it does not ask for an address of ours."""
     if packet.op != REQUEST or packet.target not in (HOST, DNS) or packet.target == packet.sender:
         return None
     mac = mac_of(packet.target)
@@ -22,7 +22,10 @@ def answer(packet: ArpPacket, to_mac: bytes) -> bytes | None:
 
 
 def tells(packet: ArpPacket) -> bool:
-    """Whether to learn the sender's MAC address: it speaks to us, or of itself, unasked."""
+    """Whether to learn the sender's MAC address from ``packet``.
+
+    That is so if the sender asks for one of our addresses, answers, or announces its own address.
+    """
     if packet.op == REQUEST:
         return packet.target in (HOST, DNS) or packet.target == packet.sender
     return packet.op == REPLY

@@ -1,4 +1,4 @@
-"""What a user may choose about the user network, and what its files are."""
+"""The options of the user network, and the interface of the files that it serves."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ BOOTFILE_BYTES_MAX = 127
 """DHCP's field has 128 bytes and ends with a NUL."""
 _OPTION_BYTES_MAX = 255
 _OPTIONS_BYTES_MAX = 260
-"""What the names may take of the 312 bytes for DHCP options, each with two bytes in front."""
+"""Bytes that the names may use of the 312 for DHCP options; each name needs two bytes more than its length."""
 
 
 @dataclass(frozen=True, slots=True)
 class UserNetConfig:
-    """As QEMU's ``-netdev user`` has them.
+    """Options, named like those of QEMU's ``-netdev user``.
 
     Args:
-        restrict: Nothing leads out of the network; DHCP then names no router and no DNS server.
-        link_delay_ns: How long each frame to the guest is under way.
+        restrict: DHCP names no router and no DNS server, and DNS does not answer.
+        link_delay_ns: How long each frame to the guest travels, in virtual time.
         hostname, tftp_server_name, bootfile, domainname: What DHCP tells the guest.
         ipv6: Whether there is an IPv6 network too.
-        seed: Of the times at which routers advertise themselves unasked.
+        seed: Seed for the times at which the router advertises itself without being asked.
 
     Raises:
-        ConfigError: a name is too long for DHCP, or has a NUL in it.
+        ConfigError: a name is too long for DHCP, or contains a NUL.
     """
 
     restrict: bool = False
@@ -48,20 +48,20 @@ class UserNetConfig:
         total = sum(2 + len(name.encode()) for name in names.values() if name)
         if total > _OPTIONS_BYTES_MAX:
             raise ConfigError(
-                f"usernet: {', '.join(names)}: expected at most {_OPTIONS_BYTES_MAX} bytes together "
-                f"with two for each, as they have to fit into one DHCP message; got {total}"
+                f"usernet: {', '.join(names)}: expected at most {_OPTIONS_BYTES_MAX} bytes in total, counting two more "
+                f"for each, so that they fit into one DHCP message; got {total}"
             )
 
 
 class Files(Protocol):
-    """The files that a guest may read. Neither method raises.
+    """The files that a guest may read. The methods never raise.
 
-    Names are relative and printable, with ``/`` between folders, and no ``..`` or backslash; still, a link in the
-    folder may lead out of it, which only the implementation can see.
+    Names are relative and printable, with ``/`` between folders, and without ``..`` or backslashes. The implementation
+    has to refuse links that lead out of the folder.
     """
 
     def size(self, name: str) -> int | None:
-        """Bytes in the file; None if there is no such file, or it is no plain file."""
+        """The file's size in bytes; None if there is no such regular file."""
         ...
 
     def read(self, name: str, offset: int, size: int) -> bytes:

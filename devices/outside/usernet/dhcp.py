@@ -1,9 +1,9 @@
-"""DHCP server: sixteen addresses, kept by MAC address.
+"""DHCP server: leases sixteen addresses to clients, which it knows by MAC address.
 
-Which address a client gets, and how a reply looks, is libslirp's way. Other than there: DECLINE, RELEASE and INFORM are
-handled, leases end, a client that has an address is answered there, a request that names another server is not ours, a
-NAK names the server and no address, and ``flags`` and ``giaddr`` are repeated, all as RFC 2131 says. A BOOTP client
-gets a BOOTP reply, and an address for good, as RFC 1534 says.
+The choice of addresses and the layout of replies follow libslirp. Different from libslirp, and as RFC 2131 says:
+DECLINE, RELEASE and INFORM are handled; leases end; a client that has an address is answered at that address; a request
+that names another server is not answered; a NAK names the server and no address; ``flags`` and ``giaddr`` are copied to
+the reply. A BOOTP client gets a BOOTP reply and a permanent address, as RFC 1534 says.
 
 Source: RFC 2131 (table 3 for the fields of replies), RFC 2132, RFC 1534, RFC 951.
 """
@@ -34,15 +34,15 @@ SERVER_PORT, CLIENT_PORT = 67, 68
 SLOTS = 16
 LEASE_S = 86_400
 OFFER_NS = 60 * NS_PER_S
-"""How long an address stays reserved for whom it was offered to."""
+"""How long an address stays reserved for the client it was offered to."""
 DECLINED_NS = 600 * NS_PER_S
-"""How long an address is given to nobody after a client found it in use."""
+"""How long nobody gets an address after a client found it in use."""
 MESSAGE_BYTES = 548
-"""Every reply to a DHCP client is so long: 236 bytes of fields, 312 for options."""
+"""Size of every reply to a DHCP client: 236 bytes of fields, 312 for options."""
 BOOTP_BYTES = 300
-"""Every reply to a BOOTP client: 236 bytes of fields, 64 for options."""
+"""Size of every reply to a BOOTP client: 236 bytes of fields, 64 for options."""
 NEVER_NS = (1 << 63) - 1
-"""``expire_ns`` of an address given for good."""
+"""``expire_ns`` of a permanent address."""
 NAK_MESSAGE = b"requested address not available"
 
 _HARDWARE_ETHERNET = 1
@@ -50,7 +50,7 @@ _COOKIE = dhcp.DHCP_MAGIC.to_bytes(4, "big")
 
 
 class Message(IntEnum):
-    """Option 53. BOOTP stands for a request without that option."""
+    """Values of option 53, the message type. BOOTP stands for a request without that option."""
 
     BOOTP = 0
     DISCOVER = 1
@@ -78,7 +78,7 @@ class Option(IntEnum):
 
 
 class Use(Enum):
-    """What an address is used for."""
+    """What state an address is in."""
 
     FREE = "free"
     OFFERED = "offered"
@@ -88,7 +88,7 @@ class Use(Enum):
 
 @dataclass(slots=True)
 class Slot:
-    """One address. ``mac``: whose it is, empty for nobody's; ``expire_ns``: until when, 0 while it is free, or
+    """One address. ``mac``: its client, empty for none. ``expire_ns``: when its use ends; 0 while it is free, or
     NEVER_NS."""
 
     use: Use = Use.FREE
@@ -105,14 +105,14 @@ class Slot:
 
 @dataclass(slots=True)
 class DhcpState:
-    """The addresses from 10.0.2.15 on."""
+    """The addresses, starting with 10.0.2.15."""
 
     slots: list[Slot] = field(default_factory=lambda: [Slot() for _ in range(SLOTS)])
 
 
 @dataclass(frozen=True, slots=True)
 class DhcpReply:
-    """``client``: the address that ``mac`` has from now on, if it has one."""
+    """A reply. ``client`` is the address that ``mac`` has from now on, None if it has none."""
 
     payload: bytes
     dst: bytes
@@ -127,15 +127,15 @@ class _Request:
     ciaddr: bytes
     requested: bytes
     server: bytes
-    """Option 54; UNSPECIFIED where it is not there."""
+    """Option 54; UNSPECIFIED if it is missing."""
     has_cookie: bool
-    """Whether options may be sent: RFC 951's vendor area has none unless the magic cookie says so."""
+    """Whether the reply may have options: RFC 951's vendor area has options only with the magic cookie."""
     fields: dict[str, int]
-    """What every reply repeats: xid, flags, giaddr."""
+    """Fields that every reply copies: xid, flags, giaddr."""
 
 
 class DhcpServer:
-    """Answers requests; all it remembers is in the DhcpState it is given."""
+    """Answers requests. All its memory is in the DhcpState that it is given."""
 
     def __init__(self, config: UserNetConfig) -> None:
         self._bootfile = (config.bootfile or "").encode()
@@ -146,7 +146,7 @@ class DhcpServer:
         """The reply to the request ``data``; None if there is none.
 
         Raises:
-            Malformed: ``data`` is no request of a client on Ethernet.
+            Malformed: ``data`` is not a request of a client on Ethernet.
         """
         request = _parse(data)
         if request.kind == Message.DISCOVER:
@@ -199,7 +199,7 @@ class DhcpServer:
         return DhcpReply(payload, _destination(request, address), request.mac, address)
 
     def _answer_bootp(self, state: DhcpState, request: _Request) -> DhcpReply | None:
-        """A client that knows its address keeps it; another gets one for good: it could not renew it."""
+        """Answer a BOOTP client. It keeps the address it has, or gets a permanent one, as it can't renew a lease."""
         index = _index_of(request.ciaddr)
         if request.ciaddr == UNSPECIFIED:
             index = _own_or_first_for(state, request.mac)
@@ -266,7 +266,7 @@ def _decline(state: DhcpState, request: _Request, now_ns: int) -> None:
 
 
 def _withdraw(state: DhcpState, request: _Request) -> None:
-    """The client has taken another server's offer: ours is free again. RFC 2131, section 3.1, step 3."""
+    """Free the address we offered: the client has taken another server's offer. RFC 2131, section 3.1, step 3."""
     for index, slot in enumerate(state.slots):
         if slot.use is Use.OFFERED and slot.is_of(request.mac):
             state.slots[index] = Slot()
@@ -307,14 +307,14 @@ def _address_option(value: bytes) -> bytes:
 
 
 def _destination(request: _Request, address: bytes) -> bytes:
-    """Where a reply with ``address`` goes: RFC 2131, section 4.1. A client without an address, or behind a relay, is
-    reached by a broadcast, as libslirp does it."""
+    """The destination of a reply with ``address``: RFC 2131, section 4.1. A client without an address, or one that uses
+    a relay, is answered by broadcast, as libslirp does."""
     has_address = request.ciaddr == address and not request.fields["giaddr"]
     return address if has_address else BROADCAST
 
 
 def _fitting(options: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
-    """Those of ``options`` that a BOOTP client knows and has room for, between the magic cookie and the end."""
+    """Those of ``options`` that a BOOTP client knows and that fit between the magic cookie and the end."""
     room, fitting = BOOTP_BYTES - dhcp.DHCP.__hdr_len__ - 1, []
     for option, value in options:
         if option != Option.TFTP_SERVER_NAME and 2 + len(value) <= room:
@@ -344,7 +344,7 @@ def _names(config: UserNetConfig) -> list[tuple[int, bytes]]:
 
 
 def _refuse(request: _Request) -> DhcpReply:
-    """NAK: table 3 allows no address in it."""
+    """A NAK. Table 3 of RFC 2131 allows no address in it."""
     payload = _pack(request, [*_head(Message.NAK), (Option.MESSAGE, NAK_MESSAGE)], b"")
     return DhcpReply(payload, BROADCAST, request.mac, None)
 
@@ -353,7 +353,7 @@ def _pack(
     request: _Request, options: list[tuple[int, bytes]] | None, bootfile: bytes, size: int = MESSAGE_BYTES,
     **addresses: int,
 ) -> bytes:  # fmt: skip
-    """A reply of ``size`` bytes; without a magic cookie where ``options`` is None."""
+    """A reply of ``size`` bytes; without a magic cookie if ``options`` is None."""
     reply = dhcp.DHCP(
         op=dhcp.DHCP_OP_REPLY, chaddr=request.mac.ljust(16, b"\0"), file=bootfile.ljust(128, b"\0"),
         opts=options or [], **request.fields, **addresses,

@@ -1,6 +1,6 @@
-"""DNS: there is no server behind 10.0.2.3, and it says so: every query is refused.
+"""DNS: every query to 10.0.2.3 is answered with REFUSED, as there is no real server.
 
-Written by hand, as dpkt decodes a whole message, and follows its pointers, before one can ask for the header.
+Messages are decoded by hand, because dpkt always decodes a whole message and follows its pointers.
 Source: RFC 1035, section 4.1.
 """
 
@@ -17,7 +17,7 @@ _NAME_BYTES_MAX, _LABEL_BYTES_MAX, _TYPE_AND_CLASS_BYTES = 255, 63, 4
 
 
 def refusal(query: bytes) -> bytes | None:
-    """The answer REFUSED, with the question repeated; None if ``query`` is an answer itself."""
+    """The answer REFUSED, which repeats the question; None if ``query`` is itself an answer."""
     if len(query) < _HEADER.size:
         raise Malformed("DNS header")
     ident, flags, questions, *_ = _HEADER.unpack_from(query)

@@ -1,4 +1,4 @@
-"""ICMP echo, of both IP versions: the host and the DNS server answer, nobody else does.
+"""ICMP echo for both IP versions. Only the addresses of the host and the DNS server answer.
 
 Source: RFC 792, RFC 4443, section 4.
 """
@@ -25,7 +25,7 @@ _ECHO_BODY_BYTES_MIN = 4
 
 
 def answer(packet: Ipv4Packet) -> Ipv4Packet | None:
-    """The echo reply to ``packet``; None if it wants none of us. TOS and "don't fragment" are repeated."""
+    """The echo reply to ``packet``; None if it is not an echo request to us. TOS and "don't fragment" are copied."""
     message = parse_icmp(packet)
     if message.type != ECHO or packet.dst not in (HOST, DNS):
         return None
@@ -37,7 +37,7 @@ def answer(packet: Ipv4Packet) -> Ipv4Packet | None:
 
 
 def answer6(packet: Ipv6Packet, message: IcmpMessage) -> Ipv6Packet | None:
-    """The echo reply to ``message``, which came in ``packet``; None if it wants none of us."""
+    """The echo reply to ``message``, which came in ``packet``; None if it is not an echo request to us."""
     if message.type != ECHO6 or packet.dst not in OURS6:
         return None
     _check_echo(message)

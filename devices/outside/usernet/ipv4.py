@@ -1,6 +1,7 @@
-"""The IPv4 side: which service gets a packet, and how an answer finds its way.
+"""IPv4: gives each packet to its service, and sends the answers.
 
-Packets from addresses that no guest can have, of unknown services, and to elsewhere, vanish; so do fragments.
+Silently dropped are packets from addresses that no guest can have, packets to unknown services or addresses, and
+fragments.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ from minstret.devices.outside.usernet.packets import (
 from minstret.devices.outside.usernet.wire import Wire, keep_armed
 
 _LOW_DELAY = 0x10
-"""The TOS of what DHCP and TFTP send."""
+"""The TOS of packets that DHCP and TFTP send."""
 
 
 class Ipv4Side:
-    """ARP, ICMP, DHCP, TFTP, DNS and TCP. Remembers nothing but in ``wire.state``."""
+    """ARP, ICMP, DHCP, TFTP, DNS and TCP. All its state is in ``wire.state``."""
 
     def __init__(self, wire: Wire, config: UserNetConfig, files: Files | None) -> None:
         self._wire = wire

@@ -1,6 +1,6 @@
-"""The IPv6 side: router and neighbour discovery, echo, refused TCP; nothing else is there.
+"""IPv6: router and neighbour discovery, echo, and TCP connections refused. There are no other services.
 
-Extension headers lead nowhere: what has one is dropped, as libslirp does.
+Packets with extension headers are dropped, as libslirp does.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NDP = (ndp.Type.ROUTER_SOLICITATION, ndp.Type.NEIGHBOUR_SOLICITATION, ndp.Type.
 
 
 class Ipv6Side:
-    """NDP, ICMPv6 echo and TCP. Remembers nothing but in ``wire.state``."""
+    """NDP, ICMPv6 echo and TCP. All its state is in ``wire.state``."""
 
     def __init__(self, wire: Wire, config: UserNetConfig, name: str) -> None:
         self._wire = wire
@@ -65,7 +65,7 @@ class Ipv6Side:
         return self._answer(reply) or seen is not None
 
     def _answer(self, reply: Ipv6Packet | None) -> bool:
-        """Whether there is a reply, and someone to send it to."""
+        """Send ``reply``, if there is one and it has a destination. Returns whether it was sent."""
         if reply is None or reply.dst == UNSPECIFIED6:
             return False
         self._send(reply)
@@ -99,7 +99,7 @@ class Ipv6Side:
         self._wire.send(build_frame(EtherType.IPV6, mac, mac_of(src), packet))
 
     def _ask(self, packet: Ipv6Packet, data: bytes) -> None:
-        """Ask who has the destination of ``packet``, whose bytes are ``data``; it waits for the answer."""
+        """Ask for the MAC address that ``packet`` has to go to; meanwhile its bytes, ``data``, wait."""
         state = self._wire.state
         is_asked = neighbours.is_asked(state.neighbours6, packet.dst)
         if not neighbours.wait(state.neighbours6, packet.dst, data, self._wire.now_ns()):

@@ -1,11 +1,11 @@
-"""The link to the guest: each frame is under way for a fixed time, in order, and the link holds only so many."""
+"""The link to the guest: frames arrive in order after a fixed delay; at most FRAMES_MAX are under way at once."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 FRAMES_MAX = 256
-"""Frames under way at once; another one is dropped."""
+"""Frames under way at once; further ones are dropped."""
 
 
 @dataclass(slots=True)

@@ -1,6 +1,6 @@
-"""Neighbour discovery: we advertise ourselves as router and as neighbour, and ask for a guest's MAC address.
+"""IPv6 neighbour discovery: advertises our router and our addresses, and asks for a guest's MAC address.
 
-Source: RFC 4861; the values of the advertisement are libslirp's.
+Source: RFC 4861; the values in the advertisement are libslirp's.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ PREFIX_VALID_S, PREFIX_PREFERRED_S = 86_400, 14_400
 ROUTER_LIFETIME_S = 1_800
 ADVERTISED_HOP_LIMIT = 64
 INTERVAL_MIN_NS, INTERVAL_MAX_NS = 200 * NS_PER_S, 600 * NS_PER_S
-"""Between two advertisements that nobody asked for."""
+"""Time between two unsolicited advertisements."""
 
 _ON_LINK_AND_AUTONOMOUS = 0xC0
 _ROUTER, _SOLICITED, _OVERRIDE = 0x8000_0000, 0x4000_0000, 0x2000_0000
 _ADDRESS = slice(4, 20)
-"""Where solicitations and advertisements have their target."""
+"""Position of the target address in solicitations and advertisements."""
 
 
 class Type(IntEnum):
@@ -57,12 +57,12 @@ class Option(IntEnum):
 
 
 _FIXED_BYTES = {Type.ROUTER_SOLICITATION: 4, Type.NEIGHBOUR_SOLICITATION: 20, Type.NEIGHBOUR_ADVERTISEMENT: 20}
-"""How much of a message, without type, code and checksum, comes before its options."""
+"""Bytes of a message between the checksum and its options."""
 
 
 @dataclass(slots=True)
 class NdpState:
-    """``draws``: how many random intervals were drawn."""
+    """``draws``: how many random intervals were drawn so far."""
 
     draws: int = 0
 
@@ -76,10 +76,10 @@ class Sighting:
 
 
 def answer(packet: Ipv6Packet, message: IcmpMessage) -> Ipv6Packet | None:
-    """The advertisement that ``message``, which came in ``packet``, asks for; None if it asks us for none.
+    """The advertisement that answers ``message``, which came in ``packet``; None if it asks for nothing of ours.
 
     Raises:
-        Malformed: it is one of NDP's, and RFC 4861, section 6.1 or 7.1, says to discard it.
+        Malformed: RFC 4861, section 6.1 or 7.1, says to discard the message.
     """
     options = _check(packet, message)
     if message.type == Type.ROUTER_SOLICITATION:
@@ -92,7 +92,10 @@ def answer(packet: Ipv6Packet, message: IcmpMessage) -> Ipv6Packet | None:
 
 
 def sighting(packet: Ipv6Packet, message: IcmpMessage) -> Sighting | None:
-    """What ``message``, one of NDP's that has passed ``answer``, tells of a guest."""
+    """The guest's address and MAC address that ``message`` tells; None if it tells none.
+
+    ``message`` must have been checked by ``answer``.
+    """
     options = _options(message)
     if message.type == Type.NEIGHBOUR_ADVERTISEMENT:
         address, mac = message.body[_ADDRESS], options.get(Option.TARGET_MAC)
@@ -102,7 +105,7 @@ def sighting(packet: Ipv6Packet, message: IcmpMessage) -> Sighting | None:
 
 
 def router_advertisement() -> Ipv6Packet:
-    """Prefix, lifetimes and our MAC address, to all nodes."""
+    """The router advertisement: prefix, lifetimes and our MAC address, sent to all nodes."""
     head = struct.pack("!BBHII", ADVERTISED_HOP_LIMIT, 0, ROUTER_LIFETIME_S, 0, 0)
     prefix = struct.pack(
         "!BBBBIII", Option.PREFIX, 4, NETWORK6.prefixlen, _ON_LINK_AND_AUTONOMOUS, PREFIX_VALID_S, PREFIX_PREFERRED_S, 0
@@ -112,20 +115,20 @@ def router_advertisement() -> Ipv6Packet:
 
 
 def solicitation(address: bytes, src: bytes) -> Ipv6Packet:
-    """The question of ``src``, one of ours, who has ``address``."""
+    """The message that asks for the MAC address of ``address``, sent from our address ``src``."""
     body = bytes(4) + address + _mac_option(Option.SOURCE_MAC, src)
     return _message(Type.NEIGHBOUR_SOLICITATION, body, src, solicited_node(address))
 
 
 def draw_interval_ns(state: NdpState, seed: int, name: str) -> int:
-    """The time to the next advertisement that nobody asks for: as random as ``seed``, and never twice the same draw."""
+    """A pseudo-random time to the next unsolicited advertisement, from ``seed`` and the number of draws so far."""
     digest = hashlib.sha256(f"{seed}/{name}/{state.draws}".encode()).digest()
     state.draws += 1
     return INTERVAL_MIN_NS + int.from_bytes(digest, "big") % (INTERVAL_MAX_NS - INTERVAL_MIN_NS + 1)
 
 
 def _neighbour_advertisement(packet: Ipv6Packet, target: bytes) -> Ipv6Packet:
-    is_anonymous = packet.src == UNSPECIFIED6  # someone checks whether the address is taken
+    is_anonymous = packet.src == UNSPECIFIED6  # the guest checks whether the address is in use
     flags = _ROUTER | _OVERRIDE | (0 if is_anonymous else _SOLICITED)
     body = struct.pack("!I", flags) + target + _mac_option(Option.TARGET_MAC, target)
     return _message(Type.NEIGHBOUR_ADVERTISEMENT, body, target, ALL_NODES6 if is_anonymous else packet.src)
@@ -153,7 +156,7 @@ def _check(packet: Ipv6Packet, message: IcmpMessage) -> dict[int, bytes]:
 
 
 def _options(message: IcmpMessage) -> dict[int, bytes]:
-    """Each option's first value."""
+    """The first value of each option."""
     fixed = _FIXED_BYTES[Type(message.type)]
     if len(message.body) < fixed:
         raise Malformed("NDP: length")

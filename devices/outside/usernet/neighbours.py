@@ -1,6 +1,6 @@
-"""Which MAC address an IP address has, and the packets that wait to know: the table behind ARP and behind NDP.
+"""The table of MAC addresses by IP address, and the packets that wait for one; used for ARP and for NDP.
 
-Entries live for a fixed time after they were last confirmed, packets wait for a short one. Both are bounded.
+An entry is kept for a fixed time after it was last confirmed; a packet waits for a short time. Both lists are bounded.
 Source: RFC 826; RFC 1122, section 2.3.2.
 """
 
@@ -12,10 +12,10 @@ from minstret.devices.outside.usernet.addresses import is_unicast_mac
 from minstret.emu.units import NS_PER_S
 
 ENTRIES_MAX = 64
-"""Another address takes the place of the one that was confirmed longest ago."""
+"""One more replaces the entry that was confirmed longest ago."""
 ENTRY_LIFE_NS = 20 * 60 * NS_PER_S
 WAITING_MAX = 16
-"""Packets that wait; another one is dropped."""
+"""Packets that may wait; further ones are dropped."""
 WAIT_NS = NS_PER_S
 """How long a packet waits, as in libslirp."""
 
@@ -49,7 +49,7 @@ def mac_for(state: NeighbourState, address: bytes) -> bytes | None:
 
 
 def learn(state: NeighbourState, address: bytes, mac: bytes, now_ns: int) -> list[bytes]:
-    """Note that ``address`` has ``mac``; the packets that waited for it are taken out and returned."""
+    """Note that ``address`` has ``mac``. Returns the packets that waited for it, which are removed from the list."""
     if not is_unicast_mac(mac):
         return []
     others = [entry for entry in state.known if entry.address != address]
@@ -60,7 +60,7 @@ def learn(state: NeighbourState, address: bytes, mac: bytes, now_ns: int) -> lis
 
 
 def is_asked(state: NeighbourState, address: bytes) -> bool:
-    """Whether packets wait for ``address`` already."""
+    """Whether packets wait for the MAC address of ``address`` already."""
     return any(waiting.address == address for waiting in state.waiting)
 
 
@@ -73,7 +73,7 @@ def wait(state: NeighbourState, address: bytes, packet: bytes, now_ns: int) -> b
 
 
 def expire(state: NeighbourState, now_ns: int) -> int:
-    """Forget what is too old; how many packets waited in vain."""
+    """Remove what is too old. Returns the number of packets whose wait ended without an answer."""
     before = len(state.waiting)
     state.known = [entry for entry in state.known if entry.expire_ns > now_ns]
     state.waiting = [waiting for waiting in state.waiting if waiting.expire_ns > now_ns]

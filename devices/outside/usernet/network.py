@@ -1,6 +1,6 @@
-"""The user network: a frame from the guest in, frames to the guest out, each after the link's delay.
+"""The user network: takes frames from the guest, and sends frames to the guest after the link's delay.
 
-Owns the state, the link and the timers. All timers are EXTERNAL: the network stands outside the guest, before the door.
+Owns the state, the link and the timers. All timers are EXTERNAL, because the network is on the host side.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ __all__ = ["Files", "UserNetConfig", "UserNetState", "UserNetwork"]
 
 
 class UserNetwork:
-    """The other end of the guest's cable.
+    """The network at the other end of the guest's cable.
 
-    Loading ``state`` arms no timer: the list of timers restores those.
+    Loading ``state`` arms no timer: the timer list restores its timers itself.
     """
 
     def __init__(
@@ -36,11 +36,11 @@ class UserNetwork:
         """Make a network that knows no guest yet.
 
         Args:
-            name: What its timers' names begin with.
+            name: Prefix of its timers' names.
             config: See UserNetConfig.
-            timers: The list of the virtual clock.
-            deliver: Called with each frame that reaches the guest's end of the cable, from a timer.
-            files: What TFTP serves; None refuses every request.
+            timers: The timer list of the virtual clock.
+            deliver: Called from a timer with each frame that arrives at the guest's end of the cable.
+            files: The files that TFTP serves; None refuses every request.
         """
         self.name = name
         self.state = UserNetState()
@@ -52,7 +52,7 @@ class UserNetwork:
         self._ipv6 = Ipv6Side(self, config, name)
 
     def receive(self, frame: bytes) -> None:
-        """Take a frame that the guest sends now. Whatever is in it, this returns."""
+        """Take a frame that the guest sends now. Never raises, whatever the frame contains."""
         counters = self.state.counters
         counters.received += 1
         try:

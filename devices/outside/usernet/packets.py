@@ -1,7 +1,7 @@
-"""Frames to typed packets and back: Ethernet, IPv4, IPv6, UDP, ICMP, and their checksums.
+"""Converts frames to typed packets and back: Ethernet, IPv4, IPv6, UDP, ICMP, and their checksums.
 
-dpkt does the decoding, one layer at a time: left to itself it decodes all layers at once, and nested ones without end.
-Whatever is wrong with a packet raises Malformed here and nowhere else.
+dpkt decodes one layer at a time. By default it would decode all layers at once, and nested ones without a limit.
+Everything that is wrong with a packet raises Malformed.
 
 Source: RFC 791, 768, 792, 8200, 4443, 1071.
 """
@@ -17,14 +17,14 @@ import dpkt
 from dpkt import arp, ethernet, icmp, icmp6, ip, ip6, udp
 
 FRAME_BYTES_MAX = 1514
-"""Ethernet's header and 1500 bytes; what is longer is dropped."""
+"""Ethernet's header and 1500 bytes; longer frames are dropped."""
 _ETHERNET_BYTES, _IPV4_BYTES, _IPV6_BYTES, _UDP_BYTES = 14, 20, 40, 8
 
 HOP_LIMIT_MAX = 255
 
 
 class Malformed(Exception):
-    """A packet that does not keep to its format. Never leaves UserNetwork.receive."""
+    """A packet violates its format. Never leaves UserNetwork.receive."""
 
 
 class EtherType(IntEnum):
@@ -43,7 +43,7 @@ class Protocol(IntEnum):
 
 
 class _Ethernet(ethernet.Ethernet):  # type: ignore[misc]  # dpkt has no types
-    _typesw: dict[int, Any] = {}  # noqa: RUF012  # dpkt's table of decoders for what is inside: none
+    _typesw: dict[int, Any] = {}  # noqa: RUF012  # dpkt's table of decoders for the payload: none
 
 
 class _Ipv4(ip.IP):  # type: ignore[misc]
@@ -66,7 +66,7 @@ def decode(kind: Any, data: bytes) -> Any:
     """``kind(data)`` for a dpkt class.
 
     Raises:
-        Malformed: dpkt could not make sense of it.
+        Malformed: dpkt can't decode it.
     """
     try:
         return kind(data)
@@ -78,7 +78,7 @@ def decode(kind: Any, data: bytes) -> Any:
 
 
 def checksum(data: bytes) -> int:
-    """The Internet checksum; 0 over data that includes a right one."""
+    """The Internet checksum; 0 for data that includes its correct checksum."""
     return int(dpkt.in_cksum(data))
 
 
@@ -101,7 +101,7 @@ class Frame:
 
 
 def parse_frame(data: bytes) -> Frame | None:
-    """A frame; None if its type is none that we know."""
+    """A frame; None if its type is unknown."""
     if not _ETHERNET_BYTES <= len(data) <= FRAME_BYTES_MAX:
         raise Malformed(f"frame of {len(data)} bytes")
     if int.from_bytes(data[12:14], "big") not in tuple(EtherType):
@@ -141,7 +141,7 @@ def build_arp(op: int, sender_mac: bytes, sender: bytes, target_mac: bytes, targ
 
 @dataclass(frozen=True, slots=True)
 class Ipv4Packet:
-    """``dont_fragment`` and ``tos`` matter because answers may repeat them."""
+    """An IPv4 packet. ``dont_fragment`` and ``tos`` are kept because answers may copy them."""
 
     src: bytes
     dst: bytes
@@ -189,7 +189,7 @@ class Ipv6Packet:
 
 
 def parse_ipv6(data: bytes) -> Ipv6Packet | None:
-    """A packet; None if something else than TCP, UDP or ICMPv6 follows its header."""
+    """A packet; None if its header is followed by something other than TCP, UDP or ICMPv6."""
     if len(data) < _IPV6_BYTES:
         raise Malformed("IPv6 header")
     if data[6] not in (Protocol.TCP, Protocol.UDP, Protocol.ICMP6):

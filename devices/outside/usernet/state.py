@@ -1,4 +1,4 @@
-"""All that the user network remembers, in one dataclass."""
+"""The whole state of the user network, in one dataclass."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from minstret.devices.outside.usernet.tftp import TftpState
 
 @dataclass(slots=True)
 class Counters:
-    """What became of the frames. No guest sees these."""
+    """What happened to the frames. The guest can't see these counters."""
 
     received: int = 0
     delivered: int = 0
     malformed: int = 0
-    """Dropped: not as its protocol says, or longer than a frame may be."""
+    """Dropped: violates its protocol, or is too long."""
     ignored: int = 0
-    """Dropped: in order, but for nobody here."""
+    """Dropped: correct, but no service here takes it."""
     fragments: int = 0
-    """Dropped: fragments of IPv4 packets are not put together."""
+    """Dropped: fragments of IPv4 packets are not reassembled."""
     unresolved: int = 0
-    """Dropped: nobody said to which MAC address to send the answer."""
+    """Dropped: the MAC address to send to is not known."""
     overrun: int = 0
-    """Dropped: too many frames to the guest under way."""
+    """Dropped: too many frames are on their way to the guest."""
 
 
 @dataclass(slots=True)
 class UserNetState:
-    """``ident``: of the next IPv4 packet."""
+    """``ident`` is the identification of the next IPv4 packet."""
 
     ident: int = 0
     link: LinkState = field(default_factory=LinkState)

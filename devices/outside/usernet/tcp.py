@@ -20,7 +20,7 @@ _U32 = 0xFFFF_FFFF
 
 
 def refusal(packet: Ipv4Packet | Ipv6Packet) -> bytes | None:
-    """The segment with RST that answers the one in ``packet``; None if that is a RST itself."""
+    """The RST segment that answers the segment in ``packet``; None if that is itself a RST."""
     segment = decode(tcp.TCP, packet.payload)
     if segment.off * 4 > len(packet.payload):
         raise Malformed("TCP header")
@@ -38,5 +38,5 @@ def refusal(packet: Ipv4Packet | Ipv6Packet) -> bytes | None:
 
 
 def _length(segment: tcp.TCP) -> int:
-    """How many sequence numbers ``segment`` takes: its data, SYN and FIN."""
+    """How many sequence numbers ``segment`` uses: for its data, SYN and FIN."""
     return len(segment.data) + bool(segment.flags & tcp.TH_SYN) + bool(segment.flags & tcp.TH_FIN)

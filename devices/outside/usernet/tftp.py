@@ -1,7 +1,7 @@
-"""TFTP server: files to read, a block at a time.
+"""TFTP server: lets the guest read files, a block at a time.
 
-The last packet of each transfer is sent again until it is acknowledged, a bounded number of times. As libslirp does, it
-answers from port 69, takes only mode octet, and lets blocks be at most 1428 bytes.
+The last packet of a transfer is sent again until it is acknowledged, RESENDS_MAX times at most. As libslirp does, the
+server answers from port 69, supports only mode octet, and limits blocks to 1428 bytes.
 
 Source: RFC 1350, RFC 2347 (options), RFC 2348 (blksize), RFC 2349 (timeout, tsize).
 """
@@ -19,10 +19,10 @@ from minstret.emu.units import NS_PER_S
 
 PORT = 69
 TRANSFERS_MAX = 20
-"""Another one takes the place of the one that has been silent longest."""
+"""One more replaces the transfer that has been silent longest."""
 BLOCK_BYTES, BLOCK_BYTES_MIN, BLOCK_BYTES_ASKED_MAX = 512, 8, 65464
 BLOCK_BYTES_MAX = 1428
-"""We agree to no more: it has to fit into a frame."""
+"""A larger block size is reduced to this: a block has to fit into a frame."""
 RESEND_S = 1
 RESENDS_MAX = 5
 NAME_BYTES_MAX = 511
@@ -43,9 +43,9 @@ class Transfer:
     block_bytes: int
     resend_ns: int
     block: int
-    """The one that was sent last, from 1; 0 is the answer to options."""
+    """Number of the block that was sent last, from 1; 0 is the answer to options."""
     packet: bytes
-    """What was sent last."""
+    """The packet that was sent last."""
     is_last: bool
     resends: int
     expire_ns: int
@@ -53,13 +53,13 @@ class Transfer:
 
 @dataclass(slots=True)
 class TftpState:
-    """Transfers; the one that has been silent longest first."""
+    """The transfers; the one that has been silent longest comes first."""
 
     transfers: list[Transfer] = field(default_factory=list)
 
 
 class _Refused(Exception):
-    """The request is answered by an error and nothing else."""
+    """The request is answered with an error."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -73,7 +73,7 @@ class _ReadRequest:
 
 
 class TftpServer:
-    """Answers packets; all it remembers is in the TftpState it is given."""
+    """Answers packets. All its memory is in the TftpState that it is given."""
 
     def __init__(self, files: Files | None) -> None:
         self._files = files
@@ -82,7 +82,7 @@ class TftpServer:
         """The packet that answers ``data``, which came from ``port`` of ``client``; None if there is none.
 
         Raises:
-            Malformed: it is no TFTP packet.
+            Malformed: it is not a TFTP packet.
         """
         if len(data) < 2:
             raise Malformed("TFTP opcode")
@@ -100,7 +100,7 @@ class TftpServer:
         return _unexpected(opcode)
 
     def expire(self, state: TftpState, now_ns: int) -> list[tuple[bytes, int, bytes]]:
-        """Give up transfers that were silent for too long; what to send again to the others: client, port, packet."""
+        """Give up transfers that were silent for too long. Returns what to send again: client, port, packet."""
         again = []
         for transfer in [transfer for transfer in state.transfers if transfer.expire_ns <= now_ns]:
             if transfer.resends >= RESENDS_MAX:
@@ -131,7 +131,7 @@ class TftpServer:
         return self._next_block(state, transfer, now_ns)
 
     def _acknowledged(self, state: TftpState, transfer: Transfer, data: bytes, now_ns: int) -> bytes | None:
-        """Send the next block. A block acknowledged twice is not sent twice, or every later one would be too."""
+        """Send the next block. A repeated acknowledgement is ignored, or every later block would be sent twice."""
         if len(data) < 2:
             raise Malformed("TFTP acknowledgement")
         if int.from_bytes(data[:2], "big") != transfer.block & 0xFFFF:
@@ -167,7 +167,7 @@ def _drop(state: TftpState, transfer: Transfer | None) -> None:
 
 
 def _sent(state: TftpState, transfer: Transfer, packet: bytes, now_ns: int) -> bytes:
-    """Note that ``packet`` was sent: it is the one to repeat, and the transfer the last to be given up."""
+    """Note that ``packet`` was sent: it may have to be sent again, and its transfer moves to the end of the list."""
     _drop(state, transfer)
     state.transfers.append(transfer)
     transfer.packet, transfer.resends, transfer.expire_ns = packet, 0, now_ns + transfer.resend_ns
@@ -178,7 +178,7 @@ def _sent(state: TftpState, transfer: Transfer, packet: bytes, now_ns: int) -> b
 
 
 def _parse_request(data: bytes) -> _ReadRequest:
-    """A read request that can be granted if there is such a file."""
+    """Parse a read request. Raises _Refused if it can't be granted, whatever files there are."""
     if not data.endswith(b"\0"):
         raise _Refused(tftp.EACCESS, _DENIED)
     fields = data[:-1].split(b"\0")
@@ -191,7 +191,7 @@ def _parse_request(data: bytes) -> _ReadRequest:
 
 
 def _safe_name(raw: bytes) -> str:
-    """The name of a file within the folder; a leading slash means the folder."""
+    """The name of a file, relative to the folder; a leading slash means the folder itself."""
     try:
         name = raw.decode()
     except UnicodeDecodeError:
@@ -204,7 +204,7 @@ def _safe_name(raw: bytes) -> str:
 
 
 def _agree(options: list[tuple[str, str]], size: int) -> dict[str, str]:
-    """The options that we grant, in the order in which they were asked for; unknown ones are left out."""
+    """The options that are granted, in the order in which they were asked for, without unknown ones."""
     agreed: dict[str, str] = {}
     for asked, value in options:
         name = asked.lower()
@@ -238,7 +238,7 @@ def _error(code: int, message: str) -> bytes:
 
 
 def _unexpected(opcode: int) -> bytes:
-    """The error for a packet that fits no transfer, or that no client of a server to read from sends."""
+    """The error for a packet that belongs to no transfer, or that only a client that writes files would send."""
     if opcode == tftp.OP_WRQ:
         return _error(tftp.EACCESS, _DENIED)
     if opcode in (tftp.OP_ACK, tftp.OP_DATA):

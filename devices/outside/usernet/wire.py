@@ -1,4 +1,4 @@
-"""What the two IP versions share: the way to the guest, the time, the timers and the state."""
+"""What IPv4 and IPv6 share: the link to the guest, the time, the timers and the state."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from minstret.emu.timers import Timer
 
 
 class Wire(Protocol):
-    """What the two IP versions ask of the network that they are part of."""
+    """What IPv4 and IPv6 need from the network that they are part of."""
 
     state: UserNetState
 
@@ -26,7 +26,7 @@ class Wire(Protocol):
 
 
 def keep_armed(timer: Timer, deadline_ns: int | None) -> None:
-    """Let ``timer`` fire at the earliest deadline of its service, or not at all."""
+    """Arm ``timer`` for ``deadline_ns``, the earliest deadline of its service; cancel it if that is None."""
     if deadline_ns is None:
         timer.cancel()
     elif timer.expire_ns != deadline_ns:

@@ -326,7 +326,7 @@ def test_further_file_without_an_address_goes_where_it_says_and_gives_its_symbol
         (b"four", RAM - 2, "{file} (0x7ffffffe..0x80000001) is outside RAM"),
         (b"four", (1 << 64) - 1, "{file} (0xffffffffffffffff..0x10000000000000002) is outside RAM"),
         (b"", RAM + MIB, "{file}: the file is empty"),
-        (b"four", None, "{file}: a raw binary, which does not say where it goes; write {file}@ADDRESS"),
+        (b"four", None, "{file}: a raw binary has no address of its own; write {file}@ADDRESS"),
         (elf_bytes(Load(RAM + MIB, LOOPS), entry=RAM + MIB, xlen=32), None, "{file}: an rv32 executable on an rv64"),
     ],
 )

@@ -267,7 +267,7 @@ def test_recording_over_a_file_needs_to_be_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "run.mst"
     path.write_bytes(b"precious")
 
-    with pytest.raises(TraceError, match=r"exists; give another name with -o, or -f to overwrite it"):
+    with pytest.raises(TraceError, match=r"exists already; give another name with -o, or -f to overwrite it"):
         Recording(str(path), setup_of_code(LOOPS))
     assert path.read_bytes() == b"precious"
 

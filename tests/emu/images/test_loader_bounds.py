@@ -87,7 +87,7 @@ IMAGES: dict[str, tuple[Image, str]] = {
     "segments of all of RAM": (partial(elf, segment(memory_size=128 << 20) * 1000), "overlaps"),
     "segments in number said elsewhere": (
         partial(elf, segment(), section(info=0xFFFF_FFFF), segment_count=0xFFFF), "too many segments"),
-    "segments of no size": (partial(elf, segment(), segment_size=0), "in 0 bytes each, not 56"),
+    "segments of no size": (partial(elf, segment(), segment_size=0), "entries of 0 bytes, not 56"),
     "segment of all memory": (partial(elf, segment(memory_size=U64_MAX)), "outside RAM"),
     "segment behind the file": (partial(elf, segment(U64_MAX - 4095, file_size=4096, memory_size=4096)), "cut short"),
     "segment larger than the file": (partial(elf, segment(file_size=1 << 62, memory_size=1 << 62)), "cut short"),
@@ -95,7 +95,7 @@ IMAGES: dict[str, tuple[Image, str]] = {
         partial(elf, segment(file_size=(1 << 63) + 5, memory_size=(1 << 63) + 5)), "cut short"),
     "segment of nearly all RAM": (partial(elf, segment(memory_size=120 << 20)), LOADED),
     "sections of no size": (
-        partial(elf, segment(), section(size=1 << 60), section_count=0, section_size=0), "in 0 bytes each, not 64"),
+        partial(elf, segment(), section(size=1 << 60), section_count=0, section_size=0), "entries of 0 bytes, not 64"),
     "sections without number": (partial(elf, segment(), section(size=1 << 60), section_count=0), "sections; at most"),
     "a million sections": (
         lambda: elf(segment(), section(size=1_000_000) + section() * 999_999, section_count=0), "1,000,000 sections"),
@@ -107,10 +107,10 @@ IMAGES: dict[str, tuple[Image, str]] = {
         lambda: elf(segment(), section(SYMTAB, 0, 240, 1, entry_size=24) + section(SYMTAB, 0, 240, 0, entry_size=24)),
         LOADED),
     "symbols named by a section that is not there": (
-        partial(elf, segment(), section() + section(SYMTAB, 0, 240, 9, entry_size=24)), "its symbol table is none"),
+        partial(elf, segment(), section() + section(SYMTAB, 0, 240, 9, entry_size=24)), "its symbol table is malformed"),
     "symbols with a name of 8 MiB": (lambda: with_symbols(2000, b"\0" + b"A" * (8 << 20) + b"\0"), LOADED),
     "symbols with names of 4 GiB": (
-        lambda: with_symbols(400_000, b"\0" + b"A" * 10_000 + b"\0"), "more than 64 MiB of symbols' names"),
+        lambda: with_symbols(400_000, b"\0" + b"A" * 10_000 + b"\0"), "more than 64 MiB of symbol names"),
     "symbols without number": (lambda: with_symbols(600_000, b"\0a\0"), "more than 500,000 symbols"),
     "symbols, as many as can be": (lambda: with_symbols(490_000, b"\0_ZN5stage7machineEv\0"), LOADED),
     "symbols with names outside": (lambda: with_symbols(1000, b"\0a\0", name=0xFFFF_FFFF), LOADED),
@@ -124,7 +124,7 @@ IMAGES: dict[str, tuple[Image, str]] = {
     "Intel hex with pieces apart": (
         lambda: b"".join(b":01%04X0000%02X\n" % (n, -(1 + n + (n >> 8)) & 0xFF) for n in range(0, 65536, 2)) * 2,
         "more than 10,000 pieces apart"),
-    "S-records in one endless line": (lambda: b"S3FF" + b"0" * (10 << 20), "511 bytes, not as many as it says"),
+    "S-records in one endless line": (lambda: b"S3FF" + b"0" * (10 << 20), "511 bytes; its length field says otherwise"),
     "text of many lines": (lambda: b"x *\n" * (10 << 20), "text, not an image"),
     "text of one line": (lambda: b"\n" + b"x " * (10 << 20), "text, not an image"),
     "blank lines": (lambda: b"\n" * (10 << 20), "text, not an image"),
@@ -173,7 +173,7 @@ def test_what_is_no_regular_file_and_what_is_too_large_is_refused_unread(tmp_pat
         "/dev/null: is a device; give a file",
         f"{fifo}: is a pipe; give a file, or - for standard input",
         f"{folder}: is a folder; give a file",
-        f"{sparse}: larger than 1 GiB, which is the most that is taken here",
+        f"{sparse}: larger than 1 GiB, the limit for such a file",
         f"{tmp_path / 'absent'}: No such file or directory",
     ]
 

@@ -80,8 +80,8 @@ def test_image_without_an_address_goes_where_raw_binaries_go() -> None:
         (MADE[:-1] + b"\xa1", "a damaged uImage: the checksum of its content is wrong"),
         (uimage(CODE, size=0xFFFF_FFFF), "a damaged uImage: it is cut short"),
         (uimage(CODE, arch=ARM), "a uImage for another machine (architecture 2, RISC-V is 26)"),
-        (uimage(CODE, kind=SCRIPT), "a uImage with a script, not what can be started"),
-        (uimage(CODE, kind=99), "a uImage with something of type 99, not what can be started"),
+        (uimage(CODE, kind=SCRIPT), "a uImage with a script, not a program or a kernel"),
+        (uimage(CODE, kind=99), "a uImage with something of type 99, not a program or a kernel"),
         (uimage(CODE, compression=3), "a uImage compressed by lzma; make it with gzip, or without compression"),
         (uimage(CODE, compression=9), "a uImage compressed by method 9; make it with gzip, or without compression"),
         (uimage(CODE, compression=1), "a damaged compressed image: Error -3 while decompressing data: incorrect header"

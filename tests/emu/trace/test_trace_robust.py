@@ -301,8 +301,8 @@ def test_missing_meta_is_told(trace: Path, key: str) -> None:
         ("unicorn", "\x1b[2J", r"it: 'unicorn' is '\x1b[2J', not a name"),
         ("end", {}, "end: 'reason' is None, not a name"),
         ("end", None, "it: 'end' is None, not a object"),
-        ("timers", [{"name": 5}], "what it says of timers is no such thing"),
-        ("timers", {}, "what it says of timers is no such thing"),
+        ("timers", [{"name": 5}], "its list of timers is malformed"),
+        ("timers", {}, "its list of timers is malformed"),
     ],
 )
 def test_meta_of_a_wrong_shape_is_told(trace: Path, key: str, value: Any, reason: str) -> None:

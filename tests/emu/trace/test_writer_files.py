@@ -28,7 +28,7 @@ def test_existing_file_is_left_alone(taken: Path) -> None:
     with pytest.raises(TraceError) as caught:
         writer_at(taken)
 
-    assert str(caught.value) == f"{taken}: exists; give another name with -o, or -f to overwrite it"
+    assert str(caught.value) == f"{taken}: exists already; give another name with -o, or -f to overwrite it"
     assert taken.read_bytes() == b"precious"
 
 
@@ -58,7 +58,7 @@ def test_file_that_came_up_meanwhile_is_left_alone(path: Path) -> None:
     writer = writer_at(path)
     path.write_bytes(b"precious")
 
-    with pytest.raises(TraceError, match=r": exists; give another name with -o, or -f to overwrite it$"):
+    with pytest.raises(TraceError, match=r": exists already; give another name with -o, or -f to overwrite it$"):
         writer.begin()
     writer.close()
 
@@ -204,7 +204,7 @@ def test_device_is_not_overwritten(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
 
-    with pytest.raises(TraceError, match=r": is no ordinary file; give another name with -o$"):
+    with pytest.raises(TraceError, match=r": is not a regular file; give another name with -o$"):
         writer_at(fifo, overwrite=True)
 
     assert fifo.exists()

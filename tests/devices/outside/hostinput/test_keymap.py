@@ -112,8 +112,8 @@ def test_chord_keeps_the_order_of_its_keys() -> None:
     [
         ("ctrl-", "x: there is no key ''; did you mean "),
         ("", "x: there is no key ''; did you mean "),
-        ("ctrl-ctrl", "x: 'ctrl-ctrl' has a key twice"),
-        ("print-sysrq", "x: 'print-sysrq' has a key twice"),
+        ("ctrl-ctrl", "x: 'ctrl-ctrl' has the same key twice"),
+        ("print-sysrq", "x: 'print-sysrq' has the same key twice"),
         ("ctrl-q-entr", "x: there is no key 'entr'; did you mean "),
     ],
 )
