@@ -74,6 +74,15 @@ def test_listed_command_works(command: str, tmp_path: Path, need: Need) -> None:
     assert done.returncode == (123 if "u-boot" in command else 0), done.stdout
 
 
+def test_files_that_are_named_are_there() -> None:
+    folder = README.parent
+    named = re.findall(r"`((?:emu|devices|tests|firmware|tools)/[\w./-]*)", TEXT)
+
+    assert len(named) > 30
+    assert [name for name in named if not (folder / name).exists()] == []
+    assert [page for page in re.findall(r"\]\(([\w./-]+)[#)]", TEXT) if not (folder / page).exists()] == []
+
+
 def run_shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["sh", "-c", command], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

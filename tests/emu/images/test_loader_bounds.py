@@ -107,7 +107,8 @@ IMAGES: dict[str, tuple[Image, str]] = {
         lambda: elf(segment(), section(SYMTAB, 0, 240, 1, entry_size=24) + section(SYMTAB, 0, 240, 0, entry_size=24)),
         LOADED),
     "symbols named by a section that is not there": (
-        partial(elf, segment(), section() + section(SYMTAB, 0, 240, 9, entry_size=24)), "its symbol table is malformed"),
+        partial(elf, segment(), section() + section(SYMTAB, 0, 240, 9, entry_size=24)),
+        "its symbol table is malformed"),
     "symbols with a name of 8 MiB": (lambda: with_symbols(2000, b"\0" + b"A" * (8 << 20) + b"\0"), LOADED),
     "symbols with names of 4 GiB": (
         lambda: with_symbols(400_000, b"\0" + b"A" * 10_000 + b"\0"), "more than 64 MiB of symbol names"),
@@ -123,8 +124,9 @@ IMAGES: dict[str, tuple[Image, str]] = {
     "gzip in gzip in gzip": (lambda: gzip.compress(gzip.compress(gzip.compress(bytes(9)))), "more than 2 times over"),
     "Intel hex with pieces apart": (
         lambda: b"".join(b":01%04X0000%02X\n" % (n, -(1 + n + (n >> 8)) & 0xFF) for n in range(0, 65536, 2)) * 2,
-        "more than 10,000 pieces apart"),
-    "S-records in one endless line": (lambda: b"S3FF" + b"0" * (10 << 20), "511 bytes; its length field says otherwise"),
+        "more than 10,000 separate pieces"),
+    "S-records in one endless line": (lambda: b"S3FF" + b"0" * (10 << 20),
+        "511 bytes; its length field says otherwise"),
     "text of many lines": (lambda: b"x *\n" * (10 << 20), "text, not an image"),
     "text of one line": (lambda: b"\n" + b"x " * (10 << 20), "text, not an image"),
     "blank lines": (lambda: b"\n" * (10 << 20), "text, not an image"),
