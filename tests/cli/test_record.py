@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -895,10 +896,15 @@ TELLS_THE_TIME = asm.code(
 """Fails with some bits of the wall clock."""
 
 
+def but_notice(said: bytes) -> bytes:
+    """Standard error without what ``verify`` says when the first run takes more than two seconds, as on a busy host."""
+    return re.sub(rb"minstret: the first run has not ended yet; .*\n", b"", said)
+
+
 def test_verify_of_the_same_run_gives_0(run: Command, guest: Any) -> None:
     done = run("verify", "--runs", "2", "-m", "4M", guest(says(b"hi\n") + fails_with(3)))
 
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert (done.returncode, but_notice(done.stderr)) == (0, b"")
     assert done.stdout.decode().startswith("the same run 2 times: finished, ")
     assert os.listdir() == ["guest.elf"]
 
@@ -907,7 +913,7 @@ def test_verify_of_a_run_that_depends_on_the_host_gives_1_and_says_where(run: Co
     done = run("verify", "--runs", "2", "-m", "4M", "--rtc", "clock=host", guest(TELLS_THE_TIME))
 
     text = done.stdout.decode()
-    assert (done.returncode, done.stderr) == (1, b"")
+    assert (done.returncode, but_notice(done.stderr)) == (1, b"")
     assert text.startswith("minstret: run 2 differs from run 1: at icount 21: expected answer 'clock.host 0x")
     assert text.count("answer 'clock.host 0x") == 2
     assert text.count("\n") == 1
@@ -916,7 +922,7 @@ def test_verify_of_a_run_that_depends_on_the_host_gives_1_and_says_where(run: Co
 def test_verify_of_a_run_that_sleeps_gives_0(run: Command) -> None:
     done = run("verify", "--runs", "3", "-m", "4M", "--icount", "sleep=on", "ticks")
 
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert (done.returncode, but_notice(done.stderr)) == (0, b"")
     assert done.stdout.startswith(b"the same run 3 times: finished, ")
 
 
