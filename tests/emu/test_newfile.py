@@ -88,10 +88,18 @@ def test_old_files_journal_goes_with_it(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "overwrite", "text"),
     [
-        (lambda path: path.write_bytes(b"old"), False, "exists; give another name with -o, or -f to overwrite it"),
+        (
+            lambda path: path.write_bytes(b"old"),
+            False,
+            "exists already; give another name with -o, or -f to overwrite it",
+        ),
         (lambda path: path.mkdir(), True, "is a folder; give a file"),
-        (lambda path: os.mkfifo(path), True, "is no ordinary file; give another name with -o"),
-        (lambda path: path.symlink_to("nowhere"), False, "exists; give another name with -o, or -f to overwrite it"),
+        (lambda path: os.mkfifo(path), True, "is not a regular file; give another name with -o"),
+        (
+            lambda path: path.symlink_to("nowhere"),
+            False,
+            "exists already; give another name with -o, or -f to overwrite it",
+        ),
     ],
     ids=["file", "folder", "fifo", "link"],
 )

@@ -85,7 +85,7 @@ def test_empty_segment_is_left_out(file: Path) -> None:
 
 
 def test_executable_of_another_machine_is_refused_by_its_name() -> None:
-    with pytest.raises(ConfigError, match="not for RISC-V but for "):
+    with pytest.raises(ConfigError, match=r"an executable for .*, not for RISC-V"):
         load_firmware(Path(sys.executable).resolve(), RAM)
 
 
@@ -94,11 +94,13 @@ def test_object_file_is_refused(file: Path) -> None:
 
 
 def test_big_endian_file_is_refused(file: Path) -> None:
-    assert error(file, elf_bytes(Load(RAM, CODE), big_endian=True)) == "big-endian; minstret is little-endian"
+    assert (
+        error(file, elf_bytes(Load(RAM, CODE), big_endian=True)) == "big-endian; only little-endian RISC-V is supported"
+    )
 
 
 def test_file_with_nothing_to_load_is_refused(file: Path) -> None:
-    assert error(file, elf_bytes()) == "nothing to load in it (no PT_LOAD segment)"
+    assert error(file, elf_bytes()) == "it has nothing to load (no PT_LOAD segment)"
 
 
 def test_segment_cut_short_is_named(file: Path) -> None:
