@@ -164,7 +164,7 @@ class HostFolder:
             ConfigError: there is no such folder.
         """
         if not os.path.isdir(path):
-            raise ConfigError(f"--net: tftp: no folder {path}")
+            raise ConfigError(f"--net: tftp: {path} is not a folder")
         self._root = os.path.realpath(path)
 
     def _find(self, name: str) -> str | None:

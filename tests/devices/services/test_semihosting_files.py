@@ -246,12 +246,12 @@ def test_command_says_that_the_folder_is_not_there_and_leaves_nothing(
 
     assert run_command([command, "hello", "--no-input", "--semihosting", "absent"]) == 125
 
-    assert capsys.readouterr().err == "minstret: --semihosting: no folder absent\n"
+    assert capsys.readouterr().err == "minstret: --semihosting: absent is not a folder\n"
     assert list(tmp_path.iterdir()) == []
 
 
 def test_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no folder"):
+    with pytest.raises(ConfigError, match="is not a folder"):
         HostFiles(str(tmp_path / "absent"))
 
 

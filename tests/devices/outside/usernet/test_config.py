@@ -30,7 +30,7 @@ def test_config_names_of_the_largest_size_fit_into_a_reply() -> None:
         ({"bootfile": "b" * 128}, "bootfile: expected at most 127 bytes"),
         ({"hostname": "h" * 256}, "hostname: expected at most 255 bytes"),
         ({"tftp_server_name": "a\0b"}, "tftp-server-name: expected at most 255 bytes without a NUL"),
-        ({"hostname": "h" * 85, "domainname": "d" * 85, "tftp_server_name": "t" * 85}, "together"),
+        ({"hostname": "h" * 85, "domainname": "d" * 85, "tftp_server_name": "t" * 85}, "bytes in total"),
         ({"hostname": "ü" * 128}, "hostname: expected at most 255 bytes"),
         ({"link_delay_ns": -1}, "link delay: expected 0 ns or more, got -1"),
     ],
