@@ -46,6 +46,26 @@ def from_plain(kind: type[T], plain: Plain) -> T:
     return result
 
 
+def with_defaults(kind: type, plain: Plain) -> Plain:
+    """``plain`` of an older ``kind``: fields that have come since then get their defaults, here and in what it holds.
+
+    What is no such plain value is left as it is: ``from_plain`` finds that.
+    """
+    if not isinstance(plain, dict):
+        return plain
+    filled, hints = dict(plain), get_type_hints(kind)
+    for f in dataclasses.fields(kind):
+        if f.name in plain:
+            inner = next((k for k in (hints[f.name], *get_args(hints[f.name])) if dataclasses.is_dataclass(k)), None)
+            if isinstance(inner, type):
+                filled[f.name] = with_defaults(inner, plain[f.name])
+        elif f.default is not dataclasses.MISSING:
+            filled[f.name] = to_plain(f.default)
+        elif f.default_factory is not dataclasses.MISSING:
+            filled[f.name] = to_plain(f.default_factory())
+    return filled
+
+
 def _build(kind: Any, plain: Plain) -> Any:
     origin, args = get_origin(kind), get_args(kind)
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):

@@ -7,6 +7,7 @@ from Python:        with Recording("run.mst", setup) as recording: recording.run
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,9 +26,15 @@ from minstret.emu.errors import TraceError
 from minstret.emu.hart.shared import Counting
 from minstret.emu.images.loader import ImageFile
 from minstret.emu.recorded import RecordingSession, ReplaySession
-from minstret.emu.state import from_plain, to_plain
+from minstret.emu.state import from_plain, to_plain, with_defaults
+from minstret.emu.text import printable
+from minstret.emu.trace.format import NAME_MAX
 from minstret.emu.trace.reader import TraceReader
 from minstret.emu.trace.writer import TraceWriter
+
+CONFIG_VERSION = 1
+"""Of BoardConfig: raise it when its fields change, or what they mean. Fields that are added need a default.
+tests/emu/trace/test_state_versions.py watches that."""
 
 _ROLES = ("bios", "kernel", "initrd")
 _MAC_SIZE = 6
@@ -62,6 +69,7 @@ def trace_meta(setup: Setup) -> tuple[dict[str, Any], dict[bytes, bytes]]:
     meta = {
         "minstret": version("minstret"),
         "unicorn": version("unicorn"),
+        "config_version": CONFIG_VERSION,
         "config": _plain_config(setup.config),
         "images": images,
     }
@@ -88,8 +96,9 @@ def setup_of(reader: TraceReader) -> Setup:
             f"{reader.path}: recorded with unicorn {theirs}, and here is {ours}: install that one to replay it"
         )
     images = reader.meta["images"]
+    plain = _known_config(reader)
     try:
-        config = from_plain(BoardConfig, _NEVER_VISIBLE | reader.meta["config"])
+        config = from_plain(BoardConfig, plain)
         if config.xlen not in (None, 32, 64) or (config.net is not None and len(config.net.mac) != _MAC_SIZE):
             raise ValueError("no such board")
         files = {role: _kept_file(reader, images[role]) for role in _ROLES if role in images}
@@ -101,6 +110,28 @@ def setup_of(reader: TraceReader) -> Setup:
         )  # fmt: skip
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise TraceError(f"{reader.path}: a damaged trace: what it says of the board makes none ({error!r})") from None
+
+
+def _known_config(reader: TraceReader) -> dict[str, Any]:
+    """The configuration as plain values; of an older version, with the defaults of what was not there yet.
+
+    Raises:
+        TraceError: it is of a newer version, or of an older one that had what is no more.
+    """
+    plain: dict[str, Any] = _NEVER_VISIBLE | reader.meta["config"]
+    theirs: int = reader.meta["config_version"]
+    if theirs == CONFIG_VERSION:
+        return plain
+    filled: dict[str, Any] = with_defaults(BoardConfig, plain)
+    fields = {field.name for field in dataclasses.fields(BoardConfig)}
+    unknown = sorted(printable(name, NAME_MAX) for name in filled.keys() - fields)
+    if theirs > CONFIG_VERSION or unknown:
+        what = f": it has {unknown[0]}, which is unknown here" if unknown else ""
+        raise TraceError(
+            f"{reader.path}: recorded by minstret {reader.meta['minstret']} with configuration version {theirs};"
+            f" this one knows version {CONFIG_VERSION}{what}: use the one that recorded it"
+        )
+    return filled
 
 
 def _kept_file(reader: TraceReader, facts: dict[str, Any]) -> ImageFile:

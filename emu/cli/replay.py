@@ -10,6 +10,7 @@ from minstret.emu.cli import exits
 from minstret.emu.cli.options import counting_option, parse_slice_insns
 from minstret.emu.cli.outputs import check_outputs, trace_read
 from minstret.emu.cli.pcap import PcapFile
+from minstret.emu.cli.say import say
 from minstret.emu.cli.session import (
     Console,
     Stopwatch,
@@ -20,7 +21,7 @@ from minstret.emu.cli.session import (
     write_json,
 )
 from minstret.emu.cli.slow import say_if_slow
-from minstret.emu.cli.streams import claim_stdout, reads_trace
+from minstret.emu.cli.streams import as_given, claim_stdout, reads_trace
 from minstret.emu.door.door import Position
 from minstret.emu.errors import ConfigError
 from minstret.emu.hart.shared import Counting
@@ -95,6 +96,8 @@ def replay(
         board.on_frame = lambda frame: frames.write(board.machine.clock.now_ns(), frame)
     if not quiet:
         say_if_slow(counting)
+        if playing.left_out is not None:
+            say(f"minstret: {as_given(playing.left_out)}")
     stopwatch, began_at = Stopwatch(), board.position.icount
     try:
         with signals.caught(), host.keys_dropped(), progress.shown():

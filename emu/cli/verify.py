@@ -19,6 +19,7 @@ from minstret.devices.board.traced import Replay
 from minstret.emu import host
 from minstret.emu.cli import exits
 from minstret.emu.cli.options import FIRMWARE_HELP, board_options, check_boots_something
+from minstret.emu.cli.say import say
 from minstret.emu.cli.slow import say_if_slow
 from minstret.emu.cli.streams import as_given, inputs_to_repeat
 from minstret.emu.clock import ClockType
@@ -241,11 +242,19 @@ def verify_trace(path: str, runs: int) -> int:
         raise reader.nothing_recorded()
     snapshots = reader.snapshot_positions()
     starts: list[int | None] = [*[None] * runs, *(number for number, _ in snapshots)]
-    done = 0
+    done, left_out = 0, None
     with _progress(lambda: f"replay {done + 1} of {len(starts)}").shown():
         for start in starts:
-            Replay(reader, snapshot=start).run()
+            if start is not None and left_out is not None:
+                break
+            replay = Replay(reader, snapshot=start)
+            replay.run()
+            left_out = replay.left_out
             done += 1
-    from_snapshots = f", and from each of {len(snapshots)} snapshots" if snapshots else "; it has no snapshots"
+    if left_out is not None:
+        say(f"minstret: {as_given(left_out)}")
+        snapshots = []
+    none = "it has no snapshots" if left_out is None else "its snapshots are left out"
+    from_snapshots = f", and from each of {len(snapshots)} snapshots" if snapshots else f"; {none}"
     click.echo(f"the same run {runs} times{from_snapshots}")
     return SAME

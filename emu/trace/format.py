@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 from minstret.emu.clock import ClockType
 from minstret.emu.door.door import Position
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 SUFFIX = ".mst"
 APPLICATION_ID = int.from_bytes(b"MSTR", "big")
 

@@ -1,11 +1,12 @@
 """Snapshots: the whole machine between two turns, taken from one machine and put into another.
 
 A snapshot is a cache: a replay from power-on comes to the same state. Pages of RAM are those written since the
-snapshot before. What stands before the door is a section of its own (``host``): a replay needs none of it.
+snapshot before. The host side is a section of its own (``host``): a replay needs none of it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from minstret.emu.clock import VIRTUAL_NS_MAX, VirtualClockState, VirtualRtClockState
@@ -15,11 +16,45 @@ from minstret.emu.hart.hart import WORDS, HartState
 from minstret.emu.hart.shared import PAGE_BITS, PAGE_SIZE
 from minstret.emu.hart.spec import PRIV_M, PRIV_S, PRIV_U
 from minstret.emu.machine import Machine, MachineState
-from minstret.emu.part import state_types
+from minstret.emu.part import HasState, state_types
 from minstret.emu.state import from_plain, to_plain
+from minstret.emu.text import printable
 from minstret.emu.timers import TimerListState
-from minstret.emu.trace.format import Snapshot
+from minstret.emu.trace.format import NAME_MAX, Snapshot
 from minstret.emu.trace.reader import TraceReader
+
+STATE_VERSIONS = {"hart": 1, "machine": 1}
+"""Versions of what a snapshot holds apart from parts, which have their own. Raise one when the fields of HartState, or
+of the other states that the machine keeps, change, or what they mean. tests/emu/trace/test_state_versions.py says when.
+"""
+
+
+def state_versions(machine: Machine) -> dict[str, dict[str, int]]:
+    """The version of each state in a snapshot of this machine, as a trace keeps them."""
+    parts = machine.parts
+    return {"core": dict(STATE_VERSIONS), "guest": _versions(parts.guest), "host": _versions(parts.host)}
+
+
+def _versions(parts: Mapping[str, HasState]) -> dict[str, int]:
+    return {name: getattr(part, "version", 1) for name, part in parts.items()}
+
+
+def other_states(reader: TraceReader, machine: Machine) -> list[str]:
+    """Guest-side states that have another version in the trace than here, by name.
+
+    With any of them, neither the trace's snapshots nor its digest mean anything to this machine; its items and outputs
+    do.
+    """
+    theirs, ours = reader.meta.get("state_versions"), state_versions(machine)
+    if not isinstance(theirs, dict):
+        return ["everything"]
+    found: list[str] = []
+    for section in ("core", "guest"):
+        their, our = theirs.get(section), ours[section]
+        if not isinstance(their, dict):
+            return ["everything"]
+        found += (name for name in sorted({*our, *their}) if our.get(name) != their.get(name))
+    return [printable(name, NAME_MAX) for name in found]
 
 
 def take_snapshot(machine: Machine, number: int, seq: int, registers: int) -> tuple[Snapshot, dict[int, memoryview]]:

@@ -262,11 +262,11 @@ _END_KINDS = {
 
 def check_meta(meta: dict[str, Any]) -> None:
     """Raise ValueError where ``meta`` lacks something, or has something of another kind."""
-    for key in ("minstret", "unicorn", "config", "images"):
+    for key in ("minstret", "unicorn", "config_version", "config", "images"):
         if key not in meta:
             raise ValueError(f"it lacks {key}")
     _check_kinds("it", meta, {
-        "minstret": "name", "unicorn": "name", "config": "object", "images": "object",
+        "minstret": "name", "unicorn": "name", "config_version": "count", "config": "object", "images": "object",
         **({"end": "object"} if "end" in meta else {}),
         **({"first_snapshot": "count"} if "first_snapshot" in meta else {}),
     })  # fmt: skip

@@ -671,7 +671,8 @@ def test_timers_as_json_lists_all_of_them(ticks: Path, run: Command) -> None:
 
 def test_long_log_takes_no_memory(tmp_path: Path) -> None:
     """Many checkpoints in a few rows: shown as one line, and never all in memory."""
-    meta = {"minstret": "0", "unicorn": "0", "config": {"icount_shift": 1}, "images": {"append": ""}}
+    meta = {"minstret": "0", "unicorn": "0", "config_version": 1,
+            "config": {"icount_shift": 1}, "images": {"append": ""}}  # fmt: skip
     writer = TraceWriter(str(tmp_path / "long.mst"), meta, {}, shift=1)
     for number in range(60_000):
         writer.add_checkpoint(Position(number, 2 * number), ClockType.VIRTUAL, 0, 0)

@@ -12,7 +12,8 @@ from minstret.emu.trace.format import PAGE_SIZE, Snapshot
 from minstret.emu.trace.writer import TraceWriter
 
 META = {
-    "minstret": "0.1.0", "unicorn": "2.1.4", "config": {"icount_shift": 1}, "images": {"append": ""},
+    "minstret": "0.1.0", "unicorn": "2.1.4", "config_version": 1, "config": {"icount_shift": 1},
+    "images": {"append": ""},
 }  # fmt: skip
 SHIFT = 1
 START = Position(0, 0)

@@ -777,7 +777,8 @@ def half_written(path: Path) -> Path:
     """A trace as it lies there when its recording was killed in the middle of a large transaction."""
     path.parent.mkdir(exist_ok=True)
     original = path.with_name("original")
-    meta = {"minstret": "0.1.0", "unicorn": "2.1.4", "config": {"icount_shift": 1}, "images": {"append": ""}}
+    meta = {"minstret": "0.1.0", "unicorn": "2.1.4", "config_version": 1,
+            "config": {"icount_shift": 1}, "images": {"append": ""}}  # fmt: skip
     writer = TraceWriter(str(original), meta, {}, shift=1)
     for number in range(100):
         writer.add_event(Kind.EVENT, Position(number, 2 * number), "uart0.rx", bytes(3000), 0)
@@ -895,7 +896,8 @@ def test_no_room_even_for_the_start_leaves_no_file(tmp_path: Path) -> None:
 def test_failed_writer_writes_nothing_more(tmp_path: Path) -> None:
     """Where SQLite takes a transaction back, what comes after would be in the file without what was before."""
     path = tmp_path / "run.mst"
-    meta = {"minstret": "0.1.0", "unicorn": "2.1.4", "config": {"icount_shift": 1}, "images": {"append": ""}}
+    meta = {"minstret": "0.1.0", "unicorn": "2.1.4", "config_version": 1,
+            "config": {"icount_shift": 1}, "images": {"append": ""}}  # fmt: skip
     writer = TraceWriter(str(path), meta, {}, shift=1)
     writer.add_event(Kind.EVENT, Position(1, 2), "uart0.rx", b"x", 0)
     writer.commit(Position(2, 4))
