@@ -1,6 +1,6 @@
-"""The host: real clocks, the terminal, signals. The only file that may look at them.
+"""The host: real clocks, the terminal, signals. No other file may use them.
 
-What comes from here reaches the guest through the door alone.
+What comes from here reaches the guest only through the door.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from minstret.emu.timers import TimerList
 
 _READ_MAX = 4096
 _WAIT_MAX_NS = 86_400 * 1_000_000_000
-"""One wait of the system's takes a day at most: what counts ms in 32 bits has no room for a month."""
+"""A single wait lasts a day at most: poll takes milliseconds in 32 bits, which is less than a month."""
 
 _BACKGROUND_S = 0.1
-"""How often to look whether the terminal is ours again."""
+"""How often to check whether this process is in the foreground of the terminal again."""
 
 _HEAD_START_NS = 100_000_000
-"""So long a writer at the other end of a pipe may take to begin, or to go on, before it counts as one that is live."""
+"""How long a pipe may be empty. If its writer takes longer, its data is taken when it comes, as typed input is."""
 
 
 realtime_ns: Callable[[], int] = time.monotonic_ns
@@ -48,12 +48,12 @@ def user_ns() -> int:
 
 
 def entropy(size: int) -> bytes:
-    """Random bytes, as good as the host has them."""
+    """Random bytes from the host."""
     return os.urandom(size)
 
 
 class Progress:
-    """A line on standard error that says how far it is: at a terminal only, not at once, cleared at the end."""
+    """A progress line on standard error. Shown at a terminal only, after a second; cleared at the end."""
 
     _FIRST_S, _EVERY_S = 1.0, 0.5
     _NOTICE_S = 2.0
@@ -62,9 +62,9 @@ class Progress:
         """Make it.
 
         Args:
-            text: What to say now, in a line; none where it should wait. Called by a thread.
-            notice: Where there is no terminal, said once it has taken two seconds.
-            is_wanted: Whether to say anything.
+            text: Returns the current line, or "" to show nothing now. Called in another thread.
+            notice: Written once after two seconds if standard error is not a terminal.
+            is_wanted: Whether to show anything.
         """
         self._text = text
         self.notice = notice
@@ -76,10 +76,10 @@ class Progress:
 
     @contextmanager
     def shown(self) -> Iterator[None]:
-        """Say how far it is meanwhile."""
+        """Show progress meanwhile."""
         thread = threading.Thread(target=self._loop, name="progress", daemon=True)
         if self._is_wanted and (self._is_terminal or self.notice):
-            with suppress(RuntimeError):  # the host has no room for a thread: nobody is told
+            with suppress(RuntimeError):  # the host can't start a thread: show nothing
                 thread.start()
         try:
             yield
@@ -88,7 +88,7 @@ class Progress:
             self.hide()
 
     def hide(self) -> None:
-        """Clear the line: something else is to be written to the terminal."""
+        """Clear the line, so that something else can be written to the terminal."""
         with self._lock:
             if self._is_drawn:
                 self._is_drawn = False
@@ -121,15 +121,16 @@ def _columns() -> int:
 
 
 class TimerThread:
-    """Runs a list of timers in a thread of its own, which polls their clock, as a main loop beside the hart would.
+    """Runs a timer list in a thread of its own, which polls the clock, as the main loop of another emulator would.
 
-    This is the rejected timer model, kept for comparison: when its timers fire depends on the host's scheduler.
+    This is for the rejected timer model virtual-ext, kept for comparison: the host's scheduler decides when its timers
+    fire.
     """
 
     _POLL_S = 20e-6
 
     def __init__(self, timers: TimerList, on_ran: Callable[[], None]) -> None:
-        """Make it; ``on_ran`` is called after timers have fired, in the thread."""
+        """Make it. ``on_ran`` is called in the thread after timers have fired."""
         self.lock = threading.Lock()
         self._timers = timers
         self._on_ran = on_ran
@@ -155,10 +156,10 @@ class TimerThread:
 
 
 class HostFolder:
-    """The regular files below one folder, read-only, by relative name. No name leads out of it."""
+    """Read access to the regular files below one folder, by relative name. No name leads out of the folder."""
 
     def __init__(self, path: str) -> None:
-        """Offer what is in ``path``.
+        """Give access to the folder ``path``.
 
         Raises:
             ConfigError: there is no such folder.
@@ -176,7 +177,7 @@ class HostFolder:
             return None
 
     def size(self, name: str) -> int | None:
-        """How long the file is, bytes; None where there is none that can be read."""
+        """The file's size in bytes; None if there is no such readable file."""
         path = self._find(name)
         try:
             return os.path.getsize(path) if path is not None and os.access(path, os.R_OK) else None
@@ -184,7 +185,7 @@ class HostFolder:
             return None
 
     def read(self, name: str, offset: int, size: int) -> bytes:
-        """``size`` bytes from ``offset``, fewer at the end, none where the file is gone."""
+        """``size`` bytes from ``offset``; fewer at the end of the file, none if the file is gone."""
         path = self._find(name)
         if path is None:
             return b""
@@ -201,20 +202,20 @@ _CTRL_A = 0x01
 ESCAPE_HELP = """\
 Ctrl-A x   end the run
 Ctrl-A c   say where the guest is
-Ctrl-A k   keys go to the keyboard (--input keyboard), and back to the console
+Ctrl-A k   send keys to the guest's keyboard (--input keyboard), or to its console again
 Ctrl-A h   this help
 Ctrl-A Ctrl-A   send Ctrl-A
 """
 
 
 class EscapeKeys:
-    """Takes Ctrl-A and the key after it out of what is typed. Bytes in, bytes and commands out."""
+    """Filters Ctrl-A and the key after it out of typed bytes. Bytes in, bytes and command keys out."""
 
     def __init__(self) -> None:
         self._escaped = False
 
     def feed(self, data: bytes) -> Iterator[tuple[bytes, str]]:
-        """Bytes for the guest, and the command key behind them; the last ones have none ("")."""
+        """Pairs of bytes for the guest and the command key after them; the last pair has no key ("")."""
         out = bytearray()
         for byte in data:
             if self._escaped and byte != _CTRL_A:
@@ -227,13 +228,13 @@ class EscapeKeys:
 
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-"""Signals that ask for an end."""
+"""Signals that ask the process to end."""
 
 HANG_UP, INTERRUPT, NO_READER = int(signal.SIGHUP), int(signal.SIGINT), int(signal.SIGPIPE)
-"""What a terminal that is gone, Ctrl-C, and a pipe without a reader send."""
+"""The signals for a terminal that is gone, for Ctrl-C, and for a pipe without a reader."""
 
 _LISTENS_NS = 2_000_000_000
-"""A run that has not taken a signal after so long is not listening: the next one ends the process."""
+"""If the run has not handled a signal after this time, it is stuck: another signal ends the process at once."""
 
 
 def signal_name(number: int) -> str:
@@ -245,12 +246,12 @@ def signal_name(number: int) -> str:
 
 
 def failed_by(error: OSError) -> int:
-    """The signal that tells the same as an error in writing, 0 where there is none."""
+    """The signal that corresponds to a write error; 0 if there is none."""
     return {errno.EIO: HANG_UP, errno.EPIPE: NO_READER}.get(error.errno or 0, 0)
 
 
 def is_terminal(file: TextIO | None) -> bool:
-    """Whether what is written there is seen by a person."""
+    """Whether ``file`` is a terminal."""
     try:
         return file is not None and file.isatty()
     except (OSError, ValueError):
@@ -258,21 +259,21 @@ def is_terminal(file: TextIO | None) -> bool:
 
 
 class Signals:
-    """Signals that ask for an end, noted until the run takes them.
+    """Notes signals that ask the process to end, until the run handles them.
 
-    The handlers do nothing else: whatever is under way, a write into a trace above all, is done to its end.
+    The handlers only note the signal, so that whatever is being done, such as a write to a trace, is completed.
     """
 
     def __init__(self, on_signal: Callable[[], None] = lambda: None) -> None:
-        """Make it; ``on_signal`` is called by the handlers, between any two instructions of Python's."""
+        """Make it. ``on_signal`` is called by the handlers, so at any point of the Python program."""
         self.number: int | None = None
-        """The first signal that nobody has taken yet."""
+        """The first signal that was not handled yet."""
         self._on_signal = on_signal
         self._noted_ns = 0
         self._wakeup_fd = -1
 
     def take(self) -> int | None:
-        """The signal, which is then dealt with."""
+        """The noted signal, which then counts as handled; None if there is none."""
         number, self.number = self.number, None
         return number
 
@@ -286,13 +287,13 @@ class Signals:
 
     @contextmanager
     def caught(self) -> Iterator[None]:
-        """Note signals meanwhile; those that whoever started us wants ignored stay so.
+        """Note signals meanwhile. Signals that the parent process ignores stay ignored.
 
         Raises:
             HostError: there are no file descriptors left.
         """
         with ExitStack() as stack:
-            self._wakeup_fd, wakeup_write = _pipe()  # a signal must end a wait: poll by itself goes on
+            self._wakeup_fd, wakeup_write = _pipe()  # a signal must end a wait; Python's poll continues by itself
             stack.callback(self._close, self._wakeup_fd, wakeup_write)
             stack.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(wakeup_write, warn_on_full_buffer=False))
             for number in STOP_SIGNALS:
@@ -306,7 +307,7 @@ class Signals:
             os.close(fd)
 
     def wait(self, files: Iterable[int], timeout_ns: int | None, events: int = select.POLLIN) -> bool:
-        """Wait for ``events`` of one of ``files``; False where a signal or the end of time came first."""
+        """Wait for ``events`` on one of ``files``; False if a signal or the timeout came first."""
         poll, end_ns = select.poll(), None if timeout_ns is None else realtime_ns() + timeout_ns
         for fd in files:
             poll.register(fd, events)
@@ -317,9 +318,9 @@ class Signals:
             ready = poll.poll(None if left_ns is None else min(left_ns, _WAIT_MAX_NS) // 1_000_000)
             if any(fd != self._wakeup_fd for fd, _ in ready):
                 return True
-            if ready:  # a signal that asks for no end
+            if ready:  # a signal that does not ask the process to end
                 os.read(self._wakeup_fd, _READ_MAX)
-            elif left_ns is not None and left_ns < 1_000_000:  # poll knows milliseconds only
+            elif left_ns is not None and left_ns < 1_000_000:  # poll takes whole milliseconds
                 time.sleep(left_ns / 1e9)
                 return False
         return False
@@ -336,32 +337,32 @@ def _pipe() -> tuple[int, int]:
 
 
 def _is_ready(fd: int, events: int) -> bool:
-    """Whether reading or writing would not wait, be it that it fails."""
+    """Whether reading or writing would return at once, also if it would fail."""
     poll = select.poll()
     poll.register(fd, events)
     return bool(poll.poll(0))
 
 
 class Output:
-    """Standard output. A reader that does not read can't keep a run from ending."""
+    """Standard output. A run can end even if the reader of its output does not read."""
 
     _WRITE_MAX, _TERMINAL_MAX = 4096, 256
-    """What can be written without waiting where poll says that something can: bytes."""
+    """Bytes that can be written to a pipe or a terminal without waiting when poll says that it is writable."""
 
     def __init__(self, signals: Signals, deadline_ns: int | None = None) -> None:
-        """Wait for the reader until a signal comes, or host time is at ``deadline_ns``."""
+        """Make it. A write waits for the reader until a signal comes, or until host time ``deadline_ns``."""
         self._signals = signals
         self._deadline_ns = deadline_ns
         self.is_ending = False
-        """Whether to write only what need not wait."""
+        """Whether to write only what can be written without waiting."""
 
     def write(self, data: bytes) -> int:
-        """Write as much as can be before the run must end; how much that was.
+        """Write as much as possible before the run must end. Returns the number of bytes written.
 
         Raises:
             OSError: it can't be written.
         """
-        if sys.stdout is None:  # closed by whoever started us
+        if sys.stdout is None:  # closed by the parent process
             return len(data)
         sys.stdout.flush()
         fd, done = sys.stdout.fileno(), 0
@@ -378,17 +379,17 @@ class Output:
 
 
 class Terminal:
-    """A terminal that hands over each key at once, without echo. It has its own modes whenever we don't run."""
+    """A terminal in raw mode: each key is read at once, without echo. While stopped, its old modes are restored."""
 
     def __init__(self, fd: int, *, takes_signals: bool) -> None:
-        """Use the terminal at ``fd``; with ``takes_signals`` Ctrl-C, Ctrl-Z and the like stay its own."""
+        """Use the terminal at ``fd``. With ``takes_signals``, Ctrl-C, Ctrl-Z and the like send signals as usual."""
         self._fd = fd
         self._takes_signals = takes_signals
         self._saved: list[object] | None = None
 
     @contextmanager
     def raw(self) -> Iterator[None]:
-        """Meanwhile it is so. Ctrl-Z, or SIGTSTP, gives it back until we go on."""
+        """Raw mode meanwhile. While Ctrl-Z or SIGTSTP stops this process, the old modes are restored."""
         with ExitStack() as stack:
             for number, handler in ((signal.SIGTSTP, self._stop), (signal.SIGCONT, self._go_on)):
                 if signal.getsignal(number) != signal.SIG_IGN:
@@ -421,7 +422,7 @@ class Terminal:
         self._saved = None
 
     def _is_elsewhere(self) -> bool:
-        """Whether it belongs to another job now: setting its modes would stop us."""
+        """Whether another job is in the foreground: setting modes would then stop this process."""
         try:
             return os.tcgetpgrp(self._fd) != os.getpgrp()
         except OSError:  # not the terminal that controls us
@@ -429,7 +430,7 @@ class Terminal:
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self._leave()
-        if self._takes_signals:  # as if there were no handler: a job without a shell goes on
+        if self._takes_signals:  # the default action, which does not stop an orphaned process group
             signal.signal(signal.SIGTSTP, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGTSTP)
             signal.signal(signal.SIGTSTP, self._stop)
@@ -443,7 +444,7 @@ class Terminal:
 
 @contextmanager
 def keys_dropped() -> Iterator[None]:
-    """At a terminal what is typed is neither shown nor used, but for Ctrl-A x, which is as good as SIGINT."""
+    """At a terminal, ignore and hide what is typed, except Ctrl-A x, which acts like SIGINT."""
     if not is_terminal(sys.stdin):
         yield
         return
@@ -460,13 +461,13 @@ def keys_dropped() -> Iterator[None]:
 
 
 def _drop_keys(fd: int, done_fd: int) -> None:
-    """Read the terminal until the other end of ``done_fd`` is closed, or it is gone."""
+    """Read the terminal until the other end of ``done_fd`` is closed, or the terminal is gone."""
     keys, poll = EscapeKeys(), select.poll()
     poll.register(fd, select.POLLIN)
     poll.register(done_fd, select.POLLIN)
     with suppress(OSError):
         while not any(ready == done_fd for ready, _ in poll.poll()):
-            if os.tcgetpgrp(fd) != os.getpgrp():  # another job's: reading would stop us
+            if os.tcgetpgrp(fd) != os.getpgrp():  # another job is in the foreground: reading would stop this process
                 time.sleep(_BACKGROUND_S)
                 continue
             data = os.read(fd, _READ_MAX)
@@ -477,17 +478,18 @@ def _drop_keys(fd: int, done_fd: int) -> None:
 
 
 class HostSource:
-    """Keyboard input for the console, signals, and the time limit."""
+    """What the host side decides live: console input, signals, and the time limit."""
 
     def __init__(
         self, *, console_target: str | None, timeout_ns: int | None = None, ctrl_c_stops: bool = False
     ) -> None:
-        """Listen to standard input (if ``console_target`` names where it goes) and to the clock.
+        """Make a source of events for the door.
 
         Args:
-            console_target: The door's target for typed bytes; None leaves standard input alone.
-            timeout_ns: Ask the machine to stop after so much host time.
-            ctrl_c_stops: At a terminal Ctrl-C, Ctrl-Z and Ctrl-backslash are for us; else for the guest.
+            console_target: The door's target for console input; None: don't read standard input.
+            timeout_ns: Ask the machine to stop after this much host time.
+            ctrl_c_stops: At a terminal, Ctrl-C, Ctrl-Z and Ctrl-backslash send signals as usual; otherwise they go to
+                the guest.
         """
         self._console_target = console_target
         self.deadline_ns = None if timeout_ns is None else realtime_ns() + timeout_ns
@@ -497,22 +499,22 @@ class HostSource:
         self._ctrl_c_stops = ctrl_c_stops
         self._escape_keys = EscapeKeys()
         self.on_command: Callable[[str], None] = lambda key: None
-        """Called with the key after Ctrl-A, but for x, which ends the run."""
+        """Called with the key after Ctrl-A, except for x, which ends the run."""
         self.has_stopped = False
         """Whether the machine was asked to stop."""
         self.was_left = False
-        """Whether that was by Ctrl-A x."""
+        """Whether it was asked to stop by Ctrl-A x."""
         self.keys_go_to_keyboard = False
         self.on_keys: Callable[[bytes], None] = lambda data: None
         """Called with what is typed at a terminal while ``keys_go_to_keyboard``."""
         self._fd = sys.stdin.fileno() if console_target is not None else -1
         self._is_live = self.is_terminal
-        """Whether input comes when it comes; else the other end is given time, so that all has come when asked for."""
+        """Whether input is taken when it comes. Otherwise reading waits a moment for the writer at the other end."""
         self._wants_input = False
 
     @property
     def is_terminal(self) -> bool:
-        """Whether a person may be typing."""
+        """Whether input comes from a terminal, where a person may type."""
         return self._fd >= 0 and os.isatty(self._fd)
 
     @property
@@ -532,7 +534,7 @@ class HostSource:
         return events
 
     def _has_input(self) -> bool:
-        """Whether there is something to read, or the end. The first time that nothing is, wait a moment for it."""
+        """Whether there is data, or the end of input. Waits a moment for it, until it has once waited in vain."""
         if self._is_live:
             return _is_ready(self._fd, select.POLLIN)
         self._is_live = not self.signals.wait([self._fd], _HEAD_START_NS)
@@ -580,7 +582,7 @@ class HostSource:
         return events
 
     def _typed(self, data: bytes) -> list[Event]:
-        """Keys go to the keyboard at once, text to the console as an event."""
+        """Pass typed bytes on: at once to the keyboard, or as an event to the console."""
         if self.keys_go_to_keyboard:
             self.on_keys(data)
             return []
@@ -600,7 +602,7 @@ class HostSource:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """A terminal hands over every key at once, without echo."""
+        """Meanwhile a terminal is in raw mode: every key is read at once, without echo."""
         if self.is_terminal:
             with Terminal(self._fd, takes_signals=self._ctrl_c_stops).raw():
                 yield

@@ -1,4 +1,4 @@
-"""How the tools end: errors are one line, bad input is status 125, Ctrl-C 130."""
+"""How the tools end: an error is one line, the status is 125 for bad input and 130 for Ctrl-C."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def run(command: click.Command, name: str) -> NoReturn:
         status = _fail(name, error.format_message())
     except MinstretError as error:
         status = _fail(name, str(error))
-    except BrokenPipeError:  # nobody reads on
+    except BrokenPipeError:  # the reader is gone
         sys.stdout = None
         status = TROUBLE
     except OSError as error:
@@ -44,7 +44,7 @@ def _fail(name: str, message: str) -> int:
 
 
 def writable(context: click.Context, parameter: click.Parameter, path: str | None) -> str | None:
-    """For an option that names an output: complain before the work, not after it."""
+    """Callback for an option that names an output file: checks before the work that it can be written."""
     if path == "-":
         raise click.BadParameter("standard output has the table already; give a file")
     folder = os.path.dirname(path or "") or "."

@@ -1,8 +1,8 @@
-# Sourced by the tools: makes .venv with minstret in it. Quick when nothing changed.
+# Sourced by the tools: makes .venv with minstret in it. Quick if nothing has changed since the last time.
 #
-# setup_environment EXTRAS             such as "" or "[dev]"; sets $python and goes to the top folder
-# setup_unless_help EXTRAS ARGUMENT... the same; where the arguments ask for help, nothing is installed: without an
-#                                      environment, the tool's first comment is the help
+# setup_environment EXTRAS             EXTRAS is "" or "[dev]"; sets $python and changes to the top folder
+# setup_unless_help EXTRAS ARGUMENT... the same, but installs nothing if the arguments ask for help; if there is no
+#                                      environment yet, it prints the tool's first comment as the help
 
 setup_unless_help() {
     local extras=$1 script
@@ -44,21 +44,21 @@ setup_environment() {
     find_environment || return 1
     stamp=.venv/.installed
     sources=$(cat pyproject.toml emu/hart/*.[ch] | cksum)
-    command -v cc gcc >/dev/null && sources+=" with a C compiler"  # one that came later is made use of
+    command -v cc gcc >/dev/null && sources+=" with a C compiler"  # so a compiler that is installed later is used
     wanted="$sources$extras"
     if [ -x "$python" ] && [ -f "$stamp" ] && grep -qxF -e "$wanted" -e "$sources[dev]" "$stamp"; then
         return 0
     fi
-    trap 'echo >&2; exit 130' INT  # pip and uv end with a status of their own
+    trap 'echo >&2; exit 130' INT  # pip and uv would end with other statuses
     make_venv || return 1
     echo "Installing minstret$extras into .venv ..." >&2
-    rm -f emu/hart/_*.so  # of an older source
+    rm -f emu/hart/_*.so  # built from older sources
     install_into_venv "$extras" || return 1
     "$python" -c 'import minstret.emu.hart._callbacks' 2>/dev/null ||
-        echo "The C callbacks were not built, so their Python twins are used, hundreds of times as slow: $python -m pip install -v -e . tells why" >&2
-    "$python" -m compileall -q emu devices firmware  # a start need not compile, even where nothing may be written later
+        echo "The C callbacks were not built, so the Python callbacks are used, which are hundreds of times slower: $python -m pip install -v -e . says why" >&2
+    "$python" -m compileall -q emu devices firmware  # so that no start has to compile, even in a read-only folder
     link_sources
-    if [ -f "$stamp" ]; then  # what was installed of other sources is gone
+    if [ -f "$stamp" ]; then  # installs of other sources are gone
         grep -F "$sources" "$stamp" > "$stamp.new" || true
         mv "$stamp.new" "$stamp"
     fi
@@ -109,7 +109,7 @@ install_into_venv() {
     fi
 }
 
-# mypy and import-linter read the sources under their import names here.
+# mypy and import-linter find the sources under their import names in .venv/src.
 link_sources() {
     local room
     mkdir -p .venv/src/minstret

@@ -1,1 +1,1 @@
-"""What `tools/bench` measures. A workload to compare with QEMU is an entry of `workloads.WORKLOADS`."""
+"""The measurements of `tools/bench`. To add a workload to compare with QEMU, add it to `workloads.WORKLOADS`."""

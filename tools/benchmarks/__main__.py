@@ -17,12 +17,12 @@ Examples:
   tools/bench all --only ticks-1k-busy --only uboot
   tools/bench operations --ns
 
-Run it on a quiet machine. Compare figures of one table only: machines differ, and so does one machine from hour to
-hour.
+Run it on a quiet machine. Compare only figures of one table: machines differ, and the same machine differs from hour
+to hour.
 """,
 )
 def main() -> None:
-    """Measure how fast minstret is, mostly as ratios to QEMU on the same guests."""
+    """Measure how fast minstret is, mostly as ratios to QEMU's times with the same guests."""
 
 
 main.add_command(compare.run_all)

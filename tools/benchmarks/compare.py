@@ -1,4 +1,4 @@
-"""Run every workload here and on QEMU (-icount shift=1,sleep=off), in turn, and compare what the processes took."""
+"""Run every workload here and on QEMU (-icount shift=1,sleep=off), in turn, and compare time and memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from benchmarks.workloads import GUESTS, INSTRUCTIONS, START, WORKLOADS, Job, Pl
 
 _QEMU = ("-M", "virt", "-icount", "shift=1,sleep=off", "-display", "none", "-monitor", "none", "-serial", "stdio")
 START_RUNS = 2
-"""The start is taken off all others, so it is measured more often."""
+"""Runs of the start-up workload in each round: its time is subtracted from all others, so it should be accurate."""
 
 
 def run_here(job: Job, facts: Path) -> Took:
@@ -33,7 +33,7 @@ def run_on_qemu(qemu: str, job: Job) -> Took:
 
 
 def measure(measured: Measured, place: Place, qemu: str | None, is_qemu_first: bool) -> None:
-    """Run a workload once on each machine, and note what that took."""
+    """Run a workload once on minstret and once on QEMU, and note the measurements."""
     job = measured.workload.make(place, measured.work)
     facts = place.folder / "facts.json"
     if qemu is not None and is_qemu_first:
@@ -47,7 +47,7 @@ def measure(measured: Measured, place: Place, qemu: str | None, is_qemu_first: b
 
 
 def compare(chosen: list[tuple[Workload, int]], xlen: int, rounds: int, qemu: str | None) -> Report:
-    """Measure workloads with that much work each, in rounds, so that a slow spell of the machine hits all."""
+    """Measure workloads, each with its amount of work, in rounds, so that a slow moment of the machine affects all."""
     report = Report(machine_facts(), xlen, rounds, [Measured(workload, work) for workload, work in chosen])
     with tempfile.TemporaryDirectory(prefix="minstret-bench-") as folder:
         place = Place(Path(folder), xlen)
@@ -67,13 +67,13 @@ def compare(chosen: list[tuple[Workload, int]], xlen: int, rounds: int, qemu: st
 
 
 def show_progress(text: str) -> None:
-    """On the last line of a terminal, and nowhere else."""
+    """Show a progress line, if standard error is a terminal."""
     if sys.stderr.isatty():
         click.echo(f"\r{text}\033[K", err=True, nl=False)
 
 
 def chosen_workloads(names: tuple[str, ...], xlen: int, *, is_smoke: bool) -> list[tuple[Workload, int]]:
-    """Workloads and how much work each has; the start is always among them."""
+    """The chosen workloads and how much work each does; the start-up is always among them."""
     chosen = []
     for workload in WORKLOADS:
         work = workload.smoke_work if is_smoke else workload.work
@@ -81,7 +81,7 @@ def chosen_workloads(names: tuple[str, ...], xlen: int, *, is_smoke: bool) -> li
         if not is_wanted or (workload.is_rv64_only and xlen != 64):
             continue
         if workload.needs is not None and not workload.needs.exists():
-            click.echo(f"{workload.name} is left out: {workload.needs} is absent", err=True)
+            click.echo(f"{workload.name} is left out: there is no {workload.needs}", err=True)
             continue
         chosen.append((workload, work or workload.work))
     return chosen
@@ -89,7 +89,7 @@ def chosen_workloads(names: tuple[str, ...], xlen: int, *, is_smoke: bool) -> li
 
 def run(names: tuple[str, ...], cpu: str, rounds: int, no_qemu: bool, json_file: str | None, markdown_file: str | None,
         *, is_smoke: bool) -> None:  # fmt: skip
-    """Measure, print the table, write files; exit status 1 where a workload failed."""
+    """Measure, print the table, write files. Exits with status 1 if a workload failed."""
     xlen = 64 if cpu == "rv64" else 32
     qemu = None if no_qemu else qemu_executable(xlen)
     report = compare(chosen_workloads(names, xlen, is_smoke=is_smoke), xlen, rounds, qemu)
@@ -103,18 +103,20 @@ def run(names: tuple[str, ...], cpu: str, rounds: int, no_qemu: bool, json_file:
 
 
 def options(rounds: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """What `all` and `smoke` take."""
+    """The options of `all` and `smoke`."""
     listed: list[Any] = [
-        click.option("--rounds", type=click.IntRange(1), default=rounds, show_default=True, help="Medians of so many."),
+        click.option("--rounds", type=click.IntRange(1), default=rounds, show_default=True,
+                     help="Number of rounds; the table has medians."),
         click.option("--only", "names", type=click.Choice([workload.name for workload in WORKLOADS]), multiple=True,
-                     metavar="NAME", help="Only this workload, and the start; may be repeated."),
+                     metavar="NAME", help="Only this workload (and the start-up); may be given several times."),
         click.option("--cpu", type=click.Choice(["rv64", "rv32"]), default="rv64", show_default=True,
                      help="Register width."),
-        click.option("--no-qemu", is_flag=True, help="Leave QEMU out even where it is installed."),
+        click.option("--no-qemu", is_flag=True, help="Don't run QEMU, even if it is installed."),
         click.option("--json", "json_file", callback=oneline.writable, metavar="FILE",
-                     help="Write every single measurement."),
+                     help="Write every single measurement to FILE."),
         click.option("--markdown", "markdown_file", callback=oneline.writable, metavar="FILE",
-                     help="Write the table as Markdown; into its place, if FILE has one, as docs/performance.md has."),
+                     help="Write the table to FILE as Markdown; if FILE has a place for the table, as "
+                          "docs/performance.md has, only that is replaced."),
     ]  # fmt: skip
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -144,9 +146,9 @@ docs/performance.md says what the rows and columns mean.
 @options(rounds=3)
 def run_all(names: tuple[str, ...], cpu: str, rounds: int, no_qemu: bool, json_file: str | None,
             markdown_file: str | None) -> None:  # fmt: skip
-    """Every workload here and on QEMU, some minutes a round.
+    """Measure every workload here and on QEMU; some minutes for each round.
 
-    Each run is a process of its own. User time counts; ratios are minstret's to QEMU's (-icount shift=1,sleep=off).
+    Each run is a process of its own. Ratios are minstret's user time to QEMU's (-icount shift=1,sleep=off).
     """
     run(names, cpu, rounds, no_qemu, json_file, markdown_file, is_smoke=False)
 
@@ -159,9 +161,9 @@ Examples:
 @options(rounds=1)
 def smoke(names: tuple[str, ...], cpu: str, rounds: int, no_qemu: bool, json_file: str | None,
           markdown_file: str | None) -> None:  # fmt: skip
-    """The same with little work, in a minute.
+    """The same as all with less work, in a minute.
 
-    Rough ratios, and a check that all of it works.
+    Gives rough ratios, and checks that all workloads run.
     """
     run(names, cpu, rounds, no_qemu, json_file, markdown_file, is_smoke=True)
 
@@ -171,10 +173,11 @@ Examples:
   tools/get-guests && tools/bench linux
   tools/bench linux --rounds 5
 """)  # fmt: skip
-@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Medians of so many.")
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True,
+              help="Number of rounds; the table has medians.")  # fmt: skip
 def linux(rounds: int) -> None:
-    """Debian's Linux from reset to power off, here and on QEMU: the workload `linux` of `all` alone."""
+    """Measure Debian's Linux from reset to power off, here and on QEMU: only the workload `linux` of `all`."""
     if not (GUESTS / "Image").exists():
-        click.echo(f"{GUESTS / 'Image'} is absent: run tools/get-guests first", err=True)
+        click.echo(f"there is no {GUESTS / 'Image'}: run tools/get-guests first", err=True)
         sys.exit(1)
     run(("linux",), "rv64", rounds, False, None, None, is_smoke=False)

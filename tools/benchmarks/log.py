@@ -1,4 +1,4 @@
-"""Measure what a trace takes: bytes per event, per checkpoint, per million instructions, beside QEMU's log."""
+"""Measure the size of traces: bytes per event, per checkpoint, per million instructions, compared with QEMU's log."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _QEMU_NET = ("-netdev", "user,id=n,restrict=on", "-device", "virtio-net-device,n
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """Something to record. ``ticks``: how many there are in it, 0 where that is no measure."""
+    """A guest to record. ``ticks`` is how many timer ticks it has; 0 if it is not about ticks."""
 
     name: str
     image: Path
@@ -38,7 +38,7 @@ TICKERS = (Ticker(1000), Ticker(1000, is_irregular=True), Ticker(1000, waits=Tru
 
 
 def make_guests(folder: Path, ticks: int) -> list[Guest]:
-    """All guests; raw binaries are put into ``folder``."""
+    """All guests; raw binaries are written to ``folder``."""
     guests = []
     for number, ticker in enumerate(TICKERS):
         count = ticks * max(1, ticker.hz // 10_000)
@@ -50,7 +50,7 @@ def make_guests(folder: Path, ticks: int) -> list[Guest]:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What one guest's recordings take, bytes."""
+    """The sizes of one guest's recordings, bytes."""
 
     guest: Guest
     insns: int
@@ -76,7 +76,7 @@ def measure(guest: Guest, folder: Path, with_qemu: bool) -> Row:
 
 
 def _qemu_bytes(guest: Guest, folder: Path) -> int | None:
-    """How large QEMU's log is; None where the guest comes to no good end there."""
+    """The size of QEMU's log; None if the guest fails there."""
     log = folder / "qemu.log"
     options = [option.format(log=log) for option in (*_QEMU_RECORD, *(_QEMU_NET if guest.has_net else ()))]
     took = run_to_end([QEMU, *options, "-bios", str(guest.image)], timeout_s=QEMU_S, may_fail=True)
@@ -123,16 +123,16 @@ Examples:
 )
 @click.option("--ticks", type=click.IntRange(10, 100_000), default=1000, show_default=True, help=(
     "Ticks of each guest at 1 kHz; ten times as many at 100 kHz."))  # fmt: skip
-@click.option("--no-qemu", is_flag=True, help="Leave QEMU out even where it is installed.")
+@click.option("--no-qemu", is_flag=True, help="Don't run QEMU, even if it is installed.")
 def main(ticks: int, no_qemu: bool) -> None:
-    """What a trace takes, beside QEMU's log.
+    """Measure the size of traces, and of QEMU's logs.
 
-    Records guests and prints what their traces take beside QEMU's logs (-icount shift=1,rr=record).
+    Records guests and prints the sizes of their traces and of QEMU's logs (-icount shift=1,rr=record).
 
-    Events are what came from outside, with their data. Checkpoints are passes of guest-side timers; their bytes are
-    those in the file, packed. The file has more than that: images, what the guest sent, SQLite's pages. QEMU's log has
-    no images and no outputs. It is recorded with sleep=on, as QEMU's recordings have to be, and with filter-replay
-    where there is a card. A dash: the guest failed there, or came to no end within a minute.
+    Events come from the host side, with their data. Checkpoints are passes of guest-side timers, packed as in the file.
+    The file also contains images, what the guest sent, and SQLite's pages; QEMU's log has no images and
+    no outputs. QEMU records with sleep=on, as it must, and with filter-replay if there is a network card. A dash means
+    that the guest failed there, or did not end within a minute.
     """
     with_qemu = not no_qemu and qemu_executable() is not None
     with tempfile.TemporaryDirectory(prefix="minstret-bench-") as name:

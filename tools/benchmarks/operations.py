@@ -1,4 +1,4 @@
-"""Measure what minstret costs, as ratios, against its Python twins and QEMU's icount mode.
+"""Measure the time of single operations, as ratios: C callbacks, Python callbacks, and QEMU's icount mode.
 
 One unit is the user time of one instruction of the image `bench` with the C callbacks. All other figures are
 multiples of it, measured in the same run: machines differ, and so does one machine from hour to hour.
@@ -41,7 +41,7 @@ from minstret.emu.machine import StopReason
 RAM_SIZE = 8 << 20
 WARM_UP_INSNS = 100_000
 TWIN_INSNS = 500_000
-"""Instructions of `bench` that the Python twins run; they are too slow for all of it."""
+"""Instructions of `bench` that the Python callbacks run; they are too slow for all of it."""
 
 QEMU_SHIFT = 1
 _QEMU_OPTIONS = ("-display", "none", "-monitor", "none", "-serial", "stdio", "-m", "128M")
@@ -100,7 +100,7 @@ class Minstret:
 
 
 class Qemu:
-    """Runs guests in QEMU's icount mode. The time QEMU takes to start and stop is measured once, and left out."""
+    """Runs guests in QEMU's icount mode. The time that QEMU takes to start and stop is measured once and subtracted."""
 
     def __init__(self, executable: str, bench: Path, start_path: Path, bench_insns: Callable[[], int]) -> None:
         self._command = (executable, "-M", "virt", "-icount", f"shift={QEMU_SHIFT},sleep=off", *_QEMU_OPTIONS)
@@ -119,14 +119,14 @@ class Qemu:
 
 
 def make_runners(xlen: int, rounds: int, folder: Path, qemu: str | None) -> list[Runner]:
-    """All ways to run a guest that there are here; the first is the yardstick."""
+    """All ways to run a guest on this machine. Times are relative to the first one's."""
     bench = patched("bench", xlen, folder, {"bench_rounds": rounds})
     runners = []
     fast = Minstret(xlen, bench, None, python=False)
     if c_callbacks is not None:
         runners.append(Runner("C callbacks", fast.instruction_ns, fast.program_ns, 30_000))
     twins = Minstret(xlen, bench, TWIN_INSNS, python=True)
-    runners.append(Runner("Python twins", twins.instruction_ns, twins.program_ns, 10_000))
+    runners.append(Runner("Python", twins.instruction_ns, twins.program_ns, 10_000))
     if qemu is not None and c_callbacks is not None:
         start = folder / "start.bin"
         start.write_bytes(loop_program(NOTHING, 1))
@@ -149,7 +149,7 @@ def measure_once(runner: Runner, folder: Path) -> list[float]:
 
 
 def ratio_text(ratio: float) -> str:
-    """Two or three digits that matter."""
+    """A ratio with two or three significant digits."""
     return f"{ratio:,.0f}" if ratio >= 10 else f"{ratio:.2f}"
 
 
@@ -176,29 +176,31 @@ Examples:
 """,
 )
 @click.option("--cpu", type=click.Choice(["rv64", "rv32"]), default="rv64", show_default=True, help="Register width.")
-@click.option("--repeat", type=click.IntRange(1), default=5, show_default=True, help="Medians of so many rounds.")
+@click.option(
+    "--repeat", type=click.IntRange(1), default=5, show_default=True, help="Number of rounds; the table has medians."
+)
 @click.option(
     "--bench-rounds",
     type=click.IntRange(1, 1000),
     default=4,
     show_default=True,
-    help=("Work of the image `bench`: each is 67 M instructions on rv64."),
+    help=("Rounds of the image `bench`: each has 67 M instructions on rv64."),
 )
-@click.option("--no-qemu", is_flag=True, help="Leave QEMU out even where it is installed.")
+@click.option("--no-qemu", is_flag=True, help="Don't run QEMU, even if it is installed.")
 @click.option("--ns", "as_ns", is_flag=True, help="Show nanoseconds of user time instead of ratios.")
 @click.option(
     "--json",
     "json_path",
     callback=oneline.writable,
     metavar="FILE",
-    help=("Write all medians, in ns of user time."),
+    help=("Write all medians to FILE, in ns of user time."),
 )
 def main(cpu: str, repeat: int, bench_rounds: int, no_qemu: bool, as_ns: bool, json_path: str | None) -> None:
-    """What one instruction, trap or device access costs.
+    """Measure the time of one instruction, trap or device access.
 
-    Columns are ways to run the same guests: minstret with its C callbacks, minstret with their Python twins,
-    and QEMU with -icount shift=1,sleep=off where it is installed. Rows are user time, medians, in units of
-    one instruction of the image `bench` in the first column. Operations are those of a loop less an empty one.
+    Columns are ways to run the same guests: minstret with its C callbacks, with its Python callbacks, and QEMU with
+    -icount shift=1,sleep=off if it is installed. Values are medians of user time; the unit is one instruction of the
+    image `bench` in the first column. An operation is measured in a loop, and the time of an empty loop subtracted.
     """
     xlen = 64 if cpu == "rv64" else 32
     is_watched = sys.stderr.isatty()

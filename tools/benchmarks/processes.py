@@ -1,4 +1,4 @@
-"""Processes and what they took; the machine they ran on."""
+"""Runs processes and measures their time and memory; describes the machine."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ TIMEOUT_S = 300
 SAMPLE_S = 0.02
 
 Dialogue = tuple[tuple[bytes, bytes], ...]
-"""What is typed to a guest, each as soon as it has printed something: (awaited, typed)."""
+"""What to type to a guest, and after which output: pairs (awaited, typed)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Took:
-    """What a process took, and its exit status.
+    """The time and memory that a process took, and its exit status.
 
     Attributes:
         user_s: User time of all its threads; ``system_s`` likewise.
@@ -72,7 +72,7 @@ def run_to_end(
 
 
 class _Watcher(threading.Thread):
-    """Notes how much memory a process has, and kills it when it takes too long."""
+    """Notes how much memory a process uses, and kills it if it takes too long."""
 
     def __init__(self, pid: int, timeout_s: float) -> None:
         super().__init__(daemon=True)
@@ -90,13 +90,13 @@ class _Watcher(threading.Thread):
                 self.rss_bytes = int(peak[1]) * 1024
 
     def end(self) -> None:
-        """Stop; the process has ended, but its id is still its own."""
+        """Stop. The process has ended, but was not waited for yet, so no other process has its id."""
         self._ended.set()
         self.join()
 
 
 def _converse(child: subprocess.Popen[bytes], dialogue: Dialogue) -> bytes | None:
-    """Type, then read to the end; returns what was awaited in vain."""
+    """Type, then read to the end. Returns the text that was awaited and did not come, if any."""
     if not dialogue:
         return None
     assert child.stdin is not None
@@ -115,12 +115,12 @@ def _converse(child: subprocess.Popen[bytes], dialogue: Dialogue) -> bytes | Non
 
 
 def qemu_executable(xlen: int = 64) -> str | None:
-    """QEMU's path, where it is installed."""
+    """The path of QEMU; None if it is not installed."""
     return shutil.which(f"qemu-system-riscv{xlen}")
 
 
 def machine_facts() -> dict[str, str | int | float]:
-    """What things are measured on, and how busy it is just now."""
+    """The machine that is measured on, and its load now."""
     cpu = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
     return {
         "cpu": cpu[1] if cpu else platform.machine(),
@@ -135,7 +135,7 @@ def machine_facts() -> dict[str, str | int | float]:
 
 
 def qemu_version() -> str | None:
-    """QEMU's version; None where it is not installed."""
+    """QEMU's version; None if it is not installed."""
     executable = qemu_executable()
     if executable is None:
         return None
@@ -145,7 +145,7 @@ def qemu_version() -> str | None:
 
 
 def machine_text(facts: dict[str, str | int | float] | None = None) -> str:
-    """``facts``, those of now by default, as a sentence."""
+    """``facts`` as a sentence; by default those of this moment."""
     facts = facts or machine_facts()
     qemu = f"QEMU {facts['qemu']}" if facts["qemu"] else "QEMU not installed"
     load = f"{facts['load']} .. {facts['load_after']}" if "load_after" in facts else f"{facts['load']}"

@@ -1,4 +1,4 @@
-"""Measure what recording and replaying cost, as ratios to a plain run: by user time, or by the host's instructions."""
+"""Measure recording and replaying as ratios to a plain run, by user time or by the host's instructions."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ WAYS = ("plain", "record", "replay")
 _TIMED_TITLES = f"{'M insns':>11}{'plain, s':>10}{'MIPS':>8}{'record/plain':>22}{'replay/plain':>22}"
 _COUNTED_TITLES = f"{'plain':>16}{'record':>24}{'replay':>24}"
 _PROBE = {"bench": 1, "ticks": 500, "fast": 20_000, "idle": 20_000}
-"""How much of each guest is run first, to tell how much of it takes as long as wanted."""
+"""Work of each guest in a first run, from which the work for the wanted time is computed."""
 _COUNTED = {"bench": (1, 2), "ticks": (50, 150), "fast": (1000, 3000), "idle": (1000, 3000)}
-"""How much of each guest is run to count instructions: the difference of two runs has no start-up in it."""
+"""Work of each guest in the two runs that count instructions; their difference does not contain the start-up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """Something to run; ``work`` is its rounds or ticks."""
+    """A guest to run; ``work`` is the number of its rounds or ticks."""
 
     key: str
     name: str
@@ -96,7 +96,7 @@ def insns_of(folder: Path) -> int:
 
 
 def fitting_image(guest: Guest, folder: Path, wanted_s: float) -> Path:
-    """The guest with so much work that a plain run takes ``wanted_s`` of user time, or somewhat more."""
+    """The guest with enough work that a plain run takes ``wanted_s`` of user time, or somewhat more."""
     work = _PROBE[guest.key]
     start_s = min(user_s("plain", guest.image(folder, work), folder, "--max-insns", "1") for _ in range(3))
     while (spent_s := user_s("plain", image := guest.image(folder, work), folder) - start_s) < wanted_s:
@@ -105,7 +105,7 @@ def fitting_image(guest: Guest, folder: Path, wanted_s: float) -> Path:
 
 
 def measure(guest: Guest, folder: Path, wanted_s: float, repeat: int) -> dict[str, list[float]]:
-    """User seconds of every run, by way; in turn, so that a slow spell of the machine hits all."""
+    """User seconds of every run: plain, record, replay. They take turns, so that a slow moment affects all of them."""
     image = fitting_image(guest, folder, wanted_s)
     times: dict[str, list[float]] = {way: [] for way in WAYS}
     for round_ in range(repeat):
@@ -142,20 +142,24 @@ Examples:
   tools/bench replay --guest idle --instructions
 """,
 )
-@click.option("--repeat", type=click.IntRange(1), default=5, show_default=True, help="Medians of so many rounds.")
-@click.option("--seconds", type=click.FloatRange(0.5), default=10.0, show_default=True, help="Of one plain run.")
+@click.option(
+    "--repeat", type=click.IntRange(1), default=5, show_default=True, help="Number of rounds; the table has medians."
+)
+@click.option(
+    "--seconds", type=click.FloatRange(0.5), default=10.0, show_default=True, help="User time of one plain run."
+)
 @click.option("--guest", "keys", type=click.Choice([guest.key for guest in GUESTS]), multiple=True,
-              help="Only this one; may be repeated.")  # fmt: skip
+              help="Only this guest; may be given several times.")  # fmt: skip
 @click.option("--instructions", is_flag=True,
-              help="Count the host's instructions for each round or tick instead: without noise, ten minutes for all."
-                   " Needs valgrind.")  # fmt: skip
+              help="Instead of time, count the host's instructions for each round or tick: exact, but takes ten minutes"
+                   " for all guests. Needs valgrind.")  # fmt: skip
 def main(repeat: int, seconds: float, keys: tuple[str, ...], instructions: bool) -> None:
-    """What recording and replaying cost.
+    """Measure the time that recording and replaying take.
 
     Prints ratios to a plain run, by user time or by the host's instructions.
 
-    Each run is a process, from start to end, with default options, so that snapshots are in it. In brackets are the
-    smallest and the largest ratio of one round: where they are far apart, the machine was busy.
+    Each run is a whole process with default options, so snapshots are included. In brackets are the smallest and the
+    largest ratio of one round: if they are far apart, the machine was busy.
     """
     guests = [guest for guest in GUESTS if not keys or guest.key in keys]
     width = max(len(guest.name) for guest in guests)

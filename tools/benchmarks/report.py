@@ -1,4 +1,4 @@
-"""Measurements of workloads, and how they are shown: a table, JSON, Markdown."""
+"""Measurements of workloads, and their output: a table, JSON, Markdown."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from benchmarks.workloads import START, Workload
 
 WIDTH = 132
 LEAST_S = 0.03
-"""Less than this is too little to make a ratio of."""
+"""Seconds; a shorter time is too short for a ratio."""
 
 TABLE_PLACE = re.compile(r"(<!-- table: .*? -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
@@ -35,12 +35,12 @@ def cpu_s(took: Took) -> float:
 
 @dataclass(slots=True)
 class Measured:
-    """A workload and what its runs took, one of each list a round.
+    """A workload and the measurements of its runs; the lists have one entry for each round.
 
     Attributes:
-        count: How many of the workload's unit there are in it.
+        count: The work that was done, in the workload's unit.
         insns: How many instructions minstret counted.
-        failure: Why it was given up.
+        failure: Why it was given up; empty if it was not.
     """
 
     workload: Workload
@@ -57,7 +57,7 @@ class Measured:
 
 @dataclass(slots=True)
 class Report:
-    """All rows; knows the start-up's and takes it off where that is right."""
+    """All rows. Subtracts the start-up's time from the workloads that are not sessions."""
 
     machine: dict[str, str | int | float]
     xlen: int
@@ -76,7 +76,7 @@ class Report:
         return statistics.median(map(time, taken)) if taken else 0.0
 
     def ratio(self, row: Measured, time: Time = user_s) -> float | None:
-        """Minstret's time to QEMU's; None where there is nothing to compare."""
+        """Ratio of minstret's time to QEMU's; None if there is nothing to compare."""
         if row.failure or not (row.minstret and row.qemu):
             return None
         here_s, there_s = self.net_s(row, row.minstret, time), self.net_s(row, row.qemu, time)
@@ -93,7 +93,7 @@ class Report:
         return (min(ratios), max(ratios)) if ratios else None
 
     def rate(self, row: Measured, runs: list[Took]) -> float | None:
-        """Units a second of processor time, user and system."""
+        """Units per second of processor time, user and system."""
         if row.failure or row.workload.is_session or not runs:
             return None
         net_s = self.net_s(row, runs, cpu_s)
@@ -141,13 +141,13 @@ class Report:
         return f"rv{self.xlen}, {self.rounds_text()}. {machine_text(self.machine)}\n\n{table}\n"
 
     def write_markdown(self, path: Path) -> None:
-        """Replace the table in ``path``; where it has no place for one, all of it."""
+        """Replace the table in ``path``, or the whole file if it has no place for a table."""
         old = path.read_text() if path.exists() else ""
         new, replaced = TABLE_PLACE.subn(lambda found: f"{found[1]}\n{self.markdown()}\n{found[2]}", old)
         path.write_text(new if replaced else self.markdown())
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, down to the single run."""
+        """Everything, including each single run."""
         return {
             "machine": self.machine,
             "cpu": f"rv{self.xlen}",
@@ -177,20 +177,20 @@ HEADINGS = ["workload", "minstret\nuser s", "QEMU\nuser s", "ratio", "with\nsyst
 
 
 def rss_text(runs: list[Took]) -> str:
-    """MiB; a run may be too short to tell."""
+    """MiB; a dash if the run was too short to measure."""
     most = max((took.rss_bytes for took in runs), default=0)
     return f"{most / (1 << 20):.0f}" if most else "-"
 
 
 def ratio_text(ratio: float | None) -> str:
-    """Two or three digits that matter."""
+    """A number with two or three significant digits."""
     if ratio is None:
         return "-"
     return f"{ratio:.0f}" if ratio >= 100 else f"{ratio:.1f}" if ratio >= 10 else f"{ratio:.2f}"
 
 
 def rate_text(rate: float | None) -> str:
-    """Three digits, in thousands or millions where that helps."""
+    """A number with three significant digits, in thousands or millions if it is large."""
     if rate is None:
         return "-"
     scaled, unit = (rate / 1e6, " M") if rate >= 1e6 else (rate / 1e3, " k") if rate >= 1e4 else (rate, "")

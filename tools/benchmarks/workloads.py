@@ -28,7 +28,7 @@ from minstret.devices.board.placement import PACKAGED
 from minstret.firmware import image_path
 
 INSTRUCTIONS = "instructions"
-"""The unit of workloads that compute: what counts then is what minstret counted."""
+"""The unit of workloads that compute. Their work is the number of instructions that minstret counted."""
 
 MIB = 1 << 20
 GUESTS = Path(os.environ.get("MINSTRET_GUESTS") or Path(__file__).parents[2] / ".cache" / "guests")
@@ -42,7 +42,7 @@ _NET = (("--net", "user,restrict=on"),
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One guest on both machines: the options of `minstret run`, and of QEMU beside those it always gets."""
+    """One guest for both: the options for `minstret run`, and those for QEMU besides the ones it always gets."""
 
     minstret: tuple[str, ...]
     qemu: tuple[str, ...]
@@ -51,7 +51,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a job's files go, and the register width it is for."""
+    """The folder for a job's files, and its register width."""
 
     folder: Path
     xlen: int
@@ -70,13 +70,13 @@ class Workload:
     """Something to measure.
 
     Attributes:
-        name: On the command line and in JSON.
-        make: Makes the job, given how much work it shall do.
-        unit: What work is counted in; empty for a session, which is measured with its start.
-        work: For `all`: such that QEMU takes a second or more, and minstret not too long.
-        smoke_work: For `smoke`; 0 to leave it out there.
-        is_rv64_only: There is no such guest for rv32.
-        needs: A file without which it can't be run.
+        name: Its name on the command line and in JSON.
+        make: Makes the job for a given amount of work.
+        unit: The unit of work; empty for a session, whose time includes the start-up.
+        work: Work for `all`, so that QEMU takes a second or more and minstret not too long.
+        smoke_work: Work for `smoke`; 0 leaves it out there.
+        is_rv64_only: Whether there is no such guest for rv32.
+        needs: A file that it needs; if that is missing, the workload is left out.
     """
 
     name: str
@@ -97,7 +97,7 @@ class Workload:
 
 
 def firmware(path: Path, minstret: tuple[str, ...] = (), qemu: tuple[str, ...] = (), dialogue: Dialogue = ()) -> Job:
-    """Boot ``path`` in M-mode, with further options on either side."""
+    """Boot ``path`` in M-mode, with more options for minstret and for QEMU."""
     return Job((*minstret, str(path)), ("-bios", str(path), *qemu), dialogue)
 
 
@@ -114,7 +114,7 @@ def bench(place: Place, rounds: int) -> Job:
 
 
 def mix(place: Place, values: dict[str, int]) -> Path:
-    """The image `mix` with nothing to do but what ``values`` say."""
+    """The image `mix`, which does only the work that ``values`` say."""
     parts = ("memory_rounds", "float_rounds", "line_rounds", "interrupt_rounds")
     return patched("mix", place.xlen, place.folder, dict.fromkeys(parts, 0) | values)
 
@@ -160,7 +160,7 @@ def linux(_: Place, __: int) -> Job:
 # ---- the table
 
 START = Workload("start", "Start-up: image hello", image("hello"))
-"""Its time is taken off that of all workloads that are no sessions."""
+"""Its time is subtracted from that of all workloads except sessions."""
 
 WORKLOADS = (
     START,

@@ -1,1 +1,1 @@
-"""minstret beside Spike, instruction by instruction."""
+"""Compares minstret with Spike, instruction by instruction."""

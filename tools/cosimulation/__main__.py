@@ -40,29 +40,29 @@ Examples:
   tools/cosim --floats
   tools/cosim --floats --seed 7
 
-Exit status: 0 both did the same, 1 they differ, 125 they can't be compared, 130 Ctrl-C.
+Exit status: 0 both did the same, 1 they differ, 125 they could not be compared, 130 Ctrl-C.
 """,
 )
 @click.argument("firmware", required=False)
 @click.option("--cpu", type=click.Choice(["rv64", "rv32"]), default="rv64", show_default=True, help="Register width.")
-@click.option("--max-insns", default="1M", show_default=True, metavar="N", help="Compare so many instructions at most.")
+@click.option("--max-insns", default="1M", show_default=True, metavar="N", help="Compare N instructions at most.")
 @click.option(
     "--counting",
     type=click.Choice([each.value for each in Counting]),
     default=Counting.BLOCKS.value,
-    help="How minstret counts; each instruction is a slice of its own anyway.",
+    help="How minstret counts instructions. Each instruction is a slice of its own in any case.",
 )
 @click.option(
-    "--strides", is_flag=True, help="Compare about a thousand instructions at once: for programs that take no trap."
+    "--strides", is_flag=True, help="Compare after about a thousand instructions each time; for programs without traps."
 )
-@click.option("--set", "settings", multiple=True, metavar="SYMBOL=N", help="Change a variable of 4 bytes beforehand.")
+@click.option("--set", "settings", multiple=True, metavar="SYMBOL=N", help="Set a 4-byte variable of the image first.")
 @click.option(
     "--floats",
     is_flag=True,
-    help="Instead of FIRMWARE: every floating point operation on special values, in every rounding mode.",
+    help="Instead of FIRMWARE, compare every floating-point operation on special values, in every rounding mode.",
 )
-@click.option("--seed", type=int, metavar="N", help="With --floats: random values, by this seed.")
-@click.option("--json", "json_file", callback=oneline.writable, metavar="FILE", help="Write the result.")
+@click.option("--seed", type=int, metavar="N", help="With --floats: use random values from this seed.")
+@click.option("--json", "json_file", callback=oneline.writable, metavar="FILE", help="Write the result to FILE.")
 def main(
     firmware: str | None,
     cpu: str,
@@ -74,17 +74,17 @@ def main(
     seed: int | None,
     json_file: str | None,
 ) -> None:
-    """Run FIRMWARE beside Spike, instruction by instruction, and name the first difference.
+    """Run FIRMWARE here and in Spike, compare instruction by instruction, and show the first difference.
 
-    FIRMWARE is an ELF file or the name of an image that comes along. Compared are, for each retired instruction, its
-    address and privilege, the registers and CSRs and the memory it wrote, and the traps before it: cause, epc, tval.
-    Devices, counters and the time of interrupts are not: there Spike is followed; docs/exactness.md.
+    FIRMWARE is an ELF file or the name of a bundled image. For each retired instruction its address and privilege are
+    compared, the registers, CSRs and memory that it wrote, and the traps before it (cause, epc, tval). Devices,
+    counters and the moments of interrupts are not compared, but taken from Spike: see docs/exactness.md.
     """
     xlen = 64 if cpu == "rv64" else 32
     if floats == (firmware is not None):
-        raise click.UsageError("give FIRMWARE, or --floats")
+        raise click.UsageError("give either FIRMWARE or --floats")
     if seed is not None and not floats:
-        raise click.UsageError("--seed goes with --floats")
+        raise click.UsageError("--seed needs --floats")
     try:
         if firmware is None:
             sweep_floats(xlen, Counting(counting), seed, json_file)
@@ -101,7 +101,7 @@ def main(
     except (spike.CosimError, MinstretError) as error:
         click.echo(f"tools/cosim: {error}", err=True)
         sys.exit(TROUBLE)
-    except KeyboardInterrupt:  # click would end with 1, which says that they differ
+    except KeyboardInterrupt:  # click would exit with 1, which means that they differ
         click.echo("tools/cosim: interrupted", err=True)
         sys.exit(INTERRUPTED)
     show(result, comparison, firmware)
@@ -110,7 +110,7 @@ def main(
 
 
 def sweep_floats(xlen: int, counting: Counting, seed: int | None, json_file: str | None) -> NoReturn:
-    """Compare every floating point operation, show what differs, and end."""
+    """Compare every floating-point operation, show the differences, and exit."""
     program = make_sweep(xlen, seed=seed)
     found = list(differences(program, results_in_spike(program), results_here(program, counting)))
     kinds: dict[tuple[str, str], list[FloatDifference]] = {}
@@ -130,7 +130,7 @@ def sweep_floats(xlen: int, counting: Counting, seed: int | None, json_file: str
 
 
 def write_facts(json_file: str | None, facts: dict[str, object]) -> None:
-    """Write what `--json` asks for."""
+    """Write the file of `--json`."""
     if json_file is None:
         return
     try:
@@ -180,7 +180,7 @@ def show(result: Result, comparison: Comparison, name: str) -> None:
     """Print the result."""
     difference = result.difference
     for csr, count in sorted(result.not_compared.items()):
-        click.echo(f"  not compared, {count:,} times: {csr}, which there is in Spike alone")
+        click.echo(f"  not compared, {count:,} times: {csr}, which only Spike has")
     click.echo(
         f"{name}: {result.insns:,} instructions, {result.exceptions:,} exceptions, {result.interrupts:,} interrupts"
         f" compared; end: {result.end}"
@@ -200,7 +200,7 @@ def show(result: Result, comparison: Comparison, name: str) -> None:
 
 
 def facts(result: Result) -> dict[str, object]:
-    """The same for programs."""
+    """The result, for JSON."""
     found = result.difference
     return {
         "insns": result.insns,
