@@ -96,12 +96,12 @@ class Wiring(Protocol):
         """Let ``sink`` take what the host gives for this name. It is recorded, and comes from the trace in a replay."""
         ...
 
-    def output(self, name: str, is_message: bool = False) -> Send:
+    def output(self, name: str, is_message: bool = True) -> Send:
         """What to call with what the device sends. It is recorded, and compared in a replay.
 
         Args:
             name: Of the stream.
-            is_message: Each call sends a whole, such as a frame; else the bytes of a stream, however they are cut.
+            is_message: Each call sends a whole, such as a frame; False: bytes of a stream, however they are cut.
         """
         ...
 
@@ -174,6 +174,7 @@ class Part:
     state: Any
     made_with: tuple[tuple[Any, ...], dict[str, Any]]
     """The arguments it was made with: another one like it can be made with them."""
+    is_attached: bool = False
 
     def __new__(cls, *args: Any, **options: Any) -> Any:
         """Keep the arguments."""

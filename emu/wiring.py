@@ -95,6 +95,7 @@ class Assembly:
 
     def _attach(self, part: Part, guard: Guard | None) -> None:
         wiring = PartWiring(self, part, guard)
+        part.is_attached = True
         if guard is None:
             part.attach(wiring)
         else:
@@ -123,7 +124,7 @@ class Assembly:
             else:
                 guard.run("reset", part.reset)
 
-    def stream(self, name: str, is_message: bool = False) -> Stream:
+    def stream(self, name: str, is_message: bool = True) -> Stream:
         """The stream of that name, made at the first call."""
         if name not in self.streams:
             self.streams[name] = Stream(name, is_message, self.machine.door.sent)
@@ -195,7 +196,7 @@ class PartWiring:
     def input(self, name: str, sink: Sink) -> None:
         self._assembly.connect(self._name(name), self._guarded(f"input {name}", sink))
 
-    def output(self, name: str, is_message: bool = False) -> Send:
+    def output(self, name: str, is_message: bool = True) -> Send:
         return self._assembly.stream(self._name(name), is_message).send
 
     def ask(self, name: str, live: Callable[[], bytes]) -> bytes:

@@ -15,6 +15,7 @@ from minstret.devices.board.boot import load_images
 from minstret.devices.board.config import DEFAULT_XLEN, BoardConfig, HostAnswers, check
 from minstret.devices.board.console import CONSOLE_STREAM, CONSOLE_TARGET, Console
 from minstret.devices.board.map import BOOT_ROM_SIZE, IRQ, Base
+from minstret.devices.board.own import again, check_own
 from minstret.devices.board.placement import BootImages, Load, Placement, place
 from minstret.devices.board.tree import Described, device_tree
 from minstret.devices.board.virt import virt_parts
@@ -31,15 +32,17 @@ from minstret.devices.services.guestfiles import GuestFiles
 from minstret.devices.services.htif import Htif
 from minstret.devices.services.semihosting import Semihosting, Surroundings
 from minstret.devices.virtio.input import VirtioInput
-from minstret.devices.virtio.mmio import VirtioMmio
+from minstret.devices.virtio.mmio import VirtioFunction, VirtioMmio
 from minstret.devices.virtio.net import VirtioNet
-from minstret.emu.door.door import Door, Position
+from minstret.emu.door.door import Door, Event, Position
 from minstret.emu.errors import ConfigError
+from minstret.emu.guard import Guard
 from minstret.emu.hart.hart import Hart
 from minstret.emu.hart.spec import Interrupt
 from minstret.emu.hart.views import Memory, Registers
 from minstret.emu.images.loader import Firmware, ImageFile, load_firmware, read_image
 from minstret.emu.machine import Machine, MachineConfig, Outcome
+from minstret.emu.part import Device, Part
 from minstret.emu.report import InterruptCount, report
 from minstret.emu.wiring import Assembly
 
@@ -51,7 +54,8 @@ P = TypeVar("P")
 class Setup:
     """All that a board is made of: its configuration, what it boots, and what its outside has at hand.
 
-    ``bios`` None: the kernel runs first, in M-mode. ``loads`` are further files to put into memory.
+    ``bios`` None: the kernel runs first, in M-mode. ``loads`` are further files to put into memory. Each board gets
+    devices of its own, like those in ``devices``.
     """
 
     config: BoardConfig
@@ -63,6 +67,8 @@ class Setup:
     script: tuple[ScriptLine, ...] = ()
     loads: tuple[Load, ...] = ()
 
+    devices: tuple[Part, ...] = ()
+
     def make(
         self, *, door: Door | None = None, host: HostAnswers | None = None,
         on_console: Callable[[bytes], None] | None = None, has_host_side: bool = True,
@@ -71,7 +77,7 @@ class Setup:
         return Board(
             self.bios, self.config, kernel=self.kernel, initrd=self.initrd, append=self.append, loads=self.loads,
             files=self.files, script=self.script, door=door, host=host, on_console=on_console,
-            has_host_side=has_host_side,
+            has_host_side=has_host_side, devices=[again(device) for device in self.devices],
         )  # fmt: skip
 
 
@@ -104,6 +110,7 @@ class Board:
         files: Files | None = None,
         script: Sequence[ScriptLine] = (),
         has_host_side: bool = True,
+        devices: Sequence[Part] = (),
     ) -> None:
         """Make the board and load ``firmware``.
 
@@ -122,6 +129,7 @@ class Board:
             script: What keyboard and tablet do when.
             has_host_side: Whether there are a user network, an input queue and so on. A replay has none: the trace says
                 what comes from them.
+            devices: Devices of your own: see docs/devices.md.
         Raises:
             ConfigError: the firmware or the configuration is no good; the text says why.
         """
@@ -140,6 +148,7 @@ class Board:
         self._awaited = b""
         self.on_frame: Callable[[bytes], None] = lambda frame: None
         self._files, self._script = files, tuple(script)
+        self._own = tuple(devices)
         self._add_devices()
         self.registers = Registers(self.hart)
         self.memory = Memory(self.hart)
@@ -198,6 +207,18 @@ class Board:
             raise ConfigError(f"there is no part {name!r} on this board; there are {', '.join(sorted(parts))}")
         return parts[name]
 
+    def post(self, target: str, data: bytes) -> None:
+        """Give ``data`` to a device's input, such as ``uart0.rx``: it enters at the next turn, and a recording has it.
+
+        Raises:
+            ConfigError: no device takes that, or the board has no host side.
+        """
+        if target not in self.assembly.inlets:
+            raise ConfigError(f"nothing takes {target!r}; there are {', '.join(sorted(self.assembly.inlets))}")
+        if self.host_side is None:
+            raise ConfigError(f"{target}: in a replay everything comes from the trace")
+        self.machine.door.post(Event(target, data))
+
     def digest(self) -> str:
         """SHA-256, in hex, of everything the guest can see: see Machine.digest."""
         return self.machine.digest()
@@ -213,15 +234,16 @@ class Board:
         """
         end = self.position.icount
         images, is_bare = self.images, self.images.is_bare
-        again = Board(
+        second = Board(
             None if is_bare else self.firmware, self.config, kernel=self.firmware.file if is_bare else images.kernel,
             initrd=images.initrd, append=images.append, loads=images.loads, files=self._files, script=self._script,
+            devices=[again(device) for device in self._own],
         )  # fmt: skip
-        again.run_until(icount=max(0, end - insns))
+        second.run_until(icount=max(0, end - insns))
         pcs = []
-        while again.position.icount < end:
-            pcs.append(again.hart.pc)
-            again.run_until(icount=again.position.icount + 1)
+        while second.position.icount < end:
+            pcs.append(second.hart.pc)
+            second.run_until(icount=second.position.icount + 1)
         return pcs
 
     # ---- putting it together
@@ -238,11 +260,18 @@ class Board:
     def _add_devices(self) -> None:
         """Make what is on the bus; virt.py has the list."""
         machine = self.machine
-        devices = virt_parts(self.config, self._host)
+        own = self._own
+        devices = virt_parts(self.config, self._host, [each for each in own if isinstance(each, VirtioFunction)])
+        ours = [each for each in devices if not (isinstance(each, VirtioMmio) and each.function in own)]
+        check_own(own, ours)
         self.plic = _only(Plic, devices)
         self.assembly = Assembly(machine, self.plic, self.config.seed)
         for device in devices:
-            self.assembly.add(device)
+            name = device.function.name if isinstance(device, VirtioMmio) and device.function in own else None
+            self.assembly.add(device, None if name is None else Guard(name, self.hart.read_icount))
+        for each in own:
+            if isinstance(each, Device):
+                self.assembly.add(each, Guard(each.name, self.hart.read_icount))
         self.clint, self.uart, self.rtc = _only(Clint, devices), _only(Uart16550, devices), _only(GoldfishRtc, devices)
         functions = [device.function for device in devices if isinstance(device, VirtioMmio)]
         self.net = next((function for function in functions if isinstance(function, VirtioNet)), None)
@@ -250,6 +279,7 @@ class Board:
         self._slot_irqs = [
             device.irq for device in devices if isinstance(device, VirtioMmio) and device.irq is not None
         ]
+        self._slot_irqs += [each.irq for each in own if isinstance(each, Device) and each.irq is not None]
         machine.time_delta = lambda: self.clint.state.mtime_delta
 
     def _add_services(self) -> None:

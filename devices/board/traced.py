@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 
 from minstret.devices.board.board import Board, Setup
 from minstret.devices.board.config import BoardConfig, HostAnswers
+from minstret.devices.board.own import own_facts, own_from_facts
 from minstret.devices.board.placement import Load
 from minstret.devices.outside import timer_models
 from minstret.devices.outside.timer_models import MODELS
@@ -25,6 +26,7 @@ from minstret.emu.door.recording import RecordOptions
 from minstret.emu.errors import TraceError
 from minstret.emu.hart.shared import Counting
 from minstret.emu.images.loader import ImageFile
+from minstret.emu.part import Part
 from minstret.emu.recorded import RecordingSession, ReplaySession
 from minstret.emu.state import from_plain, to_plain, with_defaults
 from minstret.emu.text import printable
@@ -66,13 +68,15 @@ def trace_meta(setup: Setup) -> tuple[dict[str, Any], dict[bytes, bytes]]:
             images[role] = keep(file)
     for number, load in enumerate(setup.loads):
         images[f"load{number}"] = keep(load.file) | {"address": load.address}
-    meta = {
+    meta: dict[str, Any] = {
         "minstret": version("minstret"),
         "unicorn": version("unicorn"),
         "config_version": CONFIG_VERSION,
         "config": _plain_config(setup.config),
         "images": images,
     }
+    if setup.devices:
+        meta["devices"] = [own_facts(device) for device in setup.devices]
     if lacks := lacking(setup):
         meta["lacks"] = lacks
     return meta, blobs
@@ -83,8 +87,10 @@ def _plain_config(config: BoardConfig) -> dict[str, Any]:
     return {name: value for name, value in to_plain(config).items() if name not in _NEVER_VISIBLE}
 
 
-def setup_of(reader: TraceReader) -> Setup:
-    """The board that a trace was recorded on.
+def setup_of(
+    reader: TraceReader, devices: Sequence[type[Part] | Part] = (), may_have_changed: bool = False
+) -> Setup:  # fmt: skip
+    """The board that a trace was recorded on; see Replay for the arguments.
 
     Raises:
         TraceError: it was recorded with another Unicorn, lacks what a replay needs, or what it says makes no board.
@@ -95,6 +101,7 @@ def setup_of(reader: TraceReader) -> Setup:
         raise TraceError(
             f"{reader.path}: recorded with unicorn {theirs}, and here is {ours}: install that one to replay it"
         )
+    own = own_from_facts(reader.meta.get("devices", []), devices, reader.path, may_have_changed)
     images = reader.meta["images"]
     plain = _known_config(reader)
     try:
@@ -106,7 +113,7 @@ def setup_of(reader: TraceReader) -> Setup:
             raise ValueError("nothing to boot")
         return Setup(
             config, files.get("bios"), files.get("kernel"), files.get("initrd"), str(images["append"]),
-            loads=_kept_loads(reader, images),
+            loads=_kept_loads(reader, images), devices=own,
         )  # fmt: skip
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise TraceError(f"{reader.path}: a damaged trace: what it says of the board makes none ({error!r})") from None
@@ -196,7 +203,8 @@ class Replay(ReplaySession[Board]):
     def __init__(
         self, reader: TraceReader | str, *, snapshot: int | None = None,
         on_console: Callable[[bytes], None] | None = None, slice_insns_max: int | None = None,
-        counting: Counting = Counting.BLOCKS,
+        counting: Counting = Counting.BLOCKS, devices: Sequence[type[Part] | Part] = (),
+        devices_may_have_changed: bool = False,
     ) -> None:  # fmt: skip
         """Make the board that the trace was recorded on, and put it where the replay begins.
 
@@ -206,11 +214,13 @@ class Replay(ReplaySession[Board]):
             on_console: Called with what the guest sends.
             slice_insns_max: Never visible to the guest; None for the default.
             counting: How to count instructions. Never visible.
+            devices: The classes of the users' devices that were recorded; their options are in the trace.
+            devices_may_have_changed: Whether their source may be another than at the recording.
         Raises:
             TraceError: it can't be replayed here.
         """
         reader = TraceReader(reader) if isinstance(reader, str) else reader
-        setup = setup_of(reader)
+        setup = setup_of(reader, devices, devices_may_have_changed)
         config = replace(setup.config, sleep=False, counting=counting)
         config = replace(config, slice_insns_max=slice_insns_max or BoardConfig().slice_insns_max)
         setup = replace(setup, config=config)

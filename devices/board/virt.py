@@ -13,14 +13,14 @@ from minstret.devices.chips.rtc import GoldfishRtc
 from minstret.devices.chips.uart16550 import Uart16550
 from minstret.devices.outside.hostside import KEYBOARD, TABLET
 from minstret.devices.virtio.input import keyboard, tablet
-from minstret.devices.virtio.mmio import LEGACY, MODERN, EmptySlot, Function, VirtioMmio
+from minstret.devices.virtio.mmio import LEGACY, MODERN, EmptySlot, VirtioFunction, VirtioMmio
 from minstret.devices.virtio.net import VirtioNet
 from minstret.devices.virtio.rng import VirtioRng
 from minstret.emu.errors import ConfigError
 from minstret.emu.part import Device
 
 
-def virt_parts(config: BoardConfig, host: HostAnswers, own: Sequence[Function] = ()) -> list[Device]:
+def virt_parts(config: BoardConfig, host: HostAnswers, own: Sequence[VirtioFunction] = ()) -> list[Device]:
     """The board's devices, in the order in which a reset comes to them; ``own`` are a user's virtio devices."""
     return [
         Finisher(Base.FINISHER),
@@ -32,9 +32,9 @@ def virt_parts(config: BoardConfig, host: HostAnswers, own: Sequence[Function] =
     ]
 
 
-def _functions(config: BoardConfig, host: HostAnswers) -> list[Function]:
+def _functions(config: BoardConfig, host: HostAnswers) -> list[VirtioFunction]:
     """The virtio devices."""
-    functions: list[Function] = []
+    functions: list[VirtioFunction] = []
     if config.net is not None:
         functions.append(VirtioNet(config.net.mac))
     functions += [{KEYBOARD: keyboard, TABLET: tablet}[kind](f"{kind}0") for kind in config.inputs]
@@ -43,7 +43,7 @@ def _functions(config: BoardConfig, host: HostAnswers) -> list[Function]:
     return functions
 
 
-def _virtio_slots(functions: Sequence[Function], interface: int) -> list[Device]:
+def _virtio_slots(functions: Sequence[VirtioFunction], interface: int) -> list[Device]:
     """All slots, filled from the last one down."""
     if len(functions) > VIRTIO_SLOTS:
         names = ", ".join(function.name for function in functions)

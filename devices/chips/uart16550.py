@@ -187,7 +187,7 @@ class Uart16550(Device):
     def attach(self, wiring: Wiring) -> None:
         self._clock = wiring.clock
         self._line = wiring.irq()
-        self._send = wiring.output("tx")
+        self._send = wiring.output("tx", is_message=False)
         wiring.input("rx", self.receive)
         self._on_room = wiring.room_for_input
         self._tell_line_status = wiring.cached_register(Reg.LSR, 1)

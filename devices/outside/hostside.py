@@ -82,7 +82,7 @@ class HostSide:
             user = replace(net.user, seed=seed)
             self.network = UserNetwork("usernet", user, timers, lambda frame: post(Event(NET_TARGET, frame)), files)
             parts.add_host("usernet", self.network)
-            assembly.stream(NET_STREAM, is_message=True).listeners.append(self._to_network)
+            assembly.stream(NET_STREAM).listeners.append(self._to_network)
         self.input = InputQueue(
             "input", timers, lambda target, batch: post(Event(target, batch)),
             {kind: input_target(kind) for kind in inputs},

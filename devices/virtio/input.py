@@ -26,7 +26,7 @@ from minstret.devices.virtio.input_codes import (
     Led,
     Rel,
 )
-from minstret.devices.virtio.mmio import Function
+from minstret.devices.virtio.mmio import VirtioFunction
 from minstret.devices.virtio.queue import Chain, VirtioError, Virtqueue
 from minstret.emu.part import Wiring
 
@@ -73,7 +73,7 @@ class VirtioInputState:
     dropped_not_running: int = 0
 
 
-class VirtioInput(Function):
+class VirtioInput(VirtioFunction):
     """A device that gives ``answers`` when asked what it is."""
 
     device_id = DeviceId.INPUT
@@ -88,7 +88,7 @@ class VirtioInput(Function):
 
     def attach(self, wiring: Wiring) -> None:
         wiring.input("events", self.receive)
-        self._send_leds = wiring.output("leds", is_message=True)
+        self._send_leds = wiring.output("leds")
 
     def reset(self) -> None:
         """Forget what was selected and put the lights out; the counts go on."""

@@ -61,7 +61,7 @@ class Transport(Protocol):
         ...
 
 
-class Function(Part):
+class VirtioFunction(Part):
     """A virtio device behind a transport: the base of ours and of a user's.
 
     Attributes:
@@ -122,7 +122,7 @@ class VirtioMmio(Device):
     node_name = "virtio_mmio"
     compatible = "virtio,mmio"
 
-    def __init__(self, base: int, irq: int, name: str, function: Function, interface: int = MODERN) -> None:
+    def __init__(self, base: int, irq: int, name: str, function: VirtioFunction, interface: int = MODERN) -> None:
         """The slot called ``name``, for example ``virtio7``, with ``function`` in it."""
         super().__init__(base, irq, name)
         self.function = function

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from minstret.devices.virtio.constants import QUEUE_SIZE_MAX, DeviceId, Feature
-from minstret.devices.virtio.mmio import Function
+from minstret.devices.virtio.mmio import VirtioFunction
 from minstret.devices.virtio.queue import Chain, VirtioError, Virtqueue
 from minstret.emu.part import Wiring
 
@@ -47,7 +47,7 @@ class NetState:
     dropped_bad_size: int = 0
 
 
-class VirtioNet(Function):
+class VirtioNet(VirtioFunction):
     """The card behind its transport."""
 
     name = "net0"
@@ -62,7 +62,7 @@ class VirtioNet(Function):
         self.state: NetState = NetState()
 
     def attach(self, wiring: Wiring) -> None:
-        self._transmit = wiring.output("tx", is_message=True)
+        self._transmit = wiring.output("tx")
         wiring.input("rx", self.receive)
 
     def read_config(self) -> bytes:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from minstret.devices.virtio.constants import DeviceId
-from minstret.devices.virtio.mmio import Function
+from minstret.devices.virtio.mmio import VirtioFunction
 from minstret.emu.part import Wiring
 
 REQUEST_SIZE_MAX = 4096
@@ -25,7 +25,7 @@ class RngState:
     given: int = 0
 
 
-class VirtioRng(Function):
+class VirtioRng(VirtioFunction):
     """The device behind its transport."""
 
     name = "rng0"

@@ -68,6 +68,8 @@ def info(trace: str, as_json: bool) -> None:
         if role in ("bios", "kernel", "initrd") or re.fullmatch(r"load\d+", role):
             click.echo(f"  {role:<10} {printable(image['name'], _SHOWN_NAME)}  sha256 {image['sha256'][:16]}")
     click.echo(f"  board      {_board_text(config)}")
+    for device in facts.get("devices", []):
+        click.echo(f"  device     {_device_text(device)}")
     if reader.is_of_nothing:
         click.echo("  end        none: the recording was killed before anything was recorded")
     elif end is None:
@@ -92,6 +94,18 @@ def _board_text(config: dict[str, Any]) -> str:
     return f"{width}, {size}, shift {config['icount_shift']}, sleep {sleep}, seed {seed if _is_int(seed) else 'none'}"
 
 
+def _device_text(facts: Any) -> str:
+    """A device of the user's; a stranger's trace may say anything."""
+    if not isinstance(facts, dict) or not isinstance(facts.get("options"), dict):
+        return "not readable"
+    options = facts["options"]
+    if _is_int(options.get("base")):
+        options = options | {"base": hex(options["base"])}
+    text = ",".join(f"{key}={value}" for key, value in options.items() if key != "name")
+    name, kind, version = (facts.get(key) for key in ("name", "class", "version"))
+    return printable(f"{name}  {kind}  version {version}, {text}", 2 * _SHOWN_NAME)
+
+
 def _is_int(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -100,7 +114,9 @@ def trace_facts(reader: TraceReader) -> dict[str, Any]:
     """The content of ``minstret info --json``. Items are counted without reading them: there may be billions."""
     counts = reader.counts()
     reached = reader.reached()
+    devices = reader.meta.get("devices")
     return {
+        **({"devices": devices} if isinstance(devices, list) else {}),
         "format": reader.meta.get("format"), "minstret": reader.meta["minstret"], "unicorn": reader.meta["unicorn"],
         "config": reader.meta["config"], "images": reader.meta["images"], "end": reader.end,
         "reached": {"seq": reached.seq, **_position_facts(reached.position)}, "counts": counts,

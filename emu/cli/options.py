@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +28,7 @@ from minstret.emu.clock import ICOUNT_SHIFT_MAX
 from minstret.emu.errors import ConfigError
 from minstret.emu.hart.shared import Counting
 from minstret.emu.host import HostFolder
+from minstret.emu.part import Part
 from minstret.firmware import IMAGES, image_path
 
 counting_option = click.option(
@@ -57,6 +59,20 @@ RAM. One FILE may be -, standard input; the guest's console then has no input.
 Bundled images, for rv64 (add -rv32 to a name for rv32):
 {textwrap.fill(", ".join(IMAGES), 78, initial_indent="  ", subsequent_indent="  ")}
 """
+
+
+device_option = click.option("--device", "devices", metavar="FILE.py:CLASS[,OPTION=...]", multiple=True, help=(
+    "Add a device of your own, such as gpio.py:Gpio,base=0x10060000,irq=12; see docs/devices.md. The class may also be "
+    "in a package: package.module:CLASS. May be given several times."))  # fmt: skip
+
+
+def device_errors(devices: Sequence[str], is_verbose: bool) -> AbstractContextManager[None]:
+    """Where a device of the user's has a mistake, show its traceback if --verbose asks for it."""
+    if not devices:
+        return nullcontext()
+    from minstret.emu.cli.devices import device_errors
+
+    return device_errors(is_verbose)
 
 
 def board_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -99,6 +115,7 @@ def board_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "Let the firmware read and write files below DIR by semihosting. A recording contains what it read.")),
         click.option("--args", "arguments", metavar="TEXT", default="", help=(
             "Arguments for the firmware, which asks for them by semihosting.")),
+        device_option,
         click.option("--timer-model", type=click.Choice(TIMER_MODELS), default="attributes", show_default=True, help=(
             "For comparison: virtual-ext runs EXTERNAL timers on a second clock, in a host thread; no-attributes "
             "treats them like all others.")),
@@ -129,7 +146,25 @@ def make_setup(options: dict[str, Any], *, sleep_by_default: bool = False, scrip
         initrd=None if initrd is None else read_image(initrd, config.ram_size),
         append=options["append"], files=_files(options["net"]), script=tuple(script),
         loads=tuple(parse_load(text, config.ram_size) for text in options["loads"]),
+        devices=_devices(options["devices"]),
     )  # fmt: skip
+
+
+def replayed_devices(texts: Sequence[str]) -> tuple[type[Part] | Part, ...]:
+    """What ``--device`` gives for a replay."""
+    if not texts:
+        return ()
+    from minstret.emu.cli.devices import devices_to_replay
+
+    return devices_to_replay(texts)
+
+
+def _devices(texts: Sequence[str]) -> tuple[Part, ...]:
+    if not texts:
+        return ()
+    from minstret.emu.cli.devices import make_devices
+
+    return make_devices(texts)
 
 
 _NO_BIOS = "none"

@@ -14,7 +14,7 @@ from minstret.devices.outside.timer_models import lacking_text
 from minstret.emu import host, units
 from minstret.emu.cli import exits
 from minstret.emu.cli.invocation import invocation
-from minstret.emu.cli.options import FIRMWARE_HELP, board_options
+from minstret.emu.cli.options import FIRMWARE_HELP, board_options, device_errors
 from minstret.emu.cli.outputs import Named, trace_written
 from minstret.emu.cli.session import HostedRun, session_options
 from minstret.emu.cli.streams import is_stream
@@ -78,16 +78,18 @@ def record(output: str | None, force: bool, snapshot_every: str, keep: str, ring
         raise ConfigError("--ring: it keeps snapshots, and --snapshot-every 0 makes none; leave out one of the two")
     if output is not None and is_stream(output):
         raise ConfigError("-o -: a trace can't go to standard output; give a file's name")
-    hosted = HostedRecording(options, output, force, record_options)
-    path = Path(hosted.path)
-    with hosted.session:
-        outcome = hosted.run()
+    with device_errors(options["devices"], options["verbose"]):
+        hosted = HostedRecording(options, output, force, record_options)
+        path = Path(hosted.path)
+        with hosted.session:
+            outcome = hosted.run()
     status = exits.exit_status(outcome, options["idle_ok"])
     if keep == "failure" and status == 0:
         path.unlink(missing_ok=True)
         hosted.say("exit status 0: the trace is deleted (--keep failure)")
     else:
         size = path.stat().st_size
-        command = f"{invocation()} replay {shlex.quote(hosted.path)}"
+        devices = "".join(f"--device {shlex.quote(text.partition(',')[0])} " for text in options["devices"])
+        command = f"{invocation()} replay {devices}{shlex.quote(hosted.path)}"
         hosted.say(f"recorded {hosted.path}, {size / 1024:,.0f} KiB; to replay it: {command}")
     return status

@@ -7,7 +7,7 @@ import click
 from minstret.devices.board.traced import Replay
 from minstret.emu import host, units
 from minstret.emu.cli import exits
-from minstret.emu.cli.options import counting_option, parse_slice_insns
+from minstret.emu.cli.options import counting_option, device_errors, device_option, parse_slice_insns, replayed_devices
 from minstret.emu.cli.outputs import check_outputs, trace_read
 from minstret.emu.cli.pcap import PcapFile
 from minstret.emu.cli.say import say
@@ -47,20 +47,26 @@ Examples:
     "Write the network card's frames to FILE, stamped with virtual time; - is standard output, as for "
     "--json."))  # fmt: skip
 @click.option("--slice-insns", metavar="N", help="Run at most N instructions in one go. Never visible to the guest.")
+@device_option
+@click.option("--changed-devices", is_flag=True, help=(
+    "Accept that the source of a --device has changed since the recording."))  # fmt: skip
 @counting_option
 @idle_ok_option
 @click.option("-q", "--quiet", is_flag=True, help="No status line and no report on standard error.")
+@click.option("-v", "--verbose", is_flag=True, help="Show the traceback of a --device with a mistake.")
 @click.option("--json", "json_path", metavar="FILE", help=(
     "Write how the replay ended, its counts and its digest to FILE; with - (standard output) the guest's console goes "
     "to standard error."))  # fmt: skip
 @reads_trace
 def replay(
     trace: str, to_icount: str | None, from_icount: str | None, pcap: str | None, slice_insns: str | None,
-    counting: str, idle_ok: bool, quiet: bool, json_path: str | None,
+    devices: tuple[str, ...], changed_devices: bool, counting: str, idle_ok: bool, quiet: bool, verbose: bool,
+    json_path: str | None,
 ) -> int:  # fmt: skip
     """Play a trace back bit for bit.
 
-    No other file is needed, and nothing is asked of the host. TRACE may be -, standard input.
+    No other file is needed (but for devices of your own, see --device), and nothing is asked of the host. TRACE may
+    be -, standard input.
 
     At a terminal, Ctrl-C or Ctrl-A x ends the replay; all other keys are ignored.
 
@@ -86,7 +92,8 @@ def replay(
     end = _end_of(reader, start, stop)
     playing = Replay(
         reader, snapshot=None if start is None else snapshot_before(reader, start), on_console=show,
-        slice_insns_max=slice_max, counting=Counting(counting),
+        slice_insns_max=slice_max, counting=Counting(counting), devices=replayed_devices(devices),
+        devices_may_have_changed=changed_devices,
     )  # fmt: skip
     board = playing.board
     if stop is not None and stop < board.position.icount:
@@ -100,7 +107,7 @@ def replay(
             say(f"minstret: {as_given(playing.left_out)}")
     stopwatch, began_at = Stopwatch(), board.position.icount
     try:
-        with signals.caught(), host.keys_dropped(), progress.shown():
+        with device_errors(devices, verbose), signals.caught(), host.keys_dropped(), progress.shown():
             outcome = playing.run(icount=stop)
     finally:
         console.output.is_ending = signals.number is not None

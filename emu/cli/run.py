@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from minstret.emu.cli import exits
-from minstret.emu.cli.options import FIRMWARE_HELP, board_options
+from minstret.emu.cli.options import FIRMWARE_HELP, board_options, device_errors
 from minstret.emu.cli.session import HostedRun, session_options
 
 
@@ -36,4 +36,5 @@ def run(**options: Any) -> int:
     Without a terminal Ctrl-C ends the run. SIGTERM, SIGHUP and SIGQUIT end it cleanly: the report is made and all
     files are complete.
     """
-    return exits.exit_status(HostedRun(options).run(), options["idle_ok"])
+    with device_errors(options["devices"], options["verbose"]):
+        return exits.exit_status(HostedRun(options).run(), options["idle_ok"])

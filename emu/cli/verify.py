@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby, zip_longest
@@ -18,7 +18,7 @@ import click
 from minstret.devices.board.traced import Replay
 from minstret.emu import host
 from minstret.emu.cli import exits
-from minstret.emu.cli.options import FIRMWARE_HELP, board_options, check_boots_something
+from minstret.emu.cli.options import FIRMWARE_HELP, board_options, check_boots_something, replayed_devices
 from minstret.emu.cli.say import say
 from minstret.emu.cli.slow import say_if_slow
 from minstret.emu.cli.streams import as_given, inputs_to_repeat
@@ -74,7 +74,7 @@ def verify(runs: int, timeout: float, **options: Any) -> int:
         with inputs_to_repeat(options) as options:
             firmware = options["firmware"]
             if firmware is not None and _is_trace(firmware):
-                return verify_trace(firmware, runs)
+                return verify_trace(firmware, runs, options["devices"])
             check_boots_something(options)
             return _verify_runs(runs, timeout, _arguments(options))
     except DivergenceError as error:
@@ -235,7 +235,7 @@ def _output_text(output: Output | None) -> str:
     return "nothing sent" if output is None else f"{output.stream} sent {describe(output.data)}"
 
 
-def verify_trace(path: str, runs: int) -> int:
+def verify_trace(path: str, runs: int, devices: Sequence[str] = ()) -> int:
     """Replay ``runs`` times from the start, and once from every snapshot."""
     reader = TraceReader(path)
     if reader.is_of_nothing:
@@ -247,7 +247,7 @@ def verify_trace(path: str, runs: int) -> int:
         for start in starts:
             if start is not None and left_out is not None:
                 break
-            replay = Replay(reader, snapshot=start)
+            replay = Replay(reader, snapshot=start, devices=replayed_devices(devices))
             replay.run()
             left_out = replay.left_out
             done += 1

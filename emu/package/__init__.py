@@ -1,1 +1,61 @@
-"""A deterministic RISC-V board, in three rooms: ``emu``, ``devices`` and ``firmware``."""
+"""A deterministic RISC-V board, in three rooms: ``emu``, ``devices`` and ``firmware``.
+
+What is used from Python most can be imported from here: ``from minstret import Board, Device``. Each name is looked up
+when it is used first, so that ``import minstret`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from minstret.devices.board.board import Board, Setup
+    from minstret.devices.board.config import BoardConfig, HostAnswers
+    from minstret.devices.board.contract import check_device
+    from minstret.devices.board.traced import Recording, Replay
+    from minstret.devices.virtio.mmio import VirtioFunction
+    from minstret.emu.door.door import Event
+    from minstret.emu.errors import (
+        AccessFault,
+        ConfigError,
+        DeviceError,
+        DivergenceError,
+        HostError,
+        MinstretError,
+        TraceError,
+    )
+    from minstret.emu.machine import Outcome, StopReason
+    from minstret.emu.part import Device, HostWiring, Wiring
+
+_HOMES = {
+    "minstret.devices.board.board": ("Board", "Setup"),
+    "minstret.devices.board.config": ("BoardConfig", "HostAnswers"),
+    "minstret.devices.board.contract": ("check_device",),
+    "minstret.devices.board.traced": ("Recording", "Replay"),
+    "minstret.devices.virtio.mmio": ("VirtioFunction",),
+    "minstret.emu.door.door": ("Event",),
+    "minstret.emu.errors": (
+        "AccessFault", "ConfigError", "DeviceError", "DivergenceError", "HostError", "MinstretError", "TraceError",
+    ),
+    "minstret.emu.machine": ("Outcome", "StopReason"),
+    "minstret.emu.part": ("Device", "HostWiring", "Wiring"),
+}  # fmt: skip
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "AccessFault", "Board", "BoardConfig", "ConfigError", "Device", "DeviceError", "DivergenceError", "Event",
+    "HostAnswers", "HostError", "HostWiring", "MinstretError", "Outcome", "Recording", "Replay", "Setup", "StopReason",
+    "TraceError", "VirtioFunction", "Wiring", "check_device",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -53,7 +53,7 @@ class BenchWiring:
     def input(self, name: str, sink: Sink) -> None:
         self.inputs[name] = sink
 
-    def output(self, name: str, is_message: bool = False) -> Callable[[bytes], None]:
+    def output(self, name: str, is_message: bool = True) -> Callable[[bytes], None]:
         return self.sent.setdefault(name, []).append
 
     def ask(self, name: str, live: Callable[[], bytes]) -> bytes:

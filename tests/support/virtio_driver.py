@@ -12,7 +12,7 @@ from typing import NamedTuple
 from support.bench_wiring import BenchWiring
 
 from minstret.devices.virtio.constants import DescFlag, Feature, Interrupt, Reg, Status
-from minstret.devices.virtio.mmio import LEGACY, MODERN, Function, VirtioMmio
+from minstret.devices.virtio.mmio import LEGACY, MODERN, VirtioFunction, VirtioMmio
 from minstret.emu.clock import VirtualClock
 from minstret.emu.errors import AccessFault
 from minstret.emu.timers import TimerList
@@ -324,7 +324,7 @@ class EchoState:
     resets: int = 0
 
 
-class Echo(Function):
+class Echo(VirtioFunction):
     """Writes what it reads of each chain into the same chain."""
 
     device_id = 42
@@ -357,7 +357,7 @@ class Slot:
     """A function in its slot, with RAM, a line whose edges are kept, and a driver."""
 
     def __init__(
-        self, function: Function, version: int = MODERN, ram_size: int = 1 << 20,
+        self, function: VirtioFunction, version: int = MODERN, ram_size: int = 1 << 20,
         on_work: OnWork = lambda descriptors: None,
     ) -> None:  # fmt: skip
         self.ram = Ram(ram_size)
