@@ -438,7 +438,8 @@ class Machine:
         guest_timers = [(t.name, t.expire_ns) for t in self.virtual_timers.armed() if not t.is_external]
         visible: tuple[Any, ...] = (
             hart.xlen, hart.icount, hart.x, hart.f, hart.words, hart.fflags, hart.lines, hart.soft_mip, hart.waiting,
-            hart.mcycle_offset, hart.minstret_offset, hart.pmp, state.clock, guest_timers, state.devices, state.lines,
+            hart.mcycle_offset, hart.minstret_offset, hart.pmp, hart.triggers, state.clock, guest_timers,
+            state.devices, state.lines,
         )  # fmt: skip
         sha.update(canonical_bytes(list(visible)))
         for at, page in _pages_in_use(self.memory.ram):

@@ -319,8 +319,11 @@ static bool is_fetchable(void *uc, struct shared *s, uint64_t va, int mode)
 
 static bool must_be_alone(void *uc, struct shared *s, bool is_device_access);
 
-static bool is_trigger_page(const struct shared *s, uint64_t va)
+/* Whether a load or store to the page may fire a trigger of the guest's, and is not let pass. */
+static bool may_fire(const struct shared *s, uint64_t va)
 {
+    if (s->icount == s->trigger_passed_icount && env_word(s, s->off_pc) == s->trigger_passed_pc)
+        return false;
     for (uint64_t i = 0; i < s->trigger_page_count; i++)
         if (s->trigger_pages[i] == va >> PAGE_BITS)
             return true;
@@ -360,7 +363,7 @@ static bool fill_tlb(void *uc, uint64_t va, int type, uc_tlb_entry *entry, struc
         if (va >> PAGE_BITS != pc >> PAGE_BITS && (pc & (PAGE_SIZE - 1)) != PAGE_SIZE - 2
             && !is_fetchable(uc, s, va, mode))
             return fault(s, FAULT_CROSSING, va, type);
-    } else if (s->trigger_page_count != 0 && s->icount != s->trigger_passed_icount && is_trigger_page(s, va)) {
+    } else if (s->trigger_page_count != 0 && may_fire(s, va)) {
         return fault(s, FAULT_TRIGGER, va, type);
     }
     struct translation t = translate(uc, s, va, type, mode, false);
@@ -1056,7 +1059,8 @@ static void enter_trap(void *uc, struct shared *s, uint64_t code, uint64_t tval,
         s->limit = s->icount + 1;
     uint64_t vector = env_word(s, delegated ? s->off_stvec : s->off_mtvec);
     set_env_word(s, s->off_pc, (vector & ~3ull) + (is_interrupt && vector & 1 ? 4 * code : 0));
-    if (old & MSTATUS_MPRV) /* data accesses may go another way now */
+    if (old & MSTATUS_MPRV || s->trigger_page_count != 0)
+        /* data accesses may go another way now, or one was let pass where a trigger is */
         flush_tlb(uc, s);
 }
 

@@ -183,11 +183,11 @@ struct shared {
      * same: see breakpoints.py. */
     const uint64_t *break_pcs;
     uint64_t break_count, passed_pc, passed_icount;
-    /* Virtual pages, by number, on which a load or store may fire a trigger of the guest's; the instruction of that
-     * count goes there all the same: see triggers.py. */
+    /* Virtual pages, by number, on which a load or store may fire a trigger of the guest's; and the place of the
+     * instruction that goes there all the same: see triggers.py. */
     uint64_t trigger_page_count;
     uint64_t trigger_pages[2];
-    uint64_t trigger_passed_icount;
+    uint64_t trigger_passed_pc, trigger_passed_icount;
 };
 
 /* The CSRs of which the hart executes accesses itself, and when (csr_table.py); where the callbacks find
@@ -214,6 +214,7 @@ static const struct csr_row {
     {0x344, 0x344, OURS_ALWAYS, 0, 0},
     {0x3a0, 0x3a3, OURS_ALWAYS, 0, 0},
     {0x3b0, 0x3bf, OURS_ALWAYS, 0, 0},
+    {0x7a0, 0x7a4, OURS_ALWAYS, 0, 0},
     {0xb00, 0xb1f, OURS_ALWAYS, 0, 0},
     {0xb80, 0xb9f, OURS_ALWAYS, 0, 0},
     {0xc00, 0xc1f, OURS_ALWAYS, 0, 0},
@@ -221,7 +222,7 @@ static const struct csr_row {
     {0xf14, 0xf14, OURS_ALWAYS, 0, 0},
 };
 
-#define CSR_TABLE 0xad417d94u /* a CRC of CSR_ROWS */
+#define CSR_TABLE 0x4e541593u /* a CRC of CSR_ROWS */
 #define SHARED_SIZE sizeof(struct shared)
 #define CONTRACT_FIELD(name) \
     ((uint64_t)offsetof(struct shared, name) << 16 | sizeof(((struct shared *)0)->name)),
@@ -268,7 +269,7 @@ static const struct csr_row {
     FIELD(rewritten_insn) FIELD(new_entry) FIELD(cut_pc) FIELD(cut_size) FIELD(cut_insns) FIELD(cut_is_crossing) \
     FIELD(next_cflags) FIELD(emu_start) FIELD(alone) FIELD(cuts) FIELD(ambiguous) FIELD(off_f) FIELD(has_kept_f) \
     FIELD(kept_f) FIELD(has_helpers) FIELD(break_pcs) FIELD(break_count) FIELD(passed_pc) FIELD(passed_icount) \
-    FIELD(trigger_page_count) FIELD(trigger_pages) FIELD(trigger_passed_icount)
+    FIELD(trigger_page_count) FIELD(trigger_pages) FIELD(trigger_passed_pc) FIELD(trigger_passed_icount)
 
 #endif /* Py_PYTHON_H */
 

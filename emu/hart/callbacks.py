@@ -512,7 +512,7 @@ class PythonCallbacks:
                 and not self._is_fetchable(va, mode)
             ):
                 return self._fault(Fault.CROSSING, va, access)
-        elif s.trigger_page_count and s.icount != s.trigger_passed_icount and self._is_trigger_page(va):
+        elif s.trigger_page_count and self._may_fire(va):
             return self._fault(Fault.TRIGGER, va, access)
         t = mmu.translate(va, access, mode, quiet=False)
         if t.fault != Fault.NONE:
@@ -537,7 +537,11 @@ class PythonCallbacks:
         result.perms = perms
         return True
 
-    def _is_trigger_page(self, va: int) -> bool:
+    def _may_fire(self, va: int) -> bool:
+        """Whether a load or store to the page may fire a trigger of the guest's, and is not let pass."""
+        s = self._s
+        if s.icount == s.trigger_passed_icount and self._env.pc == s.trigger_passed_pc:
+            return False
         return va >> PAGE_BITS in self._s.trigger_pages[: self._s.trigger_page_count]
 
     def _is_fetchable(self, va: int, mode: int) -> bool:

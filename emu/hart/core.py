@@ -12,6 +12,7 @@ from typing import Any
 from minstret.emu.hart.pmp import Pmp
 from minstret.emu.hart.shared import Shared
 from minstret.emu.hart.spec import MSTATUS_FS
+from minstret.emu.hart.triggers import Triggers
 
 
 class Core:
@@ -24,6 +25,7 @@ class Core:
         env: Unicorn's CPU state: see layout.py.
         shared: What is shared with the callbacks.
         pmp: The PMP registers.
+        triggers: The guest's triggers.
         lines: The interrupt lines that are up, as bits of mip.
         soft_mip: The bits of mip that the guest has written.
         refused_satp_modes: Modes that were written to satp and are not there. Statistics, not state.
@@ -38,6 +40,7 @@ class Core:
         *,
         flush_tlb: Callable[[], None],
         flush_blocks: Callable[[], None],
+        triggers: Triggers,
         hart_id: int = 0,
     ) -> None:
         self.xlen = xlen
@@ -46,6 +49,7 @@ class Core:
         self.env = env
         self.shared = shared
         self.pmp = Pmp(xlen, shared)
+        self.triggers = triggers
         self.lines = 0
         self.soft_mip = 0
         self.flush_tlb = flush_tlb

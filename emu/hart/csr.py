@@ -143,6 +143,7 @@ _READERS: dict[Owner, Callable[[Core, CsrRow], int]] = {
     Owner.SATP: lambda core, row: int(core.env.satp),
     Owner.PMP_CFG: lambda core, row: core.pmp.read_cfg(row.number - Csr.PMPCFG0),
     Owner.PMP_ADDR: _read_pmp_addr,
+    Owner.TRIGGER: lambda core, row: core.triggers.read(row.number),
     Owner.COUNTER: _read_counter,
     Owner.FIXED: lambda core, row: row.fixed[core.xlen == 64],
     Owner.HART_ID: lambda core, row: core.hart_id,
@@ -256,5 +257,6 @@ _WRITERS: dict[Owner, Callable[[Core, CsrRow, int], None]] = {
     Owner.SATP: _write_satp,
     Owner.PMP_CFG: _write_pmp_cfg,
     Owner.PMP_ADDR: _write_pmp_addr,
+    Owner.TRIGGER: lambda core, row, value: core.triggers.write(row.number, value),
     Owner.FIXED: _write_nothing,
 }

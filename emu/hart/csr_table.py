@@ -33,6 +33,7 @@ class Owner(Enum):
     SATP = auto()
     PMP_CFG = auto()
     PMP_ADDR = auto()
+    TRIGGER = auto()
     COUNTER = auto()  # follows from icount and virtual time
     FIXED = auto()  # always reads as `fixed`
     HART_ID = auto()
@@ -148,6 +149,7 @@ CSRS: tuple[CsrRow, ...] = tuple(sorted((
     _word(Csr.MTVAL),
     _row(Csr.MIP, Owner.MIP, Ours.ALWAYS),
     *_pmp(),
+    *(_row(csr, Owner.TRIGGER, Ours.ALWAYS) for csr in (Csr.TSELECT, Csr.TDATA1, Csr.TDATA2, Csr.TDATA3, Csr.TINFO)),
     _row(Csr.MCYCLE, Owner.COUNTER, Ours.ALWAYS),
     CsrRow(0xB01, "mtime", Owner.ABSENT, Ours.ALWAYS),
     _row(Csr.MINSTRET, Owner.COUNTER, Ours.ALWAYS),

@@ -7,6 +7,7 @@ small on purpose: ``run(limit)``, ``interrupt line levels``, physical reads and 
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -57,6 +58,7 @@ from minstret.emu.hart.spec import (
     Interrupt,
 )
 from minstret.emu.hart.traps import TrapRecord
+from minstret.emu.hart.triggers import McontrolBit, Triggers, TriggerState
 from minstret.emu.hart.watches import AccessUnderWay, Watches, WatchKind
 
 _SEMIHOSTING_BEFORE, _SEMIHOSTING_AFTER = 0x01F01013, 0x40705013  # slli x0, x0, 0x1f; srai x0, x0, 7
@@ -101,6 +103,7 @@ class HartState:
     traps_icount: int
     last_trap: TrapRecord | None = None
     pmp: PmpState = field(default_factory=PmpState)
+    triggers: TriggerState = field(default_factory=TriggerState)
 
 
 class Hart(EngineHandlers):
@@ -148,9 +151,13 @@ class Hart(EngineHandlers):
         """What gives ``icount``, and faster."""
         self._in_python = self._engine.counting is Counting.PYTHON
         self._shared.mtime_address = mtime_address
+        self.breakpoints = Breakpoints(xlen, self._shared)
+        self.watches = Watches(memory, self._engine.flush_tlb)
+        self.triggers = Triggers(xlen, self._shared, self.env, self.breakpoints, self._engine.flush_tlb)
         self.core = Core(
             xlen, self.env, self._shared,
-            flush_tlb=self._engine.flush_tlb, flush_blocks=self._engine.flush_blocks, hart_id=hart_id,
+            flush_tlb=self._engine.flush_tlb, flush_blocks=self._engine.flush_blocks, triggers=self.triggers,
+            hart_id=hart_id,
         )  # fmt: skip
         self.pmp = self.core.pmp
         self._exception: int | None = None
@@ -160,9 +167,8 @@ class Hart(EngineHandlers):
         """Called with a0 and a1 of a semihosting call; gives a0, or None to be called again later."""
         self.work_max = WORK_MAX
         """How much work ends a slice: see Shared.charge. With less than ten an instruction may never get through."""
-        self.breakpoints = Breakpoints(xlen, self._shared)
-        self.watches = Watches(memory, self._engine.flush_tlb)
         self._stop: HartStop | None = None
+        self._passes_trigger = False
         self._cached_registers = 0
         self._dirty_pages = memory.dirty_pages()
         self.reset(memory.ram_base)
@@ -249,6 +255,7 @@ class Hart(EngineHandlers):
             waiting=self.waiting, mcycle_offset=self.mcycle_offset, minstret_offset=self.minstret_offset,
             traps_in_place=int(self._shared.traps_in_place), traps_icount=int(self._shared.traps_icount),
             last_trap=self.last_trap, pmp=PmpState(list(self.pmp.state.cfg), list(self.pmp.state.addr)),
+            triggers=deepcopy(self.triggers.state),
         )  # fmt: skip
 
     def load_state(self, state: HartState) -> None:
@@ -265,6 +272,8 @@ class Hart(EngineHandlers):
         self.last_trap = state.last_trap
         self.pmp.state = PmpState(list(state.pmp.cfg), list(state.pmp.addr))
         self.pmp.publish()
+        self.triggers.state = deepcopy(state.triggers)
+        self.triggers.publish()
         self.core.publish_mip()
         self._shared.cached_address[:] = [0] * CACHED_REGISTERS
         self._shared.rewritten_pc, self._shared.new_entry = NOWHERE, NOWHERE
@@ -301,6 +310,8 @@ class Hart(EngineHandlers):
                 self._prepare_run()
             self._engine.run()
             self._after_run()
+            while self._passes_trigger:
+                self._pass_trigger()
             self.charge(1)
             if self._stop is not None:
                 stop, self._stop = self._stop, None
@@ -349,6 +360,8 @@ class Hart(EngineHandlers):
             self._execute_special()
         elif s.stop_reason == Stop.BREAKPOINT:
             self._meet_breakpoint()
+        elif s.stop_reason == Stop.TRIGGER:
+            self._meet_trigger()
         elif s.stop_reason == Stop.NONE and s.icount < s.limit:
             raise AssertionError(f"Unicorn stopped at pc {self.env.pc:#x} for no reason we know")
 
@@ -370,6 +383,9 @@ class Hart(EngineHandlers):
             self._run_to_crossing()
         elif s.fault and s.fault_type != Access.FETCH:
             s.icount -= 1
+            if s.fault == Fault.TRIGGER:
+                s.stop_reason = Stop.TRIGGER
+                return
             self._data_fault(Fault(s.fault), int(s.fault_va))
         elif s.fault and s.icount < s.limit and not (s.mip and interrupt_is_takeable(s.mip, self.env)):
             if s.must_break(self.env.pc):
@@ -390,9 +406,9 @@ class Hart(EngineHandlers):
             s.traps_icount = icount
         self.last_trap = TrapRecord(code, int(env.pc), tval & self.xlen_mask, int(env.priv), icount, is_interrupt)
         s.limit = max(int(s.limit), icount + 1)  # where the run was to end after this instruction: see Shared.end_slice
-        flushes = env.mstatus & MSTATUS_MPRV
+        flushes = env.mstatus & MSTATUS_MPRV or s.trigger_page_count
         traps.enter_trap(env, self.xlen, code, tval, is_interrupt=is_interrupt)
-        if flushes:  # data accesses may go another way now
+        if flushes:  # data accesses may go another way now, or one was let pass where a trigger is
             self._engine.flush_tlb()
 
     @property
@@ -491,8 +507,38 @@ class Hart(EngineHandlers):
         pc, icount = self.pc, self.icount
         if self.breakpoints.reports(pc, icount):
             self._stop = HartStop.BREAKPOINT
+        elif self.triggers.fires(McontrolBit.EXECUTE, pc):
+            self._take(Cause.BREAKPOINT, pc)
         else:
             self.breakpoints.go_past(pc, icount)
+
+    # ---- the guest's triggers
+
+    def _meet_trigger(self) -> None:
+        """An access to a page with a trigger on it is next: raise the exception, or let it pass."""
+        access = self._access_of(int(self._shared.icount) + 1)
+        assert access is not None, f"no memory access at pc {self.env.pc:#x}"
+        kinds = McontrolBit.STORE if access.is_store else McontrolBit.LOAD
+        if access.is_atomic and access.is_store and not access.is_conditional:
+            kinds |= McontrolBit.LOAD
+        address = self._address_of(access)
+        if self.triggers.fires(kinds, address):
+            self._take(Cause.BREAKPOINT, address)
+        else:
+            self._passes_trigger = True
+
+    def _pass_trigger(self) -> None:
+        """Run the instruction at PC alone, whatever triggers are on the pages it accesses. It ends the slice."""
+        s = self._shared
+        self._passes_trigger = False
+        s.trigger_passed_pc, s.trigger_passed_icount = self.pc, s.icount + 1
+        s.limit = s.icount + 1
+        if self._in_python:
+            self._prepare_run()
+        self._engine.run()
+        s.trigger_passed_pc = s.trigger_passed_icount = NOWHERE
+        self._engine.flush_tlb()
+        self._after_run()
 
     # ---- instructions that are ours
 

@@ -188,11 +188,11 @@ LAYOUT: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = (
         ("break_pcs", "const uint64_t *@"),
         ("break_count passed_pc passed_icount", U64),
     )),
-    ("Virtual pages, by number, on which a load or store may fire a trigger of the guest's; the instruction of that"
-     " count goes there all the same: see triggers.py.", (
+    ("Virtual pages, by number, on which a load or store may fire a trigger of the guest's; and the place of the"
+     " instruction that goes there all the same: see triggers.py.", (
         ("trigger_page_count", U64),
         ("trigger_pages", U64 * TRIGGERS),
-        ("trigger_passed_icount", U64),
+        ("trigger_passed_pc trigger_passed_icount", U64),
     )),
 )  # fmt: skip
 """The fields of the structure: groups of what they are for, names, and their type.

@@ -58,6 +58,11 @@ class Csr(IntEnum):
     MIP = 0x344
     PMPCFG0 = 0x3A0
     PMPADDR0 = 0x3B0
+    TSELECT = 0x7A0
+    TDATA1 = 0x7A1
+    TDATA2 = 0x7A2
+    TDATA3 = 0x7A3
+    TINFO = 0x7A4
     MCYCLE = 0xB00
     MINSTRET = 0xB02
     MHPMCOUNTER3 = 0xB03

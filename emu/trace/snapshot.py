@@ -23,7 +23,7 @@ from minstret.emu.timers import TimerListState
 from minstret.emu.trace.format import NAME_MAX, Snapshot
 from minstret.emu.trace.reader import TraceReader
 
-STATE_VERSIONS = {"hart": 1, "machine": 1}
+STATE_VERSIONS = {"hart": 2, "machine": 1}
 """Versions of what a snapshot holds apart from parts, which have their own. Raise one when the fields of HartState, or
 of the other states that the machine keeps, change, or what they mean. tests/emu/trace/test_state_versions.py says when.
 """
@@ -114,6 +114,7 @@ def _check_state(machine: Machine, state: MachineState) -> None:
                hart.soft_mip, hart.fflags, hart.mcycle_offset, hart.minstret_offset)  # fmt: skip
     if not all(0 <= number < 1 << 64 for number in numbers):
         raise ValueError("a register beyond 64 bits")
+    hart.triggers.check(hart.xlen)
     if state.clock.warp_ns < 0:
         raise ValueError("virtual time is behind the instruction count")
     _check_timers(state.timers)
