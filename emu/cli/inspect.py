@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from heapq import merge
-from itertools import groupby, takewhile
+from itertools import takewhile
 from typing import Any
 
 import click
@@ -19,7 +19,7 @@ from minstret.emu.cli.streams import as_given, reads_trace
 from minstret.emu.door.door import Position
 from minstret.emu.errors import ConfigError, TraceError
 from minstret.emu.text import printable
-from minstret.emu.trace.format import Item, Kind, Output, describe
+from minstret.emu.trace.format import Checkpoints, Item, Kind, Output, describe
 from minstret.emu.trace.reader import TraceReader
 
 _SHOWN_BYTES = 32
@@ -154,21 +154,18 @@ def log(trace: str, from_icount: str, to_icount: str | None, show_all: bool, as_
     end_icount = reader.reached().position.icount
     if first > end_icount:
         raise ConfigError(f"--from: {first} is beyond icount {end_icount}, where this trace ends")
-    up_to_last = takewhile(lambda item: _is_up_to(item, last), reader.items())
-    items = (item for item in up_to_last if first <= item.position.icount)
-    if as_json:
-        for entry in _entries(items, reader, first, last):
-            click.echo(json.dumps(_entry_facts(entry)))
-    elif show_all:
-        for entry in _entries(items, reader, first, last):
-            click.echo(_line(entry))
-    else:
+    if not as_json and not show_all:
         is_empty = True
-        for _, run in groupby(items, key=lambda item: item.kind is Kind.CHECKPOINT):
-            _show_run(run)
+        for group in reader.groups(first, last):
+            click.echo(_group_line(group))
             is_empty = False
         if is_empty:
             say(f"minstret: {_NOTHING}")
+        return
+    up_to_last = takewhile(lambda item: _is_up_to(item, last), reader.items())
+    items = (item for item in up_to_last if first <= item.position.icount)
+    for entry in _entries(items, reader, first, last):
+        click.echo(json.dumps(_entry_facts(entry)) if as_json else _line(entry))
 
 
 _NOTHING = "nothing to list: no host input and no timers here; --all shows what the guest sent"
@@ -184,24 +181,16 @@ def _entries(items: Iterator[Item], reader: TraceReader, first: int, last: int |
     return merge(items, outputs, key=lambda entry: (entry.position.icount, isinstance(entry, Output)))
 
 
-def _show_run(run: Iterable[Item]) -> None:
-    """Print events one by one, and a row of checkpoints as one line."""
-    start: Item | None = None
-    count, clocks = 0, set()
-    for item in run:
-        if item.kind is not Kind.CHECKPOINT:
-            click.echo(_line(item))
-            continue
-        start, end, count = start or item, item, count + 1
-        clocks.add(item.name)
-    if start is None:
-        return
-    if count == 1:
-        click.echo(_line(start))
-        return
-    click.echo(
-        f"{start.seq:>8}  {start.position.icount:>14,}  {start.position.virtual_ns / 1e9:>14.9f}"
-        f"  {count:,} checkpoints ({', '.join(sorted(clocks))}) up to icount {end.position.icount:,}"
+def _group_line(group: Item | Checkpoints) -> str:
+    """An event by itself, checkpoints as a run."""
+    if isinstance(group, Item):
+        return _line(group)
+    first = group.first
+    if group.total == 1:
+        return _line(first)
+    return (
+        f"{first.seq:>8}  {first.position.icount:>14,}  {first.position.virtual_ns / 1e9:>14.9f}"
+        f"  {group.total:,} checkpoints ({', '.join(sorted(group.clocks))}) up to icount {group.last.icount:,}"
     )
 
 

@@ -101,6 +101,19 @@ class Item(NamedTuple):
         return f"{what} '{self.name} {describe(self.data)}'"
 
 
+class Checkpoints(NamedTuple):
+    """Checkpoints that follow each other, as one: ``first``, where the last one is, how many, and of which clocks."""
+
+    first: Item
+    last: Position
+    total: int
+    clocks: frozenset[str]
+
+    def joined(self, later: Checkpoints) -> Checkpoints:
+        """With those that follow right behind."""
+        return Checkpoints(self.first, later.last, self.total + later.total, self.clocks | later.clocks)
+
+
 def describe(data: bytes) -> str:
     """A few bytes as hex; more as a count."""
     return f"0x{data.hex()}" if 0 < len(data) <= 8 else f"{len(data)} bytes"

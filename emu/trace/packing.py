@@ -14,7 +14,17 @@ from typing import Any, NamedTuple
 from minstret.emu.clock import ClockType
 from minstret.emu.door.door import Position
 from minstret.emu.errors import TraceError
-from minstret.emu.trace.format import BLOB_GAIN_MAX, CLOCK_TYPES, DECIDED_BY_HOST, PAGE_SIZE, PART_SIZE_MAX
+from minstret.emu.trace.format import (
+    BLOB_GAIN_MAX,
+    CHUNK_MAX,
+    CLOCK_TYPES,
+    DECIDED_BY_HOST,
+    PAGE_SIZE,
+    PART_SIZE_MAX,
+    Checkpoints,
+    Item,
+    Kind,
+)
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -185,6 +195,68 @@ class OpenChunk:
         put_varint(out, insns)
         put_varint(out, max(0, position.virtual_ns - self.last.virtual_ns - (insns << shift)))
         return len(out)
+
+
+class Chunk:
+    """A row of checkpoints as it is in a trace: its runs are known, its items are not listed yet."""
+
+    def __init__(self, seq: int, count: int, start: Position, data: bytes, registers: int, shift: int) -> None:
+        """Unpack the runs.
+
+        Args:
+            seq: Number of the first.
+            count: How many they are.
+            start: Position of the first.
+            data: As packed.
+            registers: Chained register hash with the last.
+            shift: The icount shift.
+        Raises:
+            ValueError: it is damaged.
+        """
+        if not 0 < count <= CHUNK_MAX:
+            raise ValueError(f"{count} of them")
+        self.seq, self.count, self.start = seq, count, start
+        self._registers, self._shift = registers, shift
+        self._runs: list[tuple[Pass, int]] = []
+        left, insns, warp_ns = count, 0, 0
+        for one, repeats in unpack_checkpoints(data):
+            if not 0 < repeats <= left:
+                raise ValueError("a run of an impossible length")
+            self._runs.append((one, repeats))
+            left -= repeats
+            insns += one.insns * repeats
+            warp_ns += one.warp_ns * repeats
+        if left:
+            raise ValueError(f"{count - left} where {count} are announced")
+        self.last = Position(start.icount + insns, start.virtual_ns + (insns << shift) + warp_ns)
+
+    def items(self, first_seq: int = 0) -> list[Item]:
+        """Each by itself, from number ``first_seq`` on; there is at least one."""
+        icount, virtual_ns = self.start
+        items, seq = [], self.seq
+        for one, repeats in self._runs:
+            clock = CLOCK_TYPES[one.clock].value
+            value = one.value.to_bytes(8, "little") if one.value else b""
+            insns, step_ns = one.insns, (one.insns << self._shift) + one.warp_ns
+            for _ in range(repeats):
+                icount += insns
+                virtual_ns += step_ns
+                if seq >= first_seq:
+                    items.append(Item(seq, Kind.CHECKPOINT, Position(icount, virtual_ns), clock, value, None))
+                seq += 1
+        items[-1] = items[-1]._replace(registers=self._registers)
+        return items
+
+    def counted(self) -> Checkpoints:
+        """All of them as one."""
+        one = self._runs[0][0]
+        insns, step_ns = one.insns, (one.insns << self._shift) + one.warp_ns
+        position = Position(self.start.icount + insns, self.start.virtual_ns + step_ns)
+        value = one.value.to_bytes(8, "little") if one.value else b""
+        registers = self._registers if self.count == 1 else None
+        first = Item(self.seq, Kind.CHECKPOINT, position, CLOCK_TYPES[one.clock].value, value, registers)
+        clocks = frozenset(CLOCK_TYPES[each.clock].value for each, _ in self._runs)
+        return Checkpoints(first, self.last, self.count, clocks)
 
 
 # ---- files

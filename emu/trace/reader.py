@@ -11,7 +11,7 @@ import io
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
@@ -23,7 +23,6 @@ from minstret.emu.trace.format import (
     BLOB_GAIN_MAX,
     BLOB_SIZE_MAX,
     CHUNK_MAX,
-    CLOCK_TYPES,
     FORMAT_VERSION,
     META_ROWS_MAX,
     META_SIZE_MAX,
@@ -32,13 +31,14 @@ from minstret.emu.trace.format import (
     PAGE_SIZE,
     PART_SIZE_MAX,
     SCHEMA,
+    Checkpoints,
     Item,
     Kind,
     Output,
     Reached,
     Snapshot,
 )
-from minstret.emu.trace.packing import PACKED_PAGE_MAX, unpack_checkpoints, unpack_page, unpack_part, unpack_state
+from minstret.emu.trace.packing import PACKED_PAGE_MAX, Chunk, unpack_page, unpack_part, unpack_state
 from minstret.emu.trace.untrusted import Order, UntrustedDatabase, check_meta, is_count, is_name, shown
 
 _SNAPSHOT_BYTES_MIN = 512
@@ -190,32 +190,75 @@ class TraceReader:
 
     def items(self, first_seq: int = 0) -> Iterator[Item]:
         """All items from ``first_seq`` on, in order, without a gap."""
+        for one in self._pieces(max(first_seq, self._first_seq)):
+            if isinstance(one, Item):
+                yield one
+            else:
+                yield from one.items(first_seq)
+
+    def groups(self, from_icount: int = 0, to_icount: int | None = None) -> Iterator[Item | Checkpoints]:
+        """Items of a stretch of icount, both ends included; checkpoints that follow each other as one, not listed."""
+        last = NUMBER_MAX if to_icount is None else to_icount
+        run: Checkpoints | None = None
+        for one in self._pieces(self._first_seq):
+            if isinstance(one, Chunk):
+                found = self._part_of(one, from_icount, last)
+                if found is not None:
+                    run = found if run is None else run.joined(found)
+                continue
+            if one.position.icount > last:
+                break
+            if one.position.icount >= from_icount:
+                if run is not None:
+                    yield run
+                    run = None
+                yield one
+        if run is not None:
+            yield run
+
+    def _part_of(self, chunk: Chunk, first: int, last: int) -> Checkpoints | None:
+        """Those within a stretch of icount as one; None where there are none."""
+        whole = chunk.counted()
+        if chunk.seq >= self._first_seq and first <= whole.first.position.icount and whole.last.icount <= last:
+            return whole
+        found = [item for item in chunk.items(self._first_seq) if first <= item.position.icount <= last]
+        if not found:
+            return None
+        return Checkpoints(found[0], found[-1].position, len(found), frozenset(item.name for item in found))
+
+    def _pieces(self, first_seq: int) -> Iterator[Item | Chunk]:
+        """Events and rows of checkpoints from ``first_seq`` on, which may be within a row; checked to be in order."""
         reached = self.reached()
-        seq, order = max(first_seq, self._first_seq), Order(self.shift, reached.position)
-        for items in self._merged(seq):
-            if items[0].seq != seq:
-                raise self._damaged(f"item {items[0].seq} where {seq} should be")
-            if seq + len(items) > reached.seq:
+        seq, order = first_seq, Order(self.shift, reached.position)
+        for one in self._merged(seq):
+            count = 1
+            positions = [one.position] if isinstance(one, Item) else [one.start, one.last]
+            start = one.seq
+            if isinstance(one, Chunk):
+                start = max(one.seq, first_seq)
+                count = one.seq + one.count - start
+            if start != seq:
+                raise self._damaged(f"item {start} where {seq} should be")
+            seq += count
+            if seq > reached.seq:
                 raise self._damaged(f"item {reached.seq} behind its end")
-            for item in (items[0], items[-1]):  # time can't go back between them
-                if not order.accepts(item.position):
-                    raise self._damaged(f"item {item.seq} is out of order")
-            yield from items
-            seq += len(items)
+            if not all(order.accepts(position) for position in positions):  # within a row time can't go back
+                raise self._damaged(f"item {start} is out of order")
+            yield one
         if seq < reached.seq:
             raise self._damaged(f"item {seq} is missing, of {reached.seq}")
 
-    def _merged(self, first_seq: int) -> Iterator[Sequence[Item]]:
-        """Events one by one, checkpoints a row at a time: numbered without a gap, at positions that go up."""
+    def _merged(self, first_seq: int) -> Iterator[Item | Chunk]:
+        """Events one by one, checkpoints a row at a time, by number."""
         events = self._events(first_seq)
         event = next(events, None)
-        for checkpoints in self._checkpoints(first_seq):
-            while event is not None and event.seq < checkpoints[0].seq:
-                yield (event,)
+        for chunk in self._chunks(first_seq):
+            while event is not None and event.seq < max(chunk.seq, first_seq):
+                yield event
                 event = next(events, None)
-            yield checkpoints
+            yield chunk
         while event is not None:
-            yield (event,)
+            yield event
             event = next(events, None)
 
     def _events(self, first_seq: int) -> Iterator[Item]:
@@ -226,41 +269,17 @@ class TraceReader:
             position = self._position(icount, virtual_ns)
             yield Item(seq, Kind(kind), position, self._name(name), self._data(data), self._number(registers))
 
-    def _checkpoints(self, first_seq: int) -> Iterator[list[Item]]:
+    def _chunks(self, first_seq: int) -> Iterator[Chunk]:
         sql = ("SELECT first_seq, count, icount, virtual_ns, data, registers FROM checkpoints"
                " WHERE first_seq > ? AND first_seq + count > ? ORDER BY first_seq")  # fmt: skip
         for start, count, icount, virtual_ns, data, registers in self._rows(sql, first_seq - CHUNK_MAX, first_seq):
             at = self._position(icount, virtual_ns)
             count, data, registers = self._number(count), self._data(data), self._number(registers)
             try:
-                chunk = self._chunk(self._number(start), count, at, data, registers, first_seq)
+                chunk = Chunk(self._number(start), count, at, data, registers, self.shift)
             except ValueError as error:
                 raise self._damaged(f"checkpoints from {start}: {error}") from None
             yield chunk
-
-    def _chunk(self, start: int, count: int, at: Position, data: bytes, registers: int,
-               first_seq: int) -> list[Item]:  # fmt: skip
-        if not 0 < count <= CHUNK_MAX:
-            raise ValueError(f"{count} of them")
-        icount, virtual_ns, seq, end = at.icount, at.virtual_ns, start, start + count
-        items, shift = [], self.shift
-        for one, repeats in unpack_checkpoints(data):
-            if not 0 < repeats <= end - seq:
-                raise ValueError("a run of an impossible length")
-            clock = CLOCK_TYPES[one.clock].value
-            value = one.value.to_bytes(8, "little") if one.value else b""
-            insns, step_ns = one.insns, (one.insns << shift) + one.warp_ns
-            for _ in range(repeats):
-                icount += insns
-                virtual_ns += step_ns
-                if seq >= first_seq:
-                    position = Position(icount, virtual_ns)
-                    items.append(Item(seq, Kind.CHECKPOINT, position, clock, value, None))
-                seq += 1
-        if seq != end:
-            raise ValueError(f"{seq - start} where {count} are announced")
-        items[-1] = items[-1]._replace(registers=registers)
-        return items
 
     def outputs(self, from_icount: int = 0) -> Iterator[Output]:
         """What the guest sent from ``from_icount`` on, in order."""
@@ -355,9 +374,10 @@ class TraceReader:
         sql = "SELECT seq, icount, virtual_ns FROM events WHERE seq >= ? AND kind <> ? ORDER BY seq LIMIT 1"
         found = [(self._number(seq), self._position(icount, virtual_ns))
                  for seq, icount, virtual_ns in self._rows(sql, first_seq, Kind.ANSWER)]  # fmt: skip
-        chunk = next(self._checkpoints(first_seq), None)
+        chunk = next(self._chunks(first_seq), None)
         if chunk is not None:
-            found.append((chunk[0].seq, chunk[0].position))
+            item = chunk.items(first_seq)[0]
+            found.append((item.seq, item.position))
         return min(found, default=None)
 
     def sizes(self) -> dict[str, int]:

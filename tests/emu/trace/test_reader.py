@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from support.written_traces import START, at, end_at, ticks, writer_at
 from minstret.emu.clock import ClockType
 from minstret.emu.door.door import Position
 from minstret.emu.errors import TraceError
-from minstret.emu.trace.format import CHUNK_MAX, Item, Kind, Reached
+from minstret.emu.trace.format import CHUNK_MAX, Checkpoints, Item, Kind, Reached
 from minstret.emu.trace.reader import TraceReader
 from minstret.emu.trace.writer import TraceWriter
 
@@ -189,3 +191,73 @@ def test_two_readers_read_at_once(path: Path) -> None:
     one, other = TraceReader(str(path)), TraceReader(str(path))
 
     assert list(zip(one.items(), other.items(), strict=True)) == [(item, item) for item in one.items()]
+
+
+# ---- checkpoints counted
+
+
+def groups_of(items: list[Item]) -> list[Item | Checkpoints]:
+    """What ``groups`` must say of these items."""
+    found: list[Item | Checkpoints] = []
+    for is_run, run in groupby(items, key=lambda item: item.kind is Kind.CHECKPOINT):
+        listed = list(run)
+        if is_run:
+            clocks = frozenset(item.name for item in listed)
+            found.append(Checkpoints(listed[0], listed[-1].position, len(listed), clocks))
+        else:
+            found += listed
+    return found
+
+
+def without_hash(groups: list[Item | Checkpoints]) -> list[Item | Checkpoints]:
+    """The hash of a checkpoint depends on where its row ends."""
+    return [
+        group if isinstance(group, Item) else group._replace(first=group.first._replace(registers=None))
+        for group in groups
+    ]
+
+
+@settings(max_examples=100, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck))
+@given(steps(), st.data())
+def test_groups_are_the_items_of_a_stretch_with_checkpoints_counted(script: list[Step], data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "run.mst"
+        writer, icount, warp_ns = writer_at(path), 0, 0
+        for step in script:
+            icount, warp_ns = icount + step.insns, warp_ns + step.warp_ns
+            write_step(writer, step, at(icount, warp_ns))
+        writer.finish(end_at(at(icount, warp_ns)), at(icount, warp_ns))
+        reader = TraceReader(str(path))
+        items = list(reader.items())
+        places = st.sampled_from([0, *(item.position.icount for item in items), icount + 1])
+        first, last = data.draw(places, "first"), data.draw(st.one_of(st.none(), places), "last")
+
+        groups = list(reader.groups(first, last))
+
+        inside = [
+            item for item in items if first <= item.position.icount and (last is None or item.position.icount <= last)
+        ]
+        assert without_hash(groups) == without_hash(groups_of(inside))
+
+
+def test_many_checkpoints_are_counted_without_being_listed(path: Path) -> None:
+    writer = writer_at(path)
+    end = ticks(writer, 50 * CHUNK_MAX)
+    writer.finish(end_at(end), end)
+    reader = TraceReader(str(path))
+
+    calls = 0
+
+    def count_calls(frame: object, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    sys.setprofile(count_calls)
+    try:
+        (run,) = reader.groups()
+    finally:
+        sys.setprofile(None)
+
+    assert isinstance(run, Checkpoints)
+    assert (run.total, run.last) == (50 * CHUNK_MAX, end)
+    assert calls < 50 * 100
