@@ -48,7 +48,9 @@ _NEVER_VISIBLE = {name: to_plain(getattr(BoardConfig(), name)) for name in ("sli
 
 def lacking(setup: Setup) -> list[str]:
     """What a replay of a recording of ``setup`` would need and the trace can't have: see timer_models.py."""
-    model = MODELS[setup.config.timer_model]
+    model = MODELS.get(setup.config.timer_model)
+    if model is None:  # the board refuses it
+        return []
     return timer_models.lacking(model, has_script=bool(setup.script), has_files=setup.files is not None)
 
 
@@ -224,7 +226,8 @@ class Replay(ReplaySession[Board]):
         config = replace(setup.config, sleep=False, counting=counting)
         config = replace(config, slice_insns_max=slice_insns_max or BoardConfig().slice_insns_max)
         setup = replace(setup, config=config)
-        has_host_side = MODELS[config.timer_model].replays_host_side
+        model = MODELS.get(config.timer_model)  # None: the board refuses it
+        has_host_side = model is not None and model.replays_host_side
         super().__init__(
             reader, lambda door: setup.make(door=door, on_console=on_console, has_host_side=has_host_side),
             snapshot=snapshot, has_host_side=has_host_side,
