@@ -229,12 +229,7 @@ def test_timeout_gives_124(elf: Any, tmp_path: Path, code: bytes) -> None:
     assert result["icount"] > 0
 
 
-SLEEPS = says(b"ready\n") + asm.code(
-    asm.li(asm.T0, elf_files.CLINT + 0x4000), asm.addi(asm.T1, 0, 1000), asm.sw(0, asm.T0, 0),
-    asm.sw(asm.T1, asm.T0, 4),  # days away
-    asm.addi(asm.T1, 0, 128), asm.csrw("mie", asm.T1), asm.WFI, asm.LOOP,
-)  # fmt: skip
-"""Says that it is ready, then waits for a timer that is days away."""
+SLEEPS = says(b"ready\n") + elf_files.SLEEPS
 
 
 def test_timeout_ends_a_guest_that_sleeps_in_real_time(elf: Any) -> None:

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support import asm, elf_files
+from support import elf_files
 from support.commands import COMMAND, PATIENCE_S, minstret, started, wait_until_asleep
 from support.elf_files import says, write_elf
 from support.recordings import without_end
@@ -26,11 +26,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT)
 
 READY = b"ready\n"
 SPINS = says(READY) + elf_files.LOOPS
-SLEEPS = says(READY) + asm.code(
-    asm.li(asm.T0, elf_files.CLINT + 0x4000), asm.addi(asm.T1, 0, 1000), asm.sw(0, asm.T0, 0),
-    asm.sw(asm.T1, asm.T0, 4), asm.addi(asm.T1, 0, 128), asm.csrw("mie", asm.T1), asm.WFI, asm.LOOP,
-)  # fmt: skip
-"""Waits for a timer that is days away."""
+SLEEPS = says(READY) + elf_files.SLEEPS
 
 
 def wait_until_ready(process: subprocess.Popen[bytes]) -> None:

@@ -874,12 +874,8 @@ def test_recording_whose_output_nobody_reads_is_still_good(guest: Any, tmp_path:
 
 
 def test_wait_that_a_timeout_ended_takes_the_replay_no_time(tmp_path: Path) -> None:
-    waits = asm.code(
-        asm.li(asm.T0, elf_files.CLINT + 0x4000), asm.addi(asm.T1, 0, 1000), asm.sw(0, asm.T0, 0),
-        asm.sw(asm.T1, asm.T0, 4), asm.addi(asm.T1, 0, 128), asm.csrw("mie", asm.T1), asm.WFI, asm.LOOP,
-    )  # fmt: skip
     after_an_hour = Hand(TIMEOUT, nap_of=lambda timeout_ns: 3600 * NS_PER_S)
-    recorded = record(tmp_path, setup_of_code(waits, sleep=True), source=after_an_hour)
+    recorded = record(tmp_path, setup_of_code(elf_files.SLEEPS, sleep=True), source=after_an_hour)
 
     replayed = minstret("replay", recorded.path)
 

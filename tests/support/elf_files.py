@@ -8,8 +8,10 @@ from pathlib import Path
 
 from support import asm
 
-RAM = 0x8000_0000
-UART0, FINISHER, CLINT = 0x1000_0000, 0x0010_0000, 0x0200_0000
+from minstret.devices.board.map import Base
+
+RAM = int(Base.RAM)
+UART0, FINISHER, CLINT = int(Base.UART0), int(Base.FINISHER), int(Base.CLINT)
 
 EM_RISCV, ET_EXEC, ET_REL = 243, 2, 1
 _PT_LOAD, _PT_NOTE, _RWX = 1, 4, 7
@@ -133,6 +135,7 @@ def exits_with(value: int) -> bytes:
 
 
 def fails_with(code: int) -> bytes:
+    """Fails with the exit code ``code``."""
     return exits_with(code << 16 | 0x3333)
 
 
@@ -150,6 +153,12 @@ LOOPS = asm.code(asm.LOOP)
 
 WAITS = asm.code(asm.WFI, asm.jal(0, -4))
 """Waits, with no interrupt enabled: forever."""
+
+SLEEPS = asm.code(
+    asm.li(asm.T0, CLINT + 0x4000), asm.addi(asm.T1, 0, 1000), asm.sw(0, asm.T0, 0), asm.sw(asm.T1, asm.T0, 4),
+    asm.addi(asm.T1, 0, 128), asm.csrw("mie", asm.T1), asm.WFI, asm.LOOP,
+)  # fmt: skip
+"""Waits for a timer that is days away."""
 
 CHATTERS = asm.code(
     asm.li(asm.T0, UART0),

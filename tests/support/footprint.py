@@ -21,6 +21,7 @@ def high_water() -> int:
 
 
 def reset_high_water() -> None:
+    """Begin anew with what ``high_water`` tells."""
     Path("/proc/self/clear_refs").write_text("5")
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from support.recordings import OneFile
+
 from minstret.devices.board.board import Board, Setup
 from minstret.devices.board.config import BoardConfig
 from minstret.devices.outside.hostinput.script import parse_script
@@ -42,16 +44,6 @@ KEYS_SEEN = (
 """What ``keys`` prints about the script."""
 
 
-class OneFile:
-    """A TFTP server's folder with BOOTFILE in it."""
-
-    def size(self, name: str) -> int | None:
-        return len(FILE) if name == BOOTFILE else None
-
-    def read(self, name: str, offset: int, size: int) -> bytes:
-        return FILE[offset : offset + size]
-
-
 _CONFIG: dict[str, dict[str, Any]] = {
     "dhcp": {"net": RESTRICTED},
     "dhcp-wfi": {"net": RESTRICTED},
@@ -59,7 +51,7 @@ _CONFIG: dict[str, dict[str, Any]] = {
     "keys": {"inputs": (KEYBOARD, TABLET)},
 }
 _OUTSIDE: dict[str, dict[str, Any]] = {
-    "tftp": {"files": OneFile()},
+    "tftp": {"files": OneFile(BOOTFILE, FILE)},
     "keys": {"script": tuple(parse_script(KEYS_SCRIPT, "script"))},
 }
 
@@ -104,5 +96,6 @@ def restored(board: Board, setup: Setup) -> Board:
 
 
 def load(machine: Machine, state: MachineState, ram: bytes) -> None:
+    """Put ``machine`` into a saved state."""
     machine.hart.write_physical(machine.memory.ram_base, ram)
     machine.load_state(state)

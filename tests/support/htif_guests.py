@@ -16,6 +16,7 @@ FROMHOST = TOHOST + 8
 
 
 def exit_with(code: int) -> int:
+    """What a guest writes to tohost to end with an exit code."""
     return code << 1 | 1
 
 
@@ -36,6 +37,7 @@ def echo_firmware() -> bytes:
 
 
 def echo_setup(**config: Any) -> Setup:
+    """A board with ``echo_firmware``."""
     symbols = {"tohost": (TOHOST, 8), "fromhost": (FROMHOST, 8)}
     image = elf_bytes(Load(RAM, echo_firmware()), Load(TOHOST, bytes(16)), symbols=symbols)
     return Setup(BoardConfig(**{"ram_size": 1 << 20} | config), ImageFile("echo.elf", image))

@@ -30,6 +30,7 @@ WAIT_NS = 60 * NS_PER_S
 
 
 def is_here() -> bool:
+    """Whether tools/get-guests has fetched it."""
     return all(file.exists() for file in (OPENSBI, OPENSBI_RV32, KERNEL, INITRD))
 
 

@@ -15,6 +15,7 @@ from support import asm
 from minstret.devices.board.board import Board, Setup
 from minstret.devices.board.config import BoardConfig, HostAnswers
 from minstret.devices.board.console import CONSOLE_TARGET
+from minstret.devices.board.map import Base
 from minstret.devices.board.traced import Recording, Replay
 from minstret.devices.outside.hostside import KEYBOARD, TABLET, NetConfig
 from minstret.devices.outside.usernet.network import Files, UserNetConfig
@@ -29,9 +30,9 @@ from minstret.emu.trace.format import Item
 from minstret.emu.trace.reader import TraceReader
 from minstret.firmware import image_path
 
-RAM = 0x8000_0000
+RAM = int(Base.RAM)
 RAM_SIZE = 1 << 20
-FINISHER, UART = 0x10_0000, 0x1000_0000
+FINISHER, UART = int(Base.FINISHER), int(Base.UART0)
 PASS, FAIL, RESET = 0x5555, 0x3333, 0x7777
 NET_IMAGES = ("dhcp", "dhcp-wfi", "tftp")
 TFTP_TEXT = bytes(range(256)) * 9
@@ -42,6 +43,7 @@ TERMINATED = Event(STOP_TARGET, b"terminated 15")
 
 
 def typed(data: bytes) -> Event:
+    """``data`` typed at the console."""
     return Event(CONSOLE_TARGET, data)
 
 
@@ -86,12 +88,13 @@ class Hand:
 
 @dataclass
 class OneFile:
-    """A TFTP folder with one file, ``hello.txt``."""
+    """A TFTP server's folder with one file."""
 
+    name: str = "hello.txt"
     data: bytes = TFTP_TEXT
 
     def size(self, name: str) -> int | None:
-        return len(self.data) if name == "hello.txt" else None
+        return len(self.data) if name == self.name else None
 
     def read(self, name: str, offset: int, size: int) -> bytes:
         return self.data[offset : offset + size]

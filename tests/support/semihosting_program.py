@@ -90,6 +90,7 @@ class Program:
 
 
 def answers(folder: Path | None) -> HostAnswers:
+    """A host that offers ``folder``."""
     return HostAnswers(files=None if folder is None else HostFiles(str(folder)))
 
 

@@ -60,6 +60,7 @@ TYPED = "a stranger's tracq"
 
 
 def setup(**config: Any) -> Setup:
+    """A board with GUEST."""
     image = ImageFile("guest.elf", elf_bytes(Load(RAM, GUEST)))
     return Setup(replace(BoardConfig(ram_size=1 << 20, rtc_follows_host=True), **config), image)
 
@@ -394,4 +395,5 @@ ENDLESS = asm.code(
 
 
 def endless_setup() -> Setup:
+    """A board with ENDLESS."""
     return replace(setup(), bios=ImageFile("endless.elf", elf_bytes(Load(RAM, ENDLESS))))

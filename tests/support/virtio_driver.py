@@ -192,6 +192,7 @@ class DriverQueue:
 
 
 def descriptor(address: int, size: int, flags: int = 0, following: int = 0) -> bytes:
+    """An entry of a descriptor table."""
     return b"".join((
         (address & (1 << 64) - 1).to_bytes(8, "little"), size.to_bytes(4, "little"),
         flags.to_bytes(2, "little"), following.to_bytes(2, "little"),
@@ -309,6 +310,7 @@ class Driver:
 
 
 def mask(*bits: int) -> int:
+    """A number with these bits set."""
     return sum(1 << bit for bit in bits)
 
 
