@@ -75,14 +75,14 @@ BAD_OPTIONS = [
     ("--net user,domainname=caf\N{LATIN SMALL LETTER E WITH ACUTE}", "--net: domainname"),
     ("--net", "--net"),
     ("--input mouse", "keyboard or tablet, got 'mouse'"),
-    ("--input keyboard,keyboard", "keyboard, keyboard", "one of a kind"),
+    ("--input keyboard,keyboard", "keyboard, keyboard", "given once"),
     ("--input keyboard,mouse", "'mouse'"),
     ("--keys hello", "--keys: there is no keyboard to type on; add --input keyboard"),
     ("--keys hello --input tablet", "--keys: there is no keyboard"),
     ("--keys <entr> --input keyboard", "--keys: there is no key 'entr'; did you mean"),
     ("--keys <escape> --input keyboard", "did you mean 'esc'?"),
     ("--keys <ctrl-entre> --input keyboard", "there is no key 'entre'"),
-    ("--keys <ctrl-ctrl> --input keyboard", "a key twice"),
+    ("--keys <ctrl-ctrl> --input keyboard", "the same key twice"),
     ("--keys <a --input keyboard", "'<' begins a key such as <ret>"),
     ("--keys \N{SNOWMAN} --input keyboard", "is not on a US keyboard"),
     ("--input-script /nonexistent --input keyboard", "--input-script: /nonexistent: No such file or directory"),
@@ -221,7 +221,7 @@ def test_pcap_that_cannot_grow_ends_the_run_with_one_line(tmp_path: Path) -> Non
     path = tmp_path / "net.pcap"
 
     done = minstret(
-        "run", "dhcp", *NET, "--pcap", path, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        "run", "dhcp", *NET, "--pcap", path, first=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
     )
 
     assert_is_one_line_error(done, f"--pcap: can't write {path}: File too large")
