@@ -200,7 +200,7 @@ class ReplaySession(Session[BoardT]):
     def _compare_end(self, end: dict[str, Any], outcome: Outcome) -> Outcome:
         self.door.check_end(f"the end ({outcome.reason.value})")
         got = end_of(self.board, outcome)
-        reason = StopReason.REACHED.value if end["reason"] == StopReason.MAX_INSNS.value else end["reason"]
+        reason = StopReason.REACHED.value if end["reason"] in _STOPPED_ON_THE_WAY else end["reason"]
         pairs: list[tuple[str, Any, Any]] = [
             ("reason", reason, outcome.reason.value),
             ("exit code", end["exit_code"], outcome.exit_code),
@@ -220,11 +220,16 @@ class ReplaySession(Session[BoardT]):
         return replace(outcome, reason=StopReason(end["reason"]))
 
 
+_STOPPED_ON_THE_WAY = frozenset(
+    reason.value for reason in (StopReason.REACHED, StopReason.MAX_INSNS, StopReason.BREAKPOINT, StopReason.WATCH)
+)
+"""Ends of recordings which the host side has set: the guest would have gone on."""
+
+
 def _limit_of_end(end: dict[str, Any]) -> int | None:
     """The icount to stop at for the end of a recording. None for most: what ended it may need more than to come there,
     such as the traps of a trap loop, or a wait."""
-    has_limit = end["reason"] in (StopReason.REACHED.value, StopReason.MAX_INSNS.value)
-    return int(end["icount"]) if has_limit else None
+    return int(end["icount"]) if end["reason"] in _STOPPED_ON_THE_WAY else None
 
 
 def _left_out(reader: TraceReader, others: Sequence[str]) -> str | None:

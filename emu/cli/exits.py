@@ -53,6 +53,8 @@ def exit_status(outcome: Outcome, idle_ok: bool = False) -> int:
         StopReason.WAITS_FOREVER: 0 if idle_ok else Exit.GUEST_IDLE,
         StopReason.REACHED: Exit.MAX_INSNS,
         StopReason.MAX_INSNS: Exit.MAX_INSNS,
+        StopReason.BREAKPOINT: Exit.MAX_INSNS,
+        StopReason.WATCH: Exit.MAX_INSNS,
         StopReason.END_OF_TIME: Exit.MAX_INSNS,
         StopReason.TIMEOUT: Exit.TIMEOUT,
         StopReason.INTERRUPTED: Exit.INTERRUPTED,

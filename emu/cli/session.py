@@ -429,6 +429,8 @@ def end_text(board: Board, outcome: Outcome) -> str:
     return {
         StopReason.REACHED: "stopped by --to",
         StopReason.MAX_INSNS: "stopped by --max-insns",
+        StopReason.BREAKPOINT: "stopped at a breakpoint",
+        StopReason.WATCH: "stopped by a watch",
         StopReason.TIMEOUT: "stopped by --timeout",
         StopReason.INTERRUPTED: "stopped by Ctrl-C",
         StopReason.END_OF_TIME: "virtual time has reached its limit, 292 years after power-on",

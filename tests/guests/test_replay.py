@@ -55,6 +55,7 @@ from minstret.emu.door.door import Event
 from minstret.emu.door.recording import RecordOptions
 from minstret.emu.errors import DivergenceError, TraceError
 from minstret.emu.hart.shared import Counting
+from minstret.emu.hart.watches import WatchKind
 from minstret.emu.images.loader import read_image
 from minstret.emu.machine import Outcome, StopReason
 from minstret.emu.timers import Timer, TimerAttribute
@@ -492,6 +493,17 @@ def ends_of_every_kind(folder: Path) -> dict[str, Recorded]:
         board.run_until(icount=5000)
         return Outcome(StopReason.MAX_INSNS)
 
+    def stopped_at_a_breakpoint(board: Board) -> Outcome:
+        board.run_until(icount=5000)
+        board.hart.breakpoints.add(board.hart.pc)
+        return board.run_until()
+
+    def stopped_by_a_watch(board: Board) -> Outcome:
+        memory = board.machine.memory
+        board.hart.watches.add(WatchKind.ACCESS, memory.ram_base, memory.ram_size)
+        assert board.run_until().hits
+        return Outcome(StopReason.WATCH)
+
     asleep = Hand(CTRL_C, nap_of=lambda timeout_ns: timeout_ns // 3)
     return {
         "finished": of_code("finished", finish_code(PASS)),
@@ -506,6 +518,8 @@ def ends_of_every_kind(folder: Path) -> dict[str, Recorded]:
         "Ctrl-C in a wait": record(folder / "asleep.mst", setup_of_image("ticks", sleep=True), source=asleep),
         "--max-insns": record(folder / "limit.mst", setup_of_image("ticks"), drive=stopped_by_max_insns),
         "an icount": record(folder / "icount.mst", setup_of_image("ticks"), icount=5000),
+        "a breakpoint": record(folder / "break.mst", setup_of_image("ticks"), drive=stopped_at_a_breakpoint),
+        "a watch": record(folder / "watch.mst", setup_of_image("ticks"), drive=stopped_by_a_watch),
         "a time in a wait": record(
             folder / "time.mst", setup_of_image("ticks"), drive=lambda board: board.run_until(virtual_ns=1_500_000)
         ),
