@@ -140,6 +140,7 @@ static void code_was_written(void *uc, struct shared *s, uint64_t offset, uint64
     else
         invalidate_code(uc, s, offset, size);
     *flags &= (uint8_t)~PAGE_UNDECODED;
+    s->stale_blocks++;
     resync_after_this_instruction(s);
 }
 
@@ -172,6 +173,7 @@ static void demote_page(void *uc, struct shared *s, uint64_t page)
     }
     s->page_flags[page] &= (uint8_t) ~(PAGE_CODE | PAGE_TABLE);
     s->write_count[page] = 0;
+    s->stale_tlbs++;
     flush_tlb(uc, s);
 }
 
@@ -196,6 +198,17 @@ static uint32_t pmp_allows(const struct shared *s, uint64_t low, uint64_t size, 
 
 static void note_instruction_under_way(void *uc, struct shared *s);
 
+/* Note that a page holds code or tables: from now on stores to it are watched. */
+static void mark_page(void *uc, struct shared *s, uint64_t page, uint8_t flag)
+{
+    if (s->page_flags[page] & flag)
+        return;
+    s->page_flags[page] |= flag;
+    s->stale_tlbs++;
+    if (s->write_generation[page] == (uint32_t)s->generation)
+        flush_tlb(uc, s);
+}
+
 /* The walk for an access to RAM at `pa_offset` is about to set A or D (one byte) in the entry at `offset`. False: it must
  * be done in a block of its own, since the entry is code as well, or may be what an AMO or SC has just read, and must
  * not read again. Where it is code all blocks go, for this may be in the middle of a translation. */
@@ -210,6 +223,7 @@ static bool may_mark(void *uc, struct shared *s, uint64_t offset, uint64_t pa_of
     if (type != MEM_FETCH)
         note_instruction_under_way(uc, s);
     s->must_forget_blocks = 1;
+    s->stale_blocks++;
     resync_after_this_instruction(s);
     return true;
 }
@@ -246,11 +260,7 @@ static struct translation translate(void *uc, struct shared *s, uint64_t va, int
         if (!quiet) {
             s->new_entry = NOWHERE;
             s->write_count[offset >> PAGE_BITS] = 0;
-            if (!(*flags & PAGE_TABLE)) {
-                *flags |= PAGE_TABLE;
-                if (s->write_generation[offset >> PAGE_BITS] == (uint32_t)s->generation)
-                    flush_tlb(uc, s);
-            }
+            mark_page(uc, s, offset >> PAGE_BITS, PAGE_TABLE);
         }
         uint64_t pte = load_le(s->ram + offset, pte_bytes);
         if (!(pte & PTE_V) || (pte & (PTE_R | PTE_W)) == PTE_W || (rv64 && pte >> 54))
@@ -378,9 +388,7 @@ static bool fill_tlb(void *uc, uint64_t va, int type, uc_tlb_entry *entry, struc
         uint8_t *flags = &s->page_flags[page];
         if (allowed == PROT_MIXED) { /* rights finer than a page: look at each access */
             if (type == MEM_FETCH) {
-                *flags |= PAGE_CODE;
-                if (s->write_generation[page] == (uint32_t)s->generation)
-                    flush_tlb(uc, s);
+                mark_page(uc, s, page, PAGE_CODE);
                 entry->paddr = t.pa;
                 entry->perms = PROT_X;
             } else {
@@ -395,11 +403,7 @@ static bool fill_tlb(void *uc, uint64_t va, int type, uc_tlb_entry *entry, struc
         entry->paddr = t.pa;
         if (type == MEM_FETCH) {
             s->write_count[page] = 0;
-            if (!(*flags & PAGE_CODE)) {
-                *flags |= PAGE_CODE;
-                if (s->write_generation[page] == (uint32_t)s->generation)
-                    flush_tlb(uc, s);
-            }
+            mark_page(uc, s, page, PAGE_CODE);
             perms &= *flags & PAGE_SLOW_READ ? PROT_X : ~(uint32_t)PROT_W;
         } else if (*flags & PAGE_SLOW_READ) {
             entry->paddr = t.pa - s->ram_base + s->slow_window;
@@ -555,6 +559,7 @@ static void on_watched_write(void *uc, uint64_t offset, unsigned size, uint64_t 
         note_instruction_under_way(uc, s);
     memcpy(at, &value, size);
     if (was_valid) {
+        s->stale_tlbs++;
         flush_tlb(uc, s);
         resync_after_this_instruction(s);
     }

@@ -156,6 +156,9 @@ struct shared {
     uint32_t *write_generation;
     uint16_t *write_count;
     uint64_t generation;
+    /* How often this hart's guest has made stale what other harts have derived from memory: their address
+     * translations, and also their blocks. */
+    uint64_t stale_tlbs, stale_blocks;
     /* PMP: [low, high) and configuration of each active entry, in order of priority. */
     uint64_t pmp_count;
     uint64_t pmp_low[16], pmp_high[16], pmp_cfg[16];
@@ -263,13 +266,14 @@ static const struct csr_row {
     FIELD(mtime_address) FIELD(ram) FIELD(ram_base) FIELD(ram_size) FIELD(rom) FIELD(rom_base) FIELD(rom_size) \
     FIELD(rom_window) FIELD(watch_window) FIELD(slow_window) FIELD(io_size) FIELD(io_pages) FIELD(page_flags) \
     FIELD(code_bits) FIELD(special_marks) FIELD(write_generation) FIELD(write_count) FIELD(generation) \
-    FIELD(pmp_count) FIELD(pmp_low) FIELD(pmp_high) FIELD(pmp_cfg) FIELD(fills) FIELD(flushes) FIELD(edges) \
-    FIELD(watched_writes) FIELD(invalidations) FIELD(next_growth) FIELD(block_count) FIELD(blocks_max) \
-    FIELD(is_device_access) FIELD(must_forget_blocks) FIELD(rewritten_pc) FIELD(rewritten_icount) \
-    FIELD(rewritten_insn) FIELD(new_entry) FIELD(cut_pc) FIELD(cut_size) FIELD(cut_insns) FIELD(cut_is_crossing) \
-    FIELD(next_cflags) FIELD(emu_start) FIELD(alone) FIELD(cuts) FIELD(ambiguous) FIELD(off_f) FIELD(has_kept_f) \
-    FIELD(kept_f) FIELD(has_helpers) FIELD(break_pcs) FIELD(break_count) FIELD(passed_pc) FIELD(passed_icount) \
-    FIELD(trigger_page_count) FIELD(trigger_pages) FIELD(trigger_passed_pc) FIELD(trigger_passed_icount)
+    FIELD(stale_tlbs) FIELD(stale_blocks) FIELD(pmp_count) FIELD(pmp_low) FIELD(pmp_high) FIELD(pmp_cfg) \
+    FIELD(fills) FIELD(flushes) FIELD(edges) FIELD(watched_writes) FIELD(invalidations) FIELD(next_growth) \
+    FIELD(block_count) FIELD(blocks_max) FIELD(is_device_access) FIELD(must_forget_blocks) FIELD(rewritten_pc) \
+    FIELD(rewritten_icount) FIELD(rewritten_insn) FIELD(new_entry) FIELD(cut_pc) FIELD(cut_size) \
+    FIELD(cut_insns) FIELD(cut_is_crossing) FIELD(next_cflags) FIELD(emu_start) FIELD(alone) FIELD(cuts) \
+    FIELD(ambiguous) FIELD(off_f) FIELD(has_kept_f) FIELD(kept_f) FIELD(has_helpers) FIELD(break_pcs) \
+    FIELD(break_count) FIELD(passed_pc) FIELD(passed_icount) FIELD(trigger_page_count) FIELD(trigger_pages) \
+    FIELD(trigger_passed_pc) FIELD(trigger_passed_icount)
 
 #endif /* Py_PYTHON_H */
 

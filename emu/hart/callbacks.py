@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from minstret.emu.hart.csr import value_written
 from minstret.emu.hart.csr_table import CSR_OF, MSTATUS_BOGUS, OURS_OF, CsrRow, Ours
-from minstret.emu.hart.memory import GuestMemory
+from minstret.emu.hart.memory import GuestMemory, PageNotes
 from minstret.emu.hart.shared import (
     DEMOTE_AFTER_WRITES,
     NOWHERE,
@@ -242,10 +242,13 @@ def _is_csr_ours_now(env: Any, insn: int, row: CsrRow) -> bool:
 class Mmu:
     """Address translation and PMP over the shared state; used by the callbacks and by the hart itself."""
 
-    def __init__(self, shared: Shared, env: Any, memory: GuestMemory, flush_tlb: Callable[[], None]) -> None:
+    def __init__(
+        self, shared: Shared, env: Any, memory: GuestMemory, notes: PageNotes, flush_tlb: Callable[[], None]
+    ) -> None:
         self.s = shared
         self.env = env
         self.memory = memory
+        self.notes = notes
         self.flush_tlb = flush_tlb
 
     def pmp_allows(self, low: int, size: int, mode: int) -> int:
@@ -301,10 +304,8 @@ class Mmu:
             page = offset >> PAGE_BITS
             if not quiet:
                 s.new_entry = NOWHERE
-                memory.write_count[page] = 0
-                if not memory.page_flags[page] & _TABLE:
-                    memory.page_flags[page] |= _TABLE
-                    self._forget_writable(page)
+                self.notes.write_count[page] = 0
+                self.mark_page(page, _TABLE)
             pte = int.from_bytes(memory.ram[offset : offset + pte_bytes], "little")
             if not pte & PTE_V or pte & (PTE_R | PTE_W) == PTE_W or (rv64 and pte >> 54):
                 return _PAGE_FAULT
@@ -348,6 +349,7 @@ class Mmu:
             self.note_instruction_under_way()
         self.s.must_forget_blocks = self.s.resync = 1
         self.s.fast_limit = 0
+        self.s.stale_blocks += 1
 
     def data_mode(self) -> int:
         """The privilege that loads and stores have now: MPRV lets M-mode borrow another's."""
@@ -393,8 +395,13 @@ class Mmu:
         data = self.memory.peek(t.pa, 2)
         return None if data is None else int.from_bytes(data, "little")
 
-    def _forget_writable(self, page: int) -> None:
-        if self.memory.write_generation[page] == self.s.generation & 0xFFFFFFFF:
+    def mark_page(self, page: int, flag: int) -> None:
+        """Note that a page holds code or tables: from now on stores to it are watched."""
+        if self.memory.page_flags[page] & flag:
+            return
+        self.memory.page_flags[page] |= flag
+        self.s.stale_tlbs += 1
+        if self.notes.write_generation[page] == self.s.generation & 0xFFFFFFFF:
             self.flush_tlb()
 
 
@@ -412,6 +419,7 @@ class PythonCallbacks:
         self._s = mmu.s
         self._env = mmu.env
         self._memory = mmu.memory
+        self._notes = mmu.notes
         self._emu_stop = emu_stop
         self._code_was_written = code_was_written
         self._guard = guard
@@ -432,7 +440,7 @@ class PythonCallbacks:
         s = self._s
         if (
             s.icount < s.fast_limit
-            and not self._memory.special_marks[(pc >> 1 & SPECIAL_MASK) >> 3] >> (pc >> 1 & 7) & 1
+            and not self._notes.special_marks[(pc >> 1 & SPECIAL_MASK) >> 3] >> (pc >> 1 & 7) & 1
         ):
             s.icount += 1
             return
@@ -452,7 +460,7 @@ class PythonCallbacks:
             return Stop.RESYNC
         if s.mip and interrupt_is_takeable(s.mip, self._env):
             return Stop.INTERRUPT
-        if not self._memory.special_marks[(pc >> 1 & SPECIAL_MASK) >> 3] >> (pc >> 1 & 7) & 1:
+        if not self._notes.special_marks[(pc >> 1 & SPECIAL_MASK) >> 3] >> (pc >> 1 & 7) & 1:
             return Stop.NONE
         if s.must_break(pc):
             return Stop.BREAKPOINT
@@ -556,12 +564,11 @@ class PythonCallbacks:
     def _fill_ram(
         self, va: int, t: Translation, access: int, allowed: int, wanted: int, offset: int, result: Any
     ) -> bool:
-        s, memory, flags = self._s, self._memory, self._memory.page_flags
+        s, flags = self._s, self._memory.page_flags
         page = offset >> PAGE_BITS
         if allowed == _MIXED:
             if access == Access.FETCH:
-                flags[page] |= _CODE
-                self._mmu._forget_writable(page)
+                self._mmu.mark_page(page, _CODE)
                 result.paddr, result.perms = t.pa, _X
             else:
                 result.paddr, result.perms = offset + s.slow_window, t.perms & (_R | _W)
@@ -571,10 +578,8 @@ class PythonCallbacks:
             return self._fault(Fault.ACCESS, va, access)
         result.paddr = t.pa
         if access == Access.FETCH:
-            memory.write_count[page] = 0
-            if not flags[page] & _CODE:
-                flags[page] |= _CODE
-                self._mmu._forget_writable(page)
+            self._notes.write_count[page] = 0
+            self._mmu.mark_page(page, _CODE)
             perms &= _X if flags[page] & _SLOW_READ else ~_W
         elif flags[page] & _SLOW_READ:
             result.paddr = offset + s.slow_window
@@ -590,7 +595,7 @@ class PythonCallbacks:
             if flags[page] & _WATCHED or not flags[page] & _DIRTY:
                 perms &= ~_W
             if perms & _W:
-                memory.write_generation[page] = s.generation & 0xFFFFFFFF
+                self._notes.write_generation[page] = s.generation & 0xFFFFFFFF
         result.perms = perms
         return True
 
@@ -608,14 +613,15 @@ class PythonCallbacks:
                 self._mmu.note_instruction_under_way()
             memory.ram[offset : offset + size] = new
             if was_valid:
+                s.stale_tlbs += 1
                 self._mmu.flush_tlb()
                 self._resync_after_this_instruction()
             if was_code:
                 self._code_was_written(offset, size)
                 s.charge(WORK_OF_INVALIDATION)
                 self._resync_after_this_instruction()
-        memory.write_count[page] += 1
-        if memory.write_count[page] >= DEMOTE_AFTER_WRITES:
+        self._notes.write_count[page] += 1
+        if self._notes.write_count[page] >= DEMOTE_AFTER_WRITES:
             self._demote_page(page)
 
     def _on_watched_read(self, uc: int, offset: int, size: int, data: int) -> int:
@@ -632,7 +638,8 @@ class PythonCallbacks:
             memory.mark_code(page << PAGE_BITS, PAGE_SIZE, False)
             self._resync_after_this_instruction()
         memory.page_flags[page] &= ~(_CODE | _TABLE) & 0xFF
-        memory.write_count[page] = 0
+        self._notes.write_count[page] = 0
+        self._s.stale_tlbs += 1
         self._mmu.flush_tlb()
 
     def _on_new_block(self, uc: int, block: Any, previous: Any, data: int) -> None:
@@ -653,7 +660,7 @@ class PythonCallbacks:
                     if va >= end:
                         memory.page_flags[offset >> PAGE_BITS] |= PageFlag.UNDECODED
             if mixed or is_special(self._env, 8 * self._s.xlen_bytes, insn) or self._s.is_break_pc(va):
-                memory.special_marks[(va >> 1 & SPECIAL_MASK) >> 3] |= 1 << (va >> 1 & 7)
+                self._notes.special_marks[(va >> 1 & SPECIAL_MASK) >> 3] |= 1 << (va >> 1 & 7)
             va += size
 
 

@@ -19,7 +19,7 @@ from minstret.emu.errors import AccessFault, HostError
 from minstret.emu.hart import contract, helpers, layout
 from minstret.emu.hart.binding import uc_const, uclib, unicorn
 from minstret.emu.hart.callbacks import ON_MMIO_READ, ON_MMIO_WRITE, CallbackSet, Mmu, PythonCallbacks
-from minstret.emu.hart.memory import GuestMemory
+from minstret.emu.hart.memory import GuestMemory, PageNotes, address_of, area
 from minstret.emu.hart.shared import (
     FIELDS,
     NOWHERE,
@@ -98,6 +98,8 @@ class Engine:
         self.xlen = xlen
         self.counting = counting if c_callbacks is not None else Counting.PYTHON
         self.memory = memory
+        self.notes = PageNotes(memory.ram_size)
+        self._seen_stale = 0, 0
         _check_room()
         self._uc = unicorn.Uc(uc_const.UC_ARCH_RISCV, getattr(uc_const, f"UC_MODE_RISCV{xlen}"))
         live = layout.find_live_state(self._uc, xlen)
@@ -108,7 +110,7 @@ class Engine:
         self._error: BaseException | None = None
         self._keep: list[Any] = []
         self._fill_shared(live)
-        self.mmu = Mmu(self.shared, self.env, memory, self.flush_tlb)
+        self.mmu = Mmu(self.shared, self.env, memory, self.notes, self.flush_tlb)
         self.callbacks = self._choose_callbacks()
         if self.counting is Counting.BLOCKS:
             self._make_block_table()
@@ -151,7 +153,7 @@ class Engine:
         """Forget all translated blocks, and where they were special."""
         uclib.uc_ctl(self._uch, ctypes.c_int(_CTL_TB_FLUSH))
         self.shared.must_forget_blocks = 0
-        self.memory.special_marks[:] = bytes(len(self.memory.special_marks))
+        self.notes.special_marks[:] = bytes(len(self.notes.special_marks))
         if self.shared.block_count:
             ctypes.memset(self.shared.blocks, 0, c_callbacks.BLOCK_TABLE_BYTES)
             self.shared.block_count = 0
@@ -164,6 +166,7 @@ class Engine:
         else:
             self.invalidate_code(offset, size)
         flags[page] &= ~PageFlag.UNDECODED & 0xFF
+        self.shared.stale_blocks += 1
 
     def drop_code(self, offset: int, size: int, is_undecoded: bool) -> None:
         """See DerivedFromMemory: somebody beside the guest has written."""
@@ -178,6 +181,19 @@ class Engine:
         """See DerivedFromMemory."""
         self.flush_tlb()
         self.shared.resync_after_this_instruction()
+
+    def made_stale(self) -> tuple[int, int]:
+        """See DerivedFromMemory."""
+        return int(self.shared.stale_tlbs), int(self.shared.stale_blocks)
+
+    def catch_up(self) -> None:
+        """Forget what the guests of other harts have made stale since the last call."""
+        seen, self._seen_stale = self._seen_stale, self.memory.made_stale_by_others(self)
+        if self._seen_stale[1] != seen[1]:
+            self.flush_blocks()
+        if self._seen_stale != seen:
+            self.flush_tlb()
+        self.shared.new_entry = NOWHERE
 
     def invalidate_code(self, offset: int, size: int) -> None:
         """Forget the translated blocks of RAM ``[offset, offset + size)``."""
@@ -206,6 +222,7 @@ class Engine:
         s.new_entry = NOWHERE
         self._shared_address = ctypes.addressof(s)
         self.memory.bind(s)
+        self.notes.bind(s)
 
     def _choose_callbacks(self) -> CallbackSet:
         if self.counting is Counting.PYTHON:
@@ -215,7 +232,8 @@ class Engine:
         return CallbackSet(*(getattr(c_callbacks, name) for name in names))
 
     def _make_block_table(self) -> None:
-        self.shared.blocks = self.memory.address(self.memory.area(c_callbacks.BLOCK_TABLE_BYTES))
+        self._blocks = area(c_callbacks.BLOCK_TABLE_BYTES)
+        self.shared.blocks = address_of(self._blocks)
         self.shared.blocks_max = c_callbacks.BLOCKS_MAX
 
     def _guard(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -259,7 +277,7 @@ class Engine:
         self._check(
             uclib.uc_mem_map_ptr(
                 self._uch, ctypes.c_uint64(base), ctypes.c_size_t(size), ctypes.c_uint32(7),
-                ctypes.c_void_p(self.memory.address(view)),
+                ctypes.c_void_p(address_of(view)),
             )
         )  # fmt: skip
 
@@ -301,6 +319,8 @@ class Engine:
         Unicorn announces every block but the first it ever executes, which is why this has to be done anyway.
         """
         memory, s, env = self.memory, self.shared, self.env
+        kept = [(view, bytes(view[:size])) for view, size in (
+            (memory.ram, PAGE_SIZE), (memory.code_bits, PAGE_SIZE // 16), (memory.page_flags, 1))]  # fmt: skip
         memory.ram[: len(_TRIAL)] = _TRIAL
         for limit in (1, 3, 2):
             env.pc = env.x[_A0] = memory.ram_base
@@ -319,9 +339,11 @@ class Engine:
         if self.counting is not Counting.PYTHON:
             self.flush_blocks()
             helpers.use(self.xlen, env, s, memory.ram, self.run)
-        memory.ram[:PAGE_SIZE], memory.code_bits[: PAGE_SIZE // 16] = bytes(PAGE_SIZE), bytes(PAGE_SIZE // 16)
-        memory.page_flags[:1] = b"\0"
-        s.icount = s.edges = s.fills = s.flushes = 0
+        for view, before in kept:  # another hart may run on this memory already
+            view[: len(before)] = before
+        self.flush_blocks()
+        self.flush_tlb()
+        s.icount = s.edges = s.fills = s.flushes = s.stale_tlbs = s.stale_blocks = 0
         s.stop_reason = Stop.NONE
 
     @staticmethod

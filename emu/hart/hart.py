@@ -259,7 +259,11 @@ class Hart(EngineHandlers):
         )  # fmt: skip
 
     def load_state(self, state: HartState) -> None:
-        """Become ``state``, and forget all that was derived from memory: RAM may have been replaced too."""
+        """Become ``state``. RAM is not part of it: see GuestMemory.write.
+
+        Translated code stays, but for a change of PMP: it follows from RAM, whose writer drops what changes, and from
+        the privilege, FS and the page tables, which a guest changes all the time too.
+        """
         env = self.env
         env.x[:], env.f[:] = state.x, state.f
         for name, value in state.words.items():
@@ -269,17 +273,18 @@ class Hart(EngineHandlers):
         self.core.lines, self.core.soft_mip, self.waiting = state.lines, state.soft_mip, state.waiting
         self.mcycle_offset, self.minstret_offset = state.mcycle_offset, state.minstret_offset
         self._shared.traps_in_place, self._shared.traps_icount = state.traps_in_place, state.traps_icount
-        self.last_trap = state.last_trap
+        self.last_trap, self._shared.has_trapped = state.last_trap, False
+        if self.pmp.state != state.pmp:
+            self._engine.flush_blocks()
         self.pmp.state = PmpState(list(state.pmp.cfg), list(state.pmp.addr))
         self.pmp.publish()
         self.triggers.state = deepcopy(state.triggers)
         self.triggers.publish()
         self.core.publish_mip()
         self._shared.cached_address[:] = [0] * CACHED_REGISTERS
-        self._shared.rewritten_pc, self._shared.new_entry = NOWHERE, NOWHERE
+        self._shared.rewritten_pc = self._shared.new_entry = self._shared.step_over = NOWHERE
         self.breakpoints.forget_stop()
         self.watches.forget_access()
-        self._engine.flush_blocks()
         self._engine.flush_tlb()
 
     def registers_hash(self, previous: int) -> int:
@@ -331,6 +336,15 @@ class Hart(EngineHandlers):
             self._take(interrupt, 0, is_interrupt=True)
         s.fast_limit = 0 if s.mip else s.limit
         s.stop_reason = s.resync = s.fault = 0
+
+    def catch_up(self) -> None:
+        """Prepare to run after another hart has run on the same memory.
+
+        Forgets what that one's stores have made stale. The reservation is lost: a store by the other may have come
+        between LR and SC.
+        """
+        self._engine.catch_up()
+        self.env.load_res = self.xlen_mask
 
     def charge(self, work: int) -> None:
         """Count ``work`` of the guest's, in units of a call to Python: after ``work_max`` of it the slice ends."""
@@ -413,7 +427,7 @@ class Hart(EngineHandlers):
 
     @property
     def first_trap(self) -> TrapRecord | None:
-        """The last exception, or the first of those that came in a row at one place."""
+        """The last exception, or the first of those that came in a row at one place; None since a state was loaded."""
         s = self._shared
         if not s.has_trapped:
             return None
@@ -810,8 +824,7 @@ class Hart(EngineHandlers):
     def map_io(self, base: int, size: int) -> None:
         """Let loads and stores to ``[base, base + size)`` reach the bus."""
         assert base >= 0 and base + size <= IO_SIZE
-        for page in range(base >> PAGE_BITS, (base + size - 1 >> PAGE_BITS) + 1):
-            self.memory.io_pages[page] = 1
+        self.memory.map_io(base, size)
 
     def cached_register(self, address: int, size: int) -> Callable[[int | None], None]:
         """Let the hart answer reads of a device's register from a value that the device has told it.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-from typing import Any, Protocol
+from typing import Protocol
 from weakref import WeakSet
 
 from minstret.emu.errors import AccessFault, HostError
@@ -18,10 +18,52 @@ _PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 """Pages that are only read take no memory: a digest looks at all of RAM."""
 
 
-_CODE, _TABLE, _DIRTY = int(PageFlag.CODE), int(PageFlag.TABLE), int(PageFlag.DIRTY)
-_UNDECODED = int(PageFlag.UNDECODED)
+_CODE, _TABLE = int(PageFlag.CODE), int(PageFlag.TABLE)
+_DIRTY, _UNDECODED = int(PageFlag.DIRTY), int(PageFlag.UNDECODED)
 _IS_DIRTY = bytes(bits & _DIRTY != 0 for bits in range(256))
 _NOT_DIRTY = bytes(bits & ~_DIRTY & 0xFF for bits in range(256))
+
+
+def area(size: int) -> memoryview:
+    """``size`` bytes of zeroes that C can use while the view lives; they take no memory until written.
+
+    Raises:
+        HostError: there is not so much.
+    """
+    try:
+        pages = mmap.mmap(-1, -(-size // mmap.PAGESIZE) * mmap.PAGESIZE, flags=_PRIVATE)
+    except (OSError, ValueError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise HostError(f"no {size} bytes of memory for the guest: {why}; try a smaller --memory") from None
+    return memoryview(pages)[:size]
+
+
+def address_of(view: memoryview) -> int:
+    """The address of the first byte of ``view``."""
+    return ctypes.addressof(ctypes.c_char.from_buffer(view))
+
+
+class PageNotes:
+    """What one hart notes about the memory it runs on. Each hart has its own.
+
+    Attributes:
+        special_marks: One bit for each parcel of an address's low bits: a special instruction may be there. Used only
+            where instructions are counted one by one.
+        write_generation: For each page of RAM: the generation of the hart's TLB in which it could store there
+            unwatched.
+        write_count: For each page of RAM: how many stores to it were watched since it was last used as code or table.
+    """
+
+    def __init__(self, ram_size: int) -> None:
+        pages = ram_size >> PAGE_BITS
+        self.special_marks = area(1 << SPECIAL_BITS >> 3)
+        self.write_generation = area(pages * 4).cast("I")
+        self.write_count = area(pages * 2).cast("H")
+
+    def bind(self, shared: Shared) -> None:
+        """Tell the hart's callbacks where everything is."""
+        for name in ("special_marks", "write_generation", "write_count"):
+            setattr(shared, name, address_of(getattr(self, name)))
 
 
 class DerivedFromMemory(Protocol):
@@ -41,6 +83,9 @@ class DerivedFromMemory(Protocol):
 
     def drop_translations(self) -> None:
         """A page table was written: forget all address translations, before the next instruction."""
+
+    def made_stale(self) -> tuple[int, int]:
+        """How often this hart's guest made other harts' address translations stale, and also their blocks."""
 
 
 class DirtyPages:
@@ -70,55 +115,36 @@ class GuestMemory:
     def __init__(self, ram_base: int, ram_size: int, rom_base: int, rom_size: int, io_size: int) -> None:
         self.ram_base, self.ram_size = ram_base, ram_size
         self.rom_base, self.rom_size = rom_base, rom_size
-        pages = ram_size >> PAGE_BITS
-        self._owners: list[Any] = []
         self._harts: list[DerivedFromMemory] = []
         self._dirty_pages: WeakSet[DirtyPages] = WeakSet()
-        self.ram = self.area(ram_size)
-        self.rom = self.area(rom_size)
-        self.page_flags = self.area(pages)
-        self.code_bits = self.area(ram_size // 16)  # one bit for each 16-bit parcel
-        self.special_marks = self.area(1 << SPECIAL_BITS >> 3)
-        self.io_pages = self.area(io_size >> PAGE_BITS)
-        self.write_generation = self.area(pages * 4).cast("I")
-        self.write_count = self.area(pages * 2).cast("H")
-
-    def area(self, size: int) -> memoryview:
-        """``size`` bytes of zeroes that live as long as this; they take no memory until written."""
-        try:
-            area = mmap.mmap(-1, -(-size // mmap.PAGESIZE) * mmap.PAGESIZE, flags=_PRIVATE)
-        except (OSError, ValueError, OverflowError) as error:
-            why = getattr(error, "strerror", None) or error
-            raise HostError(f"no {size} bytes of memory for the guest: {why}; try a smaller --memory") from None
-        self._owners.append(area)
-        return memoryview(area)[:size]
-
-    @staticmethod
-    def address(view: memoryview) -> int:
-        """The address of the first byte of ``view``."""
-        return ctypes.addressof(ctypes.c_char.from_buffer(view))
+        self.ram = area(ram_size)
+        self.rom = area(rom_size)
+        self.page_flags = area(ram_size >> PAGE_BITS)
+        self.code_bits = area(ram_size // 16)  # one bit for each 16-bit parcel
+        self.io_pages = area(io_size >> PAGE_BITS)
 
     def bind(self, shared: Shared) -> None:
-        """Tell the callbacks where everything is."""
-        for name in (
-            "ram",
-            "rom",
-            "page_flags",
-            "code_bits",
-            "special_marks",
-            "io_pages",
-            "write_generation",
-            "write_count",
-        ):
-            setattr(shared, name, self.address(getattr(self, name)))
+        """Tell a hart's callbacks where everything is."""
+        for name in ("ram", "rom", "page_flags", "code_bits", "io_pages"):
+            setattr(shared, name, address_of(getattr(self, name)))
         shared.ram_base, shared.ram_size = self.ram_base, self.ram_size
         shared.rom_base, shared.rom_size = self.rom_base, self.rom_size
+
+    def map_io(self, base: int, size: int) -> None:
+        """Let loads and stores to ``[base, base + size)`` reach the bus, on every hart."""
+        for page in range(base >> PAGE_BITS, (base + size - 1 >> PAGE_BITS) + 1):
+            self.io_pages[page] = 1
 
     # ---- the harts
 
     def attach(self, hart: DerivedFromMemory) -> None:
         """Add a hart that runs on this memory."""
         self._harts.append(hart)
+
+    def made_stale_by_others(self, hart: DerivedFromMemory) -> tuple[int, int]:
+        """How often the guests of all harts but ``hart`` made its address translations stale, and also its blocks."""
+        counts = [other.made_stale() for other in self._harts if other is not hart]
+        return sum(tlbs for tlbs, _ in counts), sum(blocks for _, blocks in counts)
 
     def dirty_pages(self) -> DirtyPages:
         """A new record of which pages are written from now on."""

@@ -156,6 +156,8 @@ LAYOUT: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = (
         ("write_count", "uint16_t *@"),
         ("generation", U64),
     )),
+    ("How often this hart's guest has made stale what other harts have derived from memory: their address translations,"
+     " and also their blocks.", (("stale_tlbs stale_blocks", U64),)),
     ("PMP: [low, high) and configuration of each active entry, in order of priority.", (
         ("pmp_count", U64),
         ("pmp_low pmp_high pmp_cfg", _PMP),
