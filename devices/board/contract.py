@@ -40,6 +40,7 @@ def check_device(device: Part, *, accesses: int = 500, seed: int = 0) -> None:
         _do_something(board, device, window, pick)
         if number % 50 == 0:
             board.run_until(icount=board.position.icount + 1000)
+    board.run_until(icount=board.position.icount + 1000)  # what was posted is in
     assert _wiring(device) == wiring, f"{device.name}: something else than its state has changed: put it into the state"
     _check_state_comes_back(device)
     saved = board.machine.save_state()
@@ -47,8 +48,9 @@ def check_device(device: Part, *, accesses: int = 500, seed: int = 0) -> None:
     fresh.memory.write(Base.RAM, bytes(board.machine.memory.ram))
     fresh.machine.load_state(saved)
     assert canonical_bytes(fresh.machine.save_state()) == canonical_bytes(saved), f"{device.name}: loading changes it"
+    end = board.position.icount + 100_000
     for each in (board, fresh):
-        each.run_until(icount=board.position.icount + 100_000)
+        each.run_until(icount=end)
     assert fresh.digest() == board.digest(), f"{device.name}: a restored board goes on in another way"
     board.reset()
     lines = [line.name for line in board.machine.lines.values() if line.level]
