@@ -172,20 +172,15 @@ class OpenChunk:
         if one == self.one:
             self.repeats += 1
         else:
-            self._close_run()
+            if self.repeats:
+                self.runs.append((Pass(*self.one), self.repeats))
             self.one, self.repeats = one, 1
         self.count += 1
         self.last, self.registers = position, registers
 
-    def _close_run(self) -> None:
-        if self.repeats:
-            self.runs.append((Pass(*self.one), self.repeats))
-            self.repeats = 0
-
     def packed(self) -> bytes:
         """All of them, see pack_checkpoints."""
-        self._close_run()
-        return pack_checkpoints(self.runs)
+        return pack_checkpoints([*self.runs, (Pass(*self.one), self.repeats)])
 
     def size_of(self, position: Position, clock: ClockType, shift: int) -> int:
         """Bytes that a checkpoint at ``position`` would take, before compression and without its value."""
