@@ -36,9 +36,9 @@ from minstret.emu.hart.traps import TrapRecord
 from minstret.emu.hart.watches import WatchHit
 from minstret.emu.idle import Idle, LiveIdle, earlier
 from minstret.emu.irq import IrqLine
-from minstret.emu.part import Parts, copied_states, load_states
+from minstret.emu.part import Parts, copied_counts, copied_states, load_counts, load_states
 from minstret.emu.state import canonical_bytes
-from minstret.emu.timers import Timer, TimerGroup, TimerListState
+from minstret.emu.timers import Timer, TimerCounts, TimerGroup, TimerList, TimerListState
 
 SLICE_INSNS_MAX = 1_000_000
 """Default bound on one slice, so that the host gets a word in: it takes some ms."""
@@ -132,6 +132,23 @@ class MachineState:
     host: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class MachineNotes:
+    """What belongs to a run beside MachineState: nothing of it is visible to a guest, and no trace has it.
+
+    ``timers``: the lists that are not in the state, in their order. ``timer_counts`` are by clock and name,
+    ``part_counts`` and ``refused_satp_modes`` are statistics too.
+    """
+
+    stop_requested: Outcome | None
+    blocked_at: Position | None
+    first_trap: TrapRecord | None
+    timers: tuple[TimerListState, ...]
+    timer_counts: tuple[tuple[TimerCounts, ...], ...]
+    part_counts: dict[str, Any]
+    refused_satp_modes: frozenset[int]
+
+
 @dataclass(slots=True)
 class MachineConfig:
     """What a machine is made of. Sizes in bytes, times in ns."""
@@ -202,6 +219,8 @@ class Machine:
         self.pace = Timer("idle.pace", self.timers[ClockType.VIRTUAL_RT], lambda late_ns: None)
         """Paces waits in the host's time: see LiveIdle."""
         self.virtual_timers.on_earlier = self._stop_at_deadline
+        self.more_timers: list[TimerList] = []
+        """Lists that are not the machine's, but go back with it."""
         self.lines: dict[str, IrqLine] = {}
         self.parts = Parts()
         self.on_reset: Callable[[], None] = lambda: None
@@ -411,8 +430,27 @@ class Machine:
             host=copied_states(self.parts.host),
         )
 
-    def load_state(self, state: MachineState) -> None:
-        """Become ``state``. RAM is loaded apart, before."""
+    def save_notes(self) -> MachineNotes:
+        """What belongs to the run and is not in the state, between two turns."""
+        return MachineNotes(
+            stop_requested=self._stop_requested, blocked_at=self._blocked_at, first_trap=self.hart.first_trap,
+            timers=tuple(timers.save_state() for timers in self._unsaved_timers()),
+            timer_counts=tuple(timers.copied_counts() for timers in (*self.timers, *self.more_timers)),
+            part_counts=copied_counts(self.parts.guest),
+            refused_satp_modes=frozenset(self.hart.core.refused_satp_modes),
+        )  # fmt: skip
+
+    def _unsaved_timers(self) -> list[TimerList]:
+        saved = (ClockType.VIRTUAL, ClockType.HOST)
+        return [timers for timers in self.timers if timers.clock.type not in saved] + self.more_timers
+
+    def load_state(self, state: MachineState, notes: MachineNotes | None = None) -> None:
+        """Become ``state``, whatever has run here before; RAM is loaded apart, before.
+
+        All that says where the run is gets set here. Without ``notes`` (a trace has none) what they hold is as at
+        power-on.
+        """
+        self._load_notes(notes)
         self.hart.load_state(state.hart)
         self.clock.state = VirtualClockState(state.clock.warp_ns)
         self.virtual_rt.state = VirtualRtClockState(state.virtual_rt.waited_ns)
@@ -425,6 +463,18 @@ class Machine:
         self._reset_requested = state.reset_requested
         self._stopped_before_handler = False
         load_states({name: part for name, part in self.parts.host.items() if name in state.host}, state.host)
+        self.hart.first_trap = None if notes is None else notes.first_trap
+
+    def _load_notes(self, notes: MachineNotes | None) -> None:
+        self._reached = False
+        self._stop_requested = None if notes is None else notes.stop_requested
+        self._blocked_at = None if notes is None else notes.blocked_at
+        self.hart.core.refused_satp_modes = set() if notes is None else set(notes.refused_satp_modes)
+        load_counts(self.parts.guest, {} if notes is None else notes.part_counts)
+        for number, timers in enumerate(self._unsaved_timers()):
+            timers.load_state(TimerListState() if notes is None else notes.timers[number])
+        for number, timers in enumerate((*self.timers, *self.more_timers)):
+            timers.load_counts(() if notes is None else notes.timer_counts[number])
 
     def digest(self) -> str:
         """SHA-256, in hex, of what the guest can see.

@@ -289,3 +289,15 @@ def load_states(parts: Mapping[str, HasState], states: Mapping[str, Any]) -> Non
     """Give each part a copy of its state of ``states``."""
     for name, part in parts.items():
         part.state = copy.deepcopy(states[name])
+
+
+def copied_counts(parts: Mapping[str, HasState]) -> dict[str, Any]:
+    """A copy of the statistics of those parts that have ``counts``, a dataclass that can be made without arguments."""
+    return {name: copy.deepcopy(part.counts) for name, part in parts.items() if hasattr(part, "counts")}
+
+
+def load_counts(parts: Mapping[str, HasState], counts: Mapping[str, Any]) -> None:
+    """Put the statistics back to what ``copied_counts`` gave; those that are not there begin anew."""
+    for name, part in parts.items():
+        if hasattr(part, "counts"):
+            part.counts = copy.deepcopy(counts[name]) if name in counts else type(part.counts)()

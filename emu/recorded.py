@@ -10,17 +10,37 @@ from typing import Any
 from minstret.emu.door.door import Door
 from minstret.emu.door.live import Source
 from minstret.emu.door.recording import RecordingDoor, RecordOptions
-from minstret.emu.door.replaying import ReplayDoor
+from minstret.emu.door.replaying import ReplayDoor, place_in_trace
 from minstret.emu.errors import DivergenceError, MinstretError, TraceError
 from minstret.emu.machine import Outcome, StopReason
-from minstret.emu.session import BoardT, End, Session, end_of
+from minstret.emu.session import NOTHING_SENT, BoardT, End, Saved, Session, end_of
 from minstret.emu.trace.format import Snapshot
 from minstret.emu.trace.reader import TraceReader
-from minstret.emu.trace.snapshot import load_snapshot, other_states, state_versions
+from minstret.emu.trace.snapshot import does_not_fit, other_states, snapshot_pages, snapshot_state, state_versions
 from minstret.emu.trace.writer import TraceWriter
 
 _ASKED_FOR = (StopReason.TIMEOUT, StopReason.INTERRUPTED, StopReason.TERMINATED)
 """Ends that the host asked for, by an event."""
+
+
+def saved_snapshot(
+    session: Session[Any], reader: TraceReader, snapshot: Snapshot, door: Any, *, with_host: bool
+) -> Saved:
+    """A snapshot of a trace as a moment that ``session`` can go to.
+
+    Args:
+        session: Of a board such as the recorded one.
+        reader: The trace.
+        snapshot: Of the same trace.
+        door: Where the session's door is then.
+        with_host: Whether its host side goes there too.
+    Raises:
+        TraceError: it does not fit the board.
+    """
+    machine = session.board.machine
+    state = snapshot_state(machine, reader, snapshot, with_host=with_host)
+    pages = session.pages_at_power_on.changed_to(snapshot_pages(machine, reader, snapshot))
+    return Saved(snapshot.position, state, None, pages, NOTHING_SENT, door)
 
 
 class RecordingSession(Session[BoardT]):
@@ -47,7 +67,7 @@ class RecordingSession(Session[BoardT]):
         self.door = RecordingDoor(source, writer, options or RecordOptions(), realtime_ns)
         self._last: Outcome | None = None
         try:
-            super().__init__(make(self.door))
+            super().__init__(self.door, make(self.door))
         except BaseException:
             writer.close()
             raise
@@ -61,6 +81,15 @@ class RecordingSession(Session[BoardT]):
         self._last = None
         self._last = super().run(icount=icount, virtual_ns=virtual_ns)
         return self._last
+
+    def restore(self, saved: Saved) -> None:
+        """Go back; what was recorded since is gone from the trace, and moments saved since are not there any more."""
+        assert self.end is None, "this recording is finished"
+        self._last = None
+        super().restore(saved)
+
+    def release(self, saved: Saved) -> None:
+        self.door.release(saved.door)
 
     def finish(self, outcome: Outcome) -> End:
         """Write how the run ended, and close the file."""
@@ -110,28 +139,39 @@ class ReplaySession(Session[BoardT]):
         if snapshot is None:
             snapshot = reader.meta.get("first_snapshot")
         start = None if snapshot is None else reader.snapshot(snapshot)
-        self._make_at(start, make, has_host_side)
+        self.door = ReplayDoor(reader, place_in_trace(reader, start))
+        self.door.is_discarding = has_host_side
+        super().__init__(self.door, make(self.door))
         self.left_out = _left_out(reader, other_states(reader, self.board.machine))
-        if start is not None and self.left_out is not None:
+        if self.left_out is not None:
             start = None
-            self._make_at(start, make, has_host_side)
-        self._start = start
+            self.door.restore(place_in_trace(reader))
+        self._has_host_side = has_host_side
+        self._from_snapshot: Snapshot | None = None
         self._is_interrupted = False
         self.is_whole = start is None
         """Whether it begins at power-on."""
         if start is not None:
-            load_snapshot(self.board.machine, reader, start, with_host=has_host_side)
+            self._go_to(start)
 
-    def _make_at(self, start: Snapshot | None, make: Callable[[Door], BoardT], has_host_side: bool) -> None:
-        """Make the board behind a door that gives what comes after ``start``, or after power-on."""
-        if start is None:
-            self.door = ReplayDoor(self.reader)
-        else:
-            self.door = ReplayDoor(
-                self.reader, first_seq=start.seq, registers=start.registers, from_icount=start.position.icount
-            )
-        self.door.is_discarding = has_host_side
-        super().__init__(make(self.door))
+    def restore_snapshot(self, number: int) -> None:
+        """Go to a snapshot of the trace; what the guest sent before is not in ``board.console`` then.
+
+        Raises:
+            TraceError: there is none of that number, or it does not fit the board.
+        """
+        if self.left_out is not None:
+            raise TraceError(self.left_out)
+        self._go_to(self.reader.snapshot(number))
+
+    def _go_to(self, snapshot: Snapshot) -> None:
+        self._from_snapshot = snapshot
+        place = place_in_trace(self.reader, snapshot)
+        saved = saved_snapshot(self, self.reader, snapshot, place, with_host=self._has_host_side)
+        try:
+            self.restore(saved)
+        except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
+            raise does_not_fit(self.reader, snapshot, error) from None
 
     def run(self, *, icount: int | None = None, virtual_ns: int | None = None) -> Outcome:
         """Play to the end, or to a position before it; at the end compare everything with the recording.
@@ -146,11 +186,9 @@ class ReplaySession(Session[BoardT]):
         except MinstretError:
             raise
         except Exception as error:
-            if self._start is None:
+            if self._from_snapshot is None:
                 raise
-            raise TraceError(  # a stranger's state may be anything, and devices trust theirs
-                f"{self.reader.path}: snapshot {self._start.id} does not fit this board: {error!r}"
-            ) from error
+            raise does_not_fit(self.reader, self._from_snapshot, error) from error  # devices trust their state
 
     def _run(self, icount: int | None, virtual_ns: int | None) -> Outcome:
         end = self.reader.end

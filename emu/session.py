@@ -13,11 +13,12 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from minstret.emu.door.door import Door, Position
 from minstret.emu.door.live import LiveDoor, Source
-from minstret.emu.machine import Machine, Outcome
+from minstret.emu.machine import Machine, MachineNotes, MachineState, Outcome
+from minstret.emu.pages import PageKeeper, SavedPages
 
 
 class SessionBoard(Protocol):
@@ -29,6 +30,10 @@ class SessionBoard(Protocol):
 
     @property
     def position(self) -> Position: ...
+
+    def page_at_power_on(self, page: int) -> bytes:
+        """What is in a page of RAM, by number, when the guest begins to run."""
+        ...
 
     def run_until(self, *, icount: int | None = None, virtual_ns: int | None = None) -> Outcome: ...
 
@@ -53,6 +58,39 @@ def end_of(board: SessionBoard, outcome: Outcome) -> End:
     return End(outcome, board.position, board.digest(), hashlib.sha256(board.console).hexdigest())
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What the guest has sent up to a moment: what it had sent up to an earlier one, and ``data``."""
+
+    before: Sent | None
+    data: bytes
+    size: int
+
+    def text(self) -> bytes:
+        """All of it."""
+        pieces: list[bytes] = []
+        sent: Sent | None = self
+        while sent is not None:
+            pieces.append(sent.data)
+            sent = sent.before
+        return b"".join(reversed(pieces))
+
+
+NOTHING_SENT = Sent(None, b"", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A moment of a run, kept in memory. What two of these have in common they share, so there may be hundreds."""
+
+    position: Position
+    state: MachineState
+    notes: MachineNotes | None
+    pages: SavedPages
+    sent: Sent
+    door: Any
+
+
 class Session(Generic[BoardT]):
     """A board and its door. Use it as a context where it has a file: whatever happens, that is closed.
 
@@ -61,9 +99,12 @@ class Session(Generic[BoardT]):
         end: How the run ended, once ``finish`` was called.
     """
 
-    def __init__(self, board: BoardT) -> None:
+    def __init__(self, door: Door, board: BoardT) -> None:
         self.board = board
         self.end: End | None = None
+        self._any_door = door
+        self._pages = PageKeeper(board.machine.memory, board.page_at_power_on)
+        self._sent = NOTHING_SENT
 
     @property
     def is_repeatable(self) -> bool:
@@ -73,6 +114,36 @@ class Session(Generic[BoardT]):
     def run(self, *, icount: int | None = None, virtual_ns: int | None = None) -> Outcome:
         """Run on, to the end or to a position before it: see Machine.run."""
         return self.board.run_until(icount=icount, virtual_ns=virtual_ns)
+
+    def save(self) -> Saved:
+        """Where the run is, to come back to with ``restore``."""
+        machine, console = self.board.machine, self.board.console
+        if len(console) > self._sent.size:
+            self._sent = Sent(self._sent, bytes(console[self._sent.size :]), len(console))
+        return Saved(
+            machine.position, machine.save_state(), machine.save_notes(), self._pages.save(), self._sent,
+            self._any_door.save(),
+        )  # fmt: skip
+
+    def restore(self, saved: Saved) -> None:
+        """Go to a moment that this session was at, or, in a recording, that it has come by on its way here.
+
+        The host is not put back: what it has given since does not come again, and its files stay as they are.
+        """
+        self._pages.restore(saved.pages)
+        self.board.machine.load_state(saved.state, saved.notes)
+        self._any_door.restore(saved.door)
+        self._sent = saved.sent
+        self.board.console[:] = saved.sent.text()
+        self.end = None
+
+    @property
+    def pages_at_power_on(self) -> SavedPages:
+        """RAM when the guest began to run."""
+        return self._pages.power_on
+
+    def release(self, saved: Saved) -> None:
+        """Nobody will come back to ``saved``: what it alone needs may go."""
 
     def finish(self, outcome: Outcome) -> End:
         """The run is over, and will not go on."""
@@ -94,7 +165,7 @@ class LiveSession(Session[BoardT]):
     def __init__(self, make: Callable[[Door], BoardT], source: Source | None = None) -> None:
         """Make the board; ``source`` is the host."""
         self.door = LiveDoor(source)
-        super().__init__(make(self.door))
+        super().__init__(self.door, make(self.door))
 
     @property
     def is_repeatable(self) -> bool:

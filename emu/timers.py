@@ -11,9 +11,10 @@ QEMU_CLOCK_VIRTUAL_EXT"; docs/timers.md tells the history.
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from enum import IntFlag
+from itertools import zip_longest
 
 from minstret.emu.clock import VIRTUAL_NS_MAX, Clock, ClockType
 
@@ -260,6 +261,15 @@ class TimerList:
             if not timer._bits & hidden:
                 return timer
         return None
+
+    def copied_counts(self) -> tuple[TimerCounts, ...]:
+        """The statistics of all timers, by name."""
+        return tuple(replace(timer.counts) for timer in self.timers())
+
+    def load_counts(self, counts: Sequence[TimerCounts]) -> None:
+        """Put the statistics back to what ``copied_counts`` gave; to zero where there are none."""
+        for timer, one in zip_longest(self.timers(), counts):
+            timer.counts = TimerCounts() if one is None else replace(one)
 
     def save_state(self) -> TimerListState:
         return TimerListState([(t.name, t.expire_ns, t.serial) for t in self.armed()], self._next_serial)

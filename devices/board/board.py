@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from minstret.devices.board.boot import load_images
+from minstret.devices.board.boot import load_images, page_of_images
 from minstret.devices.board.config import DEFAULT_XLEN, BoardConfig, HostAnswers, check
 from minstret.devices.board.console import CONSOLE_STREAM, CONSOLE_TARGET, Console
 from minstret.devices.board.map import BOOT_ROM_SIZE, IRQ, Base
@@ -218,6 +218,10 @@ class Board:
         if self.host_side is None:
             raise ConfigError(f"{target}: in a replay everything comes from the trace")
         self.machine.door.post(Event(target, data))
+
+    def page_at_power_on(self, page: int) -> bytes:
+        """What the images put into a page of RAM, by number."""
+        return page_of_images(self.placement, page)
 
     def digest(self) -> str:
         """SHA-256, in hex, of everything the guest can see: see Machine.digest."""

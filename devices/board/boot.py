@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from minstret.devices.board.map import Base
 from minstret.devices.board.placement import Placement
 from minstret.emu import units
 from minstret.emu.hart.hart import Hart
+from minstret.emu.hart.shared import PAGE_SIZE
 from minstret.emu.hart.spec import PRIV_S
 
 _CLEARED_SIZE = 64 * units.KIB
@@ -18,6 +20,16 @@ def load_images(hart: Hart, placement: Placement) -> None:
         _clear(hart, segment.address + len(segment.data), segment.end)
     rom = boot_rom(hart.xlen, placement)
     hart.memory.rom[: len(rom)] = rom
+
+
+def page_of_images(placement: Placement, page: int) -> bytes:
+    """What the images put into a page of RAM, by number from the start of RAM."""
+    start, data = Base.RAM + page * PAGE_SIZE, bytearray(PAGE_SIZE)
+    for segment in placement.segments:
+        first, last = max(start, segment.address), min(start + PAGE_SIZE, segment.address + len(segment.data))
+        if first < last:
+            data[first - start : last - start] = segment.data[first - segment.address : last - segment.address]
+    return bytes(data)
 
 
 def _clear(hart: Hart, start: int, end: int) -> None:

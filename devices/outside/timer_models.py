@@ -37,7 +37,11 @@ TIMER_MODELS = tuple(MODELS)
 
 def host_side_timers(model: TimerModel, machine: Machine) -> TimerList:
     """The list on which the host side keeps time. A second clock is none of the machine's: a thread runs its timers."""
-    return TimerList(machine.clock) if model.has_second_clock else machine.virtual_timers
+    if not model.has_second_clock:
+        return machine.virtual_timers
+    timers = TimerList(machine.clock)
+    machine.more_timers.append(timers)
+    return timers
 
 
 def drop_attributes(model: TimerModel, machine: Machine) -> None:

@@ -143,6 +143,16 @@ class Door(Protocol):
         """For the log: the guest has sent ``data``, bytes of a stream, or a message such as a frame."""
         ...
 
+    # ---- going back
+
+    def save(self) -> Any:
+        """Where the door is, between two turns: what waits in it, and its place in the trace."""
+        ...
+
+    def restore(self, saved: Any) -> None:
+        """Put the door back to where it was; the machine is put back apart."""
+        ...
+
     # ---- putting it together
 
     def attach(self, machine: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from minstret.emu.door.door import Diversion, Event, Position, Schedule, Sink
@@ -27,6 +28,16 @@ class Source(Protocol):
     def wait(self, timeout_ns: int | None) -> int:
         """Wait for something to come, at most ``timeout_ns``; how long it took, ns."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class LivePlace:
+    """Where a live door is; by default at power-on."""
+
+    waiting: tuple[Event, ...] = ()
+    has_asked: bool = True
+    has_arrivals: bool = False
+    has_met_host: bool = False
 
 
 class LiveDoor:
@@ -139,6 +150,15 @@ class LiveDoor:
     def ask(self, name: str, live: Callable[[], bytes]) -> bytes:
         self.has_met_host = True
         return live()
+
+    def save(self) -> Any:
+        return LivePlace(tuple(self._waiting), self._has_asked, self.has_arrivals, self.has_met_host)
+
+    def restore(self, saved: Any) -> None:
+        """The host is not put back: what it has given since does not come again."""
+        self._waiting = deque(saved.waiting)
+        self._has_asked, self.has_arrivals = saved.has_asked, saved.has_arrivals
+        self.has_met_host = saved.has_met_host
 
     def mark(self, name: str) -> None:
         """Nobody writes it down."""

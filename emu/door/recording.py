@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from minstret.emu.clock import ClockType
 from minstret.emu.door.door import Position
-from minstret.emu.door.live import LiveDoor, Source
+from minstret.emu.door.live import LiveDoor, LivePlace, Source
 from minstret.emu.errors import TraceError
+from minstret.emu.hart.memory import DirtyPages
 from minstret.emu.machine import Machine
 from minstret.emu.trace.format import Kind
 from minstret.emu.trace.snapshot import take_snapshot
-from minstret.emu.trace.writer import TraceWriter
+from minstret.emu.trace.writer import Mark, TraceWriter
 from minstret.emu.units import NS_PER_S
 
 COMMIT_EVERY_NS = NS_PER_S
@@ -28,6 +29,18 @@ class RecordOptions:
 
     snapshot_every_insns: int = SNAPSHOT_EVERY_INSNS
     ring: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingPlace:
+    """Where a recording door is. ``unwritten``: the pages of RAM, by number, written since the last snapshot."""
+
+    live: LivePlace
+    registers: int
+    next_snapshot: int | None
+    snapshots: tuple[int, ...]
+    unwritten: frozenset[int]
+    mark: Mark
 
 
 class RecordingDoor(LiveDoor):
@@ -47,6 +60,8 @@ class RecordingDoor(LiveDoor):
         self._registers = 0
         self._has_begun = False
         self._machine: Machine
+        self._dirty: DirtyPages
+        """Pages written since the last snapshot, or since the start."""
 
     @property
     def next_icount(self) -> int | None:
@@ -59,6 +74,7 @@ class RecordingDoor(LiveDoor):
 
     def attach(self, machine: Machine) -> None:
         self._machine = machine
+        self._dirty = machine.memory.dirty_pages()
         for timers in machine.timers:
             timers.on_checkpoint = self._checkpoint
             timers.on_checkpoint_saved = self._checkpoint_saved
@@ -69,7 +85,7 @@ class RecordingDoor(LiveDoor):
         if not self._has_begun:
             self._has_begun = True
             self._writer.begin()
-            self._machine.hart.take_dirty_pages()  # what was loaded comes with the images
+            self._dirty.take()  # what was loaded comes with the images
         if self._next_snapshot is not None and position.icount >= self._next_snapshot:
             self._snapshot(position)
         elif self._realtime_ns() >= self._commit_at_ns:
@@ -102,6 +118,29 @@ class RecordingDoor(LiveDoor):
     def _checkpoint_saved(self, clock_type: ClockType) -> int:
         return self._writer.checkpoint_size(self._machine.position, clock_type)
 
+    # ---- going back
+
+    def save(self) -> RecordingPlace:
+        """Where it is. The trace keeps what it needs to come back here, until ``release``."""
+        self._machine.memory.collect_dirty_flags()
+        return RecordingPlace(
+            super().save(), self._registers, self._next_snapshot, tuple(self._snapshots), frozenset(self._dirty.noted),
+            self._writer.mark(),
+        )  # fmt: skip
+
+    def restore(self, saved: RecordingPlace) -> None:
+        """Put the trace back too: what was written since is gone, and with it all later places."""
+        self._writer.rewind(saved.mark)
+        super().restore(saved.live)
+        self._registers, self._next_snapshot = saved.registers, saved.next_snapshot
+        self._snapshots = list(saved.snapshots)
+        self._machine.memory.collect_dirty_flags()
+        self._dirty.noted = set(saved.unwritten)
+
+    def release(self, saved: RecordingPlace) -> None:
+        """Nobody will come back there."""
+        self._writer.release(saved.mark)
+
     # ---- out
 
     def sent(self, stream: str, data: bytes, is_message: bool = False) -> None:
@@ -119,7 +158,7 @@ class RecordingDoor(LiveDoor):
         self._next_snapshot = position.icount // every * every + every
         self._commit(position)  # outputs before and behind a snapshot are apart
         number = self._snapshots[-1] + 1 if self._snapshots else 1
-        snapshot, pages = take_snapshot(self._machine, number, self._writer.next_seq, self._registers)
+        snapshot, pages = take_snapshot(self._machine, self._dirty, number, self._writer.next_seq, self._registers)
         self._writer.add_snapshot(snapshot, pages)
         self._snapshots.append(number)
         if self._options.ring and len(self._snapshots) > self._options.ring:

@@ -6,6 +6,7 @@ The host is never asked. Items are taken strictly in their order; the first diff
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from minstret.emu.clock import ClockType, HostClock
 from minstret.emu.door.door import BLOCKED_MARK, Diversion, Event, Observed, Position, Schedule, Sink
@@ -13,12 +14,28 @@ from minstret.emu.errors import DivergenceError, TraceError
 from minstret.emu.idle import ReplayIdle
 from minstret.emu.machine import Machine
 from minstret.emu.timers import TimerAttribute
-from minstret.emu.trace.cursor import ItemCursor, OutputCursor
-from minstret.emu.trace.format import Item, Kind, describe
+from minstret.emu.trace.cursor import ItemCursor, OutputCursor, OutputPlace
+from minstret.emu.trace.format import Item, Kind, Snapshot, describe
 from minstret.emu.trace.reader import TraceReader
 
 _AHEAD_ITEMS_MAX, _AHEAD_BYTES_MAX = 1000, 1 << 20
 """So much is read ahead of where the replay is, at most, and one more."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayPlace:
+    """Where a replaying door is: the next item's number, the place among the outputs, the chained register hash."""
+
+    seq: int
+    outputs: OutputPlace
+    registers: int
+
+
+def place_in_trace(reader: TraceReader, snapshot: Snapshot | None = None) -> ReplayPlace:
+    """The place of a snapshot, or of power-on."""
+    if snapshot is None:
+        return ReplayPlace(0, OutputPlace(reader.first_output(0), ()), 0)
+    return ReplayPlace(snapshot.seq, OutputPlace(reader.first_output(snapshot.position.icount), ()), snapshot.registers)
 
 
 class ReplayDoor:
@@ -29,15 +46,16 @@ class ReplayDoor:
     holds_input = False
     """What found no room is no item of the trace: it comes when there is some."""
 
-    def __init__(self, reader: TraceReader, *, first_seq: int = 0, registers: int = 0, from_icount: int = 0) -> None:
-        """Replay ``reader`` from item ``first_seq`` on, with the chained register hash there."""
+    def __init__(self, reader: TraceReader, place: ReplayPlace | None = None) -> None:
+        """Replay ``reader`` from a place on, by default from its start."""
+        place = place or place_in_trace(reader)
         self._reader = reader
-        self._items = ItemCursor(reader, first_seq)
+        self._items = ItemCursor(reader, place.seq)
         self._next: Item | None = None
-        self._registers = registers
+        self._registers = place.registers
         self._sinks: dict[str, Sink] = {}
         self._machine: Observed
-        self._expected = ExpectedOutputs(reader, from_icount)
+        self._expected = ExpectedOutputs(reader, place.outputs)
         self._was_killed = reader.end is None
         self._reached = reader.reached().position
         self._stop: tuple[int, Position] | None = None
@@ -108,6 +126,17 @@ class ReplayDoor:
     def call_must_wait(self) -> bool:
         item = self._next
         return item is not None and item.name == BLOCKED_MARK and item.position == self._machine.position
+
+    # ---- going back
+
+    def save(self) -> ReplayPlace:
+        return ReplayPlace(self._items.tell(), self._expected.outputs.tell(), self._registers)
+
+    def restore(self, saved: ReplayPlace) -> None:
+        self._items.seek(saved.seq)
+        self._expected.outputs.seek(saved.outputs)
+        self._registers = saved.registers
+        self._look_ahead()
 
     # ---- in
 
@@ -233,22 +262,23 @@ class ReplayDoor:
 class ExpectedOutputs:
     """What the trace says the guest sends, by stream."""
 
-    def __init__(self, reader: TraceReader, from_icount: int) -> None:
-        self._outputs = OutputCursor(reader, from_icount)
+    def __init__(self, reader: TraceReader, place: OutputPlace) -> None:
+        self.outputs = OutputCursor(reader)
+        self.outputs.seek(place)
 
     def compare(self, stream: str, data: bytes) -> tuple[str, str] | None:
         """None if ``data`` is what comes next, else (expected, got)."""
-        expected = self._outputs.next(stream, len(data))
+        expected = self.outputs.next(stream, len(data))
         if expected is None:
             return f"nothing more on {stream}", describe(data)
         if expected != data:
             return _difference(stream, expected, data)
-        self._outputs.take(stream, len(data))
+        self.outputs.take(stream, len(data))
         return None
 
     def missing(self) -> tuple[str, str] | None:
         """(stream, what) of something that was not sent, if there is any."""
-        left = self._outputs.left()
+        left = self.outputs.left()
         return None if left is None else (left[0], describe(left[1]))
 
 

@@ -170,7 +170,6 @@ class Hart(EngineHandlers):
         self._stop: HartStop | None = None
         self._passes_trigger = False
         self._cached_registers = 0
-        self._dirty_pages = memory.dirty_pages()
         self.reset(memory.ram_base)
 
     @property
@@ -290,10 +289,6 @@ class Hart(EngineHandlers):
     def registers_hash(self, previous: int) -> int:
         """CRC-32 of pc and the integer registers, chained to ``previous``."""
         return crc32(self._x, previous ^ int(self.env.pc) & 0xFFFF_FFFF)
-
-    def take_dirty_pages(self) -> list[int]:
-        """The pages of RAM, by number, written since the last call."""
-        return self._dirty_pages.take()
 
     # ---- running
 
@@ -432,6 +427,14 @@ class Hart(EngineHandlers):
         if not s.has_trapped:
             return None
         return TrapRecord(int(s.trap_cause), int(s.trap_epc), int(s.trap_tval), int(s.trap_priv), int(s.trap_icount))
+
+    @first_trap.setter
+    def first_trap(self, trap: TrapRecord | None) -> None:
+        s = self._shared
+        s.has_trapped = trap is not None
+        if trap is not None:
+            s.trap_cause, s.trap_epc, s.trap_tval, s.trap_priv = trap.cause, trap.epc, trap.tval, trap.priv
+            s.trap_icount = trap.icount
 
     @property
     def last_trap(self) -> TrapRecord | None:

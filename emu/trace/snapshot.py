@@ -9,17 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from minstret.emu.clock import VIRTUAL_NS_MAX, VirtualClockState, VirtualRtClockState
+from minstret.emu.clock import VIRTUAL_NS_MAX, ClockType, VirtualClockState, VirtualRtClockState
 from minstret.emu.errors import TraceError
 from minstret.emu.hart.csr_table import PMP_ENTRIES
 from minstret.emu.hart.hart import WORDS, HartState
+from minstret.emu.hart.memory import DirtyPages
 from minstret.emu.hart.shared import PAGE_BITS, PAGE_SIZE
 from minstret.emu.hart.spec import PRIV_M, PRIV_S, PRIV_U
 from minstret.emu.machine import Machine, MachineState
 from minstret.emu.part import HasState, state_types
 from minstret.emu.state import from_plain, to_plain
 from minstret.emu.text import printable
-from minstret.emu.timers import TimerListState
+from minstret.emu.timers import TimerList, TimerListState
 from minstret.emu.trace.format import NAME_MAX, Snapshot
 from minstret.emu.trace.reader import TraceReader
 
@@ -57,10 +58,12 @@ def other_states(reader: TraceReader, machine: Machine) -> list[str]:
     return [printable(name, NAME_MAX) for name in found]
 
 
-def take_snapshot(machine: Machine, number: int, seq: int, registers: int) -> tuple[Snapshot, dict[int, memoryview]]:
-    """The machine as it is, and the pages of RAM written since the last call, by number."""
+def take_snapshot(
+    machine: Machine, dirty: DirtyPages, number: int, seq: int, registers: int
+) -> tuple[Snapshot, dict[int, memoryview]]:
+    """The machine as it is, and the ``dirty`` pages of its RAM, by number."""
     ram = machine.memory.ram
-    pages = {page: ram[page << PAGE_BITS : (page << PAGE_BITS) + PAGE_SIZE] for page in machine.hart.take_dirty_pages()}
+    pages = {page: ram[page << PAGE_BITS : (page << PAGE_BITS) + PAGE_SIZE] for page in dirty.take()}
     guest, host = split_state(machine)
     return Snapshot(number, seq, machine.position, registers, guest, host), pages
 
@@ -76,29 +79,45 @@ def split_state(machine: Machine) -> tuple[dict[str, Any], dict[str, Any]]:
     return plain, host
 
 
-def load_snapshot(machine: Machine, reader: TraceReader, snapshot: Snapshot, *, with_host: bool = False) -> None:
-    """Put a snapshot into a machine as it was made: its RAM as at power-on.
+def snapshot_pages(machine: Machine, reader: TraceReader, snapshot: Snapshot) -> dict[int, bytes]:
+    """The pages of RAM that differ from those at power-on, by number.
+
+    Raises:
+        TraceError: they are not those of this machine.
+    """
+    pages = dict(reader.pages(snapshot.id))
+    if pages and max(pages) >= machine.memory.ram_size >> PAGE_BITS:
+        raise TraceError(f"{reader.path}: a damaged trace: snapshot {snapshot.id} has a page outside RAM")
+    return pages
+
+
+def snapshot_state(
+    machine: Machine, reader: TraceReader, snapshot: Snapshot, *, with_host: bool = False
+) -> MachineState:
+    """The state of a snapshot, for ``machine``, which is not changed.
 
     Args:
-        machine: What it goes into.
-        reader: The trace that has the pages.
+        machine: What it is for.
+        reader: The trace that has it.
         snapshot: Of the same trace.
-        with_host: Load the host's section too, to go on live.
+        with_host: With the host side's section too, to go on live.
     Raises:
         TraceError: it does not fit.
     """
-    for page, data in reader.pages(snapshot.id):
-        if not 0 <= page < machine.memory.ram_size >> PAGE_BITS:
-            raise TraceError(f"{reader.path}: a damaged trace: snapshot {snapshot.id} has a page outside RAM")
-        machine.hart.write_physical(machine.memory.ram_base + (page << PAGE_BITS), data)
     try:
         state = _state_from_plain(machine, snapshot.machine, snapshot.host if with_host else None)
         _check_state(machine, state)
-        machine.load_state(state)
-        if machine.position != snapshot.position:
-            raise ValueError(f"it is of icount {machine.position.icount}")
+        icount, position = state.hart.icount, snapshot.position
+        if position != (icount, (icount << machine.clock.shift) + state.clock.warp_ns):
+            raise ValueError(f"it is of icount {icount}")
     except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
-        raise TraceError(f"{reader.path}: snapshot {snapshot.id} does not fit this board: {error!r}") from None
+        raise does_not_fit(reader, snapshot, error) from None
+    return state
+
+
+def does_not_fit(reader: TraceReader, snapshot: Snapshot, error: Exception) -> TraceError:
+    """What to say of a snapshot that can't be put into its board."""
+    return TraceError(f"{reader.path}: snapshot {snapshot.id} does not fit this board: {error!r}")
 
 
 def _check_state(machine: Machine, state: MachineState) -> None:
@@ -117,14 +136,16 @@ def _check_state(machine: Machine, state: MachineState) -> None:
     hart.triggers.check(hart.xlen)
     if state.clock.warp_ns < 0:
         raise ValueError("virtual time is behind the instruction count")
-    _check_timers(state.timers)
-    _check_timers(state.host_timers)
+    _check_timers(machine.virtual_timers, state.timers)
+    _check_timers(machine.timers[ClockType.HOST], state.host_timers)
     if not isinstance(state.exit_code, int | None):
         raise ValueError("the exit code is none")
 
 
-def _check_timers(timers: TimerListState) -> None:
+def _check_timers(there: TimerList, timers: TimerListState) -> None:
     armed = timers.armed
+    if unknown := {name for name, _, _ in armed} - {timer.name for timer in there.timers()}:
+        raise ValueError(f"it has other timers: {min(unknown)}")
     serials = {serial for _, _, serial in armed}
     if len(serials) < len(armed) or len({name for name, _, _ in armed}) < len(armed):
         raise ValueError("a timer is armed twice")

@@ -141,7 +141,7 @@ def test_answers_are_written_in_the_order_asked(tmp_path: Path) -> None:
     def drive(board: Board) -> Outcome:
         for icount in (10, 20):
             board.run_until(icount=icount)
-            board._draw_entropy(0, 3)
+            board.part("rng0").draw(0, 3)
             board.machine.host_clock.now_ns()
         return board.run_until(icount=30)
 

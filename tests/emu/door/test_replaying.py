@@ -7,6 +7,7 @@ import json
 import re
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from minstret.devices.board.map import Base
 from minstret.devices.board.traced import Replay, trace_meta
 from minstret.emu.clock import ClockType
 from minstret.emu.door.door import Event, Position
-from minstret.emu.door.replaying import ReplayDoor
+from minstret.emu.door.replaying import ReplayDoor, place_in_trace
 from minstret.emu.errors import DivergenceError, TraceError
 from minstret.emu.hart.shared import Counting
 from minstret.emu.machine import Outcome, StopReason
@@ -389,7 +390,7 @@ def answers_session(tmp_path: Path) -> Recorded:
 def ask_thrice(board: Board) -> Outcome:
     for icount in (10, 20, 30):
         board.run_until(icount=icount)
-        board._draw_entropy(0, 4)
+        board.part("rng0").draw(0, 4)
     return board.run_until(icount=40)
 
 
@@ -482,7 +483,7 @@ def test_host_is_never_asked_by_a_replay(session: Recorded) -> None:
 def test_replay_knows_where_the_next_item_is(session: Recorded) -> None:
     with session.reader() as reader:
         for first, expected in ((0, 200), (1, 300), (2, 400), (3, session.end.position.icount)):
-            door = ReplayDoor(reader, first_seq=first)
+            door = ReplayDoor(reader, replace(place_in_trace(reader), seq=first))
             assert (door.next_seq, door.next_icount, door.next_ns) == (first, expected, 2 * expected)
 
 

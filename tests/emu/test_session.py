@@ -1,0 +1,338 @@
+"""Sessions: whatever has run, a session goes back to any moment that was saved, and runs on from there as it did.
+
+Live, recording and replaying; by the C callbacks and their Python twins.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+from support.generated_code import generate
+from support.htif_guests import echo_setup
+from support.recordings import (
+    CTRL_C,
+    Hand,
+    reader_code,
+    resetter_code,
+    setup_of_code,
+    setup_of_image,
+    typed,
+)
+from support.semihosting_program import MoodyFolder, all_kinds
+from support.virtio_storms import finishing
+
+from minstret.devices.board.board import Board, HostAnswers, Setup
+from minstret.devices.board.traced import Recording, Replay
+from minstret.devices.outside.hostinput.script import parse_script
+from minstret.emu.door.recording import RecordOptions
+from minstret.emu.hart.shared import Counting
+from minstret.emu.machine import Outcome
+from minstret.emu.session import LiveSession, Saved, Session
+from minstret.emu.trace.reader import TraceReader
+
+CASES_FAST, CASES_SLOW = 2, 150
+SEED_FAST = 20181001
+SEED_SLOW = int(os.environ.get("MINSTRET_SEED", random.SystemRandom().randrange(1 << 32)))
+
+
+def setup_of_program(number: int, xlen: int) -> Setup:
+    program = generate(f"session/{number}", xlen)
+    return setup_of_code(program.image(), xlen=xlen, icount_shift=program.icount_shift)
+
+
+def setup_of_keys() -> Setup:
+    return replace(
+        setup_of_image("keys"), script=tuple(parse_script('AT 1ms: type "two <ret>"\nAT 90ms: press esc', ""))
+    )
+
+
+SUBJECTS: dict[str, tuple[Callable[[int], Setup], int]] = {
+    "keys": (lambda _: setup_of_keys(), 130_000),
+    "dhcp": (lambda _: setup_of_image("dhcp"), 120_000),
+    "dhcp-wfi": (lambda _: setup_of_image("dhcp-wfi"), 130_000),
+    "tftp": (lambda _: setup_of_image("tftp"), 300_000),
+    "ticks": (lambda _: setup_of_image("ticks"), 30_000),
+    "rtos": (lambda _: setup_of_image("rtos"), 60_000),
+    "paging": (lambda _: setup_of_image("paging"), 100_000),
+    "rtc": (lambda _: setup_of_image("rtc", rtc_follows_host=True), 14_000),
+    "echo": (lambda _: setup_of_image("echo"), 20_000),
+    "resetter": (lambda _: setup_of_code(resetter_code()), 4_000),
+    "reader": (lambda _: setup_of_code(reader_code()), 4_000),
+    "program64": (lambda number: setup_of_program(number, 64), 2_500),
+    "program32": (lambda number: setup_of_program(number, 32), 2_500),
+    "files": (lambda _: all_kinds().setup(), 2_500),
+    "htif": (lambda _: echo_setup(), 4_000),
+    "storm": (lambda _: finishing(150, 20, 54), 60_000),
+}
+"""Guests, given a number, and how many instructions of each are run."""
+
+INPUT = (b"ab\n", b"r", b"more than a FIFO of sixteen has room for", b"q.\x04")
+
+
+class SteadyHost(Hand):
+    """A host whose every answer follows from how often it was asked; ``place`` puts it back."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(*map(typed, INPUT))
+        self.asked = 0
+        self.moods = random.Random(number)
+
+    def wall_ns(self) -> int:
+        self.asked += 1
+        return 10**18 + self.asked * 54_321
+
+    def wait(self, timeout_ns: int | None) -> int:
+        if timeout_ns is None and self.is_empty:  # the guest has no use for what is typed
+            self.give(CTRL_C)
+            return 0
+        waited_ns = super().wait(timeout_ns)
+        self.asked += waited_ns // 54_321
+        return waited_ns
+
+    @property
+    def is_open(self) -> bool:
+        return not self.is_empty or bool(self._now)
+
+    @property
+    def place(self) -> tuple[Any, ...]:
+        return tuple(self._planned), tuple(self._now), self.asked, self.moods.getstate()
+
+    @place.setter
+    def place(self, place: tuple[Any, ...]) -> None:
+        self._planned, self._now, self.asked = list(place[0]), list(place[1]), place[2]
+        self.moods.setstate(place[3])
+
+
+@dataclass(frozen=True)
+class Seen:
+    """All that can be seen of a moment."""
+
+    outcome: str
+    position: tuple[int, int]
+    digest: str
+    console: bytes
+    frames: int
+    timers: str
+
+
+class Run:
+    """A session with a host, and moments that were saved."""
+
+    def __init__(self, session: Session[Board], host: SteadyHost) -> None:
+        self.session, self.host = session, host
+        self.board = session.board
+        self.frames = 0
+        self.board.on_frame = self._count
+        self.saved: dict[int, tuple[Saved, Any]] = {}
+        self.seen: dict[int, Seen] = {}
+
+    def _count(self, frame: bytes) -> None:
+        self.frames += 1
+
+    def run_to(self, icount: int) -> Seen:
+        outcome = self.session.run(icount=icount)
+        return self.look(outcome)
+
+    def look(self, outcome: Outcome) -> Seen:
+        machine = self.board.machine
+        timers = [(t.name, t.counts) for timers in machine.timers for t in timers.timers()]
+        return Seen(
+            str(outcome), self.board.position, self.board.digest(), bytes(self.board.console), self.frames,
+            str((timers, self.board.plic.counts, machine.save_state())),
+        )  # fmt: skip
+
+    def save(self, icount: int) -> None:
+        self.saved[icount] = self.session.save(), (self.host.place, self.frames)
+
+    def restore(self, icount: int) -> None:
+        saved, place = self.saved[icount]
+        self.session.restore(saved)
+        self.host.place, self.frames = place
+
+
+@dataclass(frozen=True)
+class Case:
+    subject: str
+    number: int
+    counting: Counting
+    chaos: int | None
+    sleep: bool
+    slice_insns: int
+    every: int
+    ring: int
+    stops: tuple[int, ...]
+    """Where the run is looked at, per mille."""
+    jumps: tuple[tuple[int, int], ...]
+    """Each: go back to a stop, and run on to another one; numbers of stops."""
+
+
+@st.composite
+def cases(draw: st.DrawFn, subject: str) -> Case:
+    limit = SUBJECTS[subject][1]
+    stops = sorted(draw(st.sets(st.integers(0, 1000), min_size=2, max_size=6)))
+    numbers = st.integers(0, len(stops) - 1)
+    countings = st.sampled_from([Counting.BLOCKS] * 4 + [Counting.INSTRUCTIONS] + [Counting.PYTHON] * (limit < 5_000))
+    return Case(
+        subject, draw(st.integers(0, 1 << 32)), draw(countings), draw(st.none() | st.integers(0, 1 << 16)),
+        draw(st.booleans()), draw(st.sampled_from((97, 12_345, 1_000_000))),
+        draw(st.sampled_from((0, limit // 3, limit // 19))), draw(st.sampled_from((0, 0, 1, 3))), tuple(stops),
+        tuple((min(a, b), max(a, b)) for a, b in draw(st.lists(st.tuples(numbers, numbers), min_size=1, max_size=6))),
+    )  # fmt: skip
+
+
+def setup_of(case: Case) -> Setup:
+    setup = SUBJECTS[case.subject][0](case.number)
+    return replace(
+        setup, config=replace(
+            setup.config, chaos_seed=case.chaos, sleep=case.sleep, slice_insns_max=case.slice_insns,
+            counting=case.counting,
+        ),
+    )  # fmt: skip
+
+
+def host_of(case: Case) -> tuple[SteadyHost, HostAnswers]:
+    host = SteadyHost(case.number)
+    return host, HostAnswers(wall_ns=host.wall_ns, entropy=bytes, files=MoodyFolder(host.moods))
+
+
+def first_time(run: Run, stops: list[int]) -> None:
+    """Run through all stops, saving at each."""
+    for stop in stops:
+        run.seen[stop] = run.run_to(stop)
+        run.save(stop)
+
+
+def jump(run: Run, stops: list[int], jumps: tuple[tuple[int, int], ...], *, ahead: bool) -> None:
+    """Go back and forth; each stop must look as it did the first time.
+
+    ``ahead``: moments after the one that the session is at are there still.
+    """
+    for start, end in jumps:
+        run.restore(stops[start])
+        assert run.board.position == run.seen[stops[start]].position
+        for stop in stops[start + 1 : end + 1]:
+            assert run.run_to(stop) == run.seen[stop]
+            if not ahead:
+                run.save(stop)
+        if not ahead:  # what comes after where it is now has to be recorded again
+            for stop in stops[end + 1 :]:
+                assert run.run_to(stop) == run.seen[stop]
+                run.save(stop)
+
+
+def check_live(case: Case) -> None:
+    host, answers = host_of(case)
+    setup = setup_of(case)
+    session = LiveSession(lambda door: setup.make(door=door, host=answers), host)
+    run = Run(session, host)
+    stops = stops_of(case)
+    first_time(run, stops)
+    jump(run, stops, case.jumps, ahead=True)
+
+
+def stops_of(case: Case) -> list[int]:
+    limit = SUBJECTS[case.subject][1]
+    return sorted({limit * stop // 1000 for stop in case.stops})
+
+
+def check_recording(case: Case, folder_path: Path) -> None:
+    stops = stops_of(case)
+    paths = folder_path / "straight.mst", folder_path / "jumped.mst"
+    for path in paths:
+        host, answers = host_of(case)
+        options = RecordOptions(case.every, case.ring if case.every else 0)
+        with Recording(str(path), setup_of(case), source=host, host=answers, options=options) as session:
+            run = Run(session, host)
+            first_time(run, stops)
+            if path == paths[1]:
+                jump(run, stops, case.jumps, ahead=False)
+    assert same_trace(*map(str, paths))
+    check_replay(case, str(paths[1]), stops)
+
+
+def same_trace(one: str, other: str) -> bool:
+    a, b = TraceReader(one), TraceReader(other)
+    try:
+        assert list(a.items()) == list(b.items())
+        assert list(a.outputs()) == list(b.outputs())
+        assert (a.meta["timers"], a.end, a.reached()) == (b.meta["timers"], b.end, b.reached())
+        assert a.snapshot_positions() == b.snapshot_positions()
+        for number, _ in a.snapshot_positions():
+            assert a.snapshot(number) == b.snapshot(number)
+            assert list(a.pages(number)) == list(b.pages(number))
+    finally:
+        a.close()
+        b.close()
+    return True
+
+
+def check_replay(case: Case, path: str, stops: list[int]) -> None:
+    """A replay jumps between moments that it saved itself, and to the snapshots of the trace."""
+    reader = TraceReader(path)
+    try:
+        end = reader.end
+        assert end is not None
+        session = Replay(reader, counting=case.counting, slice_insns_max=case.slice_insns)
+        first = session.board.position.icount
+        stops = [stop for stop in stops if first <= stop < end["icount"]]
+        run = Run(session, SteadyHost(0))
+        first_time(run, stops)
+        if stops:
+            jumps = tuple((min(a, len(stops) - 1), min(b, len(stops) - 1)) for a, b in case.jumps)
+            jump(run, stops, jumps, ahead=True)
+        for number, position in reversed(reader.snapshot_positions()[-3:]):
+            session.restore_snapshot(number)
+            assert session.board.position == position
+            for stop in stops:
+                if stop > position.icount:
+                    session.run(icount=stop)
+                    assert session.board.digest() == run.seen[stop].digest
+            assert session.run().reason.value == end["reason"]
+            assert session.board.digest() == end["digest"]
+        if stops:
+            run.restore(stops[0])
+        assert session.run().reason.value == end["reason"]
+    finally:
+        reader.close()
+
+
+def run_cases(subject: str, number: int, base: int, announce: Callable[[str], None]) -> None:
+    what = f"{number} sessions with {subject}, seed {base}"
+    announce(what)
+
+    @seed(base)
+    @settings(
+        max_examples=number, deadline=None, database=None, print_blob=True,
+        phases=(Phase.generate, Phase.shrink), suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(cases(subject))
+    def every_session_goes_back(case: Case) -> None:
+        check_live(case)
+        with tempfile.TemporaryDirectory() as folder:
+            check_recording(case, Path(folder))
+
+    try:
+        every_session_goes_back()
+    except BaseException as error:
+        error.add_note(f"one of {what}")
+        raise
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
+def test_session_that_went_back_runs_on_as_it_did(subject: str, announce: Callable[[str], None]) -> None:
+    run_cases(subject, CASES_FAST, SEED_FAST, announce)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("subject", SUBJECTS)
+def test_many_sessions_that_went_back_run_on_as_they_did(subject: str, announce: Callable[[str], None]) -> None:
+    run_cases(subject, CASES_SLOW, SEED_SLOW, announce)
