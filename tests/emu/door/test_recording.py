@@ -151,9 +151,9 @@ def test_answers_are_written_in_the_order_asked(tmp_path: Path) -> None:
     )  # fmt: skip
 
     assert [(item.kind, item.name, item.data, item.position.icount) for item in recorded.items()] == [
-        (Kind.ANSWER, "entropy", b"\1\1\1", 10),
+        (Kind.ANSWER, "rng0.entropy", b"\1\1\1", 10),
         (Kind.ANSWER, "clock.host", (2).to_bytes(8, "little"), 10),
-        (Kind.ANSWER, "entropy", b"\3\3\3", 20),
+        (Kind.ANSWER, "rng0.entropy", b"\3\3\3", 20),
         (Kind.ANSWER, "clock.host", (4).to_bytes(8, "little"), 20),
     ]
 
