@@ -398,11 +398,11 @@ def ask_thrice(board: Board) -> Outcome:
     ("sql", "text"),
     [
         ("UPDATE events SET name = 'clock.host' WHERE seq = 1",
-         r"^rng0\.entropy at icount 20: expected item 1: answer 'clock.host 0x07070707' at icount 20, got a question "),
+         r"^rng0.entropy at icount 20: expected item 1: answer 'clock.host 0x07070707' at icount 20, got a question "),
         ("UPDATE events SET icount = 21, virtual_ns = 42 WHERE seq = 1",
-         r"^rng0\.entropy at icount 20: expected item 1: answer 'rng0.entropy 0x07070707' at icount 21, got a question "),
-        ("UPDATE events SET kind = 0 WHERE seq = 1", r"^rng0\.entropy at icount 20: .*, got no device of that name"),
-        ("DELETE FROM events WHERE seq = 2", r"^rng0\.entropy at icount 30: expected item 2: the end of the trace, got "),
+         r"^rng0.entropy at icount 20: expected item 1: answer 'rng0.entropy 0x07070707' at icount 21, got a "),
+        ("UPDATE events SET kind = 0 WHERE seq = 1", r"^rng0.entropy at icount 20: .*, got no device of that name"),
+        ("DELETE FROM events WHERE seq = 2", r"^rng0.entropy at icount 30: expected item 2: the end of the trace, "),
     ],
 )  # fmt: skip
 def test_answer_that_is_not_the_one_asked_for_diverges(sql: str, text: str, tmp_path: Path) -> None:
@@ -418,7 +418,7 @@ def test_answer_that_is_not_the_one_asked_for_diverges(sql: str, text: str, tmp_
 
 def test_answer_that_nobody_asks_for_diverges(tmp_path: Path) -> None:
     with pytest.raises(
-        DivergenceError, match=r"^rng0\.entropy at icount 40: expected item 0: answer .*, got the end \(reached"
+        DivergenceError, match=r"^rng0.entropy at icount 40: expected item 0: answer .*, got the end \(reached"
     ):
         replay(answers_session(tmp_path).path)
 
