@@ -1,0 +1,100 @@
+"""PMP registers: which bits stay, what is locked, and which ranges the entries describe."""
+
+from __future__ import annotations
+
+import pytest
+from support import asm
+from support.harts import RAM, board_of, run_insns
+
+from minstret.emu.hart.pmp import Pmp
+from minstret.emu.hart.shared import Shared
+from minstret.emu.hart.spec import PMP_LOCKED, PMP_MODE_SHIFT, PMP_NA4, PMP_NAPOT, PMP_R, PMP_TOR, PMP_W, PMP_X
+
+TOR, NA4, NAPOT = (mode << PMP_MODE_SHIFT for mode in (PMP_TOR, PMP_NA4, PMP_NAPOT))
+LOAD_ACCESS = 5
+
+
+def pmp_with(*entries: tuple[int, int], xlen: int = 64) -> tuple[Pmp, Shared]:
+    """Registers with (configuration, physical address >> 2) in the first entries, addresses first."""
+    shared = Shared()
+    pmp = Pmp(xlen, shared)
+    for entry, (_, addr) in enumerate(entries):
+        pmp.write_addr(entry, addr)
+    for entry in range(0, len(entries), 4):
+        bytes_of = bytes(cfg for cfg, _ in entries[entry : entry + 4])
+        kept = pmp.read_cfg(entry // 4) if xlen == 32 else pmp.read_cfg(entry // 8 * 2)
+        assert kept == 0
+        pmp.write_cfg(entry // 4, int.from_bytes(bytes_of, "little"))
+    return pmp, shared
+
+
+def ranges(shared: Shared) -> list[tuple[int, int, int]]:
+    return [(shared.pmp_low[i], shared.pmp_high[i], shared.pmp_cfg[i]) for i in range(shared.pmp_count)]
+
+
+@pytest.mark.parametrize(
+    ("entry", "low", "high"),
+    [
+        ((NA4 | PMP_R, 0x2000_0400), 0x8000_1000, 0x8000_1004),
+        ((NAPOT | PMP_R, 0x2000_0400), 0x8000_1000, 0x8000_1008),
+        ((NAPOT | PMP_R, 0x2000_05FF), 0x8000_1000, 0x8000_2000),
+        ((NAPOT | PMP_R, (1 << 54) - 1), 0, 1 << 57),
+        ((TOR | PMP_R, 0x2000_0400), 0, 0x8000_1000),
+    ],
+)
+def test_entry_describes_its_range(entry: tuple[int, int], low: int, high: int) -> None:
+    _, shared = pmp_with(entry)
+    assert ranges(shared) == [(low, high, entry[0])]
+
+
+def test_top_of_range_begins_where_the_entry_before_ends_even_if_that_is_off() -> None:
+    _, shared = pmp_with((0, 0x100), (TOR | PMP_R, 0x200), (TOR | PMP_W | PMP_R, 0x180), (TOR | PMP_X, 0x300))
+    assert ranges(shared) == [(0x400, 0x800, TOR | PMP_R), (0x600, 0xC00, TOR | PMP_X)]  # an empty one matches nothing
+
+
+def test_reserved_bits_and_write_without_read_do_not_stay() -> None:
+    pmp, _ = pmp_with((0, 0))
+    pmp.write_cfg(0, 0x60 | NAPOT | PMP_W | PMP_X)
+    assert pmp.read_cfg(0) == NAPOT | PMP_X
+
+
+@pytest.mark.parametrize(("xlen", "bits"), [(32, 32), (64, 54)])
+def test_address_has_as_many_bits_as_physical_addresses(xlen: int, bits: int) -> None:
+    pmp, _ = pmp_with((0, (1 << xlen) - 1), xlen=xlen)
+    assert pmp.state.addr[0] == (1 << bits) - 1
+
+
+def test_locked_entry_stays_and_so_does_the_address_below_its_range() -> None:
+    pmp, shared = pmp_with((0, 0x100), (PMP_LOCKED | TOR | PMP_R, 0x200))
+    before = ranges(shared)
+    for entry in (0, 1):
+        pmp.write_addr(entry, 0x180)
+    pmp.write_cfg(0, 0)
+
+    assert ranges(shared) == before
+    pmp.write_addr(2, 0x180)  # the next is free
+    assert pmp.state.addr[2] == 0x180
+
+
+@pytest.mark.parametrize(("xlen", "there"), [(32, [True] * 4), (64, [True, False, True, False])])
+def test_odd_configuration_registers_are_there_on_rv32_alone(xlen: int, there: list[bool]) -> None:
+    board = board_of(asm.code(asm.LOOP), xlen=xlen)
+    assert [f"pmpcfg{number}" in board.registers for number in range(4)] == there
+
+
+@pytest.mark.parametrize("xlen", [32, 64])
+def test_guest_is_held_to_a_range_within_a_page(counting: str, xlen: int) -> None:
+    """Four bytes of a page are locked against loads; those beside them are not."""
+    at = RAM + 0x2000
+    program = [
+        *asm.li(asm.T0, at + 4 >> 2), asm.csrw("pmpaddr0", asm.T0), asm.addi(asm.T0, 0, PMP_LOCKED | NA4),
+        asm.csrw("pmpcfg0", asm.T0), asm.auipc(asm.T1, 2), asm.andi(asm.T2, asm.T1, -2048),
+        asm.lw(asm.A0, asm.T2, 0), asm.lw(asm.A0, asm.T2, 8), asm.lw(asm.A0, asm.T2, 4), asm.LOOP,
+    ]  # fmt: skip
+    board = board_of(asm.code(*program), (0x2000, b"\1\0\0\0\2\0\0\0\3\0\0\0"), xlen=xlen, counting=counting)
+    run_insns(board, len(program) - 2)
+    assert board.hart.first_trap is None
+    assert board.registers["a0"] == 3
+    board.run_until(icount=board.position.icount + 1)
+    assert board.hart.first_trap is not None
+    assert (board.hart.first_trap.cause, board.hart.first_trap.tval) == (LOAD_ACCESS, at + 4)
