@@ -1,8 +1,8 @@
-"""Chaos: what comes from outside reaches the door after a seeded jitter, so that rare orders come up.
+"""Chaos: delays events on their way to the door by pseudo-random times, so that rare orderings occur.
 
-Each delay is a function of the seed and of how many came before, so a run without a live host is still the same run
-each time. Order within one target is kept: two frames don't overtake each other. The console's characters have their
-delays from here too; the line that holds them (serial_line.py) counts each from when it could have entered.
+Each delay is a function of the seed and of the number of events before, so a run without live input is the same each
+time. The order within one target is kept: one frame does not overtake another. The delays of console characters are
+computed here too; the line that holds them (serial_line.py) adds each to the moment at which the character could enter.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from minstret.emu.units import NS_PER_MS, NS_PER_US
 
 _SHORT_NS, _LONG_NS = 200 * NS_PER_US, 20 * NS_PER_MS
 _LONG_OF = 8
-"""One event of so many waits long."""
+"""One of this many events is delayed for long."""
 
 
 def delay_ns(seed: int, stream: str, number: int) -> int:
-    """How long the event of that number is held back, ns; each stream has delays of its own."""
+    """The delay of an event, ns, by its number. Each stream has delays of its own."""
     draw = hashlib.sha256(f"{seed}/{stream}/{number}".encode()).digest()
     longest_ns = _LONG_NS if draw[0] % _LONG_OF == 0 else _SHORT_NS
     return int.from_bytes(draw[1:9], "big") % longest_ns
@@ -29,7 +29,7 @@ def delay_ns(seed: int, stream: str, number: int) -> int:
 
 @dataclass(slots=True)
 class Delayed:
-    """An event, and when it goes on, ns."""
+    """A delayed event, and the time at which it is delivered, ns."""
 
     due_ns: int
     target: str
@@ -38,17 +38,24 @@ class Delayed:
 
 @dataclass(slots=True)
 class ChaosState:
-    """What waits, by due time, and how many came."""
+    """The delayed events, ordered by time, and how many events there were so far."""
 
     waiting: list[Delayed] = field(default_factory=list)
     count: int = 0
 
 
 class Chaos:
-    """Holds events back for a while."""
+    """Delays events."""
 
     def __init__(self, name: str, seed: int, timers: TimerList, deliver: Callable[[Event], None]) -> None:
-        """Delay what ``take`` gets, on ``timers`` (the VIRTUAL ones), then ``deliver`` it."""
+        """Make it.
+
+        Args:
+            name: The name of its timer.
+            seed: Seed of the delays.
+            timers: The timer list of the virtual clock.
+            deliver: Called with each event after its delay.
+        """
         self.state = ChaosState()
         self._seed = seed
         self._timers = timers
@@ -56,7 +63,7 @@ class Chaos:
         self._timer = Timer(name, timers, self._on_timer, TimerAttribute.EXTERNAL)
 
     def take(self, event: Event) -> None:
-        """Hold ``event`` back."""
+        """Delay ``event``."""
         state = self.state
         state.count += 1
         due_ns = self._timers.clock.now_ns() + delay_ns(self._seed, "chaos", state.count)

@@ -1,17 +1,18 @@
-"""The line that the console's input comes in by: it stands before the door and sends to the UART.
+"""The serial line of the console's input: on the host side, between the host's input and the UART.
 
-It holds what has come from the host, and lets one character in at a time, no earlier than the guest can take it:
+It holds input from the host and sends one character at a time, when the guest can take it:
 
-- Nothing comes before the guest has used its receiver, nor soon after it was set up (FCR, LCR, MCR, the divisor): a
-  driver that reads its receiver empty at the start finds nothing in it.
-- A character comes only where there is room, and so many instructions after the one before, whatever the divisor says.
-  A guest that receives by interrupt has more of them: else its handler would never find the receiver empty, and the
-  buffer behind it would overflow.
-- After the end of a line a character waits until the guest has read that, and sent nothing for a while: programs that
-  read commands may drop what comes while they carry one out, as U-Boot does.
-- What a reset of the FIFO or the board throws away unread comes again.
+- No character comes before the guest has used its receiver, nor soon after the receiver was set up (FCR, LCR, MCR, the
+  divisor). So a driver that empties its receiver when it starts loses nothing.
+- A character comes only if there is room, and a fixed number of instructions after the one before, whatever the divisor
+  says. The number is larger if the guest receives by interrupt: otherwise the handler would never find the receiver
+  empty, and the buffer that it fills would overflow.
+- After the end of a line the next character waits until the guest has read the line and has sent nothing for a while:
+  programs that read commands may discard input while they execute one, as U-Boot does.
+- Characters that a reset of the FIFO or of the board discards unread are sent again.
 
-When a character enters follows from what the guest does, as long as the host has one to give. Its timer is EXTERNAL.
+The moment at which a character enters follows from what the guest does, as long as the host has a character. The timer
+is EXTERNAL.
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ from minstret.emu.door.door import Event
 from minstret.emu.timers import Timer, TimerAttribute, TimerList
 
 POLLED_INSNS, INTERRUPTING_INSNS = 64, 4096
-"""From one character to the next, as the guest polls or is interrupted: with shift 1, 0.13 and 8.2 us."""
+"""Instructions from one character to the next, for a guest that polls and for one that is interrupted: with shift 1,
+0.13 and 8.2 us."""
 
 SETTLE_INSNS = 16 * INTERRUPTING_INSNS
-"""From the last write that sets the receiver, and from when the end of a line is read, up to the next character."""
+"""Instructions from a write that sets up the receiver, or from the reading of a line's end, to the next character."""
 
 TURNAROUND_INSNS = 128 * INTERRUPTING_INSNS
-"""From what the guest sends after the end of a line up to the next character: with shift 1, 1 ms."""
+"""Instructions from what the guest sends after the end of a line to the next character: with shift 1, 1 ms."""
 
 _LINE_ENDS = b"\r\n"
 _LOOPED = -1
@@ -37,11 +39,17 @@ _LOOPED = -1
 
 @dataclass(slots=True)
 class SerialLineState:
-    """What is on its way. Times in ns.
+    """The line's state. Times in ns.
 
-    ``held`` came from the host; ``unread`` is what the receiver's FIFO has, -1 for bytes of the guest's own;
-    ``next_ns``: nothing enters before; ``asks``: more is wanted of the host; ``is_delayed``: the delay of the next
-    character is in ``next_ns``; ``delays``: how many were drawn; ``is_line_over``: the last character ended a line.
+    Attributes:
+        held: Bytes from the host that were not sent yet.
+        unread: The bytes in the receiver's FIFO; -1 for a byte that the guest sent to itself (loopback).
+        next_ns: No character enters before this time.
+        is_in_use: Whether the guest has used its receiver.
+        asks: Whether more bytes are wanted from the host.
+        is_delayed: Whether ``next_ns`` includes the delay of the next character (chaos).
+        delays: How many delays were drawn.
+        is_line_over: Whether the last character ended a line.
     """
 
     held: bytes = b""
@@ -55,7 +63,7 @@ class SerialLineState:
 
 
 class SerialLine:
-    """Takes the console's bytes from the host, and posts them to the door one by one; the UART's ``Sender``."""
+    """Takes the console's bytes from the host and posts them to the door one by one. It is the UART's ``Sender``."""
 
     def __init__(
         self, name: str, target: str, timers: TimerList, *, shift: int, room: Callable[[], int],
@@ -65,15 +73,15 @@ class SerialLine:
         """Make an idle line.
 
         Args:
-            name: Its timer's.
+            name: The name of its timer.
             target: The door's target whose events it takes.
-            timers: The VIRTUAL ones.
-            shift: An instruction lasts ``2 ** shift`` ns.
-            room: How many bytes the receiver can take now.
-            interrupts: Whether the receiver interrupts for what comes.
-            post: Hands a character to the door.
-            is_bypassed: Whether somebody else reads the console now, and gets what comes at once.
-            delay_ns: How much longer the nth character waits (chaos).
+            timers: The timer list of the virtual clock.
+            shift: An instruction takes ``2 ** shift`` ns.
+            room: Returns how many bytes the receiver can take now.
+            interrupts: Returns whether the receiver interrupts when a byte comes.
+            post: Passes a character to the door.
+            is_bypassed: Returns whether semihosting or HTIF reads the console now, which gets bytes at once.
+            delay_ns: The additional delay of the nth character (chaos).
         """
         self.state = SerialLineState()
         self._target = target
@@ -81,9 +89,9 @@ class SerialLine:
         self._shift = shift
         self._room, self._interrupts, self._post, self._is_bypassed = room, interrupts, post, is_bypassed
         self.ask: Callable[[], None] = lambda: None
-        """Makes the door look for more from the host before the next instruction."""
+        """Makes the door look for more input from the host before the next instruction."""
         self.may_come: Callable[[], bool] = lambda: False
-        """Whether the host may still give something."""
+        """Whether more input may come from the host."""
         self._delay_ns = delay_ns
         self._timer = Timer(name, timers, self._on_timer, TimerAttribute.EXTERNAL)
 
@@ -106,7 +114,7 @@ class SerialLine:
         return True
 
     def recall(self) -> bool:
-        """Post all at once where the guest reads past the line while time stands still; whether there was anything."""
+        """Post all held bytes at once if the line is bypassed. Returns whether there were any."""
         if not self.state.held or not self._is_bypassed():
             return False
         held, self.state.held = self.state.held, b""
@@ -157,12 +165,12 @@ class SerialLine:
         self._schedule()
 
     def on_answer(self) -> None:
-        """The guest has sent something: perhaps it carries out the line that it was given."""
+        """The guest has sent something: it may be executing the line that it was given."""
         if self.state.is_line_over:
             self.state.next_ns = self._timers.clock.now_ns() + (TURNAROUND_INSNS << self._shift)
 
     def on_room(self) -> None:
-        """Who reads the console instead can take more."""
+        """The reader that bypasses the line can take more."""
         self._schedule()
 
     def on_reset(self) -> None:
@@ -173,7 +181,7 @@ class SerialLine:
     # ---- time
 
     def _schedule(self) -> None:
-        """Arm the timer for what is next: a character enters, or the host is asked for more."""
+        """Arm the timer for the next action: a character enters, or the host is asked for more."""
         state = self.state
         can_go_on = state.is_in_use and not self._is_bypassed() and not (state.is_line_over and state.unread)
         if can_go_on and state.held and self._room():
@@ -203,7 +211,7 @@ class SerialLine:
             self._send(now_ns)
 
     def _send(self, now_ns: int) -> None:
-        """Let the next character in, and see to the one after it while there is room."""
+        """Send the next character, and arrange for the one after it."""
         state = self.state
         first, state.held = state.held[:1], state.held[1:]
         state.is_delayed = False
