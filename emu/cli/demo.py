@@ -56,7 +56,7 @@ _QEMU_OPTIONS = (
 _MODELS_EXPLAINED = {
     "attributes": "the network's timers follow guest time and have the attribute EXTERNAL",
     "virtual-ext": "the network's timers have a clock of their own, which a thread of the host polls",
-    "no-attributes": "they follow guest time without the attribute: as exact, but all are recorded, see 3",
+    "no-attributes": "the same timers without the attribute: as exact, but all of them are recorded, see 3",
     "QEMU": "-icount shift=1,sleep=off -rtc clock=vm; console outputs are compared",
 }
 _BUSY = """

@@ -19,9 +19,9 @@ from minstret.emu.machine import Machine, MachineConfig
 
 _PACKAGES = ("unicorn", "capstone", "click", "pyelftools")
 _TOOLS = (
-    ("qemu-system-riscv64", "compares the console with QEMU's"),
-    ("qemu-system-riscv32", "the same for rv32"),
-    ("dtc", "reads what minstret dtb writes"),
+    ("qemu-system-riscv64", "minstret demo and the tests compare with it"),
+    ("qemu-system-riscv32", "the tests compare with it"),
+    ("dtc", "shows a device tree of minstret dtb as text"),
 )
 
 

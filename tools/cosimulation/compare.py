@@ -1,4 +1,4 @@
-"""The comparison: one instruction here for each one in Spike's log."""
+"""The comparison: executes an instruction for each one in Spike's log, and compares."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CSRS = ("mie", "mideleg", "satp", "stval", "mtval", "stvec", "sepc", "scause", 
 _PMP_CSRS = {f"pmpcfg{i}": 0x3A0 + i for i in range(4)} | {f"pmpaddr{i}": 0x3B0 + i for i in range(16)}
 _MIP_WRITABLE = 0x222
 _COMMON = {"medeleg": 0xB3FE, "counteren": 7}
-"""Bits that both have."""
+"""Bits that both models have."""
 _IN_PART = {"medeleg": "medeleg", "mcounteren": "counteren", "scounteren": "counteren"}
 _SV48, _SV57 = 9, 10
 _READ_AS_SPIKE = {
@@ -43,7 +43,7 @@ _LOG_ENDS = "Spike's run is over, or waits for an interrupt that never comes"
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The first one."""
+    """The first difference."""
 
     number: int  # of the instruction, from 1
     pc: int
@@ -51,12 +51,12 @@ class Difference:
     what: str
     spike: str
     here: str
-    insns: int = 1  # so many were executed at once
+    insns: int = 1  # how many were executed at once
 
 
 @dataclass(slots=True)
 class Result:
-    """How far both were the same, and why it ended."""
+    """How far both were the same, and why the comparison ended."""
 
     insns: int = 0
     exceptions: int = 0
@@ -66,11 +66,11 @@ class Result:
     allowed: Counter[str] = field(default_factory=Counter)
     not_compared: Counter[str] = field(default_factory=Counter)  # CSRs of Spike's
     recent: deque[tuple[int, int, str]] = field(default_factory=lambda: deque(maxlen=RECENT))
-    """The last instructions: PC, bits, and what befell those that did not retire."""
+    """The last instructions: PC, bits, and the trap of those that did not retire."""
 
 
 class Comparison:
-    """Spike's log beside a hart that follows it."""
+    """Compares Spike's log with a hart that follows it."""
 
     def __init__(self, follower: Follower) -> None:
         self._follower = follower
@@ -81,7 +81,7 @@ class Comparison:
         self.result = Result(allowed=follower.allowed)
 
     def run_in_strides(self, log: Log, pieces: Iterator[bytes], insns_max: int) -> Result:
-        """Compare as many instructions at once as a piece of the log has. There must be no trap."""
+        """Compare after each piece of the log instead of each instruction. The program must take no trap."""
         result = self.result
         result.end = _ENOUGH
         for piece in pieces:
@@ -128,7 +128,7 @@ class Comparison:
             self._same(f"the byte at {at:#x}", byte, None if data is None else data[0])
 
     def run(self, steps: Iterator[Step], insns_max: int) -> Result:
-        """Compare so many instructions, or until the log ends, or up to the first difference."""
+        """Compare up to ``insns_max`` instructions, to the end of the log, or to the first difference."""
         result = self.result
         result.end = _ENOUGH
         for _ in range(insns_max):
@@ -188,7 +188,7 @@ class Comparison:
         follower.end(step)
 
     def _compare_last_trap(self, step: Step) -> None:
-        """By the CSRs of the mode that it led to, unless the instruction after it has changed them already."""
+        """Compare a trap by the CSRs of the mode it led to, unless the instruction after it has changed them."""
         env, last = self._hart.env, step.traps[-1]
         if step.insn in (INSN_MRET, INSN_SRET):
             return
@@ -212,7 +212,7 @@ class Comparison:
         return EXCEPTIONS.get(trap.name, -1)
 
     def _take_over(self, step: Step) -> None:
-        """Where a CSR that both may have differently was read, go on with Spike's value."""
+        """If a CSR was read that may differ, continue with Spike's value."""
         if step.insn & 0x7F != 0x73 or not step.insn >> 12 & 3:
             return
         kind, env = _READ_AS_SPIKE.get(step.insn >> 20), self._hart.env

@@ -1,4 +1,4 @@
-"""A program that sweeps floating point: every operation on special values, in every rounding mode.
+"""Makes a program that runs every floating-point operation on special values, in every rounding mode.
 
 It computes all cases and stores what each left behind: the result, mstatus (FS, SD, UXL, SXL) and fcsr.
 """
@@ -87,7 +87,7 @@ def _op(funct5: int, form: int, rs2: int, funct3: int, rd: int, rs1: int) -> int
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """An instruction to sweep.
+    """An instruction to test.
 
     Attributes:
         insn: Its encoding, with a rounding mode of 0 where it has one.
@@ -106,7 +106,7 @@ class Operation:
 
 
 def operations(xlen: int) -> Iterator[Operation]:
-    """All there are on this width: with loads, stores and moves."""
+    """All operations of this width, including loads, stores and moves."""
     for form, suffix in enumerate("sd"):
         for funct5, name in enumerate(("fadd", "fsub", "fmul", "fdiv")):
             yield Operation(f"{name}.{suffix}", _op(funct5, form, _F1, 0, _F3, _F0), form, 2, has_rounding=True)
@@ -140,7 +140,7 @@ def operations(xlen: int) -> Iterator[Operation]:
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """The state an operation is executed in."""
+    """The state in which an operation is executed."""
 
     rounding: int  # in the instruction, where it has one
     frm: int
@@ -172,7 +172,7 @@ def _modes(operation: Operation) -> Iterator[Mode]:
 CODE, _TABLES, RESULTS = 0x1000, 0x40_0000, 0x50_0000
 """Offsets in RAM; the trap handler is at its start."""
 RECORD_BYTES = 24
-"""Bytes a case: the result (8), mstatus (XLEN), and at 16 fcsr (4)."""
+"""Bytes for each case: the result (8), mstatus (XLEN), and at 16 fcsr (4)."""
 _SENTINEL = 0x0123_4567_89AB_CDEF
 _AT_SENTINEL, _AT_SCRATCH = 0x800, 0x808
 TOHOST = 0x3F_0000
@@ -222,7 +222,7 @@ class Sweep:
 
 
 def make_sweep(xlen: int, *, every: int = 1, seed: int | None = None) -> Sweep:
-    """The program that sweeps everything, or every so many of its loops.
+    """The program for all cases, or for a part of its loops.
 
     Args:
         xlen: 32 or 64.
@@ -260,7 +260,7 @@ def make_sweep(xlen: int, *, every: int = 1, seed: int | None = None) -> Sweep:
 
 
 class _Tables:
-    """Operand tables, each once."""
+    """Tables of operands; equal tables are stored once."""
 
     def __init__(self) -> None:
         self.data = bytearray()
@@ -289,7 +289,7 @@ def _values(operation: Operation, mode: Mode) -> tuple[int, ...]:
 
 
 def _random(pick: random.Random, form: int) -> int:
-    """A number of any kind: often one near 1, or near where its format ends; seldom infinite, a NaN or not boxed."""
+    """A random number: often near 1 or near the limits of its format; rarely infinite, a NaN or not boxed."""
     if form == 2:
         return pick.getrandbits(64) >> pick.randrange(64) if pick.random() < 0.8 else (1 << pick.randrange(64)) - 1
     fraction_bits, exponents = ((23, 255), (52, 2047))[form]

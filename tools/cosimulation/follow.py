@@ -1,4 +1,4 @@
-"""A hart that follows Spike: the same program, and around it whatever Spike's board answered and did."""
+"""A hart that follows Spike: it runs the same program, and everything around it behaves as Spike's board did."""
 
 from __future__ import annotations
 
@@ -19,27 +19,26 @@ from minstret.emu.hart.traps import TrapRecord
 from minstret.emu.images.loader import load_firmware
 
 ALLOWED = {
-    "boot": "the registers that the boot ROM hands over: taken over",
-    "device": "stores to devices stay without effect here: loads from them give what they gave Spike",
+    "boot": "registers that the boot ROM sets: Spike's values are used",
+    "device": "stores to devices have no effect here, and loads from them give what they gave Spike",
     "interrupt": "an interrupt comes when Spike takes it",
-    "wfi": "WFI ends when Spike's does",
-    "counter": "cycle, time, instret: Spike has its own clock; its value is taken over",
-    "mip": "mip: pending bits follow each board's timer",
-    "identity": "misa, mvendorid, marchid, mimpid: each model names itself",
-    "medeleg": "medeleg takes exceptions 0 to 9, 12, 13 and 15 here, others in Spike",
-    "counteren": "mcounteren and scounteren have 32 bits here, and in Spike those of the three counters that it has",
-    "satp": "satp takes Bare and Sv39 here, Sv48 and Sv57 too in Spike",
-    "tval": "mtval and stval of ebreak: PC here, 0 or PC as the specification allows",
-    "misaligned": "a misaligned LR, SC or AMO may fault as misaligned or as an access: as in Spike",
-    "failing sc": "an SC that fails may fault nevertheless: as in Spike",
-    "partial": "a misaligned store that faults may have stored its first bytes: Spike's has",
-    "accessed": "the A bit may be set ahead of an access, or for one that faults: Spike's is taken over",
-    "unfenced table": "between a store to a page table and SFENCE.VMA the translation of before may be used: what Spike"
-    " does with it, and the A and D bits it sets or leaves, are taken over",
-    "unfenced code": "between a store to code and FENCE.I the instruction of before may be executed: Spike's result is"
-    " taken over",
+    "wfi": "WFI ends when it ends in Spike",
+    "counter": "cycle, time, instret: Spike has its own clock, and its value is used",
+    "mip": "mip: pending bits follow the timer of each board",
+    "identity": "misa, mvendorid, marchid, mimpid: each model identifies itself",
+    "medeleg": "medeleg has exceptions 0 to 9, 12, 13 and 15 here, others in Spike",
+    "counteren": "mcounteren and scounteren have 32 bits here, and in Spike only those of its three counters",
+    "satp": "satp has Bare and Sv39 here, and also Sv48 and Sv57 in Spike",
+    "tval": "mtval and stval of ebreak are PC here; the specification allows 0 or PC",
+    "misaligned": "a misaligned LR, SC or AMO may raise a misaligned or an access fault: Spike's choice is used",
+    "failing sc": "an SC that fails may raise a fault or not: Spike's choice is used",
+    "partial": "a misaligned store that faults may have stored its first bytes: in Spike it has",
+    "accessed": "the A bit may be set before an access, or for one that faults: Spike's bit is used",
+    "unfenced table": "between a store to a page table and SFENCE.VMA the old translation may be used: what Spike does"
+    " with it is used, and the A and D bits that it sets or leaves",
+    "unfenced code": "between a store to code and FENCE.I the old instruction may be executed: Spike's result is used",
 }
-"""Differences that the specifications allow, or that come from the boards around the hart: why each is no finding."""
+"""Differences that the specifications allow, or that come from the boards around the hart, with the reason for each."""
 
 EXCEPTIONS = {
     "trap_instruction_address_misaligned": Cause.FETCH_MISALIGNED,
@@ -57,7 +56,7 @@ EXCEPTIONS = {
     "trap_load_page_fault": Cause.LOAD_PAGE_FAULT,
     "trap_store_page_fault": Cause.STORE_PAGE_FAULT,
 }
-"""What Spike calls them."""
+"""Causes by Spike's name for them."""
 
 _DATA_ACCESS_FAULTS = ("trap_load_access_fault", "trap_store_access_fault")
 _STORE_FAULTS = ("trap_store_page_fault", "trap_store_access_fault")
@@ -66,23 +65,23 @@ _MISALIGNED = {(Cause.LOAD_MISALIGNED, Cause.LOAD_ACCESS), (Cause.STORE_MISALIGN
 _AMO, _SC = 0x2F, 3
 _PTE_V, _PTE_R, _PTE_X, _PTE_A, _PTE_D = 1, 2, 8, 64, 128
 _FENCE_I, _SFENCE_VMA, _SFENCE_VMA_MASK = 0x100F, 0x12000073, 0xFE007FFF
-_NO_ROM = RAM_BASE + RAM_SIZE + 0x100_0000  # a hart has one, so here is where nobody looks
+_NO_ROM = RAM_BASE + RAM_SIZE + 0x100_0000  # a hart needs a ROM: this address is not used
 _OURS_ALONE = {"finisher": (Base.FINISHER, 0x1000), "RTC": (Base.RTC, 0x1000), "virtio": (Base.VIRTIO0, 0x8000)}
 
 
 class Ends(Exception):
-    """Both can't be compared any further."""
+    """The comparison can't go on."""
 
 
 class Differs(Exception):
-    """What both have differently."""
+    """A difference between the two."""
 
     def __init__(self, what: str, spike: object, here: object) -> None:
         self.what, self.spike, self.here = what, spike, here
 
 
 class SpikeDevices:
-    """A bus on which everything answers as it answered Spike in the step under way."""
+    """A bus on which every device answers as it answered Spike in the current step."""
 
     def __init__(self) -> None:
         self.hart: Hart | None = None
@@ -93,7 +92,7 @@ class SpikeDevices:
     def read(self, address: int, size: int) -> int:
         step = self._unless_it_faults(address)
         value = next(iter((*step.x.values(), *step.f.values())), 0)
-        if step.loads:  # a load may come in pieces, and a misaligned one with bytes before and behind it
+        if step.loads:  # a load may come in pieces; a misaligned one includes bytes before and after it
             ahead = (address - step.loads[0] + PAGE_SIZE // 2) % PAGE_SIZE - PAGE_SIZE // 2
             value = value >> 8 * ahead if ahead >= 0 else value << -8 * ahead
         return value & ((1 << 8 * size) - 1)
@@ -115,18 +114,18 @@ class SpikeDevices:
 
 
 class Follower:
-    """A hart with RAM alone. All else is as Spike says, and so is what the specifications leave open."""
+    """A hart with RAM only. Everything else, and everything that the specifications leave open, follows Spike."""
 
     def __init__(self, image: Path, xlen: int, counting: Counting = Counting.BLOCKS) -> None:
         """Make a hart with ``image`` in its RAM.
 
         Raises:
             CosimError: it is for another register width, or not for RAM.
-            ConfigError: it is no executable.
+            ConfigError: it is not an executable.
         """
         firmware = load_firmware(image, RAM_BASE)
         if firmware.xlen != xlen:
-            raise CosimError(f"{image}: no ELF file for rv{xlen}")
+            raise CosimError(f"{image}: not an ELF file for rv{xlen}")
         self.entry = firmware.entry
         self.allowed: Counter[str] = Counter()
         self._devices = SpikeDevices()
@@ -147,7 +146,7 @@ class Follower:
         self._unfenced_tables: set[int] = set()  # page tables stored to since the last SFENCE.VMA
 
     def allow(self, kind: str) -> None:
-        """Count a difference that is none."""
+        """Count an allowed difference."""
         assert kind in ALLOWED
         self.allowed[kind] += 1
 

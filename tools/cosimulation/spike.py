@@ -1,4 +1,4 @@
-"""Spike: where it comes from, how it is run, and its log of what each instruction did."""
+"""Spike: installs it, runs it, and reads its log of what each instruction did."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PACKAGE = "spike==0.0.5.dev20"
-"""Spike's program as a package for PyPI builds it: 209 MB, so it gets an environment of its own."""
+"""The PyPI package with Spike's program: 209 MB, so it is installed in an environment of its own."""
 
 FOLDER = Path(__file__).parents[2] / ".cache" / "spike"
 RAM_BASE, RAM_SIZE = 0x8000_0000, 0x100_0000
 
-# As here: misaligned loads and stores work (zicclsm), hardware sets A and D bits (svadu). The latter has to be
-# switched on in menvcfg, which does not exist here, and Spike begins with a PMP entry that allows everything: a few
-# instructions before the guest's first see to that.
+# As in minstret: misaligned loads and stores work (zicclsm), hardware sets A and D bits (svadu). The latter has to be
+# switched on in menvcfg, which minstret does not have, and Spike begins with a PMP entry that allows everything. A few
+# instructions before the guest's first one change both.
 _EXTENSIONS = "gc_zicsr_zifencei_zicntr_svadu_zicclsm"
 _STUB_BASE = RAM_BASE + RAM_SIZE - 0x1000
 _NO_PMP = (0x3A001073, 0x3B001073)  # csrw pmpcfg0, zero; csrw pmpaddr0, zero
@@ -37,14 +37,14 @@ _STUB = {
 }  # fmt: skip
 
 TRAPS_MAX = 64
-"""So many traps with no instruction retired between them won't end."""
+"""This many traps without a retired instruction are a trap loop."""
 
 _SILENT_S = 2.0
-"""Spike that has worked for so many seconds of processor time without a line is in a WFI that nothing ends."""
+"""If Spike uses this much processor time (seconds) without a line of output, it is in a WFI that nothing ends."""
 
 
 class CosimError(Exception):
-    """What keeps the comparison from being made, in one line."""
+    """The comparison can't be made; the text says why, in one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +57,13 @@ class Trap:
 
     @property
     def interrupt(self) -> int | None:
-        """Its number, where it is one."""
+        """The number of an interrupt; None for an exception."""
         return int(self.name.partition("#")[2]) if self.name.startswith("interrupt") else None
 
 
 @dataclass(slots=True)
 class Step:
-    """A retired instruction: what it wrote, and the traps taken before it since the one before."""
+    """A retired instruction: what it wrote, and the traps since the instruction before."""
 
     priv: int
     pc: int
@@ -79,7 +79,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Stride:
-    """Many instructions: where they begin, and what registers and memory hold after them."""
+    """Many instructions: where they begin, and the registers and memory after them."""
 
     insns: int
     pc: int
@@ -96,13 +96,13 @@ _TVAL = re.compile(r"core +0: +tval 0x([0-9a-f]+)")
 
 
 def executable() -> Path:
-    """Spike's program, installed at the first use; others who come meanwhile wait for that.
+    """The path of Spike's program, which is installed at the first use. Other processes wait for that meanwhile.
 
     Raises:
         CosimError: it can't be had here.
     """
     if shutil.which("dtc") is None:
-        raise CosimError("Spike needs dtc, which is not on this machine; Debian has it in device-tree-compiler")
+        raise CosimError("Spike needs dtc, which is not installed (Debian: device-tree-compiler)")
     folder = FOLDER / PACKAGE
     whole = folder / "installed"
     if not whole.exists():
@@ -129,7 +129,7 @@ def _install(folder: Path) -> None:
         venv.create(folder, with_pip=True)
         done = subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", "--pre", PACKAGE], check=False)
     except (OSError, subprocess.CalledProcessError) as error:
-        raise CosimError(f"{folder}: no virtual environment can be made there: {error}") from None
+        raise CosimError(f"{folder}: can't make a virtual environment there: {error}") from None
     if done.returncode != 0:
         raise CosimError(f"{PACKAGE} can't be installed: PyPI has it for Linux on x86-64, Python 3.11 to 3.13")
     for program in _programs(folder):
@@ -146,7 +146,7 @@ def running(image: Path, xlen: int, *, tells_traps: bool = True) -> Iterator[Ite
         CosimError: Spike does not run it.
     """
     with tempfile.TemporaryDirectory(prefix="minstret-cosim-") as folder:
-        copy = _with_stub(image, xlen, Path(folder))  # before anything is installed for what is no image
+        copy = _with_stub(image, xlen, Path(folder))  # first, so that nothing is installed if it is not an image
         log = Path(folder) / "log"
         os.mkfifo(log)
         command: list[str | Path] = [
@@ -156,7 +156,7 @@ def running(image: Path, xlen: int, *, tells_traps: bool = True) -> Iterator[Ite
         ]  # fmt: skip
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         try:
-            # Opened for reading and writing, so that nobody waits for a Spike that never opens it.
+            # Opened for reading and writing, so that this does not block if Spike never opens it.
             with open(os.open(log, os.O_RDWR | os.O_NONBLOCK), "rb", buffering=0) as pipe:
                 yield _pieces(process, pipe.fileno(), image)
         finally:
@@ -165,10 +165,10 @@ def running(image: Path, xlen: int, *, tells_traps: bool = True) -> Iterator[Ite
 
 
 def _with_stub(image: Path, xlen: int, folder: Path) -> Path:
-    """A copy of ``image`` with one more segment: the stub, which goes on at the image's entry."""
+    """A copy of ``image`` with one more segment: a stub that jumps to the image's entry point."""
     data = bytearray(image.read_bytes())
     if data[:4] != b"\x7fELF" or data[4] != xlen // 32:
-        raise CosimError(f"{image}: no ELF file for rv{xlen}")
+        raise CosimError(f"{image}: not an ELF file for rv{xlen}")
     is_64 = xlen == 64
     entry, phoff = struct.unpack_from("<QQ" if is_64 else "<II", data, 24)
     phentsize, phnum = struct.unpack_from("<HH", data, 54 if is_64 else 42)
@@ -216,7 +216,7 @@ def _processor_s(pid: int) -> float:
 
 
 class Log:
-    """Reads what the log tells, from the guest's first instruction on."""
+    """Reads the log, from the guest's first instruction on."""
 
     def __init__(self, entry: int) -> None:
         self._entry = entry
@@ -225,18 +225,18 @@ class Log:
         self._traps: list[Trap] = []
 
     def steps(self, pieces: Iterator[bytes]) -> Iterator[Step]:
-        """One for each instruction."""
+        """A step for each instruction."""
         for piece in pieces:
             yield from self.steps_of(piece)
 
     def steps_of(self, piece: bytes) -> Iterator[Step]:
-        """Those in one piece of the log."""
+        """The steps in one piece of the log."""
         for line in piece.decode(errors="replace").split("\n"):
             if (commit := _COMMIT.match(line)) is not None:
                 yield from self._commit(commit)
             elif (exception := _EXCEPTION.match(line)) is not None:
                 self._traps.append(Trap(exception[1], int(exception[2], 16)))
-                if len(self._traps) == TRAPS_MAX:  # nothing will ever retire
+                if len(self._traps) == TRAPS_MAX:  # a trap loop
                     yield Step(0, 0, 0, traps=self._traps)
                     return
             elif self._traps and (tval := _TVAL.match(line)) is not None:
@@ -255,7 +255,7 @@ class Log:
             self._boot_x |= step.x
 
     def stride(self, piece: bytes) -> Stride | None:
-        """What a piece of a log without traps amounts to; None where each instruction has to be looked at."""
+        """The effect of a piece of a log without traps; None if each instruction has to be compared."""
         if not self._has_begun or not _is_plain(piece):
             return None
         first = _COMMIT.match(piece[:80].split(b"\n")[0].decode())
@@ -270,7 +270,7 @@ class Log:
 
 
 def _is_plain(piece: bytes) -> bool:
-    """Whether it has RAM for memory only, no write to a CSR, and no SYSTEM instruction."""
+    """Whether it accesses only RAM, and has no write to a CSR and no SYSTEM instruction."""
     in_ram = piece.count(b"mem 0x0000000080") + piece.count(b"mem 0x80")
     return piece.count(b"mem") == in_ram and not any(each in piece for each in (b"_", b"73)", b"f3)"))
 

@@ -1,4 +1,4 @@
-"""The sweep over floating point, here and in Spike: both memories are compared, byte for byte."""
+"""Runs the floating-point sweep here and in Spike, and compares the results in memory byte for byte."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _AT_IMAGE = 0x1000
 
 
 def results_here(sweep: floats.Sweep, counting: Counting = Counting.BLOCKS) -> bytes:
-    """What it stores on a hart of ours."""
+    """The results on minstret's hart."""
     memory = GuestMemory(spike.RAM_BASE, spike.RAM_SIZE, spike.RAM_BASE + spike.RAM_SIZE, PAGE_SIZE, io_size=IO_SIZE)
     hart = Hart(sweep.xlen, memory, _NoDevices(), counting=counting)
     hart.write_physical(spike.RAM_BASE, bytes(sweep.image))
@@ -40,7 +40,7 @@ class _NoDevices:
 
 
 def results_in_spike(sweep: floats.Sweep) -> bytes:
-    """What it stores in Spike.
+    """The results in Spike.
 
     Raises:
         CosimError: Spike can't be had, or does not run it.
@@ -113,7 +113,7 @@ def _section(
 
 @dataclass(frozen=True, slots=True)
 class FloatDifference:
-    """A case in which both differ."""
+    """A case in which the two differ."""
 
     case: str
     what: str
@@ -122,7 +122,7 @@ class FloatDifference:
 
 
 def differences(sweep: floats.Sweep, spike_results: bytes, here_results: bytes) -> Iterator[FloatDifference]:
-    """Every case in which both differ, with the first thing that does."""
+    """Every case in which the two differ, with the first difference."""
     word = sweep.xlen // 8
     fields = (("result", 0, 8), ("mstatus", 8, word), ("fcsr", 16, 4))
     for record in range(sweep.cases):
