@@ -1,0 +1,70 @@
+"""The folders of tests mirror those of the sources: whoever looks for the tests of a file finds them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).parent.parent
+ROOMS = ("emu", "devices")
+COMMAND = TOP / "emu" / "cli"
+"""Tests of the command are by what a user does, not by file."""
+
+ELSEWHERE = {
+    "devices/board/console.py": "guests/test_piped_input.py",
+    "devices/board/contract.py": "contract/test_devices.py",
+    "devices/board/map.py": "devices/board/test_tree.py",
+    "devices/board/traced.py": "guests/test_replay.py",
+    "devices/board/virt.py": "devices/board/test_tree.py",
+    "devices/outside/hostside.py": "cli/test_network_options.py",
+    "devices/outside/timer_models.py": "guests/test_replay.py",
+    "devices/outside/usernet/addresses.py": "devices/outside/usernet/test_like_qemu.py",
+    "devices/outside/usernet/neighbours.py": "devices/outside/usernet/test_arp.py",
+    "devices/outside/usernet/state.py": "devices/outside/usernet/test_network.py",
+    "devices/outside/usernet/wire.py": "devices/outside/usernet/test_network.py",
+    "devices/services/guestfiles.py": "devices/services/test_semihosting_files.py",
+    "devices/virtio/constants.py": "devices/virtio/test_mmio.py",
+    "devices/virtio/input_codes.py": "devices/virtio/test_input.py",
+    "emu/door/door.py": "emu/door/test_live.py",
+    "emu/errors.py": "cli/test_cli.py",
+    "emu/guard.py": "devices/board/test_own.py",
+    "emu/hart/binding.py": "emu/hart/test_helpers.py",
+    "emu/hart/callbacks.py": "emu/hart/test_ways_of_counting.py",
+    "emu/hart/core.py": "emu/hart/test_two_harts.py",
+    "emu/hart/csr_table.py": "emu/hart/test_csr.py",
+    "emu/hart/engine.py": "emu/hart/test_stale_code.py",
+    "emu/hart/hart.py": "emu/hart/test_counting.py",
+    "emu/hart/shared.py": "emu/hart/test_contract.py",
+    "emu/hart/softfloat.py": "emu/hart/test_floating.py",
+    "emu/hart/spec.py": "emu/hart/test_specification.py",
+    "emu/idle.py": "emu/test_machine.py",
+    "emu/part.py": "contract/test_devices.py",
+    "emu/recorded.py": "guests/test_replay.py",
+    "emu/wiring.py": "devices/board/test_own.py",
+}
+"""Files that others' tests go through, and where those are."""
+
+
+def sources() -> list[str]:
+    files = (file for room in ROOMS for file in (TOP / room).rglob("*.py"))
+    return sorted(
+        str(file.relative_to(TOP)) for file in files if not file.name.startswith("__") and COMMAND not in file.parents
+    )
+
+
+def files_of_tests(source: str) -> list[Path]:
+    """The files of tests beside which ``source`` would be: ``test_NAME.py`` and ``test_NAME_*.py``."""
+    path = Path(source)
+    folder = TOP / "tests" / path.parent
+    return [*folder.glob(f"test_{path.stem}.py"), *folder.glob(f"test_{path.stem}_*.py")]
+
+
+@pytest.mark.parametrize("source", sources())
+def test_source_has_a_file_of_tests(source: str) -> None:
+    if source in ELSEWHERE:
+        assert (TOP / "tests" / ELSEWHERE[source]).exists()
+    else:
+        assert files_of_tests(source), (
+            f"add tests/{Path(source).parent}/test_{Path(source).name}, or name the tests in ELSEWHERE"
+        )
