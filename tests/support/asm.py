@@ -1,4 +1,4 @@
-"""A small assembler for tests: one function an instruction, each giving its 32 (or 16) bits."""
+"""A small assembler for tests: a function for each instruction, which returns its 32 (or 16) bits."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def li(rd: int, value: int) -> list[int]:
 
 
 def code(*parts: int | Iterable[int]) -> bytes:
-    """Machine code: words of 32 bits, and of 16 where the low two bits say so."""
+    """Machine code from instructions of 32 bits, or of 16 if the low two bits say so."""
     result = b""
     for part in parts:
         for word in [part] if isinstance(part, int) else part:

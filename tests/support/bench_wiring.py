@@ -1,4 +1,4 @@
-"""What a part gets on a test's bench in place of a board."""
+"""Wiring for a part that a test uses without a board."""
 
 from __future__ import annotations
 

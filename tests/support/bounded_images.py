@@ -52,7 +52,7 @@ EDGES = (0, 1, 2, 3, 4, 5, 7, 8, 16, 20, 24, 32, 40, 52, 56, 63, 64, 100, 0xFF, 
 
 
 def random_elf(rng: random.Random) -> bytes:
-    """A file that is nearly right: one or a few of its fields are not."""
+    """A file that is correct except for one or a few of its fields."""
     is_64, size = rng.random() < 0.7, rng.choice((0, 1, 4, 100, 300, 5000))
     word, order = ("Q" if is_64 else "I"), rng.choice("<" * 20 + ">")
     header_size, segment_size, section_size, symbol_size = (64, 56, 64, 24) if is_64 else (52, 32, 40, 16)
@@ -124,7 +124,7 @@ def random_other(rng: random.Random) -> bytes:
 
 
 def fuzz(seed: int, cases: int) -> int:
-    """How many were loaded; what is neither loaded nor refused in one line is printed."""
+    """Returns how many were loaded. Prints those that are neither loaded nor refused in one line."""
     loaded = 0
     for number in range(cases):
         rng = random.Random(f"{seed}/{number}")

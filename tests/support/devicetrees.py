@@ -1,4 +1,4 @@
-"""Device trees read by others than the writer: by dtc, and by a small reader of the format."""
+"""Independent readers of device trees: dtc, and a small reader of the format."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from minstret.emu.fdt import Node
 
 
 def dtc(data: bytes, into: str = "dts", *options: str) -> tuple[bytes, str]:
-    """What dtc makes of a DTB, and what it complains of."""
+    """A DTB as text, as dtc prints it, and dtc's complaints."""
     done = subprocess.run(
         ["dtc", "-I", "dtb", "-O", into, *options], input=data, capture_output=True, timeout=30, check=False
     )

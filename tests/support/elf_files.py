@@ -143,7 +143,7 @@ PASSES = exits_with(0x5555)
 
 
 def says(text: bytes) -> bytes:
-    """Sends ``text``, and goes on behind it. Leaves the UART's address in t0."""
+    """Sends ``text`` and continues with the code after it. Leaves the UART's address in t0."""
     sends = [word for byte in text for word in (asm.addi(asm.T1, 0, byte), asm.sb(asm.T1, asm.T0, 0))]
     return asm.code(asm.li(asm.T0, UART0), sends)
 
@@ -183,4 +183,4 @@ ECHOES = asm.code(
     asm.sw(asm.T4, asm.T3, 0),
     asm.LOOP,
 )
-"""Sends back what it gets; passes after a ``q``."""
+"""Sends back what it receives; passes after a ``q``."""

@@ -1,4 +1,4 @@
-"""What a process takes of memory and of processor time.
+"""How much memory and processor time a process uses.
 
 Not getrusage's ru_maxrss, which begins with what the parent had. Not time by the clock, which goes on while others have
 the processor.
@@ -21,13 +21,13 @@ def high_water() -> int:
 
 
 def reset_high_water() -> None:
-    """Begin anew with what ``high_water`` tells."""
+    """Reset what ``high_water`` returns."""
     Path("/proc/self/clear_refs").write_text("5")
 
 
 @contextmanager
 def cpu_limit(seconds: int) -> Iterator[None]:
-    """Raise RuntimeError where it takes more processor time."""
+    """Raise RuntimeError if the process uses more processor time."""
 
     def on_time_out(number: int, frame: object) -> None:
         raise RuntimeError(f"still at it after {seconds} s of processor time")

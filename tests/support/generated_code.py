@@ -91,7 +91,7 @@ QUEUE_SIZE, STUB_COUNT, ROOM_SIZE = 128, 32, 256
 SWITCHED_PAGES, DATA_PAGES = 2, 8
 WATCHED = DATA + 3 * PAGE
 EQ, NE, LT = 0, 1, 4
-"""What a branch asks."""
+"""The conditions of branches."""
 USER_RAM, USER_IO = 0x4000_0000, 0x5000_0000
 """Where user mode sees RAM and the devices; the supervisor sees them where they are."""
 ENTRY_STEP = 64
@@ -143,7 +143,7 @@ class Text:
         self._labels[name] = self.here
 
     def refer(self, name: str, make: Callable[[int], int]) -> None:
-        """Four bytes: what ``make`` gives for the distance to the label."""
+        """Four bytes: the instruction that ``make`` returns for the distance to the label."""
         self._fixups.append((len(self.data), name, make))
         self.data += bytes(4)
 
@@ -186,7 +186,7 @@ class Text:
 
 @dataclass(slots=True)
 class Program:
-    """What to put into RAM, and the board it is for."""
+    """A program: the content of RAM, and the board that it is for."""
 
     seed: str
     xlen: int
@@ -345,7 +345,7 @@ class _Maker:
         text.emit(csrrw(T6, f"{mode}scratch", T6), MRET if mode == "m" else SRET)
 
     def _skip_instruction(self, text: Text, mode: str) -> None:
-        """epc += the size of the instruction there, read with the rights of who runs it."""
+        """Add the size of the instruction at epc to epc; it is read with the rights of the code that runs it."""
         bits, status = (0xE0, "mstatus") if mode == "m" else (0xC0, "sstatus")
         text.label("skip")
         text.emit(csrr(T4, f"{mode}epc"), lui(T5, bits), csrrs(ZERO, status, T5), lhu(T4, T4, 0),
@@ -375,7 +375,7 @@ class _Maker:
         return text
 
     def _serve(self, text: Text) -> None:
-        """ecall: go on in the mode, and perhaps the address space, that the caller asks for."""
+        """Handle ecall: continue in the mode, and perhaps the address space, that the caller asks for."""
         text.label("ecall")
         text.emit(csrr(T4, "mepc"), addi(T4, T4, 4), csrw("mepc", T4), andi(T4, SERVICE, STAY))
         text.branch(NE, T4, ZERO, "out")
@@ -490,7 +490,7 @@ class _Maker:
     # ---- a device that writes memory
 
     def _set_up_queue(self, text: Text) -> None:
-        """The first queue of whatever is in the last slot: random bytes, events and frames come by it."""
+        """Set up the first queue of the device in the last slot, which brings random bytes, events or frames."""
         text.io(T3, VIRTIO)
         for register, value in (
             (Reg.STATUS, 0), (Reg.STATUS, 3), (Reg.DRIVER_FEATURES_SEL, 1), (Reg.DRIVER_FEATURES, 1),
@@ -521,7 +521,7 @@ class _Maker:
     # ---- pages that differ from address space to address space
 
     def _switched_pages(self) -> list[tuple[int, bytes]]:
-        """At each entry often as many bytes in both, but other instructions, then a return."""
+        """At each entry different instructions in the two pages, often of the same size, then a return."""
         pieces = []
         for page in (SWITCHED, OTHER):
             data = bytearray(SWITCHED_PAGES * PAGE)
@@ -549,7 +549,7 @@ class _Maker:
     # ---- single instructions
 
     def plain(self) -> int:
-        """Any that touches neither memory nor PC."""
+        """Any instruction that accesses neither memory nor PC."""
         pick = self.pick
         rd, rs1, rs2 = (pick.choice(RANDOM) for _ in range(3))
         kind = pick.randrange(6)
@@ -641,7 +641,7 @@ class _Maker:
             self.text.label(over)
 
     def overlap(self) -> None:
-        """A stream of lui, and another that begins in the middle of its first."""
+        """A sequence of lui, and another sequence that begins in the middle of its first instruction."""
         text, first = self.text, self.fresh()
         text.emit(addi(COUNT, ZERO, self.pick.randint(2, 9)))
         text.address(T3, first)
@@ -659,7 +659,7 @@ class _Maker:
         text.branch(NE, COUNT, ZERO, again)
 
     def to_page_end(self, left: int) -> None:
-        """Go on ``left`` bytes before the end of the page."""
+        """Continue ``left`` bytes before the end of the page."""
         text = self.text
         target = (text.here + 4 + left + PAGE - 1) // PAGE * PAGE - left
         if target - UNITS > SWITCHED - UNITS - 0x1000:
@@ -681,7 +681,7 @@ class _Maker:
         self.filler(self.pick.randint(1, 8))
 
     def patch(self) -> None:
-        """Store over instructions ahead, in this or another unit, here or as another mapping has them."""
+        """Store over later instructions, in this or another unit, at this address or through another mapping."""
         text, pick, target = self.text, self.pick, self.fresh()
         elsewhere = self.patchable and pick.random() < 0.4
         text.address(T3, pick.choice(self.patchable) if elsewhere else target)
@@ -723,7 +723,7 @@ class _Maker:
             self.filler(pick.randint(0, 9))
 
     def pointers(self) -> None:
-        """The same load or store hits RAM, a device, and pages that fault."""
+        """The same load or store accesses RAM, a device, and pages that fault."""
         text, pick, loop = self.text, self.pick, self.fresh()
         for at in range(4):
             choice = pick.randrange(4)
@@ -779,7 +779,7 @@ class _Maker:
             self.filler(pick.randint(0, 4))
 
     def data_beside_code(self) -> None:
-        """Doublewords of which a half is code, or both are: AMOs, SCs and stores of every size change them."""
+        """Double words of which one half or both halves are code: AMOs, SCs and stores of every size change them."""
         text, pick, loop, over = self.text, self.pick, self.fresh(), self.fresh()
         words = [self.fresh() for _ in range(pick.randint(1, 3))]
         first_is_code = pick.random() < 0.5
@@ -830,7 +830,7 @@ class _Maker:
         text.label(over)
 
     def _keep_valid(self, address: int, size: int) -> None:
-        """Make what an AMO or SC left there two known instructions again, now and then."""
+        """Sometimes replace what an AMO or SC has left there by two known instructions again."""
         if self.pick.random() < 0.6:
             self.text.constant(A4, addi(A2, A2, 1))
             if size == 3:
@@ -841,7 +841,7 @@ class _Maker:
             self.text.emit(sw(A5, T3, 4))
 
     def reborn(self) -> None:
-        """An instruction that does not decode becomes one that does, and the other way round."""
+        """An instruction that does not decode becomes one that does, and vice versa."""
         text, pick = self.text, self.pick
         loop, slot, over, before = self.fresh(), self.fresh(), self.fresh(), pick.randrange(3)
         illegal = pick.choice((0, 0xFFFFFFFF, 0x0000000B, 0x0000400B, 0x7C002573, 0x00003057, 0x80000000))
@@ -881,7 +881,7 @@ class _Maker:
         text.label(over)
 
     def overwrites_itself(self) -> None:
-        """A store over its own bytes and those around it, of which the last may be forbidden."""
+        """A store over its own bytes and those around it, the last of which may be protected."""
         text, pick = self.text, self.pick
         here = self.fresh()
         if pick.random() < 0.6 and not self.is_portable:
@@ -904,7 +904,7 @@ class _Maker:
         text.emit(csrw("pmpcfg0", T0))
 
     def entry_as_code(self) -> None:
-        """Execute a page table entry, of which the use of its page changes the bits A and D."""
+        """Execute a page table entry whose bits A and D change when its page is used."""
         text, pick, page = self.text, self.pick, self.pick.randrange(DATA_PAGES - 1)
         table = TABLES + (6 * pick.randrange(2) + 4) * PAGE
         text.ram(T3, table + (DATA // PAGE + page) * self.word)
@@ -921,7 +921,7 @@ class _Maker:
         text.emit(jalr(RA, T3, 0))
 
     def entry_of_itself(self) -> None:
-        """AMOs, or LR and SC, on the page table entry that maps its own page, of which they change the bits A and D."""
+        """AMOs, or LR and SC, on the page table entry that maps its own page, so that they change its bits A and D."""
         text, pick = self.text, self.pick
         table = TABLES + (6 * pick.randrange(2) + 4) * PAGE
         text.ram(T3, table + table // PAGE * self.word)
@@ -940,7 +940,7 @@ class _Maker:
                 text.emit(pick.choice((0, 4, 8)) << 27 | atomic | T1 << 20 | A0 << 7)
 
     def torn(self) -> None:
-        """An instruction that does not decode, at a page's start or across two; the next page comes and goes."""
+        """An instruction that does not decode, at a page's start or across two; the next page is mapped or not."""
         text, pick = self.text, self.pick
         loop, slot, over = self.fresh(), self.fresh(), self.fresh()
         before = pick.choice((0, 2, 2, 6))
@@ -976,7 +976,7 @@ class _Maker:
         text.label(over)
 
     def _begin_page(self, before: int) -> None:
-        """No-operations up to ``before`` bytes ahead of the next page, where there is room for them."""
+        """No-operations up to ``before`` bytes before the next page, if there is room for them."""
         target = (self.text.here // PAGE + 1) * PAGE - before
         if target < self.text.here:
             target += PAGE
@@ -1081,7 +1081,7 @@ class _Maker:
         text.branch(NE, COUNT, ZERO, loop)
 
     def _special_floats(self) -> None:
-        """Some registers with zeros, infinities, NaNs, limits, boxed or not; a rounding mode, also one there is not."""
+        """Put zeros, infinities, NaNs and limits, boxed or not, into registers; set a rounding mode, valid or not."""
         text, pick = self.text, self.pick
         for _ in range(pick.randrange(4)):
             text.constant(T1, pick.choice(SPECIAL_FLOATS))
@@ -1095,7 +1095,7 @@ class _Maker:
             text.emit(addi(T1, ZERO, pick.randrange(8)), csrw("frm", T1))
 
     def float_operation(self, f: list[int]) -> int:
-        """Any but a load or store, with registers of ``f``, T1, and almost always a rounding mode that there is."""
+        """Any instruction but a load or store, with registers of ``f`` and T1, and mostly a valid rounding mode."""
         pick = self.pick
         rounding = pick.choice((0, 1, 2, 3, 4, 7, 7, 7, 7, 7, 7, pick.randrange(8)))
         insn = pick.choice((0, 1)) << 25 | f[1] << 15 | f[0] << 7 | 0x53
@@ -1122,7 +1122,7 @@ class _Maker:
         return pick.choice((0x40100000, 0x42000000)) | rounding << 12 | insn & ~(3 << 25)  # FCVT.S.D, FCVT.D.S
 
     def timer(self) -> None:
-        """mtimecmp a little ahead, and code in which it may come due."""
+        """Set mtimecmp a little ahead, then run code during which it may expire."""
         text, pick = self.text, self.pick
         text.io(T3, MTIME)
         text.emit(lw(T0, T3, 0), addi(T0, T0, pick.randint(0, 40)))
@@ -1142,7 +1142,7 @@ class _Maker:
         self.filler(self.pick.randint(1, 10))
 
     def far_time(self) -> None:
-        """mtime and mtimecmp where 63 or 64 bits, or virtual time, end; then a wait, or code in which mtime wraps."""
+        """Set mtime and mtimecmp near the end of 63 or 64 bits, or of virtual time; then wait, or let mtime wrap."""
         text, pick = self.text, self.pick
         for register in pick.choice(((MTIMECMP,), (MTIMECMP,), (MTIME,), (MTIMECMP, MTIME), (MTIME, MTIMECMP))):
             value = pick.choice(FAR_TICKS) - pick.choice((1, 2, 5, 10, 100))
@@ -1153,7 +1153,7 @@ class _Maker:
         self._maybe_wait(0x80)
 
     def alarm(self) -> None:
-        """The RTC's alarm, soon or far, and its time set to anything."""
+        """Set the RTC's alarm, soon or far away, and its time to any value."""
         text, pick = self.text, self.pick
         for address, value in ((PLIC_PRIORITY + 4, 1), (PLIC_ENABLE, 1 << 11), (RTC_IRQ_ENABLED, 1)):
             text.io(T3, address)
@@ -1182,7 +1182,7 @@ class _Maker:
         self.filler(pick.choice((5, 20, 60)))
 
     def dma(self) -> None:
-        """A device writes over parts of instructions and of page table entries, at once or when it has something."""
+        """A device writes over parts of instructions and of page table entries, at once or when it has data."""
         text, pick, loop, ahead = self.text, self.pick, self.fresh(), self.fresh()
         head = sum(len(chain) for chain in self.chains)
         pieces: list[tuple[int | str, int, int]] = []
@@ -1228,7 +1228,7 @@ class _Maker:
         self.filler(pick.choice((0, 5, 60)))
 
     def _use(self, stub: int, page: int) -> None:
-        """Call one, load from the other and store there."""
+        """Call one of the two pages, load from the other and store there."""
         self._call_stub(stub)
         self.text.ram(S0, DATA + page * PAGE)
         self.text.emit(lw(A0, S0, 0), sw(A1, S0, 4))
@@ -1238,7 +1238,7 @@ class _Maker:
         self.text.emit(jalr(RA, T1, 0))
 
     def semihosting(self) -> None:
-        """Calls whose answers go anywhere, over instructions ahead or into tables too; one of ten waits for input."""
+        """Semihosting calls whose answers go anywhere, also over later code or tables; one in ten waits for input."""
         text, pick, ahead = self.text, self.pick, self.fresh()
         text.ram(A1, DATA + pick.randrange(DATA_PAGES) * PAGE + 8 * pick.randrange(400))
         stub, page = pick.randrange(STUB_COUNT - 2), pick.randrange(DATA_PAGES)
@@ -1267,7 +1267,7 @@ class _Maker:
         self.filler(pick.randint(0, 6))
 
     def _place_of_answer(self, ahead: str, stub: int, page: int) -> None:
-        """T3: an address in the code ahead, in a stub, a table, or data."""
+        """Set T3 to an address in later code, in a stub, a table, or data."""
         text, pick = self.text, self.pick
         kind = pick.randrange(5)
         if kind == 0:
@@ -1281,7 +1281,7 @@ class _Maker:
             text.ram(T3, DATA + pick.randrange(1, DATA_PAGES) * PAGE - pick.choice((0, 1, 4, 9, 100)))
 
     def board_reset(self) -> None:
-        """Now and then: else nothing behind it would ever run."""
+        """True only sometimes: otherwise nothing after it would ever run."""
         text, pick, over = self.text, self.pick, self.fresh()
         text.emit(csrr(T0, "instret"), andi(T0, T0, pick.choice((3, 7, 15))))
         text.branch(NE, T0, ZERO, over)
@@ -1334,7 +1334,7 @@ class _Maker:
         self.text.emit(*[self.compressed() for _ in range(insns)])
 
     def many_writes(self) -> None:
-        """So many stores beside code that its page changes its role."""
+        """Enough stores next to code that its page loses its marks."""
         text, pick, loop, data = self.text, self.pick, self.fresh(), self.fresh()
         text.address(T3, data)
         text.constant(COUNT, pick.choice((20, 260, 300)))
@@ -1350,7 +1350,7 @@ class _Maker:
         text.label(over)
 
     def elsewhere(self) -> None:
-        """Go on in the same code at another address: user mode's, or the supervisor's."""
+        """Continue in the same code at another address: that of user mode, or of the supervisor."""
         text, target = self.text, self.fresh()
         text.address(T3, target)
         text.emit(lui(T0, 0xC0000))
@@ -1359,7 +1359,7 @@ class _Maker:
         self.filler(self.pick.randint(1, 6))
 
     def switched(self) -> None:
-        """Call code that is another one in the other address space."""
+        """Call an address with different code in the other address space."""
         text, pick = self.text, self.pick
         loop = self.fresh()
         text.emit(addi(INNER, ZERO, pick.randint(1, 3)), addi(SERVICE, ZERO, STAY))

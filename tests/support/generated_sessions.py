@@ -84,7 +84,7 @@ class Host(Hand):
 
 @dataclass
 class Sessions:
-    """Runs sessions and counts what they were. ``run`` raises AssertionError, with the seed, where a replay parts."""
+    """Runs sessions and counts their kinds. ``run`` raises AssertionError, with the seed, if a replay differs."""
 
     folder: Path
     ends: Counter[str] = field(default_factory=Counter)
@@ -153,7 +153,7 @@ class Sessions:
     def _play(
         self, reader: TraceReader, recorded: Recorded, pick: random.Random, to: int | None, snapshot: int | None = None
     ) -> str | None:
-        """Replay to an icount and on to the end; the digest at that icount, None for none."""
+        """Replay to an icount and then to the end. Returns the digest at that icount, None if there is none."""
         self.replays += 1
         end, digest = recorded.end, None
         replay = Replay(reader, snapshot=snapshot, slice_insns_max=pick.choice(SLICES), counting=pick.choice(COUNTINGS))

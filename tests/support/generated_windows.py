@@ -73,7 +73,7 @@ HANDLER, SAVE, ROOT, MIDDLE, IDENTITY, WINDOW, TOP, CODE, SUBROUTINES = (
 """Offsets in RAM: what traps lead to and its memory; tables and their leaves; code."""
 CODE_START, CODE_SIZE = 64, 0x1700
 PAGES, AT = 16, 0x4000_0000
-"""The window, and where it is in virtual memory."""
+"""The window's pages, and its virtual address."""
 COUNT = 21
 ALL = PTE_V | PTE_R | PTE_W | PTE_X | PTE_A | PTE_D
 RAM_PAGES = (
@@ -186,7 +186,7 @@ class _Maker:
         return text
 
     def _handler(self) -> Text:
-        """Log it; behind what trapped, or to the next unit where there is no instruction."""
+        """Log the trap; continue after the instruction that trapped, or at the next unit if there is none."""
         text = Text(HANDLER, self.xlen)
         text.emit(csrrw(T6, "mscratch", T6))
         text.store(T5, T6, 0)
@@ -233,7 +233,7 @@ class _Maker:
         text.label(f"end{name}")
 
     def _value(self) -> None:
-        """What is stored: anything, an instruction, an entry, flags of one; or what is there already."""
+        """The value to store: any value, an instruction, a page table entry, flags of one, or the old value."""
         pick = self.pick
         values = pick.choice((
             (pick.getrandbits(32),), (NOP, addi(A0, A0, 2), jalr(ZERO, RA, 0), 0x0001_0001), self.entries,

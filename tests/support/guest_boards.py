@@ -1,4 +1,4 @@
-"""Boards for the images that need a card or input devices, with the same outside each time."""
+"""Boards for the images that need a network card or input devices, with the same host side each time."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ def setup_of(image: str, xlen: int = 64, counting: str = "blocks", **config: Any
 
 
 def summary(board: Board, outcome: object) -> tuple[object, ...]:
-    """What two runs must agree in."""
+    """What must be equal in two runs."""
     return outcome, board.position, board.digest(), bytes(board.console)
 
 
 def run_cut(
     setup: Setup, cuts: list[int], look: Callable[[Board], None] = lambda board: None, *, by: str = "icount"
 ) -> tuple[object, ...]:
-    """Run, but save, and go on with a fresh board, at each of ``cuts``, icounts or ``by`` "virtual_ns".
+    """Run, but at each of ``cuts`` (icounts, or times with ``by`` "virtual_ns") save and continue with a new board.
 
     ``look`` sees each board saved.
     """

@@ -41,7 +41,7 @@ def run_insns(board: Board, insns: int) -> None:
 
 
 class Typist:
-    """A host that has only what a test types."""
+    """A host whose only input is what a test types."""
 
     is_open = True
 

@@ -1,4 +1,4 @@
-"""Traces, and what is given as one, made to take the host; and what each costs whoever looks at it.
+"""Traces, and other files given as traces, that are made to attack the host; and what it costs to read each of them.
 
 python hostile_traces.py WHAT FILE...    look at each in a child of its own, with little memory: a line of JSON for each
 """
@@ -29,7 +29,7 @@ from minstret.emu.errors import MinstretError
 from minstret.emu.trace.reader import TraceReader
 
 MORE_MEMORY_MAX = 200 << 20
-"""What may be taken beyond the size of the file, bytes."""
+"""Memory that reading may take beyond the size of the file, bytes."""
 CASE_CPU_S_MAX = 20
 """Far above what a case takes: this finds what has no end."""
 PAGE = 4096
@@ -150,7 +150,7 @@ TABLES_BY_KEY = ("meta", "blobs", "pages", "snapshot_pages")
 
 
 def loop_table(path: Path, table: str, width: int = 400, layers: int = 8) -> None:
-    """Inner pages that list the next layer ``width`` times each: more rows than anybody can count."""
+    """Inner pages that each list the next layer ``width`` times: far too many rows to count."""
     with closing(sqlite3.connect(path)) as db:
         (root,) = (1,) if table == "schema" else db.execute(
             "SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()  # fmt: skip
@@ -191,7 +191,7 @@ for _table in (*TABLES_BY_ROWID, *TABLES_BY_KEY, "schema"):
 
 
 def loop_value(path: Path, size: int) -> None:
-    """Let the last row, of ``size`` bytes, which has just been written, come to itself again after a page."""
+    """Let the last row that was written, of ``size`` bytes, link back to itself after a page."""
     data = bytearray(path.read_bytes())
     pages = len(data) // PAGE
     chain = [page for page in range(1, pages) if 1 < int.from_bytes(data[page * PAGE : page * PAGE + 4], "big") <= pages
@@ -311,7 +311,7 @@ def shift_of(path: Path) -> tuple[int, int, int]:
 
 
 def repeat_answer(path: Path, count: int) -> None:
-    """Let the first answer be ``count`` more, at one position, and nothing behind them."""
+    """Repeat the first answer ``count`` times at one position, and remove everything after it."""
     seq, _, _ = shift_of(path)
     with closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA journal_mode=OFF")
@@ -388,7 +388,7 @@ def look(what: str, path: str) -> None:
 
 
 def said_by_child(what: str, path: str) -> dict[str, Any]:
-    """Look in a child; what it said, and what that cost."""
+    """Read the trace in a child process. Returns its output, and the time and memory it took."""
     read_end, write_end = os.pipe()
     child = os.fork()
     if not child:
