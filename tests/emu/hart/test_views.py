@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from support import asm
 from support.harts import RAM, board_of, run_insns
@@ -139,5 +141,19 @@ def test_memory_by_address() -> None:
         board.memory.read_virtual(0, 4)
     with pytest.raises(ValueError, match="2 bytes for 4"):
         board.memory[RAM : RAM + 4] = b"ab"
-    with pytest.raises(TypeError):
-        board.memory[RAM]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("where", [RAM, slice(RAM, None), slice(None, RAM), slice(RAM, RAM + 8, 2), "pc"])
+def test_memory_without_a_range_is_refused_by_name(where: Any) -> None:
+    board = idle()
+
+    with pytest.raises(TypeError, match=r"^memory is asked for by a range of addresses: "):
+        board.memory[where]
+
+
+def test_memory_is_written_from_an_address_on() -> None:
+    board = idle()
+
+    board.memory[RAM + 0x10000 :] = b"ok"
+
+    assert board.memory[RAM + 0x10000 : RAM + 0x10003] == b"ok\0"
