@@ -29,9 +29,10 @@ from minstret.emu.clock import (
 from minstret.emu.door.door import BLOCKED_MARK, RESET_MARK, Door, Position
 from minstret.emu.door.live import LiveDoor
 from minstret.emu.hart.engine import IO_SIZE
-from minstret.emu.hart.hart import Hart, HartState, HartStop
+from minstret.emu.hart.hart import Hart, HartStop
 from minstret.emu.hart.memory import GuestMemory
 from minstret.emu.hart.shared import PAGE_SIZE, Counting
+from minstret.emu.hart.state import HartState
 from minstret.emu.hart.traps import TrapRecord
 from minstret.emu.hart.watches import WatchHit
 from minstret.emu.idle import Idle, LiveIdle, earlier

@@ -2,7 +2,8 @@
  *
  * Unicorn calls these while the guest runs. It counts by blocks (`on_block`), or by instructions
  * (`on_instruction`), which is the reference. callbacks.py holds the latter and all else in Python, for machines
- * without a compiler; tests run all three and compare. Whatever changes here changes there too.
+ * without a compiler, with mmu.py and special.py; tests run all three and compare. Whatever changes here changes there
+ * too.
  *
  * Nothing in this file looks at host time, allocates, or keeps state of its own: all of it is in `struct shared`. That,
  * and every number that Python has too, is in _contract.h, which is made from Python's side of it.

@@ -1,6 +1,6 @@
 """Every CSR there is: its number and name, where its value is kept, which bits exist, and who executes an access.
 
-The one description of them. csr.py reads and writes by it, callbacks.py decides by it which CSR instructions the hart
+The one description of them. csr.py reads and writes by it, special.py decides by it which CSR instructions the hart
 executes itself, and contract.py makes from it the table by which the C callbacks decide the same.
 """
 

@@ -18,8 +18,9 @@ from minstret.emu.bus import Bus
 from minstret.emu.errors import AccessFault, HostError
 from minstret.emu.hart import contract, helpers, layout
 from minstret.emu.hart.binding import uc_const, uclib, unicorn
-from minstret.emu.hart.callbacks import ON_MMIO_READ, ON_MMIO_WRITE, CallbackSet, Mmu, PythonCallbacks
+from minstret.emu.hart.callbacks import ON_MMIO_READ, ON_MMIO_WRITE, CallbackSet, PythonCallbacks
 from minstret.emu.hart.memory import GuestMemory, PageNotes, address_of, area
+from minstret.emu.hart.mmu import Mmu
 from minstret.emu.hart.shared import (
     FIELDS,
     NOWHERE,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 from zlib import crc32
@@ -17,7 +16,6 @@ from minstret.emu.bus import Bus
 from minstret.emu.errors import AccessFault
 from minstret.emu.hart import csr, traps
 from minstret.emu.hart.breakpoints import Breakpoints
-from minstret.emu.hart.callbacks import interrupt_is_takeable, is_floating, is_ours_now, is_special
 from minstret.emu.hart.core import Core
 from minstret.emu.hart.decode import MemoryAccess, memory_access
 from minstret.emu.hart.engine import IO_SIZE, Engine, EngineHandlers
@@ -57,8 +55,10 @@ from minstret.emu.hart.spec import (
     Cause,
     Interrupt,
 )
-from minstret.emu.hart.traps import TrapRecord
-from minstret.emu.hart.triggers import McontrolBit, Triggers, TriggerState
+from minstret.emu.hart.special import is_floating, is_ours_now, is_special
+from minstret.emu.hart.state import WORDS, HartState
+from minstret.emu.hart.traps import TrapRecord, interrupt_is_takeable
+from minstret.emu.hart.triggers import McontrolBit, Triggers
 from minstret.emu.hart.watches import AccessUnderWay, Watches, WatchKind
 
 _SEMIHOSTING_BEFORE, _SEMIHOSTING_AFTER = 0x01F01013, 0x40705013  # slli x0, x0, 0x1f; srai x0, x0, 7
@@ -75,35 +75,6 @@ class HartStop(Enum):
     BLOCKED = "blocked"  # a semihosting call waits for input
     BREAKPOINT = "breakpoint"  # before an instruction: see breakpoints.py
     WATCH = "watch"  # after an access: see watches.py
-
-
-WORDS = (
-    "pc", "load_res", "load_val", "frm", "priv", "mstatus", "mie", "mideleg", "satp", "stval", "mtval", "medeleg",
-    "stvec", "sepc", "scause", "mtvec", "mepc", "mcause", "scounteren", "mcounteren", "sscratch", "mscratch",
-)  # fmt: skip
-"""State words kept in Unicorn's CPU state, in the order they are saved."""
-
-
-@dataclass(slots=True)
-class HartState:
-    """All that a hart is, but for RAM. Counts in instructions."""
-
-    xlen: int
-    icount: int
-    x: list[int]
-    f: list[int]
-    words: dict[str, int]
-    fflags: int
-    lines: int
-    soft_mip: int
-    waiting: bool
-    mcycle_offset: int
-    minstret_offset: int
-    traps_in_place: int
-    traps_icount: int
-    last_trap: TrapRecord | None = None
-    pmp: PmpState = field(default_factory=PmpState)
-    triggers: TriggerState = field(default_factory=TriggerState)
 
 
 class Hart(EngineHandlers):

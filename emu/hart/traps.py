@@ -38,6 +38,17 @@ class TrapRecord:
     is_interrupt: bool = False
 
 
+def interrupt_is_takeable(mip: int, env: Any) -> bool:
+    """Whether a pending interrupt is enabled in the state the hart is in."""
+    pending = mip & env.mie
+    if not pending:
+        return False
+    mideleg, mstatus, priv = env.mideleg, env.mstatus, env.priv
+    if pending & ~mideleg and (priv < PRIV_M or mstatus & MSTATUS_MIE):
+        return True
+    return bool(pending & mideleg and (priv < PRIV_S or (priv == PRIV_S and mstatus & MSTATUS_SIE)))
+
+
 def highest_interrupt(mip: int, env: Any) -> Interrupt | None:
     """The interrupt to take now, or None: those for M-mode before those for S-mode, then by priority."""
     pending, mideleg, mstatus, priv = mip & env.mie, env.mideleg, env.mstatus, env.priv

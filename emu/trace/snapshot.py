@@ -12,10 +12,10 @@ from typing import Any
 from minstret.emu.clock import VIRTUAL_NS_MAX, ClockType, VirtualClockState, VirtualRtClockState
 from minstret.emu.errors import TraceError
 from minstret.emu.hart.csr_table import PMP_ENTRIES
-from minstret.emu.hart.hart import WORDS, HartState
 from minstret.emu.hart.memory import DirtyPages
 from minstret.emu.hart.shared import PAGE_BITS, PAGE_SIZE
 from minstret.emu.hart.spec import PRIV_M, PRIV_S, PRIV_U
+from minstret.emu.hart.state import WORDS, HartState
 from minstret.emu.machine import Machine, MachineState
 from minstret.emu.part import HasState, state_types
 from minstret.emu.state import from_plain, to_plain

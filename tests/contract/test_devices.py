@@ -26,7 +26,7 @@ from minstret.emu.bus import Window
 from minstret.emu.clock import VirtualClockState
 from minstret.emu.door.door import Event
 from minstret.emu.door.live import LiveDoor
-from minstret.emu.hart.hart import HartState
+from minstret.emu.hart.state import HartState
 from minstret.emu.images.loader import Firmware, Segment
 from minstret.emu.part import Device, state_types
 from minstret.emu.state import canonical_bytes, from_plain, to_plain

@@ -11,10 +11,11 @@ from minstret.devices.board.map import Base
 from minstret.emu.errors import AccessFault
 from minstret.emu.hart.decode import memory_access
 from minstret.emu.hart.engine import IO_SIZE
-from minstret.emu.hart.hart import Hart, HartState
+from minstret.emu.hart.hart import Hart
 from minstret.emu.hart.memory import GuestMemory
 from minstret.emu.hart.shared import PAGE_BITS, PAGE_SIZE, Counting, PageFlag
 from minstret.emu.hart.spec import Cause, Interrupt
+from minstret.emu.hart.state import HartState
 from minstret.emu.hart.traps import TrapRecord
 from minstret.emu.images.loader import load_firmware
 

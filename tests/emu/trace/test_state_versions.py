@@ -23,7 +23,7 @@ from minstret.devices.board.traced import CONFIG_VERSION, Recording, Replay
 from minstret.devices.outside.hostside import KEYBOARD, TABLET
 from minstret.emu.door.recording import RecordOptions
 from minstret.emu.errors import TraceError
-from minstret.emu.hart.hart import WORDS
+from minstret.emu.hart.state import WORDS
 from minstret.emu.machine import Machine, StopReason
 from minstret.emu.part import HasState
 from minstret.emu.trace.snapshot import STATE_VERSIONS, state_versions

@@ -1,0 +1,219 @@
+"""The MMU: the walk of Sv32 and Sv39 page tables with their A and D bits, PMP, MPRV, SUM and MXR.
+
+The twin of ``translate``, ``pmp_allows`` and ``fetch`` in _callbacks.c; the hart and debuggers use it on all counters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from minstret.emu.hart.memory import GuestMemory, PageNotes
+from minstret.emu.hart.shared import (
+    NOWHERE,
+    PAGE_BITS,
+    PAGE_SIZE,
+    Access,
+    Fault,
+    PageFlag,
+    Prot,
+    Shared,
+)
+from minstret.emu.hart.spec import (
+    MSTATUS_MPP_SHIFT,
+    MSTATUS_MPRV,
+    MSTATUS_MXR,
+    MSTATUS_SUM,
+    PRIV_M,
+    PRIV_S,
+    PRIV_U,
+    PTE_A,
+    PTE_D,
+    PTE_R,
+    PTE_U,
+    PTE_V,
+    PTE_W,
+    PTE_X,
+)
+
+_ALL = int(Prot.R | Prot.W | Prot.X)
+_R, _W, _X, _MIXED = int(Prot.R), int(Prot.W), int(Prot.X), int(Prot.MIXED)
+_CODE, _TABLE, _DIRTY = int(PageFlag.CODE), int(PageFlag.TABLE), int(PageFlag.DIRTY)
+
+
+class Translation(NamedTuple):
+    """Where a virtual address leads: ``perms`` are the page's, from the tables alone."""
+
+    pa: int
+    perms: int
+    fault: Fault
+
+
+_PAGE_FAULT = Translation(0, 0, Fault.PAGE)
+_ACCESS_FAULT = Translation(0, 0, Fault.ACCESS)
+
+
+class Mmu:
+    """Address translation and PMP over the shared state; used by the callbacks and by the hart itself."""
+
+    def __init__(
+        self, shared: Shared, env: Any, memory: GuestMemory, notes: PageNotes, flush_tlb: Callable[[], None]
+    ) -> None:
+        self.s = shared
+        self.env = env
+        self.memory = memory
+        self.notes = notes
+        self.flush_tlb = flush_tlb
+
+    def pmp_allows(self, low: int, size: int, mode: int) -> int:
+        """What PMP allows in ``[low, low + size)`` from ``mode``.
+
+        Prot.MIXED when an entry matches part of it, which fails an access whatever the entry permits, in M-mode
+        too.
+
+        Source: The RISC-V Instruction Set Manual, Volume II, "Physical Memory Protection".
+        """
+        s = self.s
+        for i in range(s.pmp_count):
+            if low + size <= s.pmp_low[i] or low >= s.pmp_high[i]:
+                continue
+            if low < s.pmp_low[i] or low + size > s.pmp_high[i]:
+                return _MIXED
+            if mode == PRIV_M and not s.pmp_cfg[i] & 0x80:
+                return _ALL
+            return int(s.pmp_cfg[i] & 7)
+        return _ALL if mode == PRIV_M else 0
+
+    def translate(self, va: int, access: int, mode: int, quiet: bool, ignore_accessed: bool = False) -> Translation:
+        """Walk the tables for ``va``. With ``quiet`` nothing changes, neither memory nor page flags.
+
+        Args:
+            va: Virtual address; what is beyond the last one wraps.
+            access: An Access.
+            mode: Effective privilege.
+            quiet: Change nothing, and fail where something would have to change.
+            ignore_accessed: With ``quiet``, do not mind a clear A bit (for debuggers).
+        Source: the same volume, "Virtual Address Translation Process".
+        """
+        s, env, memory = self.s, self.env, self.memory
+        satp, mstatus = env.satp, env.mstatus
+        rv64 = s.xlen_bytes == 8
+        va &= (1 << 8 * s.xlen_bytes) - 1
+        if mode == PRIV_M or (satp >> 60 if rv64 else satp >> 31) == 0:
+            return Translation(va, _ALL, Fault.NONE)
+
+        levels, index_bits, pte_bytes = (3, 9, 8) if rv64 else (2, 10, 4)
+        table = (satp & ((1 << 44) - 1 if rv64 else (1 << 22) - 1)) << PAGE_BITS
+        if rv64 and va >> 38 not in (0, (1 << 26) - 1):
+            return _PAGE_FAULT
+        for level in reversed(range(levels)):
+            index = va >> (PAGE_BITS + index_bits * level) & ((1 << index_bits) - 1)
+            pte_pa = table + index * pte_bytes
+            offset = pte_pa - s.ram_base
+            if not 0 <= offset < s.ram_size:
+                return _ACCESS_FAULT
+            allowed = self.pmp_allows(pte_pa, pte_bytes, PRIV_S)
+            if not allowed & _R:
+                return _ACCESS_FAULT
+            page = offset >> PAGE_BITS
+            if not quiet:
+                s.new_entry = NOWHERE
+                self.notes.write_count[page] = 0
+                self.mark_page(page, _TABLE)
+            pte = int.from_bytes(memory.ram[offset : offset + pte_bytes], "little")
+            if not pte & PTE_V or pte & (PTE_R | PTE_W) == PTE_W or (rv64 and pte >> 54):
+                return _PAGE_FAULT
+            ppn = pte >> 10 & ((1 << 44) - 1)
+            if not pte & (PTE_R | PTE_X):
+                if pte & (PTE_U | PTE_A | PTE_D):
+                    return _PAGE_FAULT
+                table = ppn << PAGE_BITS
+                continue
+            user = bool(pte & PTE_U)
+            data_ok = (mode == PRIV_U or bool(mstatus & MSTATUS_SUM)) if user else mode == PRIV_S
+            fetch_ok = mode == (PRIV_U if user else PRIV_S)
+            readable = data_ok and bool(pte & PTE_R or (mstatus & MSTATUS_MXR and pte & PTE_X))
+            writable = data_ok and bool(pte & PTE_W)
+            executable = fetch_ok and bool(pte & PTE_X)
+            if not {Access.FETCH: executable, Access.WRITE: writable}.get(Access(access), readable):
+                return _PAGE_FAULT
+            span_pages = (1 << (index_bits * level)) - 1
+            if ppn & span_pages:
+                return _PAGE_FAULT
+            marked = pte | PTE_A | (PTE_D if access == Access.WRITE else 0)
+            if marked != pte and not quiet:
+                if not allowed & _W:
+                    return _ACCESS_FAULT
+                self._before_marking(offset, access)
+                memory.ram[offset : offset + pte_bytes] = marked.to_bytes(pte_bytes, "little")
+                memory.page_flags[page] |= _DIRTY
+                pte = marked
+            if quiet and not pte & PTE_A and not ignore_accessed:
+                return _PAGE_FAULT
+            pa = (ppn | (va >> PAGE_BITS & span_pages)) << PAGE_BITS | (va & (PAGE_SIZE - 1))
+            perms = (_R if readable else 0) | (_W if writable and pte & PTE_D else 0) | (_X if executable else 0)
+            return Translation(pa, perms, Fault.NONE)
+        return _PAGE_FAULT
+
+    def _before_marking(self, offset: int, access: int) -> None:
+        """The walk is about to set A or D in the entry at ``offset``: is it code as well?"""
+        if not self.memory.page_flags[offset >> PAGE_BITS] & _CODE or not self.memory.holds_code(offset, 1):
+            return
+        if access != Access.FETCH:
+            self.note_instruction_under_way()
+        self.s.must_forget_blocks = self.s.resync = 1
+        self.s.fast_limit = 0
+        self.s.stale_blocks += 1
+
+    def data_mode(self) -> int:
+        """The privilege that loads and stores have now: MPRV lets M-mode borrow another's."""
+        mode = int(self.env.priv)
+        if mode == PRIV_M and self.env.mstatus & MSTATUS_MPRV:
+            return int(self.env.mstatus >> MSTATUS_MPP_SHIFT & 3)
+        return mode
+
+    def fetch(self, va: int) -> int | None:
+        """The instruction at ``va`` (16 or 32 bits), or None where it can't plainly be fetched."""
+        low = self._fetch_parcel(va)
+        if low is None or low & 3 != 3:
+            return low
+        high = self._fetch_parcel(va + 2)  # perhaps at 0
+        return None if high is None else low | high << 16
+
+    def note_instruction_under_way(self) -> None:
+        """A piece of a store is about to overwrite code or a page table entry: perhaps the very instruction, or what
+        maps it, and another piece may fault.
+        """
+        s, pc, icount = self.s, int(self.env.pc), int(self.s.icount)
+        if s.rewritten_pc != pc or s.rewritten_icount != icount:
+            s.rewritten_insn, s.rewritten_pc, s.rewritten_icount = self.fetch(pc) or 0, pc, icount
+
+    def in_mixed_page(self, va: int) -> bool:
+        """Whether PMP rights to execute differ within the page of ``va``."""
+        if self.s.pmp_count == 0:
+            return False
+        mode = int(self.env.priv)
+        t = self.translate(va, Access.FETCH, mode, quiet=True)
+        return t.fault == Fault.NONE and self.pmp_allows(t.pa & ~(PAGE_SIZE - 1), PAGE_SIZE, mode) == _MIXED
+
+    def parcel_offset(self, va: int) -> int | None:
+        """Where in RAM the parcel at ``va`` is, or None (ROM, device, nothing)."""
+        t = self.translate(va, Access.FETCH, int(self.env.priv), quiet=True)
+        offset = t.pa - self.s.ram_base
+        return offset if t.fault == Fault.NONE and 0 <= offset < self.s.ram_size else None
+
+    def _fetch_parcel(self, va: int) -> int | None:
+        t = self.translate(va, Access.FETCH, int(self.env.priv), quiet=True)
+        if t.fault != Fault.NONE:
+            return None
+        data = self.memory.peek(t.pa, 2)
+        return None if data is None else int.from_bytes(data, "little")
+
+    def mark_page(self, page: int, flag: int) -> None:
+        """Note that a page holds code or tables: from now on stores to it are watched."""
+        if self.memory.page_flags[page] & flag:
+            return
+        self.memory.page_flags[page] |= flag
+        self.s.stale_tlbs += 1
+        if self.notes.write_generation[page] == self.s.generation & 0xFFFFFFFF:
+            self.flush_tlb()
