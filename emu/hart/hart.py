@@ -15,10 +15,11 @@ from zlib import crc32
 from minstret.emu.bus import Bus
 from minstret.emu.errors import AccessFault
 from minstret.emu.hart import csr, traps
+from minstret.emu.hart.accesses import Accesses
 from minstret.emu.hart.breakpoints import Breakpoints
 from minstret.emu.hart.core import Core
-from minstret.emu.hart.decode import MemoryAccess, memory_access
-from minstret.emu.hart.engine import IO_SIZE, Engine, EngineHandlers
+from minstret.emu.hart.decode import memory_access
+from minstret.emu.hart.engine import IO_SIZE, Engine
 from minstret.emu.hart.layout import fflags_from_softfloat, softfloat_from_fflags
 from minstret.emu.hart.memory import GuestMemory
 from minstret.emu.hart.pmp import PmpState
@@ -59,7 +60,7 @@ from minstret.emu.hart.special import is_floating, is_ours_now, is_special
 from minstret.emu.hart.state import WORDS, HartState
 from minstret.emu.hart.traps import TrapRecord, interrupt_is_takeable
 from minstret.emu.hart.triggers import McontrolBit, Triggers
-from minstret.emu.hart.watches import AccessUnderWay, Watches, WatchKind
+from minstret.emu.hart.watches import Watches
 
 _SEMIHOSTING_BEFORE, _SEMIHOSTING_AFTER = 0x01F01013, 0x40705013  # slli x0, x0, 0x1f; srai x0, x0, 7
 _A0, _A1 = 10, 11
@@ -77,7 +78,7 @@ class HartStop(Enum):
     WATCH = "watch"  # after an access: see watches.py
 
 
-class Hart(EngineHandlers):
+class Hart:
     """A hart on ``memory`` and ``bus``."""
 
     def __init__(
@@ -112,7 +113,8 @@ class Hart(EngineHandlers):
         self.memory = memory
         self._skipped = skipped
         self.bus = bus
-        self._engine = Engine(xlen, memory, self, counting=counting)
+        self._accesses = Accesses(xlen, memory, bus, self.time_written)
+        self._engine = Engine(xlen, memory, self._accesses, counting=counting)
         self._shared = self._engine.shared
         self._mmu = self._engine.mmu
         self.env: Any = self._engine.env
@@ -124,6 +126,7 @@ class Hart(EngineHandlers):
         self._shared.mtime_address = mtime_address
         self.breakpoints = Breakpoints(xlen, self._shared)
         self.watches = Watches(memory, self._engine.flush_tlb)
+        self._accesses.connect(self._engine, self.watches)
         self.triggers = Triggers(xlen, self._shared, self.env, self.breakpoints, self._engine.flush_tlb)
         self.core = Core(
             xlen, self.env, self._shared,
@@ -131,9 +134,6 @@ class Hart(EngineHandlers):
             hart_id=hart_id,
         )  # fmt: skip
         self.pmp = self.core.pmp
-        self._exception: int | None = None
-        self._access_fault = False
-        self._kept_f: list[int] = []
         self.on_semihosting: Callable[[int, int], int | None] | None = None
         """Called with a0 and a1 of a semihosting call; gives a0, or None to be called again later."""
         self.work_max = WORK_MAX
@@ -284,9 +284,12 @@ class Hart(EngineHandlers):
             while self._passes_trigger:
                 self._pass_trigger()
             self.charge(1)
+            if self._accesses.has_hit:
+                self._accesses.has_hit = False
+                self._stop = self._stop or HartStop.WATCH
             if self._stop is not None:
                 stop, self._stop = self._stop, None
-                if stop is not HartStop.WATCH or self.watches.have_hit(self._has_retired):
+                if stop is not HartStop.WATCH or self.watches.have_hit(self._accesses.has_retired):
                     return stop
             if s.traps_in_place >= TRAP_LOOP_TRAPS:
                 return HartStop.TRAP_LOOP
@@ -332,9 +335,8 @@ class Hart(EngineHandlers):
         s = self._shared
         if self._in_python:
             self._settle()
-        elif self._access_fault:
-            self._access_fault = False
-            self.env.f[:] = self._kept_f
+        elif self._accesses.is_refused:
+            self._accesses.leave_undone()
             self._data_fault(Fault.ACCESS, None)
         if s.stop_reason == Stop.SPECIAL:
             self._execute_special()
@@ -350,13 +352,12 @@ class Hart(EngineHandlers):
         if s.has_bogus_entry:
             s.has_bogus_entry = 0
             self._engine.flush_tlb()
-        if self._exception is not None:
-            cause, self._exception = self._exception, None
+        if self._accesses.exception_cause is not None:
+            cause, self._accesses.exception_cause = self._accesses.exception_cause, None
             s.icount -= 1
             self._raise_unicorn_exception(cause)
-        elif self._access_fault:
-            self._access_fault = False
-            self.env.f[:] = self._kept_f
+        elif self._accesses.is_refused:
+            self._accesses.leave_undone()
             s.icount -= 1
             self._data_fault(Fault.ACCESS, None)
         elif s.fault == Fault.CROSSING:
@@ -433,13 +434,6 @@ class Hart(EngineHandlers):
 
     # ---- exceptions that Unicorn leaves to us
 
-    def exception(self, cause: int) -> None:
-        """Unicorn met an exception: PC is 4 past the instruction, whatever its size."""
-        self._exception = cause
-        self._shared.stop_reason = Stop.EXCEPTION
-        self.env.pc = (self.env.pc - 4) & self.xlen_mask
-        self._engine.stop()
-
     def _raise_unicorn_exception(self, cause: int) -> None:
         insn = self._mmu.fetch(self.env.pc) or 0
         if cause == Cause.ILLEGAL_INSTRUCTION:
@@ -448,18 +442,15 @@ class Hart(EngineHandlers):
         access = memory_access(insn, self.xlen)
         if cause in (Cause.LOAD_MISALIGNED, Cause.STORE_MISALIGNED) and access is not None:
             is_store = access.is_store
-            self._take(Cause.STORE_MISALIGNED if is_store else Cause.LOAD_MISALIGNED, self._address_of(access))
+            self._take(Cause.STORE_MISALIGNED if is_store else Cause.LOAD_MISALIGNED, self._accesses.address_of(access))
             return
         raise AssertionError(f"Unicorn raised exception {cause} at pc {self.env.pc:#x}")
 
-    def _address_of(self, access: MemoryAccess) -> int:
-        return int(self.env.x[access.rs1] + access.imm) & self.xlen_mask
-
     def _data_fault(self, kind: Fault, page_va: int | None) -> None:
         """A load or store faulted: ``page_va`` is the page that did, None if the access itself tells."""
-        access = self._access_of(int(self._shared.icount) + 1)
+        access = self._accesses.access_of(int(self._shared.icount) + 1)
         assert access is not None, f"no memory access at pc {self.env.pc:#x}"
-        tval = self._address_of(access)
+        tval = self._accesses.address_of(access)
         if page_va is not None and tval >> PAGE_BITS != page_va >> PAGE_BITS:
             tval = page_va  # the access began in the page before
         if kind == Fault.PAGE:
@@ -479,7 +470,7 @@ class Hart(EngineHandlers):
             self._engine.invalidate_code(start, PAGE_SIZE)
         else:
             self._engine.flush_blocks()
-        stopped = self._exception is not None or self._access_fault or s.stop_reason
+        stopped = self._accesses.exception_cause is not None or self._accesses.is_refused or s.stop_reason
         if stopped or self.env.pc != crossing_pc:
             self._settle()
         else:
@@ -504,12 +495,12 @@ class Hart(EngineHandlers):
 
     def _meet_trigger(self) -> None:
         """An access to a page with a trigger on it is next: raise the exception, or let it pass."""
-        access = self._access_of(int(self._shared.icount) + 1)
+        access = self._accesses.access_of(int(self._shared.icount) + 1)
         assert access is not None, f"no memory access at pc {self.env.pc:#x}"
         kinds = McontrolBit.STORE if access.is_store else McontrolBit.LOAD
         if access.is_atomic and access.is_store and not access.is_conditional:
             kinds |= McontrolBit.LOAD
-        address = self._address_of(access)
+        address = self._accesses.address_of(access)
         if self.triggers.fires(kinds, address):
             self._take(Cause.BREAKPOINT, address)
         else:
@@ -604,130 +595,6 @@ class Hart(EngineHandlers):
         mode = int(self.env.priv)
         pa = self._mmu.translate(self.env.pc, Access.FETCH, mode, quiet=True).pa
         return self._mmu.pmp_allows(pa, size, mode) & (Prot.X | Prot.MIXED) == Prot.X
-
-    # ---- accesses outside plain RAM
-
-    def io_read(self, address: int, size: int) -> int:
-        try:
-            return self.bus.read(address, size) if self._begin_access() else 0
-        except AccessFault:
-            self._refuse_access()
-            return 0
-        finally:
-            self._shared.in_flight = 0
-
-    def io_write(self, address: int, size: int, value: int) -> None:
-        try:
-            if self._begin_access():
-                self.bus.write(address, size, value)
-                self.time_written()
-        except AccessFault:
-            self._refuse_access()
-        finally:
-            self._shared.in_flight = 0
-
-    def _begin_access(self) -> bool:
-        """The Python callbacks come here; C does the same itself."""
-        self._shared.in_flight = 1
-        self.charge(1)
-        return not self._access_fault
-
-    def _refuse_access(self) -> None:
-        """Leave the access undone: Unicorn stays on the instruction, its register unwritten.
-
-        But for a floating-point register: that it loads at once, before it stops.
-        """
-        if not self._access_fault:
-            self._kept_f = list(self.env.f)
-        self._access_fault = True
-        self._shared.stop_reason = Stop.EXCEPTION
-        self._engine.stop()
-
-    def slow_read(self, offset: int, size: int) -> int:
-        if self._access_fault or not self._pmp_allows_access(offset, size, Prot.R):
-            self._refuse_access()
-            return 0
-        if self.watches:
-            address = self.memory.ram_base + offset
-            if self.watches.piece_loaded(self._access_under_way(address, size, WatchKind.LOAD), address):
-                self._stop_after_access()
-        return int.from_bytes(self.memory.ram[offset : offset + size], "little")
-
-    def slow_write(self, offset: int, size: int, value: int) -> None:
-        if self._access_fault or not self._pmp_allows_access(offset, size, Prot.W):
-            self._refuse_access()
-            return
-        address = self.memory.ram_base + offset
-        self._mmu.note_instruction_under_way()
-        data = (value & ((1 << 8 * size) - 1)).to_bytes(size, "little")
-        if not self.watches:
-            self.write_physical(address, data)
-            return
-        access = self._access_under_way(address, size, WatchKind.STORE)
-        self.watches.before_piece(access, address)
-        self.write_physical(address, data)
-        self._shared.in_flight = 1
-        try:
-            if self.watches.piece_stored(access, address, size):
-                self._stop_after_access()
-        finally:
-            self._shared.in_flight = 0
-
-    def _stop_after_access(self) -> None:
-        self._stop = HartStop.WATCH
-        self.end_slice()
-
-    def _access_under_way(self, address: int, size: int, kind: WatchKind) -> AccessUnderWay:
-        """The watched access of the instruction at PC, of which a piece is at the physical ``address``."""
-        s, pc = self._shared, self.pc
-        instruction = int(s.icount), pc, int(s.traps_icount), int(s.traps_in_place)
-        return self.watches.access(instruction, lambda: self._begin_watched_access(instruction, address, size, kind))
-
-    def _begin_watched_access(
-        self, instruction: tuple[int, ...], address: int, size: int, kind: WatchKind
-    ) -> AccessUnderWay:
-        access, pc = self._access_of(int(self._shared.icount)), self.pc
-        if access is None:
-            return AccessUnderWay(instruction, pc, kind, ((address, size),))
-        va, page = self._address_of(access), address & ~(PAGE_SIZE - 1)
-        first = min(access.size, PAGE_SIZE - va % PAGE_SIZE)
-        parts = [(page + va % PAGE_SIZE, first)]
-        if first < access.size:
-            is_second = address % PAGE_SIZE < PAGE_SIZE // 2
-            wanted = Access.WRITE if access.is_store else Access.READ
-            other = self._mmu.translate(
-                va if is_second else va + first, wanted, self._mmu.data_mode(), quiet=True, ignore_accessed=True
-            )
-            if is_second:
-                parts = [(page, access.size - first)]
-            if other.fault == Fault.NONE:
-                parts.append((other.pa, first if is_second else access.size - first))
-        is_amo = access.is_atomic and access.is_store and not access.is_conditional
-        kind = WatchKind.ACCESS if is_amo else WatchKind.STORE if access.is_store else WatchKind.LOAD
-        expected = self.env.load_val & ((1 << 8 * access.size) - 1) if access.is_conditional else None
-        return AccessUnderWay(instruction, pc, kind, tuple(parts), expected)
-
-    def _has_retired(self, access: AccessUnderWay) -> bool:
-        """Whether the instruction of an access before which nothing ran has retired: it has not trapped."""
-        s = self._shared
-        return access.instruction[2:] == (s.traps_icount, s.traps_in_place)
-
-    def _access_of(self, counted: int) -> MemoryAccess | None:
-        """The access of the instruction at PC. ``counted``: icount while it is under way."""
-        s, pc = self._shared, int(self.env.pc)
-        is_noted = s.rewritten_pc == pc and s.rewritten_icount == counted
-        return memory_access(int(s.rewritten_insn) if is_noted else self._mmu.fetch(pc) or 0, self.xlen)
-
-    def _pmp_allows_access(self, offset: int, size: int, wanted: Prot) -> bool:
-        """Whether PMP allows the access under way, of which ``[offset, offset + size)`` is a piece."""
-        low, access = self.memory.ram_base + offset, self._access_of(int(self._shared.icount))
-        if access is not None:
-            if access.is_atomic and access.is_store:
-                wanted |= Prot.R | Prot.W
-            if self._address_of(access) % access.size == 0:  # aligned: matches an entry as a whole or not at all
-                low, size = low & ~(access.size - 1), access.size
-        allowed = self._mmu.pmp_allows(low, size, self._mmu.data_mode())
-        return not allowed & Prot.MIXED and allowed & wanted == wanted
 
     # ---- interrupts
 
