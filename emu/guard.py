@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minstret.emu.errors import DeviceError, GuestFault, MinstretError
-from minstret.emu.part import Device
+from minstret.emu.part import Device, Sink
 
 _U64_END = 1 << 64
 
@@ -43,6 +43,17 @@ class Guard:
 
         def guarded(*args: Any) -> Any:
             return self.run(what, function, *args)
+
+        return guarded
+
+    def sink(self, what: str, sink: Sink) -> Sink:
+        """``sink``, guarded; it has to say how many bytes it took."""
+
+        def guarded(data: bytes) -> int | None:
+            taken = self.run(what, sink, data)
+            if taken is None or (isinstance(taken, int) and 0 <= taken <= len(data)):
+                return taken
+            raise self.error(what, f"expected None or 0 to {len(data)} bytes taken, got {taken!r:.100}")
 
         return guarded
 

@@ -194,7 +194,9 @@ class PartWiring:
         return self._assembly.line(self._name(name), partial(self._machine.hart.set_line, _HART_LINES[name]))
 
     def input(self, name: str, sink: Sink) -> None:
-        self._assembly.connect(self._name(name), self._guarded(f"input {name}", sink))
+        if self._guard is not None:
+            sink = self._guard.sink(f"input {name}", sink)
+        self._assembly.connect(self._name(name), sink)
 
     def output(self, name: str, is_message: bool = True) -> Send:
         return self._assembly.stream(self._name(name), is_message).send

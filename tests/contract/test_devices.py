@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import pytest
@@ -14,12 +14,13 @@ from support import asm
 from support.elf_files import CLINT, RAM
 from support.guest_boards import restored, setup_of, summary
 from support.harts import board_of
+from support.own_devices import GPIO_BASE, GPIO_IRQ, PulsedGpio, Shout, example_setup
 from support.recordings import UART
 
 from minstret.devices.board.board import Board, Setup
 from minstret.devices.board.config import BoardConfig
 from minstret.devices.board.console import CONSOLE_TARGET
-from minstret.devices.outside.hostside import INPUTS, NET_TARGET, NetConfig, input_target
+from minstret.devices.outside.hostside import INPUTS, KEYBOARD, NET_TARGET, NetConfig, input_target
 from minstret.devices.outside.usernet.network import UserNetConfig
 from minstret.devices.virtio.input_codes import REPORT
 from minstret.emu.bus import Window
@@ -33,12 +34,15 @@ from minstret.emu.state import canonical_bytes, from_plain, to_plain
 from minstret.emu.timers import TimerListState
 
 LOOPS = asm.code(asm.LOOP)
+FIRMWARE = Firmware("test", 64, RAM, (Segment(RAM, LOOPS, len(LOOPS)),))
 EVERYTHING: dict[str, Any] = {"net": NetConfig(UserNetConfig(restrict=True)), "inputs": INPUTS, "chaos_seed": 1}
 
 
-def new_board(**config: object) -> Board:
-    """A board with every device there is."""
-    return board_of(LOOPS, **EVERYTHING | config)
+def new_board(**config: Any) -> Board:
+    """A board with every device there is, and with a user's own."""
+    own = [PulsedGpio(GPIO_BASE, GPIO_IRQ), Shout()]
+    config = {"xlen": 64, "ram_size": 1 << 20, "slice_insns_max": None} | EVERYTHING | config
+    return Board(FIRMWARE, BoardConfig(**config), devices=own)
 
 
 DEVICES = [window.device.name for window in new_board().machine.bus.windows]
@@ -98,14 +102,15 @@ def through_json(kind: type, state: Any) -> Any:
 
 
 def test_there_are_devices() -> None:
-    assert {"clint", "uart0", "finisher", "virtio7", "virtio6", "virtio5", "virtio4", "virtio3"} <= set(DEVICES)
-    assert {"net0", "keyboard0", "tablet0", "rng0", "semihosting"} <= set(PARTS)
-    assert set(HOST_PARTS) == {"usernet", "input", "input.script", "chaos", "uart0.line"}
+    assert {"plic", "clint", "uart0", "finisher", "virtio7", "virtio6", "virtio5", "virtio4", "virtio3"} <= set(DEVICES)
+    assert {"gpio0"} <= set(DEVICES)
+    assert {"net0", "keyboard0", "tablet0", "rng0", "shout0", "semihosting"} <= set(PARTS)
+    assert set(HOST_PARTS) == {"usernet", "input", "input.script", "chaos", "gpio0.host", "uart0.line"}
 
 
 @each_device
 def test_device_is_a_device_with_one_slotted_dataclass_for_state(name: str) -> None:
-    device = window_of(new_board(), name).device
+    device = new_board().part(name)
 
     assert isinstance(device, Device)
     assert device.name == name
@@ -121,17 +126,16 @@ def test_device_is_a_device_with_one_slotted_dataclass_for_state(name: str) -> N
 def test_accesses_change_no_attribute_but_state(name: str, data: st.DataObject) -> None:
     board = new_board()
     window = window_of(board, name)
-    before = wiring(window.device)
+    before = wiring(board.part(name))
 
     hit(board, window, data.draw(accesses(window.size)))
 
-    assert wiring(window.device) == before
+    assert wiring(board.part(name)) == before
 
 
 def test_input_and_passing_time_change_no_attribute_but_state() -> None:
-    firmware = Firmware("test", 64, RAM, (Segment(RAM, LOOPS, len(LOOPS)),))
-    board = Board(firmware, BoardConfig(ram_size=1 << 20), door=LiveDoor(OneLine()))
-    devices = [window.device for window in board.machine.bus.windows]
+    board = Board(FIRMWARE, BoardConfig(ram_size=1 << 20), door=LiveDoor(OneLine()))
+    devices = [board.part(window.device.name) for window in board.machine.bus.windows]
     before = [wiring(device) for device in devices]
     board.machine.bus.write(CLINT + 0x4000, 8, 5)
     board.machine.bus.read(UART + 5, 1)  # nothing is sent to a receiver that nobody looks at
@@ -257,8 +261,14 @@ def test_busy_boards_are_busy() -> None:
 def test_loading_a_host_parts_state_arms_no_timer(name: str) -> None:
     chaos_seed = 3 if name == "chaos" else None
     image = "dhcp" if name in ("usernet", "chaos") else "keys"
-    state = busy_board(image, chaos_seed).machine.save_state().host[name]
-    fresh = busy_setup(image, chaos_seed).make()
+    if name == "gpio0.host":
+        setup = example_setup("gpio")
+        busy = setup.make()
+        busy.run_until(virtual_ns=150_000)
+    else:
+        setup, busy = busy_setup(image, chaos_seed), busy_board(image, chaos_seed)
+    state = busy.machine.save_state().host[name]
+    fresh = setup.make()
     armed = armed_timers(fresh)
 
     fresh_state = fresh.machine.save_state()
@@ -316,7 +326,7 @@ def test_state_comes_back_from_plain_values(name: str, data: st.DataObject) -> N
     board = new_board()
     window = window_of(board, name)
     hit(board, window, data.draw(accesses(window.size)))
-    state = window.device.state
+    state = board.part(name).state
 
     back = through_json(type(state), state)
 
@@ -357,11 +367,45 @@ def test_loading_a_devices_state_arms_no_timer_and_moves_no_line(name: str, data
     hit(board, window, data.draw(accesses(window.size)))
 
     armed = armed_timers(fresh)
-    device = window_of(fresh, name).device
-    device.state = through_json(type(window.device.state), window.device.state)
+    state = board.part(name).state
+    fresh.part(name).state = through_json(type(state), state)
 
-    assert armed_timers(fresh) == armed == ["usernet.ra"]
+    assert armed_timers(fresh) == armed == ["gpio0.pulse", "usernet.ra"]
     assert not any(line.level for line in fresh.machine.lines.values())
+    assert fresh.hart.mip == 0
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "bare": {"net": None, "inputs": (), "chaos_seed": None, "entropy": "none"},
+    "legacy": {"virtio_legacy": True}, "host's time": {"rtc_follows_host": True}, "host's entropy": {"entropy": "host"},
+    "one input": {"inputs": (KEYBOARD,), "net": None}, "second clock": {"timer_model": "virtual-ext"},
+    "no attributes": {"timer_model": "no-attributes"}, "rv32": {"xlen": 32},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@settings(max_examples=3, deadline=None, print_blob=True)
+@given(data=st.data())
+def test_each_board_comes_back_and_is_reset(variant: str, data: st.DataObject) -> None:
+    config = VARIANTS[variant]
+    firmware = replace(FIRMWARE, xlen=config.get("xlen", 64))
+    boards = [
+        Board(firmware, BoardConfig(**{"ram_size": 1 << 20} | EVERYTHING | config),
+              devices=[PulsedGpio(GPIO_BASE, GPIO_IRQ), Shout()])
+        for _ in range(2)
+    ]  # fmt: skip
+    board, fresh = boards
+    assert all(type(part.version) is int for part in board.machine.parts.guest.values())  # type: ignore[attr-defined]
+    for window in board.machine.bus.windows:
+        hit(board, window, data.draw(accesses(window.size))[:5])
+    saved = board.machine.save_state()
+
+    fresh.machine.load_state(saved)
+
+    assert canonical_bytes(fresh.machine.save_state()) == canonical_bytes(saved)
+    assert fresh.digest() == board.digest()
+    fresh.reset()
+    assert [line.name for line in fresh.machine.lines.values() if line.level] == []
     assert fresh.hart.mip == 0
 
 
