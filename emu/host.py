@@ -534,7 +534,7 @@ class HostSource:
         return events
 
     def _has_input(self) -> bool:
-        """Whether there is data, or the end of input. Waits a moment for it, until it has once waited in vain."""
+        """Whether there is data, or the end of input. Waits a moment for it, until once nothing has come."""
         if self._is_live:
             return _is_ready(self._fd, select.POLLIN)
         self._is_live = not self.signals.wait([self._fd], _HEAD_START_NS)

@@ -117,8 +117,7 @@ class MachineState:
     """Everything but RAM. Devices, lines and host-side parts by name.
 
     ``timers`` are those in virtual time, ``host_timers`` those in the host's: alarms of its wall clock. ``virtual_rt``
-    is what the host has waited, and ``host`` what stands before the door: a replay needs none of them, going on live
-    does.
+    is how long the host has waited, ``host`` the state of the host side: a replay needs neither, continuing live does.
     """
 
     hart: HartState

@@ -126,7 +126,7 @@ class Session(Generic[BoardT]):
         )  # fmt: skip
 
     def restore(self, saved: Saved) -> None:
-        """Go to a moment that this session was at, or, in a recording, that it has come by on its way here.
+        """Go to a moment at which this session was; in a recording, to one on the way to the present moment.
 
         The host is not put back: what it has given since does not come again, and its files stay as they are.
         """

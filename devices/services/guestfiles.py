@@ -25,7 +25,7 @@ class OpenFile:
 
 
 class Folder(Protocol):
-    """The host's side; everything but ``close`` raises OSError. See emu/hostfiles.py."""
+    """The host side; everything but ``close`` raises OSError. See emu/hostfiles.py."""
 
     def open(self, number: int, name: bytes, mode: int) -> None: ...
     def read(self, number: int, name: bytes, mode: int, offset: int, size: int) -> bytes: ...

@@ -11,7 +11,7 @@ from minstret.emu.door.door import Diversion, Event, Position, Schedule, Sink
 
 
 class Source(Protocol):
-    """The host's side of the door."""
+    """The host side of the door."""
 
     @property
     def is_open(self) -> bool:

@@ -84,7 +84,7 @@ class ReplayDoor:
     # ---- what comes next
 
     def _look_ahead(self) -> None:
-        """Find the next item that a turn of the loop must come by: answers are asked for between two turns.
+        """Find the next item at which a turn of the loop must stop: answers are asked for between two turns.
 
         What lies before it is kept, up to a limit: of answers at one position there may be any number.
         """

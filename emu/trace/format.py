@@ -80,7 +80,7 @@ class Kind(IntEnum):
 
 
 class Item(NamedTuple):
-    """One thing that replay must come by.
+    """One thing that must happen in a replay at the recorded position.
 
     ``name`` is the event's target, the answer's name or the checkpoint's clock; ``data`` what came, or the clock's
     value where that is the host's decision. ``registers`` is the chained register hash with this item, where it was

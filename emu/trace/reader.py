@@ -56,7 +56,7 @@ class TraceReader:
         """
         self.path = path
         self._blobs: dict[str, bytes] = {}
-        self._gain = 0  # what compression has spared the blobs read so far
+        self._gain = 0  # bytes that compression has saved in the blobs read so far
         self._db = UntrustedDatabase(path)
         try:
             self._check()

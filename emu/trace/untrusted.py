@@ -151,12 +151,12 @@ def _decoded(data: bytes) -> str:
 
 
 def _check_kind(path: str) -> None:
-    """Refuse what is no ordinary file, without opening it: a pipe would block, and a device has no end."""
+    """Refuse what is not a regular file, without opening it: a pipe would block, and a device has no end."""
     mode = os.stat(path).st_mode
     if stat.S_ISDIR(mode):
         raise TraceError(f"{path}: is a folder; give a trace")
     if not stat.S_ISREG(mode):
-        raise TraceError(f"{path}: is no ordinary file; give a trace")
+        raise TraceError(f"{path}: is not a regular file; give a trace")
 
 
 def _checked_size(path: str) -> int:
@@ -197,7 +197,7 @@ def _hot_journal_size(path: str, journal: str) -> int:
     except OSError:
         return 0
     if not stat.S_ISREG(info.st_mode):  # a link is not followed, a pipe not waited for
-        raise TraceError(f"{path}: a damaged trace: its journal, {journal}, is no ordinary file")
+        raise TraceError(f"{path}: a damaged trace: its journal, {journal}, is not a regular file")
     with open(journal, "rb") as file:
         return info.st_size if file.read(1) not in (b"", b"\0") else 0
 

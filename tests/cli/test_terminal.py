@@ -295,7 +295,7 @@ def test_ctrl_a_x_ends_a_busy_guest_that_reads_nothing(start: StartTerminal, tmp
 
 
 def test_ctrl_a_x_behind_typed_keys_still_ends_the_run(start: StartTerminal, tmp_path: Path) -> None:
-    """A guest that never reads leaves what was typed before the door; the way out must not queue behind it."""
+    """With a guest that never reads, typed text stays on the host side; Ctrl-A x must not wait for it."""
     elf = elf_files.write_elf(tmp_path / "guest.elf", elf_files.says(b"go\n") + elf_files.LOOPS)
     terminal = start("run", elf)
     terminal.wait_for(b"go")

@@ -27,7 +27,7 @@ SHORT = ("hello", "ticks", "clocks", "crash", "rtc")
 SLICES = (1, 7, 1000, None)
 WIDTHS = (64, 32)
 WITH_OUTSIDE = {"dhcp": 120_000, "dhcp-wfi": None, "tftp": None, "keys": None}
-"""Images that hear from before the door, and how far a short test runs them: past the first lease."""
+"""Images with input from the host side, and how far a short test runs them: past the first lease."""
 ANSWERED = 70_000
 """An icount at which the guests that sleep have got their first lease."""
 

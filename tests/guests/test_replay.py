@@ -705,7 +705,7 @@ def test_guest_that_stands_still_for_input_replays_the_same(planned: tuple[bytes
 def test_read_of_several_bytes_gets_what_is_held_back_in_a_replay_too(
     text: bytes, slice_insns: int, tmp_path: Path
 ) -> None:
-    """A byte is in the UART, the rest before the door: the call takes them all, as far as it has room."""
+    """A byte is in the UART, the rest on the host side: the call takes them all, as far as it has room."""
     block = b"".join(word.to_bytes(8, "little") for word in (1, RAM + 0x3000, 20))
     read = call(Op.READ, RAM + 0x1000)
     hand = Hand(typed(b"the second"))

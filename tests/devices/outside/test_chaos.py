@@ -1,4 +1,4 @@
-"""Chaos: seeded delays before the door, order within a target, and runs that are the same for the same seed."""
+"""Chaos: seeded delays on the host side, order within a target, and runs that are the same for the same seed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Snapshots: the whole machine in, the same machine out; and what stands before the door apart from it."""
+"""Snapshots: the whole machine in, the same machine out; and the host side separate from it."""
 
 from __future__ import annotations
 

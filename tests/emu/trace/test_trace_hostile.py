@@ -20,7 +20,7 @@ LOOKS = ("info", "log", "timers", "replay")
 HELPERS = str(Path(hostile_traces.__file__).parents[1])
 IN_CIRCLES = "a damaged trace: its tables go round in circles"
 TOO_LARGE = "a compressed part is larger than it may be, or cut short"
-NO_FILE = "is no ordinary file; give a trace"
+NO_FILE = "is not a regular file; give a trace"
 NO_TRACE = "not a trace (made by minstret record)"
 
 REFUSALS = {

@@ -204,7 +204,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
 
     assert refusal(tmp_path) == "is a folder; give a trace"
     assert refusal(tmp_path / "none.mst") == "No such file or directory"
-    assert refusal(tmp_path / "fifo") == "is no ordinary file; give a trace"
+    assert refusal(tmp_path / "fifo") == "is not a regular file; give a trace"
 
 
 @pytest.mark.parametrize("size", [16, 99, 100, 4096, 12288, -4096, -1])
