@@ -248,4 +248,4 @@ class HartMemory:
 
     def __init__(self, hart: Hart) -> None:
         self.read = hart.read_physical
-        self.write = hart.write_physical
+        self.write = hart.write_by_device

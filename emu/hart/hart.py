@@ -273,6 +273,10 @@ class Hart:
         s.work_left = self.work_max
         self.time_written()
         while s.icount < s.limit:
+            if self._stop is not None:  # a device has written since the last run
+                stop, self._stop = self._stop, None
+                if self.watches.have_hit(self._has_retired):
+                    return stop
             if s.is_waiting:
                 if not s.mip & env.mie:
                     return HartStop.WAITING
@@ -628,6 +632,17 @@ class Hart:
         Raises:
             AccessFault: some of it is not RAM.
         """
+        self.memory.write(address, data)
+
+    def write_by_device(self, address: int, data: bytes | memoryview) -> None:
+        """The same for a device that masters the bus: watches that see devices are told.
+
+        Raises:
+            AccessFault: some of it is not RAM; nothing was written.
+        """
+        if self.watches.see_devices and 0 <= address - self.memory.ram_base <= self.memory.ram_size - len(data):
+            if self.watches.device_writes(address, data, self.pc):
+                self._stop_after_access()
         self.memory.write(address, data)
 
     def translate(self, va: int) -> int | None:

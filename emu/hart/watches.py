@@ -26,12 +26,19 @@ class WatchKind(IntFlag):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Watch:
-    """A watched range of RAM: physical address and size in bytes. Without ``on_store`` it stops the run."""
+    """A watched range of RAM: physical address and size in bytes. Without ``on_store`` it stops the run.
+
+    ``sees_devices``: what devices write there counts as stores too.
+    """
 
     kind: WatchKind
     address: int
     size: int
     on_store: Callable[[int, int], None] | None = None
+    sees_devices: bool = False
+
+    def overlaps(self, address: int, size: int) -> bool:
+        return address < self.address + self.size and self.address < address + size
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +53,7 @@ class WatchHit:
         pc: The virtual address of the accessing instruction.
         old: The bytes there before a store; None for a load.
         new: The bytes there after it, the same perhaps; None for a load.
+        is_by_device: Whether a device has written; ``pc`` is then where the hart was.
     """
 
     watch: Watch
@@ -55,6 +63,7 @@ class WatchHit:
     pc: int
     old: bytes | None = None
     new: bytes | None = None
+    is_by_device: bool = False
 
 
 @dataclass(slots=True)
@@ -95,6 +104,9 @@ class Watches:
         self._watches: list[Watch] = []
         self._access: AccessUnderWay | None = None
         self._found: list[WatchHit] = []
+        self._found_by_devices: list[WatchHit] = []
+        self.see_devices = False
+        """Whether any of them sees what devices write."""
         self.hits: tuple[WatchHit, ...] = ()
         """What stopped the last run that came back with HartStop.WATCH."""
 
@@ -105,7 +117,13 @@ class Watches:
         return len(self._watches)
 
     def add(
-        self, kind: WatchKind, address: int, size: int, on_store: Callable[[int, int], None] | None = None
+        self,
+        kind: WatchKind,
+        address: int,
+        size: int,
+        on_store: Callable[[int, int], None] | None = None,
+        *,
+        sees_devices: bool = False,
     ) -> Watch:
         """Watch a range of RAM.
 
@@ -115,16 +133,20 @@ class Watches:
             size: Bytes.
             on_store: Called after each store, with the physical address and size of the whole store; icount is that
                 before it. For STORE alone. Without it the run stops.
+            sees_devices: Stop after a device has written there too, before the next instruction.
         Raises:
-            ValueError: the range is not all in RAM, or loads shall be told to ``on_store``.
+            ValueError: the range is not all in RAM, or ``on_store`` shall be told of more than the guest's stores.
         """
         offset = address - self._memory.ram_base
         if size <= 0 or not 0 <= offset <= self._memory.ram_size - size:
             raise ValueError(f"{size} bytes at {address:#x} are not in RAM")
-        if on_store is not None and kind is not WatchKind.STORE:
-            raise ValueError("only stores are told")
-        watch = Watch(kind, address, size, on_store)
+        if on_store is not None and (kind is not WatchKind.STORE or sees_devices):
+            raise ValueError("on_store is told of the guest's stores only")
+        if sees_devices and not kind & WatchKind.STORE:
+            raise ValueError("devices that read are not seen")
+        watch = Watch(kind, address, size, on_store, sees_devices)
         self._watches.append(watch)
+        self.see_devices = self.see_devices or sees_devices
         self._mark_pages(watch)
         return watch
 
@@ -135,6 +157,7 @@ class Watches:
             ValueError: it is not watched.
         """
         self._watches.remove(watch)
+        self.see_devices = any(other.sees_devices for other in self._watches)
         for page in self._pages(watch):
             self._memory.page_flags[page] &= ~(_SLOW | _SLOW_READ) & 0xFF
         for other in self._watches:
@@ -191,8 +214,7 @@ class Watches:
         address, size = part
         new = None if old is None else self._bytes(part)
         for watch in self:
-            is_hit = address < watch.address + watch.size and watch.address < address + size
-            if not watch.kind & access.kind or not is_hit or watch in access.reported:
+            if not watch.kind & access.kind or not watch.overlaps(address, size) or watch in access.reported:
                 continue
             access.reported.append(watch)
             if watch.on_store is None:
@@ -206,13 +228,24 @@ class Watches:
 
     def have_hit(self, has_retired: Callable[[AccessUnderWay], bool]) -> bool:
         """The run has come back after an access that hit: whether it retired, so that these are ``hits``."""
-        found, self._found = tuple(self._found), []
-        if not found or self._access is None or not has_retired(self._access):
-            return False
-        self.hits = found
-        return True
+        found, self._found = self._found, []
+        if found and (self._access is None or not has_retired(self._access)):
+            found = []
+        self.hits = (*found, *self._found_by_devices)
+        self._found_by_devices = []
+        return bool(self.hits)
+
+    def device_writes(self, address: int, data: bytes | memoryview, pc: int) -> bool:
+        """A device is about to write; whether the run is to stop."""
+        watches = [watch for watch in self._watches if watch.sees_devices and watch.overlaps(address, len(data))]
+        for watch in watches:
+            low, high = max(address, watch.address), min(address + len(data), watch.address + watch.size)
+            old, new = self._bytes((low, high - low)), bytes(data[low - address : high - address])
+            self._found_by_devices.append(WatchHit(watch, WatchKind.STORE, low, high - low, pc, old, new, True))
+        return bool(watches)
 
     def forget_access(self) -> None:
         """The hart's state was replaced: its instructions are others."""
         self._access = None
         self._found.clear()
+        self._found_by_devices.clear()

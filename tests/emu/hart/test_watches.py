@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -35,10 +36,13 @@ from support.generated_code import RAM_SIZE, Program, generate
 from support.harts import RAM, ROM_INSNS, board_of, run_insns
 from support.needs import Need
 
-from minstret.devices.board.board import Board
+from minstret import Device, Wiring
+from minstret.devices.board.board import Board, BoardConfig
+from minstret.emu.errors import AccessFault
 from minstret.emu.hart.engine import c_callbacks
-from minstret.emu.hart.shared import PageFlag
+from minstret.emu.hart.shared import Counting, PageFlag
 from minstret.emu.hart.watches import WatchHit, WatchKind
+from minstret.emu.images.loader import Firmware, Segment
 from minstret.emu.machine import StopReason
 
 LOAD, STORE, ACCESS = WatchKind.LOAD, WatchKind.STORE, WatchKind.ACCESS
@@ -203,6 +207,54 @@ def test_device_that_writes_and_a_debugger_are_not_told(counting: str) -> None:
     assert hits_of(board) == []
 
 
+def test_watch_that_sees_devices_stops_before_the_next_instruction(counting: str) -> None:
+    board = board_with(counting, NOP)
+    dma = board.assembly.memory
+    watch = board.hart.watches.add(ACCESS, RAM + PLACE, 4, sees_devices=True)
+    run_insns(board, 2)
+    dma.write(RAM + PLACE + 4, b"beside")
+    dma.write(RAM + PLACE - 2, b"abcd")
+    hit = WatchHit(watch, STORE, RAM + PLACE, 2, RAM + 8, bytes(2), b"cd", is_by_device=True)
+    assert hits_of(board) == [(2, hit)]
+    with pytest.raises(AccessFault):
+        dma.write(0, b"nothing")
+    board.hart.watches.remove(watch)
+    dma.write(RAM + PLACE, b"efgh")
+    assert hits_of(board, 30) == []
+
+
+@dataclass(slots=True)
+class CopierState:
+    copies: int = 0
+
+
+class Copier(Device):
+    """A device that writes to memory when it is written to."""
+
+    compatible = "test,copier"
+
+    def __init__(self) -> None:
+        super().__init__(0x1100_0000, 40, "copier")
+        self.state = CopierState()
+
+    def attach(self, wiring: Wiring) -> None:
+        self._memory = wiring.memory
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        self.state.copies += 1
+        self._memory.write(RAM + PLACE, b"dma!")
+
+
+def test_device_that_writes_in_the_access_that_asks_it_to(counting: str) -> None:
+    program = code(sw(A1, S0, 0), NOP, LOOP)
+    firmware = Firmware("test", 64, RAM, (Segment(RAM, program, len(program)),))
+    board = Board(firmware, BoardConfig(ram_size=1 << 20, counting=Counting(counting)), devices=[Copier()])
+    run_insns(board, 0)
+    board.registers["s0"] = 0x1100_0000
+    watch = board.hart.watches.add(STORE, RAM + PLACE, 4, sees_devices=True)
+    assert [(at, hit.watch, hit.pc, hit.new) for at, hit in hits_of(board)] == [(1, watch, RAM, b"dma!")]
+
+
 def test_instruction_fetch_is_no_load(counting: str) -> None:
     board = board_with(counting, NOP, NOP, lw(A0, S0, 0))
     board.registers["s0"] = RAM
@@ -241,8 +293,10 @@ def test_what_can_not_be_watched_is_refused() -> None:
     for address, size in ((RAM - 1, 4), (RAM + (1 << 20) - 3, 4), (RAM, 0), (0x1000, 4)):
         with pytest.raises(ValueError, match="not in RAM"):
             watches.add(STORE, address, size)
-    with pytest.raises(ValueError, match="only stores"):
+    with pytest.raises(ValueError, match="stores only"):
         watches.add(ACCESS, RAM, 4, lambda address, size: None)
+    with pytest.raises(ValueError, match="not seen"):
+        watches.add(LOAD, RAM, 4, sees_devices=True)
 
 
 # ---- generated programs
