@@ -52,7 +52,7 @@ P = TypeVar("P")
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """All that a board is made of: its configuration, what it boots, and what its outside has at hand.
+    """All that a board is made of: its configuration, what it boots, its host side's files and script, own devices.
 
     ``bios`` None: the kernel runs first, in M-mode. ``loads`` are further files to put into memory. Each board gets
     devices of its own, like those in ``devices``.

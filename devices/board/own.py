@@ -190,7 +190,9 @@ def own_from_facts(
 
 def _is_facts(facts: Any) -> bool:
     kinds = {"name": str, "class": str, "version": int, "options": dict, "sha256": str}
-    return isinstance(facts, dict) and all(isinstance(facts.get(key), kind) for key, kind in kinds.items())
+    if not isinstance(facts, dict) or not all(isinstance(facts.get(key), kind) for key, kind in kinds.items()):
+        return False
+    return all(value is None or isinstance(value, bool | int | str) for value in facts["options"].values())
 
 
 def _match(facts: dict[str, Any], given: Sequence[type[Part] | Part]) -> type[Part] | Part | None:

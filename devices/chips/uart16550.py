@@ -108,7 +108,7 @@ class Sender(Protocol):
         ...
 
     def on_received(self, data: bytes) -> None:
-        """``data`` from outside went into the FIFO."""
+        """``data`` from the host side went into the FIFO."""
         ...
 
     def on_looped(self) -> None:
@@ -197,7 +197,7 @@ class Uart16550(Device):
     def properties(self) -> dict[str, Value]:
         return {"clock-frequency": CLOCK_HZ}
 
-    # ---- the outside
+    # ---- the host side
 
     def receive(self, data: bytes) -> int:
         """Take the bytes there is room for; how many that were."""
@@ -208,7 +208,7 @@ class Uart16550(Device):
         return len(taken)
 
     def room(self) -> int:
-        """How many bytes ``receive`` takes now; in loopback the outside is cut off, and waits."""
+        """How many bytes ``receive`` takes now; in loopback what comes from the host side waits."""
         return 0 if self.state.mcr & Mcr.LOOPBACK else self._capacity() - len(self.state.rx_fifo)
 
     def take_received(self) -> bytes:

@@ -43,6 +43,7 @@ from minstret.emu.hart.shared import Counting
 from minstret.emu.images.loader import Firmware, ImageFile, Segment
 from minstret.emu.machine import StopReason
 from minstret.emu.part import Part
+from minstret.emu.session import LiveSession
 from minstret.emu.trace.reader import TraceReader
 
 LOOP = asm.code(asm.LOOP)
@@ -93,6 +94,24 @@ def test_run_saved_anywhere_and_restored_ends_the_same(name: str) -> None:
 
 @each_example
 @each_counting
+def test_session_that_is_put_back_runs_on_as_before(name: str, counting: str) -> None:
+    with LiveSession(lambda door: example_setup(name, counting).make(door=door)) as session:
+        board = session.board
+        for icount in (0, 15, 30, 45):
+            session.run(icount=icount)
+            saved, before = session.save(), board.digest()
+            end = session.run(), board.position, board.digest()
+
+            session.restore(saved)
+
+            assert board.digest() == before
+            assert (session.run(), board.position, board.digest()) == end
+            session.restore(saved)
+            session.release(saved)
+
+
+@each_example
+@each_counting
 def test_recording_replays_from_the_start_and_from_each_snapshot(name: str, counting: str, tmp_path: Path) -> None:
     path = str(tmp_path / "x.mst")
     with Recording(path, example_setup(name, counting), options=RecordOptions(20)) as recording:
@@ -105,6 +124,20 @@ def test_recording_replays_from_the_start_and_from_each_snapshot(name: str, coun
             assert replay.board.digest() == recording.board.digest()
             assert replay.board.machine.parts.host == {}
         assert len(reader.snapshot_positions()) >= 2
+
+
+@pytest.mark.parametrize("config", [{"timer_model": "no-attributes"}, {"chaos_seed": 3}, {"rtc_follows_host": True}],
+                         ids=["no-attributes", "chaos", "host's time"])  # fmt: skip
+def test_recording_of_another_board_replays_too(config: dict[str, Any], tmp_path: Path) -> None:
+    path = str(tmp_path / "x.mst")
+    with Recording(path, example_setup("gpio", **config), options=RecordOptions(20)) as recording:
+        recording.run()
+
+    with closing(TraceReader(path)) as reader:
+        for snapshot in (None, *(number for number, _ in reader.snapshot_positions())):
+            replay = Replay(reader, snapshot=snapshot, devices=[PulsedGpio])
+            assert replay.run().reason is StopReason.FINISHED
+            assert replay.board.digest() == recording.board.digest()
 
 
 def test_device_is_in_the_device_tree() -> None:
@@ -435,7 +468,14 @@ def test_options_that_a_trace_can_not_hold_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "facts",
-    ["{}", "[1]", "[{}]", '[{"name": "gpio0", "class": 1, "version": 1, "options": {}, "sha256": ""}]'],
+    [
+        "{}",
+        "[1]",
+        "[{}]",
+        "null",
+        '[{"name": "gpio0", "class": "gpio.py:Gpio", "version": 1, "options": {"base": [1]}, "sha256": ""}]',
+        '[{"name": "gpio0", "class": 1, "version": 1, "options": {}, "sha256": ""}]',
+    ],
 )
 def test_trace_that_says_odd_things_of_devices_is_refused(facts: str, tmp_path: Path) -> None:
     path = recorded(tmp_path / "x.mst", Gpio(GPIO_BASE, GPIO_IRQ))
