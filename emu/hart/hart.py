@@ -275,7 +275,7 @@ class Hart:
         while s.icount < s.limit:
             if self._stop is not None:  # a device has written since the last run
                 stop, self._stop = self._stop, None
-                if self.watches.have_hit(self._has_retired):
+                if self.watches.have_hit(self._accesses.has_retired):
                     return stop
             if s.is_waiting:
                 if not s.mip & env.mie:
@@ -642,7 +642,8 @@ class Hart:
         """
         if self.watches.see_devices and 0 <= address - self.memory.ram_base <= self.memory.ram_size - len(data):
             if self.watches.device_writes(address, data, self.pc):
-                self._stop_after_access()
+                self._stop = HartStop.WATCH
+                self.end_slice()
         self.memory.write(address, data)
 
     def translate(self, va: int) -> int | None:
