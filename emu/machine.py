@@ -114,13 +114,13 @@ def _asked_stop(data: bytes) -> Outcome:
 
 @dataclass(slots=True)
 class MachineState:
-    """Everything but RAM. Devices, lines and host-side parts by name.
+    """Everything but RAM. Harts in the order of their ids; devices, lines and host-side parts by name.
 
     ``timers`` are those in virtual time, ``host_timers`` those in the host's: alarms of its wall clock. ``virtual_rt``
     is how long the host has waited, ``host`` the state of the host side: a replay needs neither, continuing live does.
     """
 
-    hart: HartState
+    harts: list[HartState]
     clock: VirtualClockState
     virtual_rt: VirtualRtClockState
     timers: TimerListState
@@ -136,17 +136,18 @@ class MachineState:
 class MachineNotes:
     """What belongs to a run beside MachineState: nothing of it is visible to a guest, and no trace has it.
 
-    ``timers``: the lists that are not in the state, in their order. ``timer_counts`` are by clock and name,
-    ``part_counts`` and ``refused_satp_modes`` are statistics too.
+    ``first_traps`` and ``refused_satp_modes`` are by hart. ``timers``: the lists that are not in the state, in their
+    order. ``timer_counts`` are by clock and name; they, ``part_counts`` and ``refused_satp_modes`` are statistics.
     """
 
     stop_requested: Outcome | None
     blocked_at: Position | None
-    first_trap: TrapRecord | None
+    stopped_before_handler: bool
+    first_traps: tuple[TrapRecord | None, ...]
     timers: tuple[TimerListState, ...]
     timer_counts: tuple[tuple[TimerCounts, ...], ...]
     part_counts: dict[str, Any]
-    refused_satp_modes: frozenset[int]
+    refused_satp_modes: tuple[frozenset[int], ...]
 
 
 @dataclass(slots=True)
@@ -194,17 +195,10 @@ class Machine:
         self.bus = DeviceBus()
         self.memory = GuestMemory(config.ram_base, config.ram_size, config.rom_base, config.rom_size, io_size=IO_SIZE)
         self.time_delta: Callable[[], int] = lambda: 0
-        self.hart = Hart(
-            config.xlen,
-            self.memory,
-            self.bus,
-            shift=config.icount_shift,
-            ns_per_tick=NS_PER_TICK,
-            skipped=lambda: (self.clock.state.warp_ns, self.time_delta()),
-            mtime_address=config.mtime_address,
-            counting=config.counting,
-        )
-        self.registers_hash = self.hart.registers_hash
+        self.harts = [self._make_hart()]
+        """In the order of their ids."""
+        self.hart = self.harts[0]
+        """The hart that runs. There is one; with more of them a scheduler sets this."""
         self.clock = VirtualClock(self.hart.read_icount, config.icount_shift)
         self.virtual_rt = VirtualRtClock(self.clock)
 
@@ -242,6 +236,14 @@ class Machine:
         """Skips virtual time while the hart waits."""
         self.door.connect(STOP_TARGET, self._on_stop_event)
         self.door.attach(self)
+
+    def _make_hart(self) -> Hart:
+        config = self.config
+        return Hart(
+            config.xlen, self.memory, self.bus, shift=config.icount_shift, ns_per_tick=NS_PER_TICK,
+            skipped=lambda: (self.clock.state.warp_ns, self.time_delta()), mtime_address=config.mtime_address,
+            counting=config.counting,
+        )  # fmt: skip
 
     def _make_timers(self, realtime_ns: Callable[[], int], wall_ns: Callable[[], int]) -> TimerGroup:
         """A list of timers for each clock. In a replay what the host's clocks show is what the trace says."""
@@ -301,6 +303,12 @@ class Machine:
     def position(self) -> Position:
         icount = self.hart.read_icount()
         return Position(icount, (icount << self.clock.shift) + self.clock.state.warp_ns)
+
+    def registers_hash(self, previous: int) -> int:
+        """A short hash of the harts' registers, chained to an earlier one."""
+        for hart in self.harts:
+            previous = hart.registers_hash(previous)
+        return previous
 
     def run(self, *, icount: int | None = None, virtual_ns: int | None = None) -> Outcome:
         """Run until the position is reached, the guest finishes, or no more can happen.
@@ -418,7 +426,7 @@ class Machine:
     def save_state(self) -> MachineState:
         """Everything but RAM, between two turns."""
         return MachineState(
-            hart=self.hart.save_state(),
+            harts=[hart.save_state() for hart in self.harts],
             clock=VirtualClockState(self.clock.state.warp_ns),
             virtual_rt=VirtualRtClockState(self.virtual_rt.state.waited_ns),
             timers=self.virtual_timers.save_state(),
@@ -433,11 +441,13 @@ class Machine:
     def save_notes(self) -> MachineNotes:
         """What belongs to the run and is not in the state, between two turns."""
         return MachineNotes(
-            stop_requested=self._stop_requested, blocked_at=self._blocked_at, first_trap=self.hart.first_trap,
+            stop_requested=self._stop_requested, blocked_at=self._blocked_at,
+            stopped_before_handler=self._stopped_before_handler,
+            first_traps=tuple(hart.first_trap for hart in self.harts),
             timers=tuple(timers.save_state() for timers in self._unsaved_timers()),
             timer_counts=tuple(timers.copied_counts() for timers in (*self.timers, *self.more_timers)),
             part_counts=copied_counts(self.parts.guest),
-            refused_satp_modes=frozenset(self.hart.core.refused_satp_modes),
+            refused_satp_modes=tuple(frozenset(hart.core.refused_satp_modes) for hart in self.harts),
         )  # fmt: skip
 
     def _unsaved_timers(self) -> list[TimerList]:
@@ -450,8 +460,8 @@ class Machine:
         All that says where the run is gets set here. Without ``notes`` (a trace has none) what they hold is as at
         power-on.
         """
-        self._load_notes(notes)
-        self.hart.load_state(state.hart)
+        for hart, hart_state in zip(self.harts, state.harts, strict=True):
+            hart.load_state(hart_state)
         self.clock.state = VirtualClockState(state.clock.warp_ns)
         self.virtual_rt.state = VirtualRtClockState(state.virtual_rt.waited_ns)
         self.virtual_timers.load_state(state.timers)
@@ -461,15 +471,17 @@ class Machine:
             line.load_level(state.lines[name])
         self.exit_code = state.exit_code
         self._reset_requested = state.reset_requested
-        self._stopped_before_handler = False
         load_states({name: part for name, part in self.parts.host.items() if name in state.host}, state.host)
-        self.hart.first_trap = None if notes is None else notes.first_trap
+        self._load_notes(notes)
 
     def _load_notes(self, notes: MachineNotes | None) -> None:
         self._reached = False
         self._stop_requested = None if notes is None else notes.stop_requested
         self._blocked_at = None if notes is None else notes.blocked_at
-        self.hart.core.refused_satp_modes = set() if notes is None else set(notes.refused_satp_modes)
+        self._stopped_before_handler = notes is not None and notes.stopped_before_handler
+        for number, hart in enumerate(self.harts):
+            hart.first_trap = None if notes is None else notes.first_traps[number]
+            hart.core.refused_satp_modes = set() if notes is None else set(notes.refused_satp_modes[number])
         load_counts(self.parts.guest, {} if notes is None else notes.part_counts)
         for number, timers in enumerate(self._unsaved_timers()):
             timers.load_state(TimerListState() if notes is None else notes.timers[number])
@@ -483,15 +495,16 @@ class Machine:
         order; no serials, nothing of the host, nothing of Unicorn's own.
         """
         state = self.save_state()
-        hart = state.hart
         sha = hashlib.sha256()
         guest_timers = [(t.name, t.expire_ns) for t in self.virtual_timers.armed() if not t.is_external]
-        visible: tuple[Any, ...] = (
-            hart.xlen, hart.icount, hart.x, hart.f, hart.words, hart.fflags, hart.lines, hart.soft_mip, hart.waiting,
-            hart.mcycle_offset, hart.minstret_offset, hart.pmp, hart.triggers, state.clock, guest_timers,
-            state.devices, state.lines,
-        )  # fmt: skip
-        sha.update(canonical_bytes(list(visible)))
+        visible: list[Any] = []
+        for hart in state.harts:
+            visible += (
+                hart.xlen, hart.icount, hart.x, hart.f, hart.words, hart.fflags, hart.lines, hart.soft_mip,
+                hart.waiting, hart.mcycle_offset, hart.minstret_offset, hart.pmp, hart.triggers,
+            )  # fmt: skip
+        visible += (state.clock, guest_timers, state.devices, state.lines)
+        sha.update(canonical_bytes(visible))
         for at, page in _pages_in_use(self.memory.ram):
             sha.update(at.to_bytes(8, "little"))
             sha.update(page)

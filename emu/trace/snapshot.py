@@ -24,7 +24,7 @@ from minstret.emu.timers import TimerList, TimerListState
 from minstret.emu.trace.format import NAME_MAX, Snapshot
 from minstret.emu.trace.reader import TraceReader
 
-STATE_VERSIONS = {"hart": 2, "machine": 1}
+STATE_VERSIONS = {"hart": 2, "machine": 2}
 """Versions of what a snapshot holds apart from parts, which have their own. Raise one when the fields of HartState, or
 of the other states that the machine keeps, change, or what they mean. tests/emu/trace/test_state_versions.py says when.
 """
@@ -107,7 +107,7 @@ def snapshot_state(
     try:
         state = _state_from_plain(machine, snapshot.machine, snapshot.host if with_host else None)
         _check_state(machine, state)
-        icount, position = state.hart.icount, snapshot.position
+        icount, position = state.harts[0].icount, snapshot.position
         if position != (icount, (icount << machine.clock.shift) + state.clock.warp_ns):
             raise ValueError(f"it is of icount {icount}")
     except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
@@ -121,8 +121,21 @@ def does_not_fit(reader: TraceReader, snapshot: Snapshot, error: Exception) -> T
 
 
 def _check_state(machine: Machine, state: MachineState) -> None:
-    """Raise ValueError where a state would do harm outside the guest: the hart's is used in place by Unicorn."""
-    hart = state.hart
+    """Raise ValueError where a state would do harm outside the guest."""
+    if len(state.harts) != len(machine.harts):
+        raise ValueError(f"it has {len(state.harts)} harts")
+    for one in state.harts:
+        _check_hart(machine, one)
+    if state.clock.warp_ns < 0:
+        raise ValueError("virtual time is behind the instruction count")
+    _check_timers(machine.virtual_timers, state.timers)
+    _check_timers(machine.timers[ClockType.HOST], state.host_timers)
+    if not isinstance(state.exit_code, int | None):
+        raise ValueError("the exit code is none")
+
+
+def _check_hart(machine: Machine, hart: HartState) -> None:
+    """Raise ValueError for what Unicorn, which uses a hart's state in place, could not bear."""
     if (hart.xlen, sorted(hart.words)) != (machine.hart.xlen, sorted(WORDS)):
         raise ValueError("the hart is another")
     if (len(hart.x), len(hart.f), len(hart.pmp.cfg), len(hart.pmp.addr)) != (32, 32, PMP_ENTRIES, PMP_ENTRIES):
@@ -134,12 +147,6 @@ def _check_state(machine: Machine, state: MachineState) -> None:
     if not all(0 <= number < 1 << 64 for number in numbers):
         raise ValueError("a register beyond 64 bits")
     hart.triggers.check(hart.xlen)
-    if state.clock.warp_ns < 0:
-        raise ValueError("virtual time is behind the instruction count")
-    _check_timers(machine.virtual_timers, state.timers)
-    _check_timers(machine.timers[ClockType.HOST], state.host_timers)
-    if not isinstance(state.exit_code, int | None):
-        raise ValueError("the exit code is none")
 
 
 def _check_timers(there: TimerList, timers: TimerListState) -> None:
@@ -166,7 +173,7 @@ def _state_from_plain(machine: Machine, guest: dict[str, Any], host: dict[str, A
     if sorted(kinds) != sorted(guest["devices"]):
         raise ValueError("it has other devices")
     return MachineState(
-        hart=from_plain(HartState, guest["hart"]),
+        harts=[from_plain(HartState, plain) for plain in guest["harts"]],
         clock=from_plain(VirtualClockState, guest["clock"]),
         virtual_rt=virtual_rt,
         timers=from_plain(TimerListState, timers),

@@ -432,10 +432,10 @@ def test_machine_state_comes_back_from_plain_values() -> None:
     board.run_until(icount=1001)
     state = board.machine.save_state()
 
-    for kind, part in ((HartState, state.hart), (VirtualClockState, state.clock), (TimerListState, state.timers)):
+    for kind, part in ((HartState, state.harts[0]), (VirtualClockState, state.clock), (TimerListState, state.timers)):
         assert through_json(kind, part) == part
     assert state.timers.armed
-    assert state.hart.icount == 1001
+    assert state.harts[0].icount == 1001
 
 
 def test_run_saved_anywhere_and_continued_on_a_fresh_board_is_the_same_run() -> None:

@@ -209,7 +209,7 @@ def test_snapshot_between_lr_and_sc_keeps_the_reservation(tmp_path: Path) -> Non
         assert_replays(recorded, snapshot=number)
     with recorded.reader() as reader:
         assert any(
-            reader.snapshot(n).machine["hart"]["words"]["load_res"] == RAM + 0x1000 for n in recorded.snapshots()
+            reader.snapshot(n).machine["harts"][0]["words"]["load_res"] == RAM + 0x1000 for n in recorded.snapshots()
         )
 
 
@@ -265,9 +265,9 @@ def ticks(tmp_path: Path) -> Recorded:
     return record(tmp_path, setup_of_image("ticks"), every=10_000)
 
 
-def spoil(state: dict[str, Any], path: tuple[str, ...], value: object) -> dict[str, Any]:
+def spoil(state: dict[str, Any], path: tuple[str | int, ...], value: object) -> dict[str, Any]:
     state = copy.deepcopy(state)
-    at = state
+    at: Any = state
     for key in path[:-1]:
         at = at[key]
     if value is None:
@@ -280,11 +280,11 @@ def spoil(state: dict[str, Any], path: tuple[str, ...], value: object) -> dict[s
 @pytest.mark.parametrize(
     ("path", "value", "text"),
     [
-        (("hart", "xlen"), 32, "the hart is another"),
-        (("hart", "x"), [0] * 31, "the hart has other registers"),
-        (("hart", "x"), [-1] * 32, "a register beyond 64 bits"),
-        (("hart", "words", "priv"), 2, "the hart is in no known mode"),
-        (("hart", "icount"), 9999, "it is of icount 9999"),
+        (("harts", 0, "xlen"), 32, "the hart is another"),
+        (("harts", 0, "x"), [0] * 31, "the hart has other registers"),
+        (("harts", 0, "x"), [-1] * 32, "a register beyond 64 bits"),
+        (("harts", 0, "words", "priv"), 2, "the hart is in no known mode"),
+        (("harts", 0, "icount"), 9999, "it is of icount 9999"),
         (("devices", "plic"), None, "it has other devices"),
         (("devices", "clint", "mtimecmp"), "soon", "expected int"),
         (("timers", "armed"), [["clint.mtimecmp", 5, 0], ["clint.mtimecmp", 6, 1]], "a timer is armed twice"),
@@ -299,7 +299,7 @@ def spoil(state: dict[str, Any], path: tuple[str, ...], value: object) -> dict[s
     ],
 )
 def test_snapshot_that_does_not_fit_is_refused(
-    path: tuple[str, ...], value: object, text: str, ticks: Recorded
+    path: tuple[str | int, ...], value: object, text: str, ticks: Recorded
 ) -> None:
     with ticks.reader() as reader:
         snapshot = reader.snapshot(1)

@@ -72,7 +72,7 @@ def states() -> dict[str, Versioned]:
     where = "STATE_VERSIONS in emu/trace/snapshot.py"
     for machine in machines():
         state = machine.save_state()
-        hart = fields_of(type(state.hart))
+        hart = fields_of(type(state.harts[0]))
         found["hart"] = Versioned([*hart, *(f"words: {name}" for name in sorted(WORDS))], STATE_VERSIONS["hart"], where)
         core = [line for line in fields_of(type(state)) if line not in hart]
         found["machine"] = Versioned(core, STATE_VERSIONS["machine"], where)

@@ -13,6 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -520,14 +521,17 @@ def put(*path: Any) -> Callable[[dict[str, Any]], None]:
     return change_it
 
 
+put_hart = partial(put, "harts", 0)
+
+
 @pytest.mark.parametrize(
     "how",
     [
-        put("hart", "words", "priv", 2), put("hart", "words", "priv", 12345), put("hart", "words", "frm", 8),
-        put("hart", "words", {}), put("hart", "words", "more", 1), put("hart", "x", [0] * 31), put("hart", "f", []),
-        put("hart", "x", 5, 1 << 64), put("hart", "x", 5, -1), put("hart", "x", 5, "0"), put("hart", "xlen", 32),
-        put("hart", "icount", 99), put("clock", "warp_ns", 1), put("hart", "pmp", "cfg", [0]),
-        put("hart", "fflags", None), put("hart", "lines", -1), put("timers", "armed", [["none", 5, 0]]),
+        put("harts", []), put_hart("words", "priv", 2), put_hart("words", "priv", 12345), put_hart("words", "frm", 8),
+        put_hart("words", {}), put_hart("words", "more", 1), put_hart("x", [0] * 31), put_hart("f", []),
+        put_hart("x", 5, 1 << 64), put_hart("x", 5, -1), put_hart("x", 5, "0"), put_hart("xlen", 32),
+        put_hart("icount", 99), put("clock", "warp_ns", 1), put_hart("pmp", "cfg", [0]),
+        put_hart("fflags", None), put_hart("lines", -1), put("timers", "armed", [["none", 5, 0]]),
         put("timers", "armed", [["clint.mtimecmp", -5, 0]]), put("timers", "armed", [["clint.mtimecmp", 5, 1 << 40]]),
         put("timers", "armed", [["clint.mtimecmp", 5, 0]] * 2), put("timers", "armed", [["clint.mtimecmp", "5", 0]]),
         put("timers", "armed", [5]), put("devices", {}), put("devices", "more", {}), put("devices", "uart0", None),
