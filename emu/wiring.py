@@ -35,18 +35,24 @@ class InterruptController(Protocol):
 class Stream:
     """What one output sends: the door gets to know it first, then whoever listens here."""
 
-    __slots__ = ("_sent", "is_message", "listeners", "name")
+    __slots__ = ("listeners", "send")
 
     def __init__(self, name: str, is_message: bool, sent: Callable[[str, bytes, bool], None]) -> None:
-        self.name = name
-        self.is_message = is_message
         self.listeners: list[Send] = []
-        self._sent = sent
+        self.send = _sender(name, is_message, sent, self.listeners)
 
-    def send(self, data: bytes) -> None:
-        self._sent(self.name, data, self.is_message)
-        for listener in self.listeners:
+
+def _sender(
+    name: str, is_message: bool, sent: Callable[[str, bytes, bool], None], listeners: list[Send]
+) -> Send:  # fmt: skip
+    """A function, as it is called for each byte of the console."""
+
+    def send(data: bytes) -> None:
+        sent(name, data, is_message)
+        for listener in listeners:
             listener(data)
+
+    return send
 
 
 class Inlet:
