@@ -9,11 +9,12 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from support.generated_code import RAM_SIZE, generate
+from support.own_devices import GPIO_BASE, GPIO_IRQ, PulsedGpio, Shout
 from support.recordings import CTRL_C, Hand, Recorded, record, setup_of_code, typed
 
 from minstret.devices.board.board import Board, Setup
@@ -25,6 +26,7 @@ from minstret.devices.outside.usernet.network import UserNetConfig
 from minstret.emu.door.door import Event
 from minstret.emu.hart.shared import WORK_MAX, Counting
 from minstret.emu.machine import Outcome, StopReason
+from minstret.emu.part import Part
 from minstret.emu.trace.reader import TraceReader
 
 RECORDED_MODELS = tuple(model for model in TIMER_MODELS if model != "virtual-ext")
@@ -36,10 +38,16 @@ SLOT: dict[str, tuple[str | None, dict[str, Any]]] = {
     "rng": (None, {}),
     "rng of the host": (None, {"entropy": "host"}),
     "keyboard": (input_target(KEYBOARD), {"inputs": (KEYBOARD,)}),
+    "shout": ("shout0.word", {"entropy": "none"}),
+    "pulses": ("gpio0.pins", {}),
     "net": (NET_TARGET, {"net": NetConfig(UserNetConfig(restrict=True, ipv6=False))}),
 }
 """What is in the last virtio slot, of which the programs use a queue: the target of what comes by it, if anything does;
 the configuration. With IPv6 the network would say that it is there until the end of a sleep of centuries."""
+
+
+OWN: dict[str, tuple[Part, ...]] = {"shout": (Shout(),), "pulses": (PulsedGpio(GPIO_BASE, GPIO_IRQ, 1),)}
+"""A user's own devices: in the slot, or with pulses that come by the door."""
 
 
 class Host(Hand):
@@ -96,13 +104,16 @@ class Sessions:
         """Record one session, and replay it whole, to an icount and from a snapshot."""
         pick = random.Random(seed)
         program = generate(seed, pick.choice((32, 64)))
-        target, config = SLOT[pick.choice(list(SLOT))]
+        slot = pick.choice(list(SLOT))
+        target, config = SLOT[slot]
         setup = setup_of_code(
             program.image().rstrip(b"\0"), xlen=program.xlen, ram_size=RAM_SIZE, icount_shift=program.icount_shift,
             sleep=pick.random() < 0.3, chaos_seed=pick.choice((None, pick.getrandbits(16))),
             timer_model=pick.choice(RECORDED_MODELS), rtc_follows_host=pick.random() < 0.3,
             slice_insns_max=pick.choice(SLICES), counting=pick.choice(COUNTINGS), **config,
         )  # fmt: skip
+        setup = replace(setup, devices=OWN.get(slot, ()))
+        self._own = [type(device) for device in setup.devices]
         try:
             recorded = self._record(setup, pick, target)
             self._replay(recorded, pick)
@@ -156,7 +167,10 @@ class Sessions:
         """Replay to an icount and then to the end. Returns the digest at that icount, None if there is none."""
         self.replays += 1
         end, digest = recorded.end, None
-        replay = Replay(reader, snapshot=snapshot, slice_insns_max=pick.choice(SLICES), counting=pick.choice(COUNTINGS))
+        replay = Replay(
+            reader, snapshot=snapshot, slice_insns_max=pick.choice(SLICES), counting=pick.choice(COUNTINGS),
+            devices=self._own,
+        )  # fmt: skip
         outcome = replay.run(icount=to)
         if to is not None and to < end.position.icount:
             assert outcome.reason is StopReason.REACHED, outcome
