@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from minstret.emu.errors import DeviceError, GuestFault, MinstretError
-from minstret.emu.part import Device, Sink
+from minstret.emu.part import Device, HasState, Sink
+from minstret.emu.state import why_not_saved
 
 _U64_END = 1 << 64
 
@@ -45,6 +46,11 @@ class Guard:
             return self.run(what, function, *args)
 
         return guarded
+
+    def check_state(self, part: HasState, what: str) -> None:
+        """Raise DeviceError where its state can't be saved now."""
+        if reason := why_not_saved(getattr(part, "state", None)):
+            raise self.error(what, f"it can't be saved: {reason}")
 
     def sink(self, what: str, sink: Sink) -> Sink:
         """``sink``, guarded; it has to say how many bytes it took."""

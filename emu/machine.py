@@ -425,6 +425,8 @@ class Machine:
 
     def save_state(self) -> MachineState:
         """Everything but RAM, between two turns."""
+        for check in self.parts.checks:
+            check()
         return MachineState(
             harts=[hart.save_state() for hart in self.harts],
             clock=VirtualClockState(self.clock.state.warp_ns),

@@ -263,6 +263,8 @@ class Parts:
     def __init__(self) -> None:
         self.guest: dict[str, HasState] = {}
         self.host: dict[str, HasState] = {}
+        self.checks: list[Callable[[], None]] = []
+        """Called before states are saved; each raises where that can't be done."""
 
     def add(self, name: str, part: HasState) -> None:
         """Make ``part`` one of those that the guest can see."""

@@ -99,6 +99,17 @@ def _checked(kind: type, plain: Plain) -> Plain:
     return plain
 
 
+def why_not_saved(state: Any) -> str:
+    """Why ``state`` can't be saved and come back the same; empty where it can."""
+    if not dataclasses.is_dataclass(state) or isinstance(state, type) or hasattr(state, "__dict__"):
+        return "it is no dataclass with slots=True"
+    try:
+        plain = json.loads(json.dumps(to_plain(state)))
+        return "" if from_plain(type(state), plain) == state else "it comes back changed"
+    except Exception as error:  # whatever its types' own code may raise
+        return f"{error}"
+
+
 def canonical_bytes(value: Any) -> bytes:
     """The same bytes for the same state, on every machine and in every run."""
     return json.dumps(to_plain(value), sort_keys=True, separators=(",", ":")).encode()

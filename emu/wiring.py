@@ -110,6 +110,8 @@ class Assembly:
             self.machine.bus.attach(part.base, part if guard is None else GuardedDevice(part, guard))
             self.machine.hart.map_io(part.base, part.size_bytes)
         self.machine.parts.add(part.name, part)
+        if guard is not None:
+            self.machine.parts.checks.append(partial(guard.check_state, part, "state"))
         for inner in part.parts():
             self._attach(inner, guard)
 
@@ -119,6 +121,9 @@ class Assembly:
             for each in (part, *part.parts()):
                 host = PartHostWiring(self, each, timers, post, guard)
                 side = each.host_side(host) if guard is None else guard.run("host_side", each.host_side, host)
+                if side is not None and guard is not None:
+                    guard.check_state(side, "host side's state")
+                    self.machine.parts.checks.append(partial(guard.check_state, side, "host side's state"))
                 if side is not None:
                     self.machine.parts.add_host(f"{each.name}.host", side)
 

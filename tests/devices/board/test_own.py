@@ -33,6 +33,7 @@ from minstret import (
     Device,
     DeviceError,
     DivergenceError,
+    HostWiring,
     Recording,
     Replay,
     TraceError,
@@ -279,8 +280,8 @@ NO_FIT: list[tuple[list[Callable[[], object]], str]] = [
     ([lambda: "gpio"], "a str is no device: it is no class made from minstret.Device or minstret.VirtioFunction"),
     ([NoState], "NoState: __init__ has to call super().__init__ and to set self.state"),
     ([NoSuper], "NoSuper: __init__ has to call super().__init__ and to set self.state"),
-    ([lambda: PlainState({})], "plain0: its state is no dataclass with slots=True"),
-    ([lambda: PlainState(NoSlots())], "plain0: its state is no dataclass with slots=True"),
+    ([lambda: PlainState({})], "plain0: its state can't be saved: it is no dataclass with slots=True"),
+    ([lambda: PlainState(NoSlots())], "plain0: its state can't be saved: it is no dataclass with slots=True"),
     ([lambda: PlainState(OddState(1.5))], "plain0: its state can't be saved: a state can't hold a float: 1.5"),
     ([lambda: PlainState(OddState(b"x"))], "plain0: its state can't be saved: it comes back changed"),
     ([lambda number=number: Shout(name=f"shout{number}") for number in range(8)],
@@ -372,6 +373,30 @@ def test_recording_of_a_device_with_a_mistake_is_closed_and_replays_up_to_there(
     with closing(TraceReader(path)) as reader:
         assert reader.end is None
         Replay(reader, devices=[Flawed]).run()
+
+
+def test_state_that_can_not_be_saved_any_more_is_a_mistake() -> None:
+    board = board_with(Flawed())
+    board.run_until(icount=10)
+    board.part("flawed0").state.count = 1.5
+
+    with pytest.raises(DeviceError) as raised:
+        board.digest()
+
+    assert str(raised.value) == "flawed0: state at icount 10: it can't be saved: a state can't hold a float: 1.5"
+
+
+def test_host_side_without_a_state_is_a_mistake() -> None:
+    class Careless(Flawed):
+        def host_side(self, host: HostWiring) -> Any:
+            return object()
+
+    with pytest.raises(DeviceError) as raised:
+        board_with(Careless())
+
+    assert str(raised.value) == (
+        "flawed0: host side's state at icount 0: it can't be saved: it is no dataclass with slots=True"
+    )
 
 
 def test_what_the_guest_does_wrong_stays_a_trap_of_its_own() -> None:
