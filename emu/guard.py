@@ -30,8 +30,17 @@ class Guard:
         """Call ``function``.
 
         Raises:
-            DeviceError: it raised something else than the guest's faults and our own errors.
+            DeviceError: it raised something that is none of our own errors.
         """
+        try:
+            return function(*args)
+        except MinstretError:
+            raise
+        except Exception as error:
+            raise self.error(what, f"{type(error).__name__}: {error}") from error
+
+    def access(self, what: str, function: Callable[..., Any], *args: Any) -> Any:
+        """The same for an access of the guest's, which may end with a fault of the guest's."""
         try:
             return function(*args)
         except (GuestFault, MinstretError):
@@ -73,7 +82,7 @@ class GuardedDevice:
 
     def read(self, offset: int, size: int) -> int:
         what = f"read of {_bytes(size)} at offset {offset:#x}"
-        value = self._guard.run(what, self._device.read, offset, size)
+        value = self._guard.access(what, self._device.read, offset, size)
         if not isinstance(value, int):
             raise self._guard.error(what, f"expected an int, got {value!r:.100}")
         if not 0 <= value < _U64_END:
@@ -82,7 +91,7 @@ class GuardedDevice:
 
     def write(self, offset: int, size: int, value: int) -> None:
         what = f"write of {value:#x} in {_bytes(size)} at offset {offset:#x}"
-        self._guard.run(what, self._device.write, offset, size, value)
+        self._guard.access(what, self._device.write, offset, size, value)
 
 
 def _bytes(size: int) -> str:

@@ -77,6 +77,14 @@ def test_faults_of_the_guest_and_errors_of_ours_pass_unchanged(error: Exception)
     assert raised.value is error
 
 
+def test_fault_where_the_guest_does_nothing_is_a_mistake() -> None:
+    def reads_nowhere(late_ns: int) -> None:
+        raise AccessFault("nothing answers at 0x0")
+
+    with pytest.raises(DeviceError, match=r"^odd0: timer tick at icount 7: AccessFault: nothing answers at 0x0$"):
+        Guard("odd0", lambda: 7).wrap("timer tick", reads_nowhere)(0)
+
+
 def test_keyboard_interrupt_is_nobodys_mistake() -> None:
     def interrupted() -> None:
         raise KeyboardInterrupt
