@@ -228,6 +228,8 @@ class Machine:
         self._stop_requested: Outcome | None = None
         self._reached = False
         self._blocked_at: Position | None = None
+        self._slice_start = self._slice_end = 0
+        """The icounts between which the last slice had to stay. (Virtual time rises too: a warp only adds to it.)"""
         self._stopped_before_handler = False
         self.idle: Idle = LiveIdle(
             self.clock, self.timers, self.pace, self.door, self._wait, sleeps=config.sleep,
@@ -325,6 +327,7 @@ class Machine:
 
     def _turn(self, icount: int | None, virtual_ns: int | None) -> Outcome | None:
         door, position = self.door, self.position
+        assert self._slice_start <= position[0] <= self._slice_end, (self._slice_start, position, self._slice_end)
         if self._stopped_before_handler:  # nothing comes in between a trap and its handler
             return self._execute(position, icount, virtual_ns, admitted=False)
         if door.is_over(position):
@@ -352,6 +355,7 @@ class Machine:
         if self._stopped_before_handler:
             self._stopped_before_handler = False
             limit = max(limit, position.icount + 1)
+        self._slice_start, self._slice_end = position[0], limit
         stop = self.hart.run(limit)
         if stop is HartStop.TRAP_LOOP:
             return Outcome(StopReason.TRAP_LOOP, first_trap=self.hart.first_trap)
@@ -475,6 +479,7 @@ class Machine:
         self._reset_requested = state.reset_requested
         load_states({name: part for name, part in self.parts.host.items() if name in state.host}, state.host)
         self._load_notes(notes)
+        self._slice_start = self._slice_end = self.position.icount
 
     def _load_notes(self, notes: MachineNotes | None) -> None:
         self._reached = False

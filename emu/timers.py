@@ -14,7 +14,7 @@ from bisect import insort
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntFlag
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 
 from minstret.emu.clock import VIRTUAL_NS_MAX, Clock, ClockType
 
@@ -200,6 +200,7 @@ class TimerList:
 
     def armed(self) -> Iterator[Timer]:
         """Armed timers in the order in which they will fire."""
+        assert all(one < other for one, other in pairwise(self._armed)), self._armed
         return (timer for _, _, timer in self._armed)
 
     @property
