@@ -515,6 +515,7 @@ class Hart:
         s = self._shared
         self._passes_trigger = False
         s.trigger_passed_pc, s.trigger_passed_icount = self.pc, s.icount + 1
+        s.step_over = self.pc  # whether the hart executes it itself has been decided
         s.limit = s.icount + 1
         if self._in_python:
             self._prepare_run()

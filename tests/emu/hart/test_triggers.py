@@ -274,6 +274,18 @@ def test_address_of_a_device_or_of_nothing(counting: str, address: int) -> None:
     assert board.hart.last_trap.epc == RAM + 8
 
 
+def test_code_in_a_page_with_finer_protection_goes_on(counting: str) -> None:
+    """Each instruction there is looked at before it is executed, and then again when it is let pass."""
+    board = board_with(counting, NOP, sw(A1, S0, 4), lw(A0, S0, 4), NOP)
+    board.hart.pmp.write_addr(0, RAM + 0x800 >> 2)
+    board.hart.pmp.write_addr(1, (1 << 54) - 1)
+    board.hart.pmp.write_cfg(0, 0x1F0F)  # the page's first half, top of range; then all else
+    board.hart.core.pmp_changed()
+    set_trigger(board, 0, STORE | M, RAM + PLACE)
+    assert trap(board) is None
+    assert board.registers["a0"] == 0x1234
+
+
 def test_watch_and_trigger_on_one_page(counting: str) -> None:
     board = board_with(counting, sw(A1, S0, 0), sw(A1, S0, 4))
     set_trigger(board, 0, STORE | M, RAM + PLACE + 4)
