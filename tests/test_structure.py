@@ -36,7 +36,6 @@ ELSEWHERE = {
     "emu/hart/csr_table.py": "emu/hart/test_csr.py",
     "emu/hart/engine.py": "emu/hart/test_stale_code.py",
     "emu/hart/hart.py": "emu/hart/test_counting.py",
-    "emu/hart/mmu.py": "emu/hart/test_specification.py",
     "emu/hart/shared.py": "emu/hart/test_contract.py",
     "emu/hart/softfloat.py": "emu/hart/test_floating.py",
     "emu/hart/spec.py": "emu/hart/test_specification.py",
