@@ -14,6 +14,7 @@ from enum import Enum
 from functools import partial
 from typing import Any
 
+from minstret.emu import checks
 from minstret.emu.bus import DeviceBus
 from minstret.emu.clock import (
     NS_PER_TICK,
@@ -228,8 +229,6 @@ class Machine:
         self._stop_requested: Outcome | None = None
         self._reached = False
         self._blocked_at: Position | None = None
-        self._slice_start = self._slice_end = 0
-        """The icounts between which the last slice had to stay. (Virtual time rises too: a warp only adds to it.)"""
         self._stopped_before_handler = False
         self.idle: Idle = LiveIdle(
             self.clock, self.timers, self.pace, self.door, self._wait, sleeps=config.sleep,
@@ -320,14 +319,24 @@ class Machine:
             virtual_ns: Stop at the first instruction boundary at or after this virtual time.
         """
         self._reached = False
+        turn = self._checked_turn if checks.is_on else self._turn
         while True:
-            outcome = self._turn(icount, virtual_ns)
+            outcome = turn(icount, virtual_ns)
             if outcome is not None:
                 return outcome
 
+    def _checked_turn(self, icount: int | None, virtual_ns: int | None) -> Outcome | None:
+        before = self.position
+        outcome = self._turn(icount, virtual_ns)
+        after = self.position
+        assert after.icount >= before.icount, (before, after)
+        assert after.virtual_ns - before.virtual_ns >= after.icount - before.icount << self.clock.shift, (before, after)
+        for timers in self.timers:
+            timers.check()
+        return outcome
+
     def _turn(self, icount: int | None, virtual_ns: int | None) -> Outcome | None:
         door, position = self.door, self.position
-        assert self._slice_start <= position[0] <= self._slice_end, (self._slice_start, position, self._slice_end)
         if self._stopped_before_handler:  # nothing comes in between a trap and its handler
             return self._execute(position, icount, virtual_ns, admitted=False)
         if door.is_over(position):
@@ -355,8 +364,8 @@ class Machine:
         if self._stopped_before_handler:
             self._stopped_before_handler = False
             limit = max(limit, position.icount + 1)
-        self._slice_start, self._slice_end = position[0], limit
         stop = self.hart.run(limit)
+        assert position[0] <= self.hart.read_icount() <= limit, (position, self.position, limit)
         if stop is HartStop.TRAP_LOOP:
             return Outcome(StopReason.TRAP_LOOP, first_trap=self.hart.first_trap)
         if stop is HartStop.WAITING and not (admitted and door.holds_input) and not self.idle.skip(virtual_ns):
@@ -479,7 +488,6 @@ class Machine:
         self._reset_requested = state.reset_requested
         load_states({name: part for name, part in self.parts.host.items() if name in state.host}, state.host)
         self._load_notes(notes)
-        self._slice_start = self._slice_end = self.position.icount
 
     def _load_notes(self, notes: MachineNotes | None) -> None:
         self._reached = False

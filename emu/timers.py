@@ -263,6 +263,17 @@ class TimerList:
                 return timer
         return None
 
+    def check(self) -> None:
+        """Assert that what is armed is in order, and that timers and list agree; for tests, as it takes time."""
+        order = [(expire_ns, serial) for expire_ns, serial, _ in self._armed]
+        assert order == sorted(order), order
+        assert len({serial for _, serial in order}) == len(order), order
+        assert all(serial < self._next_serial and 0 <= expire_ns < VIRTUAL_NS_MAX for expire_ns, serial in order), order
+        assert all(
+            (timer.expire_ns, timer.serial) == one for one, (_, _, timer) in zip(order, self._armed, strict=True)
+        )
+        assert sum(timer.pending for timer in self._timers.values()) == len(order), order
+
     def copied_counts(self) -> tuple[TimerCounts, ...]:
         """The statistics of all timers, by name."""
         return tuple(replace(timer.counts) for timer in self.timers())

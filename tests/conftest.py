@@ -14,6 +14,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from cosimulation import spike
+from minstret.emu import checks
 from minstret.emu.hart.engine import c_callbacks
 from minstret.emu.hart.shared import Counting
 
@@ -26,6 +27,8 @@ COSTLY_FILES = {
 
 SHORT_BYTES = 16
 """Up to so many may be part of a test's name."""
+
+checks.is_on = True
 
 os.environ["PATH"] = os.pathsep.join((os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)))
 """As in an activated environment: messages call the command ``minstret``."""

@@ -27,6 +27,7 @@ ELSEWHERE = {
     "devices/virtio/constants.py": "devices/virtio/test_mmio.py",
     "devices/virtio/input_codes.py": "devices/virtio/test_input.py",
     "emu/door/door.py": "emu/door/test_live.py",
+    "emu/checks.py": "emu/test_machine.py",
     "emu/errors.py": "cli/test_cli.py",
     "emu/guard.py": "devices/board/test_own.py",
     "emu/hart/accesses.py": "emu/hart/test_page_edges.py",
@@ -43,7 +44,7 @@ ELSEWHERE = {
     "emu/hart/state.py": "emu/hart/test_load_state.py",
     "emu/idle.py": "emu/test_machine.py",
     "emu/part.py": "contract/test_devices.py",
-    "emu/recorded.py": "guests/test_replay.py",
+    "emu/recorded.py": "emu/test_session.py",
     "emu/wiring.py": "devices/board/test_own.py",
 }
 """Files that others' tests go through, and where those are."""

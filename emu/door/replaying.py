@@ -107,6 +107,7 @@ class ReplayDoor:
 
     def _take(self) -> Item:
         item = self._items.take()
+        assert item.position == self._machine.position, (item, self._machine.position)
         self._next = self._items.next
         if self._next is None or (self._stop is not None and item.seq == self._stop[0]):
             self._look_ahead()

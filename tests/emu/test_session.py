@@ -16,10 +16,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
+from support import asm
 from support.generated_code import generate
 from support.htif_guests import echo_setup
 from support.recordings import (
     CTRL_C,
+    RAM,
     Hand,
     reader_code,
     resetter_code,
@@ -337,3 +339,119 @@ def test_session_that_went_back_runs_on_as_it_did(subject: str, announce: Callab
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_many_sessions_that_went_back_run_on_as_they_did(subject: str, announce: Callable[[str], None]) -> None:
     run_cases(subject, CASES_SLOW, SEED_SLOW, announce)
+
+
+# ---- moments in which much is under way
+
+
+def live(setup: Setup) -> LiveSession[Board]:
+    return LiveSession(lambda door: setup.make(door=door))
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A state of a guest that a session may be saved in."""
+
+    image: str
+    is_here: Callable[[Board], bool]
+    insns: int | None = 1
+    """Instructions from one look to the next; None: so far in virtual time as one of 20 us goes."""
+
+
+def is_between_lr_and_sc(board: Board) -> bool:
+    return bool(board.hart.save_state().words["load_res"] != board.hart.xlen_mask)
+
+
+def has_half_a_frame(board: Board) -> bool:
+    """A frame is on its way to the guest, or in its buffers and not yet read."""
+    return bool(board.machine.save_state().host["usernet"].link.frames)
+
+
+MOMENTS = {
+    "in WFI": Moment("ticks", lambda board: board.hart.waiting, None),
+    "in a trap handler": Moment("ticks", lambda board: bool(board.hart.save_state().words["mcause"] >> 63)),
+    "a frame on its way": Moment("dhcp", has_half_a_frame, 50),
+    "in S-mode, paged": Moment("paging", lambda board: bool(board.hart.save_state().words["satp"]), 50),
+}
+
+
+@pytest.mark.parametrize("counting", [Counting.BLOCKS, Counting.PYTHON])
+@pytest.mark.parametrize("name", MOMENTS)
+def test_moment_with_much_under_way_comes_back(name: str, counting: Counting) -> None:
+    moment = MOMENTS[name]
+    setup = setup_of_image(moment.image)
+    session = live(replace(setup, config=replace(setup.config, counting=counting)))
+    board = session.board
+    while not moment.is_here(board):
+        now = board.position
+        if moment.insns is None:
+            outcome = session.run(virtual_ns=now.virtual_ns + 20_011)
+        else:
+            outcome = session.run(icount=now.icount + moment.insns)
+        assert outcome.reason.value == "reached", "never there"
+    saved, before = session.save(), board.digest()
+    icount = board.position.icount + 5000
+
+    ends = []
+    for _ in range(3):
+        session.run(icount=icount)
+        ends.append((board.position, board.digest(), bytes(board.console)))
+        session.restore(saved)
+        assert (board.position, board.digest()) == (saved.position, before)
+    assert len(set(ends)) == 1
+
+
+def test_reservation_comes_back_with_the_moment() -> None:
+    """LR, then a moment is saved; SC succeeds each time it is come back to, and fails where it was not there."""
+    code = asm.code(
+        asm.li(asm.S0, RAM + 0x800), asm.lr_w(asm.T0, asm.S0), asm.addi(asm.T0, asm.T0, 1),
+        asm.sc_w(asm.T1, asm.T0, asm.S0), asm.LOOP,
+    )  # fmt: skip
+    session = live(setup_of_code(code))
+    board = session.board
+    while not is_between_lr_and_sc(board):
+        session.run(icount=board.position.icount + 1)
+    saved = session.save()
+
+    for _ in range(3):
+        session.run(icount=saved.position.icount + 10)
+        assert (board.registers["t1"], board.memory[RAM + 0x800 : RAM + 0x804]) == (0, b"\1\0\0\0")
+        assert not is_between_lr_and_sc(board)
+        session.restore(saved)
+        assert board.memory[RAM + 0x800 : RAM + 0x804] == bytes(4)
+
+
+def test_hundreds_of_moments_share_what_is_the_same() -> None:
+    session = live(setup_of_image("ticks", ram_size=128 << 20))
+    moments = []
+    for icount in range(0, 30_000, 100):
+        session.run(icount=icount)
+        moments.append((session.save(), session.board.digest()))
+
+    pages = {id(page) for saved, _ in moments for chunk in saved.pages.chunks if chunk for page in chunk if page}
+    assert len(moments) == 300
+    assert len(pages) < 3 * len(moments)
+    for saved, digest in random.Random(1).sample(moments, 20):
+        session.restore(saved)
+        assert session.board.digest() == digest
+
+
+def test_recording_that_is_finished_does_not_go_back(tmp_path: Path) -> None:
+    with Recording(str(tmp_path / "run.mst"), setup_of_image("hello")) as session:
+        saved = session.save()
+        session.finish(session.run())
+        with pytest.raises(AssertionError, match="finished"):
+            session.restore(saved)
+
+
+def test_recording_that_went_back_and_was_not_run_ends_where_it_is(tmp_path: Path) -> None:
+    path = str(tmp_path / "run.mst")
+    with Recording(path, setup_of_image("ticks")) as session:
+        session.run(icount=5000)
+        saved = session.save()
+        session.run(icount=20_000)
+        session.restore(saved)
+
+    replay = Replay(path)
+    assert replay.run().reason.value == "reached"
+    assert replay.board.position == saved.position
