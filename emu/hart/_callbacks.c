@@ -1026,9 +1026,21 @@ static uint64_t on_slow_read(void *uc, uint64_t offset, unsigned size, struct sh
     return may_access(uc, s, false) ? call(uc, s, s->slow_read, MEM_READ, offset, size, 0) : 0;
 }
 
+/* Whether PMP rights to data differ within the page of RAM at `offset`. */
+static bool has_finer_rights(const struct shared *s, uint64_t offset)
+{
+    uint64_t mstatus = env_word(s, s->off_mstatus), page = s->ram_base + (offset & ~(uint64_t)(PAGE_SIZE - 1));
+    int mode = (int)env_word(s, s->off_priv);
+    if (mode == PRIV_M && mstatus & MSTATUS_MPRV)
+        mode = mstatus >> MSTATUS_MPP_SHIFT & 3;
+    return pmp_allows(s, page, PAGE_SIZE, mode) == PROT_MIXED;
+}
+
 static void on_slow_write(void *uc, uint64_t offset, unsigned size, uint64_t value, struct shared *s)
 {
-    if (may_access(uc, s, false))
+    if (is_refused(s) && !has_finer_rights(s, offset)) /* a watch must not change what becomes of the rest of a store */
+        on_watched_write(uc, offset, size, value, s);
+    else if (may_access(uc, s, false))
         call(uc, s, s->slow_write, MEM_WRITE, offset, size, value);
 }
 

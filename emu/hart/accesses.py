@@ -106,12 +106,16 @@ class Accesses(EngineHandlers):
         return int.from_bytes(self.memory.ram[offset : offset + size], "little")
 
     def slow_write(self, offset: int, size: int, value: int) -> None:
+        address = self.memory.ram_base + offset
+        data = (value & ((1 << 8 * size) - 1)).to_bytes(size, "little")
+        page = address & ~(PAGE_SIZE - 1)
+        if self.is_refused and self._mmu.pmp_allows(page, PAGE_SIZE, self._mmu.data_mode()) != Prot.MIXED:
+            self.memory.write(address, data)  # the rest of a store; a watch must not change what becomes of it
+            return
         if self.is_refused or not self._pmp_allows_access(offset, size, Prot.W):
             self._refuse_access()
             return
-        address = self.memory.ram_base + offset
         self._mmu.note_instruction_under_way()
-        data = (value & ((1 << 8 * size) - 1)).to_bytes(size, "little")
         if not self.watches:
             self.memory.write(address, data)
             return
