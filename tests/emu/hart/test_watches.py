@@ -33,6 +33,7 @@ from support.asm import (
     sw,
 )  # fmt: skip
 from support.generated_code import RAM_SIZE, Program, generate
+from support.generated_windows import generate_windows
 from support.harts import RAM, ROM_INSNS, board_of, run_insns
 from support.needs import Need
 
@@ -316,6 +317,16 @@ def test_generated_program_with_random_watches_is_the_same_run(need: Need, numbe
     assert run_program(program, "blocks", end, written) == (plain, hits), seed
     if number % 4 == 0:
         assert run_program(program, "python", end, written) == (plain, hits), seed
+
+
+@pytest.mark.parametrize(("number", "xlen"), [(18, 64), (30, 32), (31, 64), (67, 32)])
+def test_rest_of_a_store_that_a_device_refuses_is_stored_in_a_watched_page_too(
+    counting: str, number: int, xlen: int
+) -> None:
+    program = generate_windows(f"hunt/5/{number}", xlen)
+    end = 2000 if counting != "python" else 700
+    plain, written = run_program(program, counting, end, ())
+    assert run_program(program, counting, end, written)[0] == plain
 
 
 def run_program(program: Program, counting: str, end: int, pages: tuple[Any, ...]) -> tuple[object, tuple[Any, ...]]:
