@@ -14,8 +14,8 @@ from itertools import islice
 from typing import Any
 
 from elftools.common.utils import struct_parse
-from elftools.elf.elffile import ELFFile
 from elftools.elf.enums import ENUM_SH_TYPE_BASE
+from elftools.elf.structs import ELFStructs  # the class ELFFile would import all that reads DWARF: 30 ms
 
 from minstret.emu.errors import ConfigError
 from minstret.emu.images.image import Firmware, ImageFile, Segment, Symbol, SymbolTable
@@ -26,7 +26,7 @@ _SEGMENTS_MAX, _SECTIONS_MAX, _NOTES_MAX = 1024, 16_384, 64
 _SYMBOLS_MAX = 500_000
 _SYMBOL_NAME_MAX, _SYMBOL_NAMES_MAX = 4096, 64 << 20
 """Bytes for one name (a longer one is cut), and for all names: many symbols may share one long name."""
-_PN_XNUM = 0xFFFF
+_PN_XNUM, _SHN_XINDEX = 0xFFFF, 0xFFFF
 _HEADER_SIZE = {True: 64, False: 52}
 """By whether it is a 64-bit file: bytes."""
 _UNWIND_NAMES = (b".eh_frame\0", b".eh_frame_hdr\0")
@@ -73,17 +73,21 @@ class _Elf:
         self._order = "<" if self._data[5] == 1 else ">"
         self._segments, self._sections = self._tables()
         self._stream = BytesIO(self._data)
-        self._elf = ELFFile(self._stream)
-        self._structs = self._elf.structs
+        self._structs = ELFStructs(little_endian=self._order == "<", elfclass=64 if self._is_64 else 32)
+        self._structs.create_basic_structs()
+        self._elf = self._header("Elf_Ehdr", 0)
+        self._structs.create_advanced_structs(
+            self._elf["e_type"], self._elf["e_machine"], self._elf["e_ident"]["EI_OSABI"]
+        )
 
     def firmware(self) -> Firmware:
         name, elf, file = self._file.name, self._elf, self._file
         if elf["e_machine"] != "EM_RISCV":
-            raise ConfigError(f"{name}: an executable for {elf.get_machine_arch()}, not for RISC-V")
+            raise ConfigError(f"{name}: an executable for {self._machine()}, not for RISC-V")
         if elf["e_type"] not in ("ET_EXEC", "ET_DYN"):
             hint = ": link it first" if elf["e_type"] == "ET_REL" else ""
             raise ConfigError(f"{name}: not an executable ({elf['e_type']}){hint}")
-        if not elf.little_endian:
+        if self._order != "<":
             raise ConfigError(f"{name}: big-endian; only little-endian RISC-V is supported")
         programs = [self._header("Elf_Phdr", at) for at in self._segments.offsets()]
         loads = [program for program in programs if program["p_type"] == "PT_LOAD" and program["p_memsz"]]
@@ -92,10 +96,16 @@ class _Elf:
         spare = self._spare(programs)
         segments = tuple(self._segment(load, spare) for load in loads)
         symbols = self._symbols()
-        tohost = symbols.find("tohost")
+        tohost, xlen = symbols.find("tohost"), 64 if self._is_64 else 32
         return Firmware(
-            name, elf.elfclass, self._entry(loads), segments, symbols, tohost.address if tohost else None, file
-        )
+            name, xlen, self._entry(loads), segments, symbols, tohost.address if tohost else None, file
+        )  # fmt: skip
+
+    def _machine(self) -> str:
+        """What the file is for."""
+        from elftools.elf.elffile import ELFFile
+
+        return str(ELFFile(self._stream).get_machine_arch())
 
     # ---- tables
 
@@ -181,7 +191,9 @@ class _Elf:
         return (self._header("Elf_Shdr", at) for at in islice(found, _NOTES_MAX))
 
     def _unwind_tables(self) -> Iterator[Any]:
-        number = self._elf.get_shstrndx()
+        number = self._elf["e_shstrndx"]
+        if number == _SHN_XINDEX and self._sections.count:  # too large for its field
+            number = self._header("Elf_Shdr", self._sections.offset)["sh_link"]
         if not number < self._sections.count:
             return iter(())
         names_at = self._header("Elf_Shdr", self._sections.offset + number * self._sections.entry_size)["sh_offset"]
