@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from minstret.emu import checks
 from minstret.emu.bus import DeviceBus
@@ -133,8 +133,7 @@ class MachineState:
     host: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class MachineNotes:
+class MachineNotes(NamedTuple):
     """What belongs to a run beside MachineState: nothing of it is visible to a guest, and no trace has it.
 
     ``first_traps`` and ``refused_satp_modes`` are by hart. ``timers``: the lists that are not in the state, in their

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from minstret.emu.hart.spec import ABI_NAMES, CAUSE_TEXT, INTERRUPT_TEXT, Cause, Interrupt
 from minstret.emu.hart.traps import TrapRecord
@@ -85,8 +84,7 @@ def where_facts(machine: Machine, symbols: SymbolTable) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class InterruptCount:
+class InterruptCount(NamedTuple):
     """How often an interrupt source of the PLIC was claimed, and whether it is still raised."""
 
     source: int

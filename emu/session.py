@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
 from minstret.emu.door.door import Door, Position
 from minstret.emu.door.live import LiveDoor, Source
@@ -43,8 +43,7 @@ class SessionBoard(Protocol):
 BoardT = TypeVar("BoardT", bound=SessionBoard)
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(NamedTuple):
     """How a run ended. ``digest`` covers everything the guest could see then."""
 
     outcome: Outcome

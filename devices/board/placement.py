@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 from minstret.devices.board.map import Base
 from minstret.emu import units
@@ -30,8 +31,7 @@ _HEAP_ALIGN = 16
 _SMALL_RAM = 8 * units.MIB
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(NamedTuple):
     """A further file to put into memory: as it is at ``address``, or where it says itself (None)."""
 
     file: ImageFile
@@ -77,8 +77,7 @@ class Placement:
         return max(gaps, key=lambda gap: gap[1] - gap[0])
 
 
-@dataclass(frozen=True, slots=True)
-class _Piece:
+class _Piece(NamedTuple):
     what: str
     segment: Segment
 

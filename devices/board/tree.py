@@ -6,7 +6,7 @@ Source: QEMU hw/riscv/virt.c for names and compatibles; Devicetree Specification
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from minstret.devices.board.map import Base
 from minstret.devices.chips.finisher import Command
@@ -15,8 +15,7 @@ from minstret.emu.fdt import Node, flatten, u64
 from minstret.emu.part import Phandle
 
 
-@dataclass(frozen=True, slots=True)
-class Described:
+class Described(NamedTuple):
     """What differs from board to board. ``initrd`` is [start, end)."""
 
     xlen: int

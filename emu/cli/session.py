@@ -9,8 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -169,8 +168,7 @@ class ConsoleSource(host.HostSource):
             self.output_failed(self.console.failed)
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
+class Figures(NamedTuple):
     """Host time that a run took, ns."""
 
     wall_ns: int

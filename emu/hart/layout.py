@@ -10,8 +10,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from minstret.emu.errors import HostError
 from minstret.emu.hart.binding import uc_reg, unicorn
@@ -87,8 +86,7 @@ def _env_type(xlen: int) -> type[ctypes.Structure]:
 ENV_TYPES = {xlen: _env_type(xlen) for xlen in _OFFSETS}
 
 
-@dataclass(frozen=True, slots=True)
-class LiveState:
+class LiveState(NamedTuple):
     """The hart's state inside one Unicorn engine."""
 
     address: int

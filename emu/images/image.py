@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from operator import attrgetter
+from typing import NamedTuple
 
 from minstret.emu.text import printable
 
@@ -57,8 +58,7 @@ def _is_zero(data: bytes | memoryview, start: int, end: int) -> bool:
     return all(piece.count(0) == len(piece) for piece in pieces)
 
 
-@dataclass(frozen=True, slots=True)
-class Symbol:
+class Symbol(NamedTuple):
     """A name for ``[address, address + size)``."""
 
     address: int

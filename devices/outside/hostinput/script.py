@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from minstret.devices.outside.hostinput.keymap import Chord, parse_button, parse_chord, parse_key, parse_keys
 from minstret.devices.outside.hostinput.queue import PRESS_NS, InputQueue, Wheel
@@ -75,8 +76,7 @@ def _parse_line(line: str, where: str) -> ScriptLine:
     return ScriptLine(action, at_ns=parse_time_ns(match[2], where))
 
 
-@dataclass(frozen=True, slots=True)
-class _Word:
+class _Word(NamedTuple):
     """A word of a line; ``is_quoted`` if it stood in quotes."""
 
     text: str
