@@ -30,7 +30,7 @@ class LiveIdle:
 
     def __init__(
         self, clock: VirtualClock, timers: TimerGroup, pace: Timer, door: Door, wait: Callable[[int | None], int], *,
-        sleeps: bool, input_can_wake: Callable[[], bool], outside_can_wake: Callable[[], bool],
+        sleeps: bool, input_can_wake: Callable[[], bool], host_side_can_wake: Callable[[], bool],
     ) -> None:  # fmt: skip
         """Make it.
 
@@ -42,7 +42,7 @@ class LiveIdle:
             wait: Lets the host pass time, see Source.wait.
             sleeps: Whether the host waits as long as the guest does.
             input_can_wake: Whether what the host sends could interrupt the hart's wait.
-            outside_can_wake: Whether what EXTERNAL timers bring could.
+            host_side_can_wake: Whether what EXTERNAL timers bring could.
         """
         self._clock = clock
         self._virtual_timers = timers[ClockType.VIRTUAL]
@@ -52,7 +52,7 @@ class LiveIdle:
         self._door = door
         self._wait = wait
         self._sleeps = sleeps
-        self._input_can_wake, self._outside_can_wake = input_can_wake, outside_can_wake
+        self._input_can_wake, self._host_side_can_wake = input_can_wake, host_side_can_wake
 
     def skip(self, virtual_ns: int | None) -> bool:
         clock = self._clock
@@ -90,7 +90,7 @@ class LiveIdle:
         """Whether some timer may end the wait: where only EXTERNAL ones are armed, what they bring must interrupt."""
         if self._virtual_timers.expire_ns(TimerAttribute.NONE) is not None:
             return True
-        return expire_ns is not None and self._outside_can_wake()
+        return expire_ns is not None and self._host_side_can_wake()
 
 
 class TraceTimes(Protocol):

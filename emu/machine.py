@@ -221,7 +221,7 @@ class Machine:
         self.on_end_of_input: Callable[[], None] = lambda: None
         self.input_can_wake: Callable[[], bool] = lambda: False
         """Whether what the host sends could interrupt the hart's wait."""
-        self.outside_can_wake: Callable[[], bool] = lambda: False
+        self.host_side_can_wake: Callable[[], bool] = lambda: False
         """Whether what EXTERNAL timers bring could interrupt the hart's wait."""
         self.exit_code: int | None = None
         self._reset_requested = False
@@ -231,7 +231,7 @@ class Machine:
         self._stopped_before_handler = False
         self.idle: Idle = LiveIdle(
             self.clock, self.timers, self.pace, self.door, self._wait, sleeps=config.sleep,
-            input_can_wake=lambda: self.input_can_wake(), outside_can_wake=lambda: self.outside_can_wake(),
+            input_can_wake=lambda: self.input_can_wake(), host_side_can_wake=lambda: self.host_side_can_wake(),
         )  # fmt: skip
         """Skips virtual time while the hart waits."""
         self.door.connect(STOP_TARGET, self._on_stop_event)

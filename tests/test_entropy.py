@@ -215,7 +215,7 @@ def test_search_sees_the_whole_tree() -> None:
         "emu/machine.py",
         "emu/hart/hart.py",
         "devices/board/board.py",
-        "devices/outside/usernet/network.py",
+        "devices/hostside/usernet/network.py",
         "emu/host.py",
     ):
         assert file in files

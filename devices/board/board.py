@@ -24,10 +24,10 @@ from minstret.devices.chips.clint import Reg as ClintReg
 from minstret.devices.chips.plic import Plic
 from minstret.devices.chips.rtc import GoldfishRtc
 from minstret.devices.chips.uart16550 import Uart16550
-from minstret.devices.outside.hostinput.script import ScriptLine
-from minstret.devices.outside.hostside import KEYBOARD, NET_STREAM, NET_TARGET, HostSide
-from minstret.devices.outside.timer_models import MODELS, drop_attributes, host_side_timers
-from minstret.devices.outside.usernet.config import Files
+from minstret.devices.hostside.hostinput.script import ScriptLine
+from minstret.devices.hostside.side import KEYBOARD, NET_STREAM, NET_TARGET, HostSide
+from minstret.devices.hostside.timer_models import MODELS, drop_attributes, host_side_timers
+from minstret.devices.hostside.usernet.config import Files
 from minstret.devices.services.guestfiles import GuestFiles
 from minstret.devices.services.htif import Htif
 from minstret.devices.services.semihosting import Semihosting, Surroundings
@@ -316,7 +316,7 @@ class Board:
         self.assembly.connect(CONSOLE_TARGET, self._input.receive)
         machine.on_end_of_input = self.semihosting.end_of_input
         machine.input_can_wake = lambda: self._can_interrupt(*self._host_irqs())
-        machine.outside_can_wake = lambda: self._can_interrupt(*self._slot_irqs)
+        machine.host_side_can_wake = lambda: self._can_interrupt(*self._slot_irqs)
 
     def _listen(self) -> None:
         """Hear what the guest sends to its console, and what crosses its card."""

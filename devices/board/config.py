@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from minstret.devices.outside.hostside import INPUTS, NetConfig
-from minstret.devices.outside.timer_models import TIMER_MODELS
+from minstret.devices.hostside.side import INPUTS, NetConfig
+from minstret.devices.hostside.timer_models import TIMER_MODELS
 from minstret.devices.services.guestfiles import Folder
 from minstret.emu import units
 from minstret.emu.errors import ConfigError
@@ -31,7 +31,7 @@ class BoardConfig:
     ``xlen`` None: from the ELF, 64 for a raw binary. ``rtc_base_ns`` counts from 1970; with ``rtc_follows_host``
     the wall clock goes with the host's, else with virtual time. ``net`` and ``inputs`` (of INPUTS) fill the virtio
     slots from the last one down, in this order, then the entropy source: ``entropy`` is one of ENTROPY. With a
-    ``chaos_seed`` what comes from the host side is delayed; see outside/chaos.py. ``timer_model`` is one of
+    ``chaos_seed`` what comes from the host side is delayed; see hostside/chaos.py. ``timer_model`` is one of
     TIMER_MODELS. ``host_files``: semihosting has files, those of HostAnswers; ``arguments`` follow the firmware's name
     in the command line that it gives.
     """

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from minstret.devices.chips.uart16550 import Ier, Uart16550
-from minstret.devices.outside.chaos import delay_ns
-from minstret.devices.outside.serial_line import SerialLine
+from minstret.devices.hostside.chaos import delay_ns
+from minstret.devices.hostside.serial_line import SerialLine
 from minstret.devices.services.htif import Htif
 from minstret.devices.services.semihosting import Semihosting
 from minstret.emu.machine import Machine

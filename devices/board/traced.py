@@ -19,8 +19,8 @@ from minstret.devices.board.board import Board, Setup
 from minstret.devices.board.config import BoardConfig, HostAnswers
 from minstret.devices.board.own import own_facts, own_from_facts
 from minstret.devices.board.placement import Load
-from minstret.devices.outside import timer_models
-from minstret.devices.outside.timer_models import MODELS
+from minstret.devices.hostside import timer_models
+from minstret.devices.hostside.timer_models import MODELS
 from minstret.emu.door.live import Source
 from minstret.emu.door.recording import RecordOptions
 from minstret.emu.errors import TraceError

@@ -11,7 +11,7 @@ from minstret.devices.chips.finisher import Finisher
 from minstret.devices.chips.plic import Plic
 from minstret.devices.chips.rtc import GoldfishRtc
 from minstret.devices.chips.uart16550 import Uart16550
-from minstret.devices.outside.hostside import KEYBOARD, TABLET
+from minstret.devices.hostside.side import KEYBOARD, TABLET
 from minstret.devices.virtio.input import keyboard, tablet
 from minstret.devices.virtio.mmio import LEGACY, MODERN, EmptySlot, VirtioFunction, VirtioMmio
 from minstret.devices.virtio.net import VirtioNet

@@ -3,7 +3,7 @@
 Transmission takes no time: a byte written is out, and THR empty again, within the store. So no output depends
 on a baud rate, firmware that polls LSR never spins, and no timer is needed; QEMU's does the same. What was
 received waits on the host side until the FIFO has room, so a fast typist or a pipe never overruns it: see
-devices/outside/serial_line.py. Only the character timeout follows the baud rate.
+devices/hostside/serial_line.py. Only the character timeout follows the baud rate.
 Source: National Semiconductor PC16550D data sheet; QEMU hw/char/serial.c.
 """
 

@@ -22,7 +22,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from minstret.devices.outside.timer_models import TIMER_MODELS
+from minstret.devices.hostside.timer_models import TIMER_MODELS
 from minstret.emu import host
 from minstret.emu.cli.exits import Exit
 from minstret.emu.cli.inspect import timer_table_facts, trace_facts

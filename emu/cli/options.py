@@ -16,10 +16,10 @@ import click
 from minstret.devices.board.board import Setup
 from minstret.devices.board.config import DEFAULT_XLEN, ENTROPY, BoardConfig
 from minstret.devices.board.placement import PACKAGED, Load, packaged
-from minstret.devices.outside.hostinput.script import ScriptLine
-from minstret.devices.outside.hostside import INPUTS, NetConfig
-from minstret.devices.outside.timer_models import TIMER_MODELS
-from minstret.devices.outside.usernet.config import UserNetConfig
+from minstret.devices.hostside.hostinput.script import ScriptLine
+from minstret.devices.hostside.side import INPUTS, NetConfig
+from minstret.devices.hostside.timer_models import TIMER_MODELS
+from minstret.devices.hostside.usernet.config import UserNetConfig
 from minstret.devices.virtio.net import DEFAULT_MAC
 from minstret.emu import units
 from minstret.emu.cli.streams import input_from_stdin, is_stream, read_image

@@ -10,7 +10,7 @@ import click
 
 from minstret.devices.board.board import Setup
 from minstret.devices.board.traced import Recording, lacking
-from minstret.devices.outside.timer_models import lacking_text
+from minstret.devices.hostside.timer_models import lacking_text
 from minstret.emu import host, units
 from minstret.emu.cli import exits
 from minstret.emu.cli.invocation import invocation

@@ -16,9 +16,9 @@ import click
 from minstret.devices.board.board import Board, Setup
 from minstret.devices.board.config import HostAnswers
 from minstret.devices.board.console import CONSOLE_TARGET
-from minstret.devices.outside.hostinput.keymap import parse_keys
-from minstret.devices.outside.hostinput.script import ScriptLine, keys_line, parse_script
-from minstret.devices.outside.hostside import KEYBOARD
+from minstret.devices.hostside.hostinput.keymap import parse_keys
+from minstret.devices.hostside.hostinput.script import ScriptLine, keys_line, parse_script
+from minstret.devices.hostside.side import KEYBOARD
 from minstret.emu import host, units
 from minstret.emu.cli.options import make_setup
 from minstret.emu.cli.outputs import Named, check_outputs, images_read

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from minstret.devices.board.config import BoardConfig, HostAnswers
     from minstret.devices.board.contract import check_device
     from minstret.devices.board.traced import Recording, Replay
+    from minstret.devices.hostside.side import NetConfig
     from minstret.devices.virtio.mmio import VirtioFunction
     from minstret.emu.door.door import Event
     from minstret.emu.errors import (
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         MinstretError,
         TraceError,
     )
+    from minstret.emu.images.loader import read_image
     from minstret.emu.machine import Outcome, StopReason
     from minstret.emu.part import Device, HostWiring, Wiring
 
@@ -32,11 +34,13 @@ _HOMES = {
     "minstret.devices.board.config": ("BoardConfig", "HostAnswers"),
     "minstret.devices.board.contract": ("check_device",),
     "minstret.devices.board.traced": ("Recording", "Replay"),
+    "minstret.devices.hostside.side": ("NetConfig",),
     "minstret.devices.virtio.mmio": ("VirtioFunction",),
     "minstret.emu.door.door": ("Event",),
     "minstret.emu.errors": (
         "AccessFault", "ConfigError", "DeviceError", "DivergenceError", "HostError", "MinstretError", "TraceError",
     ),
+    "minstret.emu.images.loader": ("read_image",),
     "minstret.emu.machine": ("Outcome", "StopReason"),
     "minstret.emu.part": ("Device", "HostWiring", "Wiring"),
 }  # fmt: skip
@@ -44,8 +48,8 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AccessFault", "Board", "BoardConfig", "ConfigError", "Device", "DeviceError", "DivergenceError", "Event",
-    "HostAnswers", "HostError", "HostWiring", "MinstretError", "Outcome", "Recording", "Replay", "Setup", "StopReason",
-    "TraceError", "VirtioFunction", "Wiring", "check_device",
+    "HostAnswers", "HostError", "HostWiring", "MinstretError", "NetConfig", "Outcome", "Recording", "Replay", "Setup",
+    "StopReason", "TraceError", "VirtioFunction", "Wiring", "check_device", "read_image",
 ]  # fmt: skip
 
 

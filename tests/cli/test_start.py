@@ -47,7 +47,7 @@ main(sys.argv[1:])
 
 NOT_FOR_A_RUN = (
     "asyncio", "backports.zstd", "capstone", "compression.zstd", "dpkt", "rich", "sqlite3",
-    "minstret.devices.board.traced", "minstret.devices.outside.usernet.network", "minstret.emu.cli.demo",
+    "minstret.devices.board.traced", "minstret.devices.hostside.usernet.network", "minstret.emu.cli.demo",
     "minstret.emu.cli.inspect", "minstret.emu.cli.record", "minstret.emu.door.recording", "minstret.emu.door.replaying",
     "minstret.emu.trace.cursor", "minstret.emu.trace.packing", "minstret.emu.trace.reader",
     "minstret.emu.trace.snapshot", "minstret.emu.trace.writer",
@@ -76,7 +76,7 @@ def test_run_imports_only_what_a_run_needs() -> None:
 
 
 def test_network_comes_with_the_card() -> None:
-    assert "minstret.devices.outside.usernet.network" in imported("run", "-q", "-m", "4M", "--net", "user", "hello")
+    assert "minstret.devices.hostside.usernet.network" in imported("run", "-q", "-m", "4M", "--net", "user", "hello")
 
 
 @pytest.mark.parametrize("arguments", [(), ("--help",)], ids=["bare", "help"])
@@ -98,7 +98,7 @@ def test_each_command_of_the_list_is_there() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["click", "unicorn", "minstret.devices.board.board", "minstret.devices.outside.usernet.network"]
+    "module", ["click", "unicorn", "minstret.devices.board.board", "minstret.devices.hostside.usernet.network"]
 )
 def test_ctrl_c_during_an_import_gives_130_and_no_traceback(module: str) -> None:
     done = python(INTERRUPTS, module, "run", "--no-input", "-m", "4M", "--net", "user", "hello")

@@ -20,8 +20,8 @@ from support.recordings import UART
 from minstret.devices.board.board import Board, Setup
 from minstret.devices.board.config import BoardConfig
 from minstret.devices.board.console import CONSOLE_TARGET
-from minstret.devices.outside.hostside import INPUTS, KEYBOARD, NET_TARGET, NetConfig, input_target
-from minstret.devices.outside.usernet.network import UserNetConfig
+from minstret.devices.hostside.side import INPUTS, KEYBOARD, NET_TARGET, NetConfig, input_target
+from minstret.devices.hostside.usernet.network import UserNetConfig
 from minstret.devices.virtio.input_codes import REPORT
 from minstret.emu.bus import Window
 from minstret.emu.clock import VirtualClockState

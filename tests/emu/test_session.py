@@ -34,7 +34,7 @@ from support.virtio_storms import finishing
 
 from minstret.devices.board.board import Board, HostAnswers, Setup
 from minstret.devices.board.traced import Recording, Replay
-from minstret.devices.outside.hostinput.script import parse_script
+from minstret.devices.hostside.hostinput.script import parse_script
 from minstret.emu.door.recording import RecordOptions
 from minstret.emu.hart.shared import Counting
 from minstret.emu.machine import Outcome

@@ -8,10 +8,10 @@ import pytest
 from support.guest_boards import KEYS_SCRIPT, KEYS_SEEN, restored, run_cut, setup_of, summary
 
 from minstret.devices.board.board import Board, Setup
-from minstret.devices.outside.hostinput.keymap import parse_keys
-from minstret.devices.outside.hostinput.queue import KEY_DELAY_NS
-from minstret.devices.outside.hostinput.script import KEYS_AT_NS, keys_line, parse_script
-from minstret.devices.outside.hostside import KEYBOARD, TABLET
+from minstret.devices.hostside.hostinput.keymap import parse_keys
+from minstret.devices.hostside.hostinput.queue import KEY_DELAY_NS
+from minstret.devices.hostside.hostinput.script import KEYS_AT_NS, keys_line, parse_script
+from minstret.devices.hostside.side import KEYBOARD, TABLET
 from minstret.devices.virtio.input_codes import Button, Key, Led
 from minstret.emu.machine import Outcome, StopReason
 from minstret.emu.units import NS_PER_MS

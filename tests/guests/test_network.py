@@ -19,8 +19,8 @@ from support.needs import Need
 
 from minstret.devices.board.board import Board, Setup
 from minstret.devices.board.map import IRQ
-from minstret.devices.outside.hostside import NetConfig
-from minstret.devices.outside.usernet.network import UserNetConfig
+from minstret.devices.hostside.side import NetConfig
+from minstret.devices.hostside.usernet.network import UserNetConfig
 from minstret.emu.host import HostFolder
 from minstret.emu.machine import Outcome, StopReason
 from minstret.emu.units import NS_PER_MS

@@ -43,10 +43,10 @@ from minstret.devices.board.placement import PACKAGED
 from minstret.devices.board.traced import Recording, Replay
 from minstret.devices.chips.clint import Reg as ClintReg
 from minstret.devices.chips.rtc import Reg as RtcReg
-from minstret.devices.outside.hostinput.script import parse_script
-from minstret.devices.outside.hostside import KEYBOARD, NetConfig, input_target
-from minstret.devices.outside.timer_models import TIMER_MODELS
-from minstret.devices.outside.usernet.network import UserNetConfig
+from minstret.devices.hostside.hostinput.script import parse_script
+from minstret.devices.hostside.side import KEYBOARD, NetConfig, input_target
+from minstret.devices.hostside.timer_models import TIMER_MODELS
+from minstret.devices.hostside.usernet.network import UserNetConfig
 from minstret.devices.services.semihosting import Op
 from minstret.devices.virtio.input_codes import EVENT_SIZE
 from minstret.emu import host as real_host

@@ -36,8 +36,8 @@ from support.virtio_storms import finishing
 from minstret.devices.board.board import Board, Setup
 from minstret.devices.board.config import HostAnswers
 from minstret.devices.board.traced import Replay
-from minstret.devices.outside.hostinput.keymap import CHARACTERS, KEYS
-from minstret.devices.outside.timer_models import TIMER_MODELS
+from minstret.devices.hostside.hostinput.keymap import CHARACTERS, KEYS
+from minstret.devices.hostside.timer_models import TIMER_MODELS
 from minstret.emu.machine import Outcome, StopReason
 from minstret.emu.units import NS_PER_MS
 

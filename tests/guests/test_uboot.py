@@ -14,8 +14,8 @@ from support.needs import Need
 from minstret.devices.board.board import Board
 from minstret.devices.board.config import BoardConfig
 from minstret.devices.board.placement import PACKAGED
-from minstret.devices.outside.hostside import NetConfig
-from minstret.devices.outside.usernet.network import UserNetConfig
+from minstret.devices.hostside.side import NetConfig
+from minstret.devices.hostside.usernet.network import UserNetConfig
 from minstret.emu.door.live import LiveDoor
 from minstret.emu.host import HostFolder
 from minstret.emu.machine import Outcome, StopReason

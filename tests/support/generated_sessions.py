@@ -20,9 +20,9 @@ from support.recordings import CTRL_C, Hand, Recorded, record, setup_of_code, ty
 from minstret.devices.board.board import Board, Setup
 from minstret.devices.board.config import HostAnswers
 from minstret.devices.board.traced import Replay
-from minstret.devices.outside.hostside import KEYBOARD, NET_TARGET, NetConfig, input_target
-from minstret.devices.outside.timer_models import TIMER_MODELS
-from minstret.devices.outside.usernet.network import UserNetConfig
+from minstret.devices.hostside.side import KEYBOARD, NET_TARGET, NetConfig, input_target
+from minstret.devices.hostside.timer_models import TIMER_MODELS
+from minstret.devices.hostside.usernet.network import UserNetConfig
 from minstret.emu.door.door import Event
 from minstret.emu.hart.shared import WORK_MAX, Counting
 from minstret.emu.machine import Outcome, StopReason

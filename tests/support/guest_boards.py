@@ -10,9 +10,9 @@ from support.recordings import OneFile
 
 from minstret.devices.board.board import Board, Setup
 from minstret.devices.board.config import BoardConfig
-from minstret.devices.outside.hostinput.script import parse_script
-from minstret.devices.outside.hostside import KEYBOARD, TABLET, NetConfig
-from minstret.devices.outside.usernet.network import UserNetConfig
+from minstret.devices.hostside.hostinput.script import parse_script
+from minstret.devices.hostside.side import KEYBOARD, TABLET, NetConfig
+from minstret.devices.hostside.usernet.network import UserNetConfig
 from minstret.emu.hart.shared import Counting
 from minstret.emu.images.loader import read_image
 from minstret.emu.machine import Machine, MachineState, StopReason

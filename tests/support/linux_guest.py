@@ -11,8 +11,8 @@ from support.recordings import Hand, typed
 
 from minstret.devices.board.board import Board, Setup
 from minstret.devices.board.config import BoardConfig
-from minstret.devices.outside.hostside import INPUTS, NetConfig
-from minstret.devices.outside.usernet.network import UserNetConfig
+from minstret.devices.hostside.side import INPUTS, NetConfig
+from minstret.devices.hostside.usernet.network import UserNetConfig
 from minstret.emu.images.loader import read_image
 from minstret.emu.machine import Outcome, StopReason
 from minstret.emu.units import NS_PER_S

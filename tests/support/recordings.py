@@ -17,8 +17,8 @@ from minstret.devices.board.config import BoardConfig, HostAnswers
 from minstret.devices.board.console import CONSOLE_TARGET
 from minstret.devices.board.map import Base
 from minstret.devices.board.traced import Recording, Replay
-from minstret.devices.outside.hostside import KEYBOARD, TABLET, NetConfig
-from minstret.devices.outside.usernet.network import Files, UserNetConfig
+from minstret.devices.hostside.side import KEYBOARD, TABLET, NetConfig
+from minstret.devices.hostside.usernet.network import Files, UserNetConfig
 from minstret.devices.services.semihosting import Op
 from minstret.emu.door.door import Event
 from minstret.emu.door.live import Source

@@ -8,7 +8,7 @@ import pytest
 
 from minstret.devices.board.config import BoardConfig, HostAnswers
 from minstret.devices.board.virt import virt_parts
-from minstret.devices.outside.hostside import INPUTS, NetConfig
+from minstret.devices.hostside.side import INPUTS, NetConfig
 
 
 def functions(**config: Any) -> dict[str, str]:

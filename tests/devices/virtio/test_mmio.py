@@ -14,7 +14,7 @@ from support.needs import Need
 from support.virtio_driver import LEGACY_PAGE, RAM_BASE, VERSIONS, Echo, EchoState, Slot, mask
 
 from minstret.devices.board.map import VIRTIO_SLOTS, virtio_base
-from minstret.devices.outside.hostside import INPUTS, NetConfig
+from minstret.devices.hostside.side import INPUTS, NetConfig
 from minstret.devices.virtio import constants
 from minstret.devices.virtio.constants import AvailFlag, DescFlag, DeviceId, Feature, Interrupt, Reg, Status
 from minstret.devices.virtio.mmio import LEGACY, MODERN, EmptySlot, SlotState, VirtioMmio

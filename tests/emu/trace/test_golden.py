@@ -13,7 +13,7 @@ import pytest
 from support.recordings import NetConfig, UserNetConfig, record, setup_of_image, typed
 
 from minstret.devices.board.traced import Replay
-from minstret.devices.outside.hostside import KEYBOARD, TABLET
+from minstret.devices.hostside.side import KEYBOARD, TABLET
 from minstret.emu.door.door import Event
 from minstret.emu.errors import MinstretError
 from minstret.emu.machine import StopReason

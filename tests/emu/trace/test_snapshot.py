@@ -27,7 +27,7 @@ from support.recordings import (
 
 from minstret.devices.board.board import Board, Setup
 from minstret.devices.board.config import HostAnswers
-from minstret.devices.outside.hostinput.script import parse_script
+from minstret.devices.hostside.hostinput.script import parse_script
 from minstret.emu.clock import ClockType
 from minstret.emu.door.live import LivePlace
 from minstret.emu.errors import TraceError

@@ -20,7 +20,7 @@ from support.recordings import NetConfig, setup_of_image
 
 from minstret.devices.board.board import BoardConfig
 from minstret.devices.board.traced import CONFIG_VERSION, Recording, Replay
-from minstret.devices.outside.hostside import KEYBOARD, TABLET
+from minstret.devices.hostside.side import KEYBOARD, TABLET
 from minstret.emu.door.recording import RecordOptions
 from minstret.emu.errors import TraceError
 from minstret.emu.hart.state import WORDS
