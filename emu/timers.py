@@ -2,10 +2,11 @@
 
 Owns the order and the serials. Never reads host time, never touches guest memory.
 
-An attribute is a property of a timer, not of its clock: a timer that serves something outside the guest is
-``EXTERNAL``, stays on the clock it needs, and replay asks the timer whether it matters to the log.
+An attribute is a property of a timer, not of its clock: a timer that serves the host side is ``EXTERNAL`` and stays on
+the clock it needs. No checkpoint is recorded for it, and a replay does not run it.
 Source: QEMU include/qemu/timer.h after the series "Introduce attributes for timers subsystem and remove
-QEMU_CLOCK_VIRTUAL_EXT"; docs/timers.md tells the history.
+QEMU_CLOCK_VIRTUAL_EXT"; docs/timers.md gives the reasons. The interface has all that QEMU's has for these semantics,
+also where nothing here calls it yet (``arm_scaled``, ``expired``, ``enabled``, deadlines over all lists).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class TimerAttribute(IntFlag):
 
     NONE = 0
     EXTERNAL = 1
-    """Serves something outside the guest: the recorder logs no checkpoint for it, replay does not run it."""
+    """The timer serves the host side: no checkpoint is recorded for it, and a replay does not run it."""
 
 
 ALL_ATTRIBUTES = TimerAttribute.EXTERNAL
@@ -182,11 +183,6 @@ class TimerList:
         self._armed.remove((timer.expire_ns, timer.serial, timer))
         timer.expire_ns = IDLE
 
-    def remove(self, timer: Timer) -> None:
-        """Cancel ``timer`` and forget it; its name is free again."""
-        timer.cancel()
-        self._timers.pop(timer.name, None)
-
     def _nearest_ns(self, hidden: int) -> int | None:
         """When the first timer expires that has none of the ``hidden`` attributes."""
         for expire_ns, _, timer in self._armed:
@@ -202,14 +198,6 @@ class TimerList:
         """Armed timers in the order in which they will fire."""
         assert all(one < other for one, other in pairwise(self._armed)), self._armed
         return (timer for _, _, timer in self._armed)
-
-    @property
-    def has_pending(self) -> bool:
-        return bool(self._armed)
-
-    def has_expired(self) -> bool:
-        """Whether some timer would fire now."""
-        return self.deadline_ns() == 0
 
     def expire_ns(self, mask: TimerAttribute = ALL_ATTRIBUTES) -> int | None:
         """When the next timer fires that has no attribute outside ``mask``, ns; None for never."""

@@ -83,7 +83,7 @@ def test_line_is_done_at_its_icount_exactly() -> None:
     bench = Bench("AT icount 1000001: hold a")
     bench.script.start()
     assert bench.script.next_icount == 1_000_001
-    assert not bench.timers.has_pending
+    assert list(bench.timers.armed()) == []
 
     bench.script.run_due(1_000_000)
     assert bench.out == []
@@ -139,7 +139,7 @@ def test_empty_script_waits_for_nothing() -> None:
     bench.script.run_due(1 << 60)
 
     assert bench.script.next_icount is None
-    assert not bench.timers.has_pending
+    assert list(bench.timers.armed()) == []
 
 
 def test_timer_is_external_and_has_the_scripts_name() -> None:
