@@ -229,6 +229,7 @@ class Machine:
         self._reached = False
         self._blocked_at: Position | None = None
         self._stopped_before_handler = False
+        self._limit = 0
         self.idle: Idle = LiveIdle(
             self.clock, self.timers, self.pace, self.door, self._wait, sleeps=config.sleep,
             input_can_wake=lambda: self.input_can_wake(), host_side_can_wake=lambda: self.host_side_can_wake(),
@@ -328,7 +329,7 @@ class Machine:
         before = self.position
         outcome = self._turn(icount, virtual_ns)
         after = self.position
-        assert after.icount >= before.icount, (before, after)
+        assert before.icount <= after.icount <= max(self._limit, before.icount), (before, after, self._limit)
         assert after.virtual_ns - before.virtual_ns >= after.icount - before.icount << self.clock.shift, (before, after)
         for timers in self.timers:
             timers.check()
@@ -336,8 +337,8 @@ class Machine:
 
     def _turn(self, icount: int | None, virtual_ns: int | None) -> Outcome | None:
         door, position = self.door, self.position
-        if self._stopped_before_handler:  # nothing comes in between a trap and its handler
-            return self._execute(position, icount, virtual_ns, admitted=False)
+        if self._stopped_before_handler:
+            return self._enter_handler(position, icount, virtual_ns)
         if door.is_over(position):
             return Outcome(StopReason.REACHED)
         admitted = door.admit(position)
@@ -350,25 +351,33 @@ class Machine:
             self.on_reset()
             if door.has_arrivals or door.holds_input:  # there is room again
                 return None
-        return self._execute(position, icount, virtual_ns, admitted)
-
-    def _execute(
-        self, position: Position, icount: int | None, virtual_ns: int | None, admitted: bool
-    ) -> Outcome | None:
-        door = self.door
         outcome = self._outcome_now(position, icount, virtual_ns)
         if outcome is not None:
             return outcome
-        limit = self._slice_limit(position, icount, virtual_ns)
-        if self._stopped_before_handler:
-            self._stopped_before_handler = False
-            limit = max(limit, position.icount + 1)
+        self._limit = limit = self._slice_limit(position, icount, virtual_ns)
         stop = self.hart.run(limit)
-        assert position[0] <= self.hart.read_icount() <= limit, (position, self.position, limit)
+        if stop is HartStop.LIMIT:
+            return None
+        if stop is HartStop.WAITING:
+            if (admitted and door.holds_input) or self.idle.skip(virtual_ns):
+                return None
+            return Outcome(StopReason.WAITS_FOREVER)
+        return self._stopped(stop)
+
+    def _enter_handler(self, position: Position, icount: int | None, virtual_ns: int | None) -> Outcome | None:
+        """The last run ended between a trap and its handler, where nothing comes in: execute an instruction or more."""
+        outcome = self._outcome_now(position, icount, virtual_ns)
+        if outcome is not None:
+            return outcome
+        self._stopped_before_handler = False
+        self._limit = max(self._slice_limit(position, icount, virtual_ns), position.icount + 1)
+        stop = self.hart.run(self._limit)
+        return None if stop is HartStop.LIMIT else self._stopped(stop)
+
+    def _stopped(self, stop: HartStop) -> Outcome | None:
+        """What a stop before the limit, other than a wait, means for the run."""
         if stop is HartStop.TRAP_LOOP:
             return Outcome(StopReason.TRAP_LOOP, first_trap=self.hart.first_trap)
-        if stop is HartStop.WAITING and not (admitted and door.holds_input) and not self.idle.skip(virtual_ns):
-            return Outcome(StopReason.WAITS_FOREVER)
         if stop is HartStop.BLOCKED:
             self._mark_blocked()
             self._wait_for_input()

@@ -67,6 +67,9 @@ _A0, _A1 = 10, 11
 _MSTATUS_XLEN_64 = (MSTATUS_SXL & -MSTATUS_SXL | MSTATUS_UXL & -MSTATUS_UXL) * XLEN_64
 
 
+_LEFT_TO_PYTHON = frozenset(map(int, (Stop.NONE, Stop.SPECIAL, Stop.BREAKPOINT, Stop.TRIGGER)))
+
+
 class HartStop(Enum):
     """Why ``run`` came back."""
 
@@ -272,11 +275,11 @@ class Hart:
         s.limit = limit
         s.work_left = self.work_max
         self.time_written()
+        if self._stop is not None and s.icount < s.limit:  # a device has written since the last run
+            stop, self._stop = self._stop, None
+            if self.watches.have_hit(self._accesses.has_retired):
+                return stop
         while s.icount < s.limit:
-            if self._stop is not None:  # a device has written since the last run
-                stop, self._stop = self._stop, None
-                if self.watches.have_hit(self._accesses.has_retired):
-                    return stop
             if s.is_waiting:
                 if not s.mip & env.mie:
                     return HartStop.WAITING
@@ -342,13 +345,16 @@ class Hart:
         elif self._accesses.is_refused:
             self._accesses.leave_undone()
             self._data_fault(Fault.ACCESS, None)
-        if s.stop_reason == Stop.SPECIAL:
+        reason = s.stop_reason
+        if reason not in _LEFT_TO_PYTHON:
+            return
+        if reason == Stop.SPECIAL:
             self._execute_special()
-        elif s.stop_reason == Stop.BREAKPOINT:
+        elif reason == Stop.BREAKPOINT:
             self._meet_breakpoint()
-        elif s.stop_reason == Stop.TRIGGER:
+        elif reason == Stop.TRIGGER:
             self._meet_trigger()
-        elif s.stop_reason == Stop.NONE and s.icount < s.limit:
+        elif s.icount < s.limit:
             raise AssertionError(f"Unicorn stopped at pc {self.env.pc:#x} for no reason we know")
 
     def _settle(self) -> None:
