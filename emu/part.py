@@ -85,7 +85,11 @@ class Wiring(Protocol):
         ...
 
     def irq(self) -> IrqLine:
-        """The line to the PLIC's source number ``irq`` of the device."""
+        """The line to the PLIC's source number ``irq`` of the device; to be asked for once.
+
+        Raises:
+            ConfigError: the device has no ``irq``, or has asked before.
+        """
         ...
 
     def hart_line(self, name: str) -> IrqLine:
@@ -110,11 +114,15 @@ class Wiring(Protocol):
         ...
 
     def generator(self, name: str = "") -> random.Random:
-        """A random generator of the part's own, from the board's seed. What is drawn belongs into the state."""
+        """A random generator of the part's own, from the board's seed. What is drawn belongs in the state."""
         ...
 
     def cached_register(self, offset: int, size: int) -> Callable[[int | None], None]:
-        """Tell the hart the value of a register that is read often: see Hart.cached_register. There are few of them."""
+        """Tell the hart the value of a register that is read often: see Hart.cached_register.
+
+        Raises:
+            ConfigError: the board has as many as there can be: one for users' devices.
+        """
         ...
 
     def charge(self, work: int) -> None:
@@ -155,7 +163,7 @@ class HostWiring(Protocol):
         ...
 
     def generator(self, name: str = "") -> random.Random:
-        """A random generator of the part's own, from the board's seed. What is drawn belongs into the state."""
+        """A random generator of the part's own, from the board's seed. What is drawn belongs in the state."""
         ...
 
 

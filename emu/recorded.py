@@ -44,11 +44,13 @@ def saved_snapshot(
 
 
 class RecordingSession(Session[BoardT]):
-    """A live run that is written down.
+    """A live run that is recorded into a trace.
 
-    Leaving the context writes how the last ``run`` ended, if that was not written yet. Where none has come back the
-    trace goes up to where the run was, as if the recording had been killed.
+    Leaving the context writes how the last ``run`` ended, if that was not written yet. If that run ended with an
+    exception, the trace has no end: it goes up to the last turn, like that of a recording that was killed.
     """
+
+    door: RecordingDoor
 
     def __init__(
         self, writer: TraceWriter, make: Callable[[Door], BoardT], *, source: Source | None = None,
@@ -57,17 +59,17 @@ class RecordingSession(Session[BoardT]):
         """Make the board. The trace is at its path when the board begins to run.
 
         Args:
-            writer: Of the trace; the session closes it, here too where the board can't be made.
-            make: Makes the board behind a door.
+            writer: Of the trace; the session closes it, also where the board can't be made.
+            make: Makes the board with a given door.
             source: The host.
             options: How to record.
             realtime_ns: Paces the commits.
         """
         self.path = writer.path
-        self.door = RecordingDoor(source, writer, options or RecordOptions(), realtime_ns)
+        door = RecordingDoor(source, writer, options or RecordOptions(), realtime_ns)
         self._last: Outcome | None = None
         try:
-            super().__init__(self.door, make(self.door))
+            super().__init__(door, make(door))
         except BaseException:
             writer.close()
             raise
@@ -120,6 +122,8 @@ class ReplaySession(Session[BoardT]):
             played from power-on, and all is compared but the digest, which is a hash of these states. Else None.
     """
 
+    door: ReplayDoor
+
     def __init__(
         self, reader: TraceReader, make: Callable[[Door], BoardT], *, snapshot: int | None = None,
         has_host_side: bool = False,
@@ -128,7 +132,7 @@ class ReplaySession(Session[BoardT]):
 
         Args:
             reader: The trace.
-            make: Makes the board that it was recorded on behind a door.
+            make: Makes the board that it was recorded on, with a given door.
             snapshot: Begin there; by default at the start: power-on, or the oldest snapshot of a ring.
             has_host_side: The board has its host side in the replay too; what that posts is thrown away.
         Raises:
@@ -139,9 +143,9 @@ class ReplaySession(Session[BoardT]):
         if snapshot is None:
             snapshot = reader.meta.get("first_snapshot")
         start = None if snapshot is None else reader.snapshot(snapshot)
-        self.door = ReplayDoor(reader, place_in_trace(reader, start))
-        self.door.is_discarding = has_host_side
-        super().__init__(self.door, make(self.door))
+        door = ReplayDoor(reader, place_in_trace(reader, start))
+        door.is_discarding = has_host_side
+        super().__init__(door, make(door))
         self.left_out = _left_out(reader, other_states(reader, self.board.machine))
         if self.left_out is not None:
             start = None
@@ -218,7 +222,7 @@ class ReplaySession(Session[BoardT]):
         self.board.machine.reach()
 
     def _play(self, icount: int | None, virtual_ns: int | None) -> Outcome:
-        """Run the board; on behind an end that the host asked for, if the recording went on there."""
+        """Run the board. Where the host asked for an end and the recording went on all the same, go on too."""
         while True:
             outcome = self.board.run_until(icount=icount, virtual_ns=virtual_ns)
             if self._is_interrupted:
@@ -244,7 +248,7 @@ class ReplaySession(Session[BoardT]):
             ("exit code", end["exit_code"], outcome.exit_code),
             ("icount", end["icount"], got.position.icount),
             ("virtual_ns", end["virtual_ns"], got.position.virtual_ns),
-            ("hash of registers", end["registers"], self.door.registers_hash()),
+            ("register hash", end["registers"], self.door.registers_hash()),
             ("digest", end["digest"], got.digest),
         ]
         for what, expected, actual in pairs:
@@ -265,8 +269,10 @@ _STOPPED_ON_THE_WAY = frozenset(
 
 
 def _limit_of_end(end: dict[str, Any]) -> int | None:
-    """The icount to stop at for the end of a recording. None for most: what ended it may need more than to come there,
-    such as the traps of a trap loop, or a wait."""
+    """The icount to stop at for the end of a recording that the host side stopped; None for all others.
+
+    Those end by themselves, some after more has happened at their last icount: the traps of a trap loop, or a wait.
+    """
     return int(end["icount"]) if end["reason"] in _STOPPED_ON_THE_WAY else None
 
 

@@ -80,7 +80,7 @@ NOTHING_SENT = Sent(None, b"", 0)
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A moment of a run, kept in memory. What two of these have in common they share, so there may be hundreds."""
+    """A moment of a run, kept in memory. Moments share what is the same in them, so there may be hundreds."""
 
     position: Position
     state: MachineState
@@ -94,14 +94,17 @@ class Session(Generic[BoardT]):
     """A board and its door. Use it as a context where it has a file: whatever happens, that is closed.
 
     Attributes:
+        door: The board's door.
         board: The board, ready to run.
         end: How the run ended, once ``finish`` was called.
     """
 
+    door: Door
+
     def __init__(self, door: Door, board: BoardT) -> None:
+        self.door = door
         self.board = board
         self.end: End | None = None
-        self._any_door = door
         self._pages = PageKeeper(board.machine.memory, board.page_at_power_on)
         self._sent = NOTHING_SENT
 
@@ -121,7 +124,7 @@ class Session(Generic[BoardT]):
             self._sent = Sent(self._sent, bytes(console[self._sent.size :]), len(console))
         return Saved(
             machine.position, machine.save_state(), machine.save_notes(), self._pages.save(), self._sent,
-            self._any_door.save(),
+            self.door.save(),
         )  # fmt: skip
 
     def restore(self, saved: Saved) -> None:
@@ -131,7 +134,7 @@ class Session(Generic[BoardT]):
         """
         self._pages.restore(saved.pages)
         self.board.machine.load_state(saved.state, saved.notes)
-        self._any_door.restore(saved.door)
+        self.door.restore(saved.door)
         self._sent = saved.sent
         self.board.console[:] = saved.sent.text()
         self.end = None
@@ -142,7 +145,7 @@ class Session(Generic[BoardT]):
         return self._pages.power_on
 
     def release(self, saved: Saved) -> None:
-        """Nobody will come back to ``saved``: what it alone needs may go."""
+        """Let go of ``saved``, to which nobody will come back: a recording frees what it alone needs."""
 
     def finish(self, outcome: Outcome) -> End:
         """The run is over, and will not go on."""
@@ -161,10 +164,12 @@ class Session(Generic[BoardT]):
 class LiveSession(Session[BoardT]):
     """A run in which the host decides what comes in."""
 
+    door: LiveDoor
+
     def __init__(self, make: Callable[[Door], BoardT], source: Source | None = None) -> None:
         """Make the board; ``source`` is the host."""
-        self.door = LiveDoor(source)
-        super().__init__(self.door, make(self.door))
+        door = LiveDoor(source)
+        super().__init__(door, make(door))
 
     @property
     def is_repeatable(self) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from minstret.emu.clock import Clock, ClockType
 from minstret.emu.door.door import Event
+from minstret.emu.errors import ConfigError
 from minstret.emu.fdt import Node
 from minstret.emu.guard import Guard, GuardedDevice
 from minstret.emu.hart.hart import Hart
@@ -147,7 +148,13 @@ class Assembly:
         self.machine.door.connect(target, inlet.receive)
 
     def line(self, name: str, on_change: Callable[[bool], None]) -> IrqLine:
-        """A line that is part of the machine's state."""
+        """A line that is part of the machine's state.
+
+        Raises:
+            ConfigError: there is one of that name already.
+        """
+        if name in self.machine.lines:
+            raise ConfigError(f"{name}: this line was asked for before; keep what the first call gave")
         line = self.machine.add_line(IrqLine(name))
         line.connect(on_change)
         return line
@@ -197,7 +204,8 @@ class PartWiring:
     def irq(self) -> IrqLine:
         part = self._part
         source = part.irq if isinstance(part, Device) else None
-        assert source is not None, f"{part.name} has no irq"
+        if source is None:
+            raise ConfigError(f"{part.name}: it asks for its interrupt line, and has none: give it an irq")
         self._assembly.sources[source] = part.name
         return self._assembly.line(self._name("irq"), partial(self._assembly.interrupts.set_source, source))
 
@@ -219,7 +227,8 @@ class PartWiring:
         return self._assembly.generator(self._name(name))
 
     def cached_register(self, offset: int, size: int) -> Callable[[int | None], None]:
-        assert isinstance(self._part, Device)
+        if not isinstance(self._part, Device):
+            raise ConfigError(f"{self._part.name}: only a part with registers of its own has cached registers")
         return self._machine.hart.cached_register(self._part.base + offset, size)
 
 

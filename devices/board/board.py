@@ -66,7 +66,6 @@ class Setup:
     files: Files | None = None
     script: tuple[ScriptLine, ...] = ()
     loads: tuple[Load, ...] = ()
-
     devices: tuple[Part, ...] = ()
 
     def make(

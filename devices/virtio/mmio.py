@@ -9,10 +9,10 @@ Source: VIRTIO 1.2, section 4.2.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from minstret.devices.virtio.constants import (
     MAGIC,
@@ -56,7 +56,7 @@ class Transport(Protocol):
         """The configuration space reads differently now: tell the driver."""
         ...
 
-    def guarded(self) -> Any:
+    def guarded(self) -> AbstractContextManager[None]:
         """A context for queue work outside ``on_notify``: a VirtioError in it ends there, and asks for a reset."""
         ...
 

@@ -15,7 +15,7 @@ from minstret.emu.idle import ReplayIdle
 from minstret.emu.machine import Machine
 from minstret.emu.timers import TimerAttribute
 from minstret.emu.trace.cursor import ItemCursor, OutputCursor, OutputPlace
-from minstret.emu.trace.format import Item, Kind, Snapshot, describe
+from minstret.emu.trace.format import DECIDED_BY_HOST, Item, Kind, Snapshot, describe
 from minstret.emu.trace.reader import TraceReader
 
 _AHEAD_ITEMS_MAX, _AHEAD_BYTES_MAX = 1000, 1 << 20
@@ -39,12 +39,12 @@ def place_in_trace(reader: TraceReader, snapshot: Snapshot | None = None) -> Rep
 
 
 class ReplayDoor:
-    """A door that opens only for what the trace has."""
+    """Delivers the events of a trace and nothing else."""
 
     is_open = False
     source_is_open = False
     holds_input = False
-    """What found no room is no item of the trace: it comes when there is some."""
+    """Input that found no room was not recorded; its item comes at the position where there was room."""
 
     def __init__(self, reader: TraceReader, place: ReplayPlace | None = None) -> None:
         """Replay ``reader`` from a place on, by default from its start."""
@@ -62,7 +62,7 @@ class ReplayDoor:
         self.next_icount = self.next_ns = 0
         self._look_ahead()
         self.is_discarding = False
-        """Whether what host-side parts post is thrown away rather than a mistake (timer model no-attributes)."""
+        """Whether what host-side parts post is thrown away (timer model no-attributes). Else that they do is a bug."""
 
     def observe(self, machine: Observed) -> None:
         """Compare what ``machine`` does with the trace."""
@@ -74,7 +74,7 @@ class ReplayDoor:
         for timers in machine.timers:
             timers.on_checkpoint = self.checkpoint
             timers.runnable = TimerAttribute.NONE
-            if timers.clock.type in (ClockType.HOST, ClockType.VIRTUAL_RT):
+            if timers.clock.type in DECIDED_BY_HOST:
                 timers.clock = HostClock(timers.clock.type, self._logged_ns)
                 timers.may_run = self.may_run
 
@@ -142,7 +142,7 @@ class ReplayDoor:
     # ---- in
 
     def post(self, event: Event) -> None:
-        assert self.is_discarding, f"{event.target}: a host-side part is at work in a replay"
+        assert self.is_discarding, f"{event.target}: a part of the host side runs in a replay"
 
     def admit(self, position: Position) -> bool:
         if self._stop is None or self._stop[1] < position:
@@ -213,8 +213,8 @@ class ReplayDoor:
         self._registers = self._machine.registers_hash(self._registers)
         if item.registers is not None and item.registers != self._registers:
             raise self._divergence(
-                "hart", self._machine.position, f"{item} with registers of hash {item.registers:#010x}",
-                f"hash {self._registers:#010x}", item.seq,
+                "hart", self._machine.position, f"{item} with register hash {item.registers:#010x}",
+                f"register hash {self._registers:#010x}", item.seq,
             )  # fmt: skip
 
     def look(self) -> None:
@@ -238,7 +238,10 @@ class ReplayDoor:
         return self._next is not None or self._machine.position < self._reached
 
     def check_end(self, wanted: str) -> None:
-        """Complain about what the recording had, and the replay has not, by its end."""
+        """Raise DivergenceError for an item or output of the trace that the replay has not come to by its end.
+
+        ``wanted`` says what the replay has come to.
+        """
         item, position = self._next, self._machine.position
         if item is not None:
             raise self._divergence(item.name, position, f"{item} at {_text(item.position)}", wanted)

@@ -1,7 +1,7 @@
 """One RISC-V hart: runs to an exact instruction count, takes traps, waits, saves and loads its state.
 
-Unicorn executes ordinary instructions between two points; everything else happens here. The interface is
-small on purpose: ``run(limit)``, ``interrupt line levels``, physical reads and writes, state.
+Unicorn executes ordinary instructions between two points; everything else happens here. The interface is small on
+purpose: ``run(limit)``, levels of interrupt lines, physical reads and writes, state.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from zlib import crc32
 
 from minstret.emu.bus import Bus
-from minstret.emu.errors import AccessFault
+from minstret.emu.errors import AccessFault, ConfigError
 from minstret.emu.hart import csr, traps
 from minstret.emu.hart.accesses import Accesses
 from minstret.emu.hart.breakpoints import Breakpoints
@@ -700,10 +700,11 @@ class Hart:
             address: Physical address of the register.
             size: Its size, bytes; reads of another size go to the device.
         Raises:
-            AssertionError: CACHED_REGISTERS of them exist already.
+            ConfigError: CACHED_REGISTERS of them exist already.
         """
         s, slot = self._shared, self._cached_registers
-        assert slot < CACHED_REGISTERS
+        if slot >= CACHED_REGISTERS:
+            raise ConfigError(f"there can be {CACHED_REGISTERS} cached registers on a board, and all are in use")
         self._cached_registers += 1
         s.cached_size[slot] = size
 

@@ -31,10 +31,6 @@ class Pmp:
         self._shared = shared
         self.state = PmpState()
 
-    def has_cfg(self, number: int) -> bool:
-        """Whether ``pmpcfg<number>`` exists: only even ones do on rv64."""
-        return self._xlen == 32 or number % 2 == 0
-
     def read_cfg(self, number: int) -> int:
         return int.from_bytes(bytes(self._entries(number)), "little")
 

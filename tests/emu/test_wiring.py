@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
+
 from minstret.emu.door.door import Event
+from minstret.emu.errors import ConfigError
 from minstret.emu.machine import Machine, MachineConfig
 from minstret.emu.part import Device, HostWiring, Part, Wiring
 from minstret.emu.timers import TimerAttribute
-from minstret.emu.wiring import Assembly
+from minstret.emu.wiring import Assembly, PartWiring
 
 BASE = 0x1006_0000
 
@@ -159,3 +163,40 @@ def test_each_name_has_a_generator_of_its_own_from_the_seed() -> None:
     draws = [bell.wiring.generator(name).randbytes(8) for name in ("a", "b", "a")]
 
     assert draws[0] == draws[2] != draws[1]
+
+
+class Greedy(Device):
+    """Asks for what its ``ask`` says."""
+
+    def __init__(self, ask: Callable[[Wiring], object], irq: int | None = None) -> None:
+        super().__init__(BASE, irq, "greedy0")
+        self.state = BellState()
+        self._ask = ask
+
+    def attach(self, wiring: Wiring) -> None:
+        self._ask(wiring)
+
+
+@pytest.mark.parametrize(
+    ("device", "error"),
+    [
+        (Greedy(lambda wiring: wiring.irq()), "greedy0: it asks for its interrupt line, and has none: give it an irq"),
+        (Greedy(lambda wiring: (wiring.irq(), wiring.irq()), 3), "greedy0.irq: this line was asked for before"),
+        (
+            Greedy(lambda wiring: [wiring.cached_register(4 * at, 4) for at in range(9)]),
+            "there can be 4 cached registers on a board, and all are in use",
+        ),
+    ],
+    ids=["no-irq", "irq-twice", "cached-registers"],
+)
+def test_what_a_part_can_not_have_is_said_in_one_line(device: Device, error: str) -> None:
+    with pytest.raises(ConfigError, match=error):
+        assembled(device)
+
+
+def test_part_without_registers_has_no_cached_ones() -> None:
+    pair = Pair()
+    assembly, _, _ = assembled(pair)
+
+    with pytest.raises(ConfigError, match=r"^pair0: only a part with registers of its own has cached registers$"):
+        PartWiring(assembly, pair, None).cached_register(0, 4)

@@ -104,7 +104,7 @@ def test_event_that_is_missing_diverges(session: Recorded) -> None:
     tamper(session.path, "UPDATE events SET seq = 1 WHERE seq = 2")
     tamper(session.path, "UPDATE reached SET seq = 2")
 
-    assert_diverges(session.path, r"^hart at icount 400: expected item 1: event 'uart0.rx 0x2e' with registers of hash")
+    assert_diverges(session.path, r"^hart at icount 400: expected item 1: event 'uart0.rx 0x2e' with register hash 0x")
 
 
 def test_event_that_is_missing_at_the_end_diverges(session: Recorded) -> None:
@@ -123,7 +123,7 @@ def test_event_too_many_diverges(session: Recorded) -> None:
     tamper(session.path, "INSERT INTO events SELECT 2, kind, 350, 700, name, data, registers FROM events WHERE seq = 1")
     tamper(session.path, "UPDATE reached SET seq = 4")
 
-    assert_diverges(session.path, r"^hart at icount 350: expected item 2: event 'uart0.rx 0x63' with registers of hash")
+    assert_diverges(session.path, r"^hart at icount 350: expected item 2: event 'uart0.rx 0x63' with register hash 0x")
 
 
 def test_event_for_nobody_diverges(session: Recorded) -> None:
@@ -142,7 +142,9 @@ def test_event_with_more_than_there_is_room_for_diverges(session: Recorded) -> N
 def test_event_moved_by_one_instruction_diverges(by: int, session: Recorded) -> None:
     tamper(session.path, "UPDATE events SET icount = icount + ?, virtual_ns = virtual_ns + 2 * ? WHERE seq = 1", by, by)
 
-    assert_diverges(session.path, rf"^hart at icount {300 + by}: expected item 1: event 'uart0.rx 0x63' with registers")
+    assert_diverges(
+        session.path, rf"^hart at icount {300 + by}: expected item 1: event 'uart0.rx 0x63' with register hash"
+    )
 
 
 @pytest.mark.parametrize("by_ns", [1, 1000])
@@ -166,7 +168,7 @@ def test_registers_of_another_hash_diverge(session: Recorded) -> None:
     tamper(session.path, "UPDATE events SET registers = registers + 1 WHERE seq = 1")
 
     assert_diverges(
-        session.path, r"^hart at icount 300: .*with registers of hash 0x[0-9a-f]{8}, got hash 0x[0-9a-f]{8}"
+        session.path, r"^hart at icount 300: .*with register hash 0x[0-9a-f]{8}, got register hash 0x[0-9a-f]{8}"
     )
 
 
@@ -206,7 +208,7 @@ def change_end(path: str, **changes: Any) -> None:
         ("digest", "0" * 64, "expected digest 0{64}, got [0-9a-f]{64}"),
         ("exit_code", 1, "expected exit code 1, got 0"),
         ("reason", "waits-forever", "expected reason waits-forever, got finished"),
-        ("registers", 1, "expected hash of registers 1, got [0-9]+"),
+        ("registers", 1, "expected register hash 1, got [0-9]+"),
     ],
 )
 def test_end_that_is_another_diverges(what: str, value: object, text: str, session: Recorded) -> None:
@@ -490,7 +492,7 @@ def test_replay_knows_where_the_next_item_is(session: Recorded) -> None:
 def test_what_a_host_side_part_posts_in_a_replay_is_a_mistake_of_ours(session: Recorded) -> None:
     with session.reader() as reader:
         door = ReplayDoor(reader)
-        with pytest.raises(AssertionError, match=r"net0\.rx: a host-side part is at work in a replay"):
+        with pytest.raises(AssertionError, match=r"net0\.rx: a part of the host side runs in a replay"):
             door.post(Event("net0.rx", b""))
         door.is_discarding = True
         door.post(Event("net0.rx", b""))
