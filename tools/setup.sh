@@ -109,11 +109,12 @@ install_into_venv() {
     fi
 }
 
-# mypy and import-linter find the sources under their import names in .venv/src.
+# mypy, import-linter and editors find the sources under their import names in .venv/src.
 link_sources() {
     local room
     mkdir -p .venv/src/minstret
     for room in emu devices firmware; do
         ln -sfn "../../../$room" ".venv/src/minstret/$room"
     done
+    ln -sfn ../../../emu/package/__init__.py .venv/src/minstret/__init__.py
 }

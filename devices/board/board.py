@@ -88,6 +88,8 @@ class Board:
         hart: The CPU.
         registers: Registers by name: ``pc``, ``x5`` or ``t0``, ``f3``, ``mstatus``...
         memory: Physical memory: ``board.memory[0x8000_0000:0x8000_0010]`` reads, assignment writes.
+        breakpoints: Virtual addresses to stop before: ``board.breakpoints.add(0x8000_0100)``.
+        watches: Ranges of RAM to stop after an access to: ``board.watches.add(WatchKind.STORE, 0x8000_2000, 8)``.
         console: Every byte the guest has sent.
         host_side: The user network, the input queue and so on. A replay has none.
         plic, clint, uart, net, inputs: Devices by what they are; ``net`` is None without a card.
@@ -151,6 +153,7 @@ class Board:
         self._add_devices()
         self.registers = Registers(self.hart)
         self.memory = Memory(self.hart)
+        self.breakpoints, self.watches = self.hart.breakpoints, self.hart.watches
         self.placement: Placement = place(self.images, self.hart.xlen, self.config.ram_size, self._make_tree)
         self.symbols = self.firmware.symbols.with_others(*self.placement.others)
         load_images(self.hart, self.placement)
@@ -175,7 +178,9 @@ class Board:
     def run_until(
         self, *, icount: int | None = None, virtual_ns: int | None = None, uart: str | bytes | None = None
     ) -> Outcome:
-        """Run until the first of the given conditions holds, or the guest ends the run before.
+        """Run until the first of the given conditions holds, or the run ends before.
+
+        A breakpoint or a watch stops it too; ``reason`` of the outcome says what did, ``hits`` which watch.
 
         Args:
             icount: So many instructions have retired since power-on.
@@ -211,12 +216,15 @@ class Board:
 
         Raises:
             ConfigError: no device takes that, or the board has no host side.
+            TypeError: ``data`` is no bytes.
         """
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise TypeError(f"{target}: expected bytes, got {data!r:.100}")
         if target not in self.assembly.inlets:
             raise ConfigError(f"nothing takes {target!r}; there are {', '.join(sorted(self.assembly.inlets))}")
         if self.host_side is None:
             raise ConfigError(f"{target}: in a replay everything comes from the trace")
-        self.machine.door.post(Event(target, data))
+        self.machine.door.post(Event(target, bytes(data)))
 
     def page_at_power_on(self, page: int) -> bytes:
         """What the images put into a page of RAM, by number."""

@@ -169,7 +169,7 @@ class Recording(RecordingSession[Board]):
     """A live run of a board that is written down. Use it as a context: whatever happens, the file is closed."""
 
     def __init__(
-        self, path: str, setup: Setup, *, source: Source | None = None, host: HostAnswers | None = None,
+        self, path: str | Path, setup: Setup, *, source: Source | None = None, host: HostAnswers | None = None,
         on_console: Callable[[bytes], None] | None = None, options: RecordOptions | None = None,
         overwrite: bool = False, realtime_ns: Callable[[], int] = lambda: 0,
     ) -> None:  # fmt: skip
@@ -191,7 +191,7 @@ class Recording(RecordingSession[Board]):
             ConfigError: the board can't be made; the path is as it was.
         """
         meta, blobs = trace_meta(setup)
-        writer = TraceWriter(path, meta, blobs, shift=setup.config.icount_shift, overwrite=overwrite)
+        writer = TraceWriter(str(path), meta, blobs, shift=setup.config.icount_shift, overwrite=overwrite)
         super().__init__(
             writer, lambda door: setup.make(door=door, host=host, on_console=on_console), source=source,
             options=options, realtime_ns=realtime_ns,
@@ -203,7 +203,7 @@ class Replay(ReplaySession[Board]):
     """A trace played back on the board that it says."""
 
     def __init__(
-        self, reader: TraceReader | str, *, snapshot: int | None = None,
+        self, reader: TraceReader | str | Path, *, snapshot: int | None = None,
         on_console: Callable[[bytes], None] | None = None, slice_insns_max: int | None = None,
         counting: Counting = Counting.BLOCKS, devices: Sequence[type[Part] | Part] = (),
         devices_may_have_changed: bool = False,
@@ -211,7 +211,7 @@ class Replay(ReplaySession[Board]):
         """Make the board that the trace was recorded on, and put it where the replay begins.
 
         Args:
-            reader: The trace.
+            reader: The trace, or its path.
             snapshot: Begin there; by default at the start: power-on, or the oldest snapshot of a ring.
             on_console: Called with what the guest sends.
             slice_insns_max: Never visible to the guest; None for the default.
@@ -221,7 +221,7 @@ class Replay(ReplaySession[Board]):
         Raises:
             TraceError: it can't be replayed here.
         """
-        reader = TraceReader(reader) if isinstance(reader, str) else reader
+        reader = reader if isinstance(reader, TraceReader) else TraceReader(str(reader))
         setup = setup_of(reader, devices, devices_may_have_changed)
         config = replace(setup.config, sleep=False, counting=counting)
         config = replace(config, slice_insns_max=slice_insns_max or BoardConfig().slice_insns_max)

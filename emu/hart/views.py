@@ -9,20 +9,25 @@ from collections.abc import Iterator
 
 from minstret.emu.errors import AccessFault
 from minstret.emu.hart import csr
-from minstret.emu.hart.csr_table import Owner, csrs_by_name
+from minstret.emu.hart.csr_table import CsrRow, Owner, csrs_by_name
 from minstret.emu.hart.hart import Hart
 from minstret.emu.hart.spec import ABI_NAMES
 
 _F_BITS = (1 << 64) - 1
+_F_ABI_NAMES = (
+    *(f"ft{i}" for i in range(8)), "fs0", "fs1", *(f"fa{i}" for i in range(8)), *(f"fs{i}" for i in range(2, 12)),
+    *(f"ft{i}" for i in range(8, 12)),
+)  # fmt: skip
 _FIXED_OWNERS = (Owner.FIXED, Owner.HART_ID)
 
 
 class Registers:
-    """Registers by name, as ``registers["mstatus"]``; unknown names raise KeyError with the name.
+    """Registers by name, as ``registers["mstatus"]``; unknown names raise KeyError.
 
     Names are ``pc``; ``x0`` to ``x31``, and ``zero``, ``ra``, ``sp``... as the calling convention has it; ``f0`` to
-    ``f31``, 64 bits on rv32 too; ``priv``, the privilege: 0 is U-mode, 1 is S-mode, 3 is M-mode; and every CSR that
-    the hart has. A CSR reads as M-mode would see it. A write to it is masked as a write by the guest would be.
+    ``f31``, and ``ft0``, ``fa0``...: 64 bits on rv32 too; ``priv``, the privilege: 0 is U-mode, 1 is S-mode, 3 is
+    M-mode; and every CSR that the hart has. A CSR reads as M-mode would see it. A write to it is masked as a write by
+    the guest would be.
 
     Iterating gives the integer registers by the calling convention's names, and ``pc``; ``names()`` gives all.
     """
@@ -30,7 +35,7 @@ class Registers:
     def __init__(self, hart: Hart) -> None:
         self._hart = hart
         self._x = {name: i for i, name in enumerate(ABI_NAMES)} | {f"x{i}": i for i in range(32)} | {"fp": 8}
-        self._f = {f"f{i}": i for i in range(32)}
+        self._f = {f"f{i}": i for i in range(32)} | {name: i for i, name in enumerate(_F_ABI_NAMES)}
         self._csrs = csrs_by_name(hart.xlen)
 
     def __getitem__(self, name: str) -> int:
@@ -41,7 +46,12 @@ class Registers:
             return int(env.f[self._f[name]])
         if name in ("pc", "priv"):
             return int(getattr(env, name))
-        return csr.read(self._hart.core, self._csrs[name])
+        return csr.read(self._hart.core, self._csr(name))
+
+    def _csr(self, name: str) -> CsrRow:
+        if name not in self._csrs:
+            raise KeyError(f"rv{self._hart.xlen} has no register {name!r}; registers.names() has all names")
+        return self._csrs[name]
 
     def __setitem__(self, name: str, value: int) -> None:
         """Set a register to the low bits of ``value``: XLEN of them, 64 of an ``f`` register.
@@ -60,7 +70,7 @@ class Registers:
         elif name == "priv":
             raise KeyError("priv can't be set: the guest changes its privilege by traps and returns")
         else:
-            row = self._csrs[name]
+            row = self._csr(name)
             if row.is_read_only or row.owner in _FIXED_OWNERS:
                 raise KeyError(f"{name} is a read-only register")
             csr.write(self._hart.core, row, bits)

@@ -25,9 +25,11 @@ if TYPE_CHECKING:
         MinstretError,
         TraceError,
     )
+    from minstret.emu.hart.watches import WatchKind
     from minstret.emu.images.loader import read_image
     from minstret.emu.machine import Outcome, StopReason
     from minstret.emu.part import Device, HostWiring, Wiring
+    from minstret.emu.session import LiveSession
 
 _HOMES = {
     "minstret.devices.board.board": ("Board", "Setup"),
@@ -40,16 +42,19 @@ _HOMES = {
     "minstret.emu.errors": (
         "AccessFault", "ConfigError", "DeviceError", "DivergenceError", "HostError", "MinstretError", "TraceError",
     ),
+    "minstret.emu.hart.watches": ("WatchKind",),
     "minstret.emu.images.loader": ("read_image",),
     "minstret.emu.machine": ("Outcome", "StopReason"),
     "minstret.emu.part": ("Device", "HostWiring", "Wiring"),
+    "minstret.emu.session": ("LiveSession",),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AccessFault", "Board", "BoardConfig", "ConfigError", "Device", "DeviceError", "DivergenceError", "Event",
-    "HostAnswers", "HostError", "HostWiring", "MinstretError", "NetConfig", "Outcome", "Recording", "Replay", "Setup",
-    "StopReason", "TraceError", "VirtioFunction", "Wiring", "check_device", "read_image",
+    "HostAnswers", "HostError", "HostWiring", "LiveSession", "MinstretError", "NetConfig", "Outcome", "Recording",
+    "Replay", "Setup", "StopReason", "TraceError", "VirtioFunction", "WatchKind", "Wiring", "check_device",
+    "read_image",
 ]  # fmt: skip
 
 

@@ -27,6 +27,24 @@ def board_of(code: bytes, **config: object) -> Board:
 # ---- run
 
 
+def test_input_that_is_no_bytes_is_refused_where_it_is_given() -> None:
+    board = board_of(LOOPS)
+
+    with pytest.raises(TypeError, match=r"^uart0\.rx: expected bytes, got 'x'$"):
+        board.post("uart0.rx", "x")  # type: ignore[arg-type]
+
+
+def test_breakpoint_of_a_board_stops_its_run() -> None:
+    board = Board(image_path("hello"))
+    main = board.symbols.find("main")
+    assert main is not None
+    board.breakpoints.add(main.address)
+
+    assert board.run().reason is StopReason.BREAKPOINT
+    assert board.registers["pc"] == main.address
+    assert board.run() == PASSED
+
+
 def test_bundled_image_runs_to_its_end_from_a_few_lines() -> None:
     sent: list[bytes] = []
     board = Board(image_path("hello"), on_console=sent.append)

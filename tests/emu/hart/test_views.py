@@ -114,12 +114,20 @@ def test_read_only_register_says_so(name: str) -> None:
 @pytest.mark.parametrize("name", ["x32", "f32", "", "MSTATUS", "mtime", "mscounteren", "pmpcfg1", "cycleh", "a8"])
 def test_unknown_name_is_a_key_error_with_the_name(name: str) -> None:
     registers = idle().registers
-    with pytest.raises(KeyError) as caught:
+    with pytest.raises(KeyError, match=f"rv64 has no register '{name}'; "):
         registers[name]
-    assert caught.value.args == (name,)
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError, match=f"rv64 has no register '{name}'; "):
         registers[name] = 1
     assert name not in registers
+
+
+@pytest.mark.parametrize(
+    ("name", "same"), [("ft0", "f0"), ("ft7", "f7"), ("fs1", "f9"), ("fa0", "f10"), ("fs2", "f18"), ("ft11", "f31")]
+)
+def test_floating_point_registers_have_names_of_the_calling_convention(name: str, same: str) -> None:
+    registers = idle().registers
+    registers[name] = 0x4009_21FB_5444_2D18
+    assert registers[same] == 0x4009_21FB_5444_2D18
 
 
 def test_names_are_in_registers_and_iterating_gives_integer_registers_and_pc() -> None:
