@@ -34,7 +34,7 @@ from minstret.emu.hart.hart import Hart, HartStop
 from minstret.emu.hart.memory import GuestMemory
 from minstret.emu.hart.shared import PAGE_SIZE, Counting
 from minstret.emu.hart.state import HartState
-from minstret.emu.hart.traps import TrapRecord
+from minstret.emu.hart.traps import HandlerEntry, TrapRecord
 from minstret.emu.hart.watches import WatchHit
 from minstret.emu.idle import Idle, LiveIdle, earlier
 from minstret.emu.irq import IrqLine
@@ -304,6 +304,14 @@ class Machine:
     def position(self) -> Position:
         icount = self.hart.read_icount()
         return Position(icount, (icount << self.clock.shift) + self.clock.state.warp_ns)
+
+    @property
+    def handler_entry(self) -> HandlerEntry | None:
+        """Where the run has stopped at a breakpoint between a trap and its handler: which of the traps here; else None.
+
+        No icount tells such a place from the one before the trap.
+        """
+        return self.hart.handler_entry if self._stopped_before_handler else None
 
     def registers_hash(self, previous: int) -> int:
         """A short hash of the harts' registers, chained to an earlier one."""

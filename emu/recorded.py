@@ -12,6 +12,7 @@ from minstret.emu.door.live import Source
 from minstret.emu.door.recording import RecordingDoor, RecordOptions
 from minstret.emu.door.replaying import ReplayDoor, place_in_trace
 from minstret.emu.errors import DivergenceError, MinstretError, TraceError
+from minstret.emu.hart.traps import HandlerEntry
 from minstret.emu.machine import Outcome, StopReason
 from minstret.emu.session import NOTHING_SENT, BoardT, End, Saved, Session, end_of
 from minstret.emu.trace.format import Snapshot
@@ -96,9 +97,11 @@ class RecordingSession(Session[BoardT]):
     def finish(self, outcome: Outcome) -> End:
         """Write how the run ended, and close the file."""
         end = end_of(self.board, outcome)
+        entry = self.board.machine.handler_entry
         self.door.finish({
             "reason": outcome.reason.value, "exit_code": outcome.exit_code, "icount": end.position.icount,
             "virtual_ns": end.position.virtual_ns, "digest": end.digest, "uart_sha256": end.uart_sha256,
+            **({} if entry is None else {"handler": entry}),
         })  # fmt: skip
         self.end = end
         return end
@@ -181,7 +184,8 @@ class ReplaySession(Session[BoardT]):
         """Play to the end, or to a position before it; at the end compare everything with the recording.
 
         Returns:
-            How the recording ended; REACHED where it was killed, or at the position.
+            How the recording ended; REACHED where it was killed, or at the position; BREAKPOINT or WATCH where the
+            board's hart has one that stopped it before.
         Raises:
             DivergenceError: the replay came to something else than the recording.
         """
@@ -203,7 +207,7 @@ class ReplaySession(Session[BoardT]):
         if end is not None and not is_part:
             icount, virtual_ns = _limit_of_end(end), None
         outcome = self._play(icount, virtual_ns)
-        if self._is_interrupted:
+        if self._is_interrupted or outcome.reason in _STOPS_OF_HART:
             return outcome
         if end is None:
             if self.door.is_over(self.board.position):
@@ -214,7 +218,11 @@ class ReplaySession(Session[BoardT]):
                 return outcome
             if self._waits_for_end(end):
                 outcome = self._play(None, end["virtual_ns"])
-        return outcome if self._is_interrupted else self._compare_end(end, outcome)
+            if "handler" in end and outcome.reason is StopReason.REACHED:
+                outcome = self._enter_handler(HandlerEntry(*end["handler"]), end["icount"])
+        if self._is_interrupted or outcome.reason in _STOPS_OF_HART:
+            return outcome
+        return self._compare_end(end, outcome)
 
     def interrupt(self) -> None:
         """Make ``run`` come back soon, with INTERRUPTED. May be called by a signal's handler."""
@@ -233,6 +241,28 @@ class ReplaySession(Session[BoardT]):
     def _goes_on(self, outcome: Outcome) -> bool:
         end = self.reader.end
         return self.door.has_more() or (end is not None and end["reason"] != outcome.reason.value)
+
+    def _enter_handler(self, entry: HandlerEntry, icount: int) -> Outcome:
+        """Take the traps that the recording took at ``icount``, its last one, before it stopped at a breakpoint there.
+
+        Returns:
+            REACHED there, or behind it where the guest did not come there.
+        """
+        machine, breakpoints = self.board.machine, self.board.machine.hart.breakpoints
+        was_there = entry.pc in breakpoints
+        try:
+            breakpoints.add(entry.pc)
+        except ValueError as error:
+            raise TraceError(f"{self.reader.path}: a damaged trace: its end: {error}") from None
+        try:
+            while machine.handler_entry != entry:
+                outcome = self._play(icount + 1, None)
+                if outcome.reason is not StopReason.BREAKPOINT or machine.hart.pc != entry.pc:
+                    return outcome
+        finally:
+            if not was_there:
+                breakpoints.remove(entry.pc)
+        return Outcome(StopReason.REACHED)
 
     def _waits_for_end(self, end: dict[str, Any]) -> bool:
         """Whether the recording ended at this icount, but later: while the hart waited."""
@@ -266,6 +296,10 @@ _STOPPED_ON_THE_WAY = frozenset(
     reason.value for reason in (StopReason.REACHED, StopReason.MAX_INSNS, StopReason.BREAKPOINT, StopReason.WATCH)
 )
 """Ends of recordings which the host side has set: the guest would have gone on."""
+
+
+_STOPS_OF_HART = frozenset((StopReason.BREAKPOINT, StopReason.WATCH))
+"""What stops a replay on its way because somebody wants to look at it there."""
 
 
 def _limit_of_end(end: dict[str, Any]) -> int | None:

@@ -58,7 +58,7 @@ from minstret.emu.hart.spec import (
 )
 from minstret.emu.hart.special import is_floating, is_ours_now, is_special
 from minstret.emu.hart.state import WORDS, HartState
-from minstret.emu.hart.traps import TrapRecord, interrupt_is_takeable
+from minstret.emu.hart.traps import HandlerEntry, TrapRecord, interrupt_is_takeable
 from minstret.emu.hart.triggers import McontrolBit, Triggers
 from minstret.emu.hart.watches import Watches
 
@@ -441,6 +441,12 @@ class Hart:
     def has_just_trapped(self) -> bool:
         """Whether the next instruction is the first of a trap handler."""
         return bool(self._shared.has_last and self._shared.last_icount == self._shared.icount)
+
+    @property
+    def handler_entry(self) -> HandlerEntry:
+        """Where it is, if it is at the first instruction of a trap handler."""
+        s = self._shared
+        return HandlerEntry(self.pc, int(s.traps_in_place) if s.traps_icount == s.icount else 0)
 
     # ---- exceptions that Unicorn leaves to us
 

@@ -6,7 +6,7 @@ Source: The RISC-V Instruction Set Manual, Volume II, "Machine-Level ISA" and "S
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from minstret.emu.hart.spec import (
     MSTATUS_MIE,
@@ -36,6 +36,13 @@ class TrapRecord:
     priv: int
     icount: int
     is_interrupt: bool = False
+
+
+class HandlerEntry(NamedTuple):
+    """The first instruction of a trap handler, at one icount: its pc, and how many exceptions were taken there."""
+
+    pc: int
+    exceptions: int
 
 
 def interrupt_is_takeable(mip: int, env: Any) -> bool:

@@ -278,7 +278,7 @@ def check_meta(meta: dict[str, Any]) -> None:
         _check_kinds("images", meta["images"], {role: "object"})
         _check_kinds(f"images: {shown(role)}", meta["images"][role], {"name": "text", "sha256": "name"})
     if "end" in meta:
-        _check_kinds("end", meta["end"], _END_KINDS)
+        _check_kinds("end", meta["end"], _END_KINDS | ({"handler": "handler"} if "handler" in meta["end"] else {}))
 
 
 def _check_kinds(what: str, found: dict[str, Any], kinds: Mapping[str, str]) -> None:
@@ -292,6 +292,11 @@ def is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
+def _is_handler(value: object) -> bool:
+    """Whether it is a HandlerEntry."""
+    return isinstance(value, list) and len(value) == 2 and all(map(is_count, value)) and not value[0] & 1
+
+
 def is_name(value: object) -> bool:
     """Whether it is a name that can be shown at a terminal."""
     return isinstance(value, str) and value.isascii() and value.isprintable() and 0 < len(value) <= NAME_MAX
@@ -303,6 +308,7 @@ _KINDS: Mapping[str, Callable[[Any], bool]] = {
     "name": is_name,
     "text": lambda value: isinstance(value, str),
     "object": lambda value: isinstance(value, dict),
+    "handler": _is_handler,
 }
 
 
