@@ -1,4 +1,4 @@
-"""The contents of RAM at many moments, kept in memory: a page is kept once for as long as nobody writes it.
+"""The contents of RAM at many moments, kept in memory. A page that is the same at several moments is kept once.
 
 Going back writes only the pages that differ, so what was translated from the others stays.
 """

@@ -1,8 +1,9 @@
 """What a part of a board is: a device or a service with one typed state, and what it may use once it is attached.
 
 A part says itself what it is called, where its registers are, which interrupt it raises, what stands for it in the
-device tree, what it takes from the host and what it sends. It never imports the hart, the machine or the recorder:
-``attach`` gives it a ``Wiring``, which has all that it may use. docs/devices.md shows how to write one.
+device tree, what it takes from the host and what it sends. A device never imports the hart, the machine or a door:
+``attach`` gives it a ``Wiring``, which has all that it may use. Services, which the hart calls, get the hart too.
+docs/devices.md shows how to write a device.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
@@ -70,7 +71,27 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
-# Fails: setuptools takes _callbacks.c along, as include-package-data is on by default.
+@pytest.mark.slow
+def test_source_distribution_holds_the_tree(tmp_path: Path) -> None:
+    """With the C header, the examples of docs/ and the tests; in particular all that a wheel is built from."""
+    tree, tools = tmp_path / "tree", tmp_path / "tools"
+    for path in tracked_files():
+        (tree / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / path, tree / path)
+    needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--target", str(tools), *needed]
+    subprocess.run(pip, check=True)
+    build = "import setuptools.build_meta as backend; print(backend.build_sdist('out'))"
+    environment = {**os.environ, "PYTHONPATH": str(tools)}
+    subprocess.run([sys.executable, "-c", build], cwd=tree, env=environment, check=True, capture_output=True)
+
+    (built,) = (tree / "out").iterdir()
+    with tarfile.open(built) as archive:
+        held = {name.partition("/")[2] for name in archive.getnames()}
+    left_out = {path.as_posix() for path in tracked_files()} - held
+    assert {name for name in left_out if not name.startswith(".")} == set()
+
+
 @pytest.mark.slow
 def test_wheel_holds_exactly_the_trees_modules_types_images_and_licence(wheel: Path) -> None:
     with ZipFile(wheel) as archive:

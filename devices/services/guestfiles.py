@@ -46,7 +46,7 @@ class GuestFiles:
         ask: Callable[[str, Callable[[], bytes]], bytes],
         sent: Callable[[str, bytes, bool], None],
     ) -> None:
-        """Stand before ``folder``, None in a replay; ``ask`` and ``sent`` are the door's."""
+        """Give access to ``folder``, None in a replay; ``ask`` and ``sent`` are the door's."""
         self._folder = folder
         self._ask_door = ask
         self._sent = sent

@@ -177,7 +177,7 @@ class Semihosting(Part):
         return _FAILED
 
     def _moved(self, data: bytes) -> bytes:
-        """``data``, paid for: the host wants a word in between large calls."""
+        """``data``, charged as work: after a large call the slice ends soon, so that the host is asked in between."""
         self._hart.charge(len(data) // BYTES_A_CALL)
         return data
 

@@ -86,16 +86,26 @@ def _converted(what: str, text: str, kind: Any) -> Any:
             raise ConfigError(f"{what}: expected on or off, got {text!r}")
         return text == "on"
     if kind is int:
-        match = _INT.fullmatch(text)
-        try:
-            assert match is not None
-            number = int(match[2], 0 if match[2][:2].lower() == "0x" else 10) * _INT_UNITS[match[3].lower()]
-        except (AssertionError, ValueError):
-            raise ConfigError(f"{what}: expected a number such as 12, 0x1000 or 4K, got {text!r}") from None
-        return -number if match[1] else number
+        number = _number(text)
+        if number is None:
+            raise ConfigError(f"{what}: expected a number such as 12, 0x1000 or 4K, got {text!r}")
+        return number
     if kind in (str, type(None), inspect.Parameter.empty, type):
         return text
     raise ConfigError(f"{what}: it is a {getattr(kind, '__name__', kind)}, which can't be given here")
+
+
+def _number(text: str) -> int | None:
+    """The number that ``text`` says, such as ``12``, ``-0x1000`` or ``4K``; None if it says none."""
+    match = _INT.fullmatch(text)
+    if match is None:
+        return None
+    sign, digits, unit = match.groups()
+    try:
+        number = int(digits, 0 if digits[:2].lower() == "0x" else 10) * _INT_UNITS[unit.lower()]
+    except ValueError:  # underscores where there can be none, or thousands of digits
+        return None
+    return -number if sign else number
 
 
 # ---- the class

@@ -1,8 +1,9 @@
-"""The door: the only way in for anything the host decides.
+"""The door: the only way from the host side to the guest side.
 
-The host side is on one side of it, the guest side on the other. The machine opens it once a turn, so an event reaches
-the guest at an exact icount. Live, it polls the host, and takes what host-side parts of the machine post (the user
-network's frames, keys from the input queue); a recorder and a replayer can take its place.
+The machine asks it once a turn what may enter, so an event reaches the guest at an exact icount. There are three doors.
+A live one (live.py) polls the host, and takes what parts of the host side post: frames of the user network, keys of the
+input queue. A recording one (recording.py) also writes that into a trace. A replaying one (replaying.py) takes
+everything from a trace.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Event:
 
 
 class Observed(Protocol):
-    """What a door may look at in the machine behind it."""
+    """What a door may look at in its machine."""
 
     @property
     def position(self) -> Position: ...
@@ -39,18 +40,18 @@ class Observed(Protocol):
 
 
 BLOCKED_MARK, RESET_MARK = "hart.blocked", "machine.reset"
-"""What happens between two slices, and changes what becomes of an event: see Door.mark."""
+"""Marks: a semihosting call began to wait, the board was reset. Both change what an event does: see Door.mark."""
 
 Sink = Callable[[bytes], int]
 """Takes the bytes it has room for, and says how many."""
 
 
 class Schedule(Protocol):
-    """What is to happen on the host side when the guest has come so far: a script of keys."""
+    """What the host side does at given instruction counts: a script of keys."""
 
     @property
     def next_icount(self) -> int | None:
-        """When it wants to be run next; None while it waits for nothing, or for a time."""
+        """The icount at which it next has something to do; None where there is none planned by icount."""
         ...
 
     def run_due(self, icount: int) -> None:
@@ -59,23 +60,27 @@ class Schedule(Protocol):
 
 
 class Diversion(Protocol):
-    """Takes away what comes from the host, to post it later."""
+    """Takes what comes from the host before it enters, and posts it later: the serial line."""
 
     @property
     def holds_input(self) -> bool:
-        """Whether it has some now."""
+        """Whether it has taken something that it has not posted yet."""
         ...
 
     def wants_input(self, is_door_empty: bool) -> bool:
-        """Whether the guest could have used more by now; ``is_door_empty``: nothing posted waits for room."""
+        """Whether the guest could use more input now; ``is_door_empty``: nothing that was posted waits for room."""
         ...
 
     def divert(self, event: Event) -> bool:
-        """Take ``event``; False leaves it."""
+        """Take ``event``, or give False: then it enters as it is."""
         ...
 
     def recall(self) -> bool:
-        """Post at once what the guest reads while time stands still: it would never be due. Whether there was any."""
+        """Post what is held at once, if the guest waits for it in a call during which no time passes.
+
+        Returns:
+            Whether there was anything to post.
+        """
         ...
 
 
@@ -132,15 +137,20 @@ class Door(Protocol):
     # ---- when something happens
 
     def ask(self, name: str, live: Callable[[], bytes]) -> bytes:
-        """What the host answers to a question that the guest's action brought up: ``live()``, or what it was once."""
+        """The host's answer to a question that something the guest did has raised.
+
+        Args:
+            name: Of the question, such as ``clock.host``.
+            live: Asks the host. In a replay it is not called: the trace has what it gave.
+        """
         ...
 
     def mark(self, name: str) -> None:
-        """For the log: this happens now, after what was admitted at this position and before what will be."""
+        """For the trace: ``name`` happens now, after what was admitted at this position and before what will be."""
         ...
 
     def sent(self, stream: str, data: bytes, is_message: bool = False) -> None:
-        """For the log: the guest has sent ``data``, bytes of a stream, or a message such as a frame."""
+        """For the trace: the guest has sent ``data``, bytes of a stream, or a message such as a frame."""
         ...
 
     # ---- going back
@@ -156,10 +166,10 @@ class Door(Protocol):
     # ---- putting it together
 
     def attach(self, machine: Any) -> None:
-        """Stand before ``machine``, a Machine that is whole but for its devices.
+        """Get to know ``machine``, a Machine that is whole but for its devices.
 
-        A door that logs connects to the machine's timers; one that replays decides too which of them run, and how far
-        a waiting hart skips.
+        A door that records is told by the machine's timers when they run. One that replays also decides which of them
+        run, and how far time skips while the hart waits.
         """
         ...
 
@@ -168,7 +178,7 @@ class Door(Protocol):
         ...
 
     def post(self, event: Event) -> None:
-        """Hand over what a host-side part of the machine has for the guest; it enters at the next turn."""
+        """Take an event from a part of the host side; it enters at the next turn."""
         ...
 
     def look(self) -> None:

@@ -56,7 +56,7 @@ class LiveDoor:
         """Whether the source was last asked for input too."""
         self.has_arrivals = False
         self.has_met_host = False
-        """Whether anything has come from the host: without, the run is the same each time."""
+        """Whether anything has come from the host. If not, the run is the same each time."""
 
     @property
     def is_open(self) -> bool:
@@ -81,7 +81,7 @@ class LiveDoor:
         return self.holds_input
 
     def attach(self, machine: Any) -> None:
-        """Nothing to look at."""
+        """A live door needs nothing of the machine."""
 
     def use(self, *, schedule: Schedule | None = None, diversion: Diversion | None = None) -> None:
         self.schedule = schedule or self.schedule
@@ -141,7 +141,7 @@ class LiveDoor:
     def wait(self, timeout_ns: int | None) -> int:
         if timeout_ns is None and self.diversion is not None and self.diversion.recall():
             return 0
-        if self._source is None:  # nobody cuts it short
+        if self._source is None:  # there is nobody who could end the wait early
             return timeout_ns or 0
         if self._wants_input() and not self._has_asked:  # something may be there already
             return 0
@@ -161,7 +161,7 @@ class LiveDoor:
         self.has_met_host = saved.has_met_host
 
     def mark(self, name: str) -> None:
-        """Nobody writes it down."""
+        """There is no trace to write it to."""
 
     def sent(self, stream: str, data: bytes, is_message: bool = False) -> None:
-        """Nobody compares it."""
+        """There is no trace to write it to."""

@@ -1,4 +1,4 @@
-"""The recording door: a live door that writes down what passes, and when."""
+"""The recording door: a live door that writes into a trace what passes, and when."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ class RecordingDoor(LiveDoor):
     # ---- going back
 
     def save(self) -> RecordingPlace:
-        """Where it is. The trace keeps what it needs to come back here, until ``release``."""
+        """Where the door is. Until ``release`` the trace keeps what it needs to come back here."""
         self._machine.memory.collect_dirty_flags()
         return RecordingPlace(
             super().save(), self._registers, self._next_snapshot, tuple(self._snapshots), frozenset(self._dirty.noted),
@@ -129,7 +129,7 @@ class RecordingDoor(LiveDoor):
         )  # fmt: skip
 
     def restore(self, saved: RecordingPlace) -> None:
-        """Put the trace back too: what was written since is gone, and with it all later places."""
+        """Put the trace back too: what was written since is gone, and later places are no longer valid."""
         self._writer.rewind(saved.mark)
         super().restore(saved.live)
         self._registers, self._next_snapshot = saved.registers, saved.next_snapshot
@@ -138,7 +138,7 @@ class RecordingDoor(LiveDoor):
         self._dirty.noted = set(saved.unwritten)
 
     def release(self, saved: RecordingPlace) -> None:
-        """Nobody will come back there."""
+        """Let go of a place to which nobody will come back."""
         self._writer.release(saved.mark)
 
     # ---- out
@@ -172,9 +172,9 @@ class RecordingDoor(LiveDoor):
         self._writer.finish(end | {"registers": self._machine.registers_hash(self._registers)}, self._machine.position)
 
     def abandon(self, is_between_turns: bool) -> None:
-        """Close the file with what is in it: the recording can't go on.
+        """Close the file, which then has no end: the recording can't go on.
 
-        What came in the middle of a turn stays out: a replay could not stop there.
+        In the middle of a turn nothing more is committed, as a replay could not stop there.
         """
         try:
             if is_between_turns:

@@ -19,7 +19,7 @@ from minstret.emu.trace.format import DECIDED_BY_HOST, Item, Kind, Snapshot, des
 from minstret.emu.trace.reader import TraceReader
 
 _AHEAD_ITEMS_MAX, _AHEAD_BYTES_MAX = 1000, 1 << 20
-"""So much is read ahead of where the replay is, at most, and one more."""
+"""Limits on what is read ahead: items, and bytes in them. One item more may be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +84,9 @@ class ReplayDoor:
     # ---- what comes next
 
     def _look_ahead(self) -> None:
-        """Find the next item at which a turn of the loop must stop: answers are asked for between two turns.
+        """Find the next item at which a turn of the loop must end: any but an answer, which is asked for within a turn.
 
-        What lies before it is kept, up to a limit: of answers at one position there may be any number.
+        The answers before it are kept in memory, up to a limit, as there may be any number of them.
         """
         self._stop, size = None, 0
         for count, item in enumerate(self._items.ahead(), start=1):
@@ -152,13 +152,13 @@ class ReplayDoor:
             self._check_registers(self._take())
             taken = self._deliver(item)
             if taken != len(item.data):
-                where = "no device of that name" if taken is None else f"room for {taken} bytes"
+                where = "no device of that name" if taken is None else f"room for {taken} of {len(item.data)} bytes"
                 raise self._divergence(item.name, position, str(item), where, item.seq)
             admitted = True
         return admitted
 
     def _deliver(self, item: Item) -> int | None:
-        """How much of an event was taken; None where nobody is there to take it."""
+        """How much of an event was taken; None if no device takes events of that name."""
         sink = self._sinks.get(item.name)
         try:
             return None if sink is None else sink(item.data)
@@ -218,10 +218,10 @@ class ReplayDoor:
             )  # fmt: skip
 
     def look(self) -> None:
-        """There is no host."""
+        """There is no host to ask."""
 
     def use(self, *, schedule: Schedule | None = None, diversion: Diversion | None = None) -> None:
-        """Nobody is asked."""
+        """A replay asks neither."""
 
     def wait(self, timeout_ns: int | None) -> int:
         return 0
@@ -234,7 +234,7 @@ class ReplayDoor:
             raise self._divergence(stream, self._machine.position, *difference)
 
     def has_more(self) -> bool:
-        """Whether the recording went on behind this position."""
+        """Whether the recording went on after this position."""
         return self._next is not None or self._machine.position < self._reached
 
     def check_end(self, wanted: str) -> None:

@@ -1,6 +1,7 @@
 """The guest's accesses that Python looks at: devices, watched RAM, and RAM where PMP allows less than a page.
 
-Also how an instruction's access is told from the instruction, and one that is refused is left undone.
+Also: which access an instruction makes, found by decoding it, and how an instruction whose access is refused is left
+undone.
 """
 
 from __future__ import annotations
@@ -85,9 +86,9 @@ class Accesses(EngineHandlers):
         return not self.is_refused
 
     def _refuse_access(self) -> None:
-        """Leave the access undone: Unicorn stays on the instruction, its register unwritten.
+        """Leave the access undone: Unicorn stays on the instruction, and does not write its register.
 
-        But for a floating-point register: that it loads at once, before it stops.
+        The exception is a floating-point register, which Unicorn loads before it stops; its old value is kept here.
         """
         if not self.is_refused:
             self._kept_f = list(self.env.f)

@@ -1,8 +1,8 @@
 """Breakpoints: addresses before which a hart stops.
 
-The callbacks end a translated block before each address on a sorted list, and stop there. No byte of the guest's
-changes, and where the list is empty nothing costs more than without. The guest's own triggers on the execution of an
-instruction (triggers.py) are on the same list.
+The callbacks end a translated block before each address on a sorted list, and stop there. No byte of the guest's memory
+changes, and while the list is empty nothing is slower. The guest's own triggers on the execution of an instruction
+(triggers.py) are on the same list.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from minstret.emu.hart.shared import NOWHERE, Shared
 
 USELESS_STOPS_MAX = 16
-"""After so many stops at addresses that are on the list for nothing, the list is made anew and blocks translated anew.
+"""After this many stops at addresses that are on the list but no longer wanted, the list and all blocks are made anew.
 
-Not at once: a debugger takes its breakpoints out whenever it has the hart stopped, and puts them back.
+Not at once: a debugger removes its breakpoints whenever the hart has stopped, and adds them again.
 """
 
 

@@ -5,10 +5,11 @@ the instruction does not retire, and the exception's value is the address. Other
 there: their fields read as 0.
 
 A trigger does not fire in M-mode while MIE is clear, nor in S-mode while breakpoint exceptions are delegated and SIE is
-clear: else one in a trap handler could never be left. That is the first of the two ways the specification offers.
+clear: otherwise a trigger in a trap handler would fire again and again. That is the first of the two ways that the
+specification offers.
 
-Execution comes to the hart's attention as breakpoints do. Loads and stores: a page with a trigger on it is never in the
-TLB, so every access to it stops before it was done; if no trigger fires, that one instruction is let pass.
+An instruction at a trigger's address is found as one at a breakpoint is. A page with a trigger for loads or stores is
+never in the TLB, so every access to it stops before it is done; if no trigger fires, that one instruction may pass.
 
 Source: The RISC-V Debug Specification, "Sdtrig"; QEMU offers the same two.
 """

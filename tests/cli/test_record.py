@@ -222,7 +222,7 @@ def test_changed_event_ends_the_replay_with_122_and_says_who_where_and_what(echo
         ("UPDATE events SET name = 'net0.rx' WHERE seq = 2",
          "net0.rx at icount 214: expected item 2: event 'net0.rx 0x01', got no device of that name"),
         ("UPDATE events SET data = x'010203' WHERE seq = 2",
-         "uart0.rx at icount 214: expected item 2: event 'uart0.rx 0x010203', got room for 1 bytes"),
+         "uart0.rx at icount 214: expected item 2: event 'uart0.rx 0x010203', got room for 1 of 3 bytes"),
         ("UPDATE events SET kind = 1 WHERE seq = 2",
          "uart0.rx at icount 214: expected item 2: answer 'uart0.rx 0x01', got nothing of the kind up to icount 279"),
     ],

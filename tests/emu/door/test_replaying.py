@@ -135,7 +135,7 @@ def test_event_for_nobody_diverges(session: Recorded) -> None:
 def test_event_with_more_than_there_is_room_for_diverges(session: Recorded) -> None:
     tamper(session.path, "UPDATE events SET data = ? WHERE seq = 1", b"cc")
 
-    assert_diverges(session.path, r"^uart0.rx at icount 300: .*'uart0.rx 0x6363', got room for 1 bytes")
+    assert_diverges(session.path, r"^uart0.rx at icount 300: .*'uart0.rx 0x6363', got room for 1 of 2 bytes")
 
 
 @pytest.mark.parametrize("by", [-1, 1])
