@@ -73,19 +73,15 @@ class VirtualClock:
     def now_ns(self) -> int:
         return (self._icount() << self.shift) + self.state.warp_ns
 
-    def insns_until(self, deadline_ns: int) -> int:
-        """Fewest instructions after which ``now_ns() >= deadline_ns``.
+    def icount_at(self, deadline_ns: int) -> int:
+        """The first icount at which ``now_ns() >= deadline_ns`` if nothing is skipped until then.
 
-        Rounds up: stopping early would fire the timer before its time.
+        Rounds up: to stop earlier would fire a timer before its time. For a past deadline it may be a past icount.
 
         Args:
-            deadline_ns: Absolute virtual time, ns. A past deadline gives 0.
+            deadline_ns: Absolute virtual time, ns.
         Source: QEMU docs/devel/tcg-icount.rst.
         """
-        return max(0, self.icount_at(deadline_ns) - self._icount())
-
-    def icount_at(self, deadline_ns: int) -> int:
-        """The first icount at which ``now_ns() >= deadline_ns`` if nothing is skipped until then; maybe a past one."""
         return -(self.state.warp_ns - deadline_ns >> self.shift)
 
     def warp_to(self, deadline_ns: int) -> None:

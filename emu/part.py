@@ -12,7 +12,7 @@ import copy
 import random
 from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from minstret.emu.clock import Clock, ClockType
 from minstret.emu.fdt import Node, Value, u64
@@ -185,7 +185,7 @@ class Part:
     """The arguments it was made with: another one like it can be made with them."""
     is_attached: bool = False
 
-    def __new__(cls, *args: Any, **options: Any) -> Any:
+    def __new__(cls, *args: Any, **options: Any) -> Self:
         """Keep the arguments."""
         part = super().__new__(cls)
         part.made_with = (args, options)

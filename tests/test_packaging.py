@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import os
 import re
 import shutil
@@ -14,6 +16,8 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+
+import minstret
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("emu", "devices", "firmware")
@@ -53,6 +57,18 @@ def test_every_module_has_its_place_in_the_import_rules() -> None:
     modules = {".".join(("minstret", *path.with_suffix("").parts)) for path in files if path.name != "__init__.py"}
 
     assert {module for module in modules if not any(f"{module}.".startswith(f"{one}.") for one in placed)} == set()
+
+
+def test_each_name_of_the_package_is_imported_for_type_checkers_and_at_run_time() -> None:
+    tree = ast.parse((ROOT / "emu" / "package" / "__init__.py").read_text())
+    (checked,) = (node for node in tree.body if isinstance(node, ast.If))
+    imported = {
+        alias.name: node.module for node in checked.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+
+    assert minstret.__all__ == sorted(imported)
+    for name, module in imported.items():
+        assert getattr(minstret, name) is getattr(importlib.import_module(str(module)), name)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ All that a device remembers is in its state, and state is saved and loaded exact
 from __future__ import annotations
 
 import random
-from typing import Any
 
 from minstret.devices.board.board import Board
 from minstret.devices.board.config import BoardConfig
@@ -107,7 +106,7 @@ class _Same:
     def __init__(self, value: object) -> None:
         self._value = value
 
-    def __eq__(self, other: Any) -> bool:
+    def __eq__(self, other: object) -> bool:
         return isinstance(other, _Same) and self._value is other._value
 
     __hash__ = None  # type: ignore[assignment]

@@ -12,7 +12,7 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from minstret.devices.board.map import BOOT_ROM_SIZE, Base
 from minstret.devices.chips.plic import SOURCES
@@ -22,11 +22,12 @@ from minstret.emu.hart.engine import IO_SIZE
 from minstret.emu.part import Device, Part
 from minstret.emu.state import why_not_saved
 
+PartT = TypeVar("PartT", bound=Part)
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 _SERVICES = ("semihosting", "htif")
 
 
-def again(part: Part) -> Any:
+def again(part: PartT) -> PartT:
     """Another one, made with the same arguments."""
     arguments, options = part.made_with
     return type(part)(*arguments, **options)

@@ -1,8 +1,8 @@
-"""The hart's callbacks in Python: the twin of ``_callbacks.c``, for machines without a compiler.
+"""The hart's callbacks in Python: the same as ``_callbacks.c``, for hosts without a C compiler.
 
-Function by function the same as the C file, with the same results; a test compares whole runs. (Counter reads and
-accesses to satp have no twin: what C does for speed, csr.py and the CLINT do here.) Hundreds of times slower, so it
-serves small firmware, and as the readable description of what the C file does.
+Function by function they do what the C file does, with the same results; tests compare whole runs. What is in C for
+speed alone (reads of counters, accesses to satp) is left to csr.py and the CLINT here. They are hundreds of times
+slower, so they serve small firmware, and as a readable description of the C file.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class CallbackSet:
 
 
 class PythonCallbacks:
-    """The four callbacks; ``callback_set()`` gives what Unicorn needs."""
+    """The callbacks; ``callback_set()`` gives what Unicorn needs."""
 
     def __init__(
         self,

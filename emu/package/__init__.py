@@ -12,10 +12,13 @@ if TYPE_CHECKING:
     from minstret.devices.board.board import Board, Setup
     from minstret.devices.board.config import BoardConfig, HostAnswers
     from minstret.devices.board.contract import check_device
+    from minstret.devices.board.placement import Load
     from minstret.devices.board.traced import Recording, Replay
     from minstret.devices.hostside.side import NetConfig
+    from minstret.devices.hostside.usernet.config import UserNetConfig
     from minstret.devices.virtio.mmio import VirtioFunction
     from minstret.emu.door.door import Event
+    from minstret.emu.door.recording import RecordOptions
     from minstret.emu.errors import (
         AccessFault,
         ConfigError,
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
         MinstretError,
         TraceError,
     )
+    from minstret.emu.hart.shared import Counting
     from minstret.emu.hart.watches import WatchKind
     from minstret.emu.images.loader import read_image
     from minstret.emu.machine import Outcome, StopReason
@@ -35,13 +39,17 @@ _HOMES = {
     "minstret.devices.board.board": ("Board", "Setup"),
     "minstret.devices.board.config": ("BoardConfig", "HostAnswers"),
     "minstret.devices.board.contract": ("check_device",),
+    "minstret.devices.board.placement": ("Load",),
     "minstret.devices.board.traced": ("Recording", "Replay"),
     "minstret.devices.hostside.side": ("NetConfig",),
+    "minstret.devices.hostside.usernet.config": ("UserNetConfig",),
     "minstret.devices.virtio.mmio": ("VirtioFunction",),
     "minstret.emu.door.door": ("Event",),
+    "minstret.emu.door.recording": ("RecordOptions",),
     "minstret.emu.errors": (
         "AccessFault", "ConfigError", "DeviceError", "DivergenceError", "HostError", "MinstretError", "TraceError",
     ),
+    "minstret.emu.hart.shared": ("Counting",),
     "minstret.emu.hart.watches": ("WatchKind",),
     "minstret.emu.images.loader": ("read_image",),
     "minstret.emu.machine": ("Outcome", "StopReason"),
@@ -51,10 +59,10 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "AccessFault", "Board", "BoardConfig", "ConfigError", "Device", "DeviceError", "DivergenceError", "Event",
-    "HostAnswers", "HostError", "HostWiring", "LiveSession", "MinstretError", "NetConfig", "Outcome", "Recording",
-    "Replay", "Setup", "StopReason", "TraceError", "VirtioFunction", "WatchKind", "Wiring", "check_device",
-    "read_image",
+    "AccessFault", "Board", "BoardConfig", "ConfigError", "Counting", "Device", "DeviceError", "DivergenceError",
+    "Event", "HostAnswers", "HostError", "HostWiring", "LiveSession", "Load", "MinstretError", "NetConfig", "Outcome",
+    "RecordOptions", "Recording", "Replay", "Setup", "StopReason", "TraceError", "UserNetConfig", "VirtioFunction",
+    "WatchKind", "Wiring", "check_device", "read_image",
 ]  # fmt: skip
 
 

@@ -30,6 +30,7 @@ SUFFIX = ".mst"
 APPLICATION_ID = int.from_bytes(b"MSTR", "big")
 
 PAGE_SIZE = 4096
+"""Bytes in a page of RAM, and in one of the file."""
 CHUNK_MAX = 4096
 """Checkpoints in one row at most."""
 OUTPUT_MAX = 64 * 1024

@@ -25,12 +25,11 @@ from minstret.emu.door.door import Position
 from minstret.emu.errors import TraceError
 from minstret.emu.newfile import is_being_written
 from minstret.emu.text import printable
-from minstret.emu.trace.format import NAME_MAX, ROW_SIZE_MAX
+from minstret.emu.trace.format import NAME_MAX, PAGE_SIZE, ROW_SIZE_MAX
 
 _MAGIC, _NO_WAL = b"SQLite format 3\0", b"\x01\x01"
 _JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
 _HEAD_SIZE = 108
-_PAGE_SIZE = 4096
 _LEAF_OF_TABLE, _SCHEMA_ENTRIES_MAX = 13, 50
 _SCHEMA_SIZE_MAX = 10_000
 _HOLES_MAX = 64 << 20
@@ -91,9 +90,9 @@ class UntrustedDatabase:
         """The file must be whole, and the schema in its first page: so it is small, and can't go round in circles."""
         if len(head) < _HEAD_SIZE:
             raise self.damaged("file is not a database")
-        if int.from_bytes(head[16:18], "big") != _PAGE_SIZE:
+        if int.from_bytes(head[16:18], "big") != PAGE_SIZE:
             raise self.damaged("its pages are of another size")
-        if int.from_bytes(head[28:32], "big") * _PAGE_SIZE > size:
+        if int.from_bytes(head[28:32], "big") * PAGE_SIZE > size:
             raise self.damaged("it is cut short")
         if head[100] != _LEAF_OF_TABLE or int.from_bytes(head[103:105], "big") > _SCHEMA_ENTRIES_MAX:
             raise self.damaged("its tables are not those of a trace")

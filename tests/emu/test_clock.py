@@ -56,7 +56,7 @@ distances_ns = st.integers(-5000, 5000) | st.integers(0, 1 << 62)
 
 @pytest.mark.parametrize("shift", SHIFTS)
 @given(icount=icounts, warp_ns=warps_ns, distance_ns=distances_ns)
-def test_deadline_is_there_after_insns_until_and_not_one_before(
+def test_deadline_is_there_at_its_icount_and_not_one_before(
     shift: int, icount: int, warp_ns: int, distance_ns: int
 ) -> None:
     hart = FakeHart(icount)
@@ -64,22 +64,18 @@ def test_deadline_is_there_after_insns_until_and_not_one_before(
     clock.state.warp_ns = warp_ns
     deadline_ns = clock.now_ns() + distance_ns
 
-    insns = clock.insns_until(deadline_ns)
+    hart.icount = clock.icount_at(deadline_ns)
 
-    hart.icount = icount + insns
     assert clock.now_ns() >= deadline_ns
-    if insns:
-        hart.icount -= 1
-        assert clock.now_ns() < deadline_ns
-    else:
-        assert distance_ns <= 0
+    hart.icount -= 1
+    assert clock.now_ns() < deadline_ns
 
 
 @pytest.mark.parametrize(("distance_ns", "insns"), [(-1, 0), (0, 0), (1, 1), (8, 1), (9, 2), (16, 2), (17, 3)])
-def test_insns_until_rounds_up(distance_ns: int, insns: int) -> None:
+def test_icount_of_a_deadline_is_rounded_up(distance_ns: int, insns: int) -> None:
     clock = FakeHart(1_000_003).clock(3)
 
-    assert clock.insns_until(clock.now_ns() + distance_ns) == insns
+    assert clock.icount_at(clock.now_ns() + distance_ns) == 1_000_003 + insns
 
 
 @pytest.mark.parametrize("shift", SHIFTS)

@@ -52,7 +52,7 @@ class Bench:
             self.timers.run_expired()
             limits = [until_icount]
             if (expire_ns := self.timers.expire_ns()) is not None:
-                limits.append(self.icount + self.clock.insns_until(expire_ns))
+                limits.append(max(self.icount, self.clock.icount_at(expire_ns)))
             if self.script.next_icount is not None:
                 limits.append(self.script.next_icount)
             if self.icount >= until_icount:
