@@ -14,6 +14,7 @@ from minstret.emu.clock import Clock, ClockType
 from minstret.emu.door.door import Event
 from minstret.emu.errors import ConfigError
 from minstret.emu.fdt import Node
+from minstret.emu.generator import Generator
 from minstret.emu.guard import Guard, GuardedDevice
 from minstret.emu.hart.hart import Hart
 from minstret.emu.hart.spec import Interrupt
@@ -163,6 +164,10 @@ class Assembly:
         """A random generator from the board's seed; each name has one of its own."""
         return random.Random(f"{self._seed}/{name}")
 
+    def part_generator(self, name: str) -> Generator:
+        """One that goes back with the run."""
+        return Generator(f"{self._seed}/{name}")
+
     def nodes(self) -> list[Node]:
         """What stands for the parts in the device tree."""
         nodes = (
@@ -224,7 +229,9 @@ class PartWiring:
         return self._machine.door.ask(self._name(name), live)
 
     def generator(self, name: str = "") -> random.Random:
-        return self._assembly.generator(self._name(name))
+        made = self._assembly.part_generator(self._name(name))
+        self._machine.parts.add(f"{self._name(name)}.random", made)
+        return made
 
     def cached_register(self, offset: int, size: int) -> Callable[[int | None], None]:
         if not isinstance(self._part, Device):
@@ -260,7 +267,9 @@ class PartHostWiring:
         self._assembly.stream(self._name(name)).listeners.append(listener)
 
     def generator(self, name: str = "") -> random.Random:
-        return self._assembly.generator(self._name(f"host.{name}"))
+        made = self._assembly.part_generator(self._name(f"host.{name}"))
+        self._assembly.machine.parts.add_host(f"{self._name(f'host.{name}')}.random", made)
+        return made
 
 
 class HartMemory:

@@ -104,6 +104,7 @@ class Case:
     def __init__(self, subject: str, seed: str, folder: Path) -> None:
         self.pick = random.Random(seed)
         self.setup, limit = setup_of(subject, self.pick)
+        self.own = [type(device) for device in self.setup.devices]
         self.folder = folder
         self.seed = self.pick.randrange(1 << 32)
         self.every = self.pick.choice((0, limit // 7))
@@ -176,7 +177,10 @@ class Case:
         try:
             snapshots = [None, *(number for number, _ in reader.snapshot_positions()[-1:])]
             for snapshot in snapshots:
-                replay = Replay(reader, snapshot=snapshot, counting=self.setup.config.counting, slice_insns_max=1000)
+                replay = Replay(
+                    reader, snapshot=snapshot, counting=self.setup.config.counting, slice_insns_max=1000,
+                    devices=self.own,
+                )  # fmt: skip
                 assert place_of(replay.board, replay.run()) == place
         finally:
             reader.close()
@@ -185,7 +189,7 @@ class Case:
         reader = TraceReader(path)
         try:
             end = reader.end
-            replay = Replay(reader, counting=self.setup.config.counting)
+            replay = Replay(reader, counting=self.setup.config.counting, devices=self.own)
             self.stopper.arm(replay.board)
             places, moments = run_on(replay, SteadyHost(0), self.limit, STOPS_MAX)
             assert end is not None

@@ -188,7 +188,10 @@ def check_replay(case: Case, path: str, stops: list[int]) -> None:
     try:
         end = reader.end
         assert end is not None
-        session = Replay(reader, counting=case.counting, slice_insns_max=case.slice_insns)
+        session = Replay(
+            reader, counting=case.counting, slice_insns_max=case.slice_insns,
+            devices=[type(device) for device in SUBJECTS[case.subject][0](case.number).devices],
+        )  # fmt: skip
         first = session.board.position.icount
         stops = [stop for stop in stops if first <= stop < end["icount"]]
         run = Run(session, SteadyHost(0))

@@ -9,6 +9,7 @@ from typing import Any
 
 from support.generated_code import generate
 from support.htif_guests import echo_setup
+from support.own_devices import busy_setup, example_setup
 from support.recordings import CTRL_C, Hand, reader_code, resetter_code, setup_of_code, setup_of_image, typed
 from support.semihosting_program import all_kinds
 from support.virtio_storms import finishing
@@ -46,6 +47,9 @@ SUBJECTS: dict[str, tuple[Callable[[int], Setup], int]] = {
     "program32": (lambda number: setup_of_program(number, 32), 2_500),
     "files": (lambda _: all_kinds().setup(), 2_500),
     "htif": (lambda _: echo_setup(), 4_000),
+    "busy": (lambda _: busy_setup(), 4_000),
+    "gpio": (lambda _: example_setup("gpio"), 60),
+    "shout": (lambda _: example_setup("shout"), 2_000),
     "storm": (lambda _: finishing(150, 20, 54), 60_000),
 }
 """Guests, given a number, and how many instructions of each are run."""
