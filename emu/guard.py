@@ -36,7 +36,7 @@ class Guard:
             return function(*args)
         except MinstretError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self.error(what, f"{type(error).__name__}: {error}") from error
 
     def access(self, what: str, function: Callable[..., Any], *args: Any) -> Any:
@@ -45,7 +45,7 @@ class Guard:
             return function(*args)
         except (GuestFault, MinstretError):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self.error(what, f"{type(error).__name__}: {error}") from error
 
     def wrap(self, what: str, function: Callable[..., Any]) -> Callable[..., Any]:

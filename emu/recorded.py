@@ -287,7 +287,7 @@ class ReplaySession(Session[BoardT]):
             if expected != actual:
                 raise DivergenceError(
                     f"end at icount {got.position.icount:_}: expected {what} {expected}, got {actual};"
-                    f" look closer: minstret verify {self.reader.path}"
+                    f" look closer: minstret verify {self.reader.to_type}"
                 )
         return replace(outcome, reason=StopReason(end["reason"]))
 

@@ -25,6 +25,7 @@ from minstret.emu.state import why_not_saved
 PartT = TypeVar("PartT", bound=Part)
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 _SERVICES = ("semihosting", "htif")
+_ALIGNMENT = 4
 
 
 def again(part: PartT) -> PartT:
@@ -66,7 +67,7 @@ def _check_kind(part: object) -> None:
     assert isinstance(part, Part)
     if part.is_attached:
         raise ConfigError(f"{part.name} is on a board already; make another one")
-    if not hasattr(part, "base" if isinstance(part, Device) else "name") or not hasattr(part, "state"):
+    if not part.name or not hasattr(part, "state") or (isinstance(part, Device) and not hasattr(part, "irq")):
         raise ConfigError(f"{type(part).__name__}: __init__ has to call super().__init__ and to set self.state")
     if isinstance(part, VirtioFunction) and not hasattr(part, "device_id"):
         raise ConfigError(f"{part.name}: a virtio device needs a device_id")
@@ -80,6 +81,8 @@ def _check_state(part: Part) -> None:
 
 def _check_window(device: Device, others: Iterable[Device]) -> None:
     window = _window_text(device.base, device.size_bytes)
+    if device.base % _ALIGNMENT:
+        raise ConfigError(f"{device.name}: base {device.base:#x}: expected a multiple of {_ALIGNMENT}")
     if device.size_bytes <= 0 or device.base < 0 or device.base + device.size_bytes > IO_SIZE:
         raise ConfigError(f"{device.name}: {window} is outside of 0x0..{IO_SIZE - 1:#x}, where devices can be")
     taken = [("the boot ROM", int(Base.BOOT_ROM), BOOT_ROM_SIZE)]

@@ -50,7 +50,7 @@ def _made(text: str) -> Part:
             raise ConfigError(f"--device: {where}: expected {_options_text(known)}, got {pair!r}")
         if key in options:
             raise ConfigError(f"--device: {where}: {key} is given twice")
-        options[key] = _converted(f"--device: {where}: {key}", value, hints.get(key, type(known[key].default)))
+        options[key] = _converted(f"--device: {where}: {key}", value, hints.get(key) or _kind_of(key, known[key]))
     missing = [name for name, each in known.items() if each.default is each.empty and name not in options]
     if missing:
         raise ConfigError(f"--device: {where}: it needs {' and '.join(f'{name}=...' for name in missing)}")
@@ -59,8 +59,15 @@ def _made(text: str) -> Part:
         return made
     except ConfigError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise DeviceError(f"--device: {where}: {type(error).__name__}: {error}") from error
+
+
+def _kind_of(key: str, parameter: inspect.Parameter) -> Any:
+    """The type of an argument without annotation: that of its default, or that of Device's argument of this name."""
+    if parameter.default is parameter.empty:
+        return {"base": int, "irq": int, "name": str}.get(key)
+    return type(parameter.default)
 
 
 def _options_text(known: dict[str, inspect.Parameter]) -> str:
@@ -90,8 +97,10 @@ def _converted(what: str, text: str, kind: Any) -> Any:
         if number is None:
             raise ConfigError(f"{what}: expected a number such as 12, 0x1000 or 4K, got {text!r}")
         return number
-    if kind in (str, type(None), inspect.Parameter.empty, type):
+    if kind in (str, type(None)):
         return text
+    if kind is None:
+        raise ConfigError(f"{what}: say of which type it is: annotate it in __init__, as in speed: int")
     raise ConfigError(f"{what}: it is a {getattr(kind, '__name__', kind)}, which can't be given here")
 
 
@@ -132,7 +141,7 @@ def load_class(text: str) -> type[Part]:
         raise ConfigError(f"--device: there is no module {where}; give a file, such as gpio.py:{name}") from None
     except ConfigError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _import_error(where, error) from error
     if not hasattr(module, name):
         classes = [key for key, value in vars(module).items() if _is_own_class(value, module)]

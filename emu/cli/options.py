@@ -66,6 +66,13 @@ device_option = click.option("--device", "devices", metavar="FILE.py:CLASS[,OPTI
     "in a package: package.module:CLASS. May be given several times."))  # fmt: skip
 
 
+replayed_device_option = click.option("--device", "devices", metavar="FILE.py:CLASS", multiple=True, help=(
+    "The class of a device of your own that was recorded; its options are in the trace. May be given several "
+    "times."))  # fmt: skip
+changed_devices_option = click.option("--changed-devices", is_flag=True, help=(
+    "For a trace: accept that the source of a --device has changed since the recording."))  # fmt: skip
+
+
 def device_errors(devices: Sequence[str], is_verbose: bool) -> AbstractContextManager[None]:
     """Where a device of the user's has a mistake, show its traceback if --verbose asks for it."""
     if not devices:

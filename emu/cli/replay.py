@@ -7,7 +7,14 @@ import click
 from minstret.devices.board.traced import Replay
 from minstret.emu import host, units
 from minstret.emu.cli import exits
-from minstret.emu.cli.options import counting_option, device_errors, device_option, parse_slice_insns, replayed_devices
+from minstret.emu.cli.options import (
+    changed_devices_option,
+    counting_option,
+    device_errors,
+    parse_slice_insns,
+    replayed_device_option,
+    replayed_devices,
+)
 from minstret.emu.cli.outputs import check_outputs, trace_read
 from minstret.emu.cli.pcap import PcapFile
 from minstret.emu.cli.say import say
@@ -47,9 +54,8 @@ Examples:
     "Write the network card's frames to FILE, stamped with virtual time; - is standard output, as for "
     "--json."))  # fmt: skip
 @click.option("--slice-insns", metavar="N", help="Run at most N instructions in one go. Never visible to the guest.")
-@device_option
-@click.option("--changed-devices", is_flag=True, help=(
-    "Accept that the source of a --device has changed since the recording."))  # fmt: skip
+@replayed_device_option
+@changed_devices_option
 @counting_option
 @idle_ok_option
 @click.option("-q", "--quiet", is_flag=True, help="No status line and no report on standard error.")
@@ -107,7 +113,10 @@ def replay(
             say(f"minstret: {as_given(playing.left_out)}")
     stopwatch, began_at = Stopwatch(), board.position.icount
     try:
-        with device_errors(devices, verbose), signals.caught(), host.keys_dropped(), progress.shown():
+        with (
+            device_errors(devices, verbose), signals.caught(), host.keys_dropped(), progress.shown(),
+            console.line_ended_for_errors(quiet),
+        ):  # fmt: skip
             outcome = playing.run(icount=stop)
     finally:
         console.output.is_ending = signals.number is not None

@@ -34,7 +34,7 @@ from minstret.emu.cli.streams import (
     write_output,
 )
 from minstret.emu.door.door import Event
-from minstret.emu.errors import ConfigError, HostError
+from minstret.emu.errors import ConfigError, HostError, MinstretError
 from minstret.emu.files import read_file
 from minstret.emu.hart.shared import Counting
 from minstret.emu.machine import Outcome, StopReason
@@ -143,6 +143,17 @@ class Console:
         """Begin a new line on standard error where the guest left one unfinished."""
         if self.last_byte != NEWLINE:
             say("")
+
+    @contextmanager
+    def line_ended_for_errors(self, is_quiet: bool) -> Iterator[None]:
+        """Write what there is before an error is told, and but for --quiet give its message a line of its own."""
+        try:
+            yield
+        except MinstretError:
+            self.flush()
+            if not is_quiet:
+                self.end_line()
+            raise
 
 
 class ConsoleSource(host.HostSource):
@@ -279,7 +290,8 @@ class HostedRun:
                 host_side.lock = thread.lock
                 stack.enter_context(thread.running())
             try:
-                yield
+                with self.console.line_ended_for_errors(self._is_quiet):
+                    yield
             finally:
                 self.console.output.is_ending = self.source.has_stopped
                 self.console.flush()

@@ -18,7 +18,13 @@ import click
 from minstret.devices.board.traced import Replay
 from minstret.emu import host
 from minstret.emu.cli import exits
-from minstret.emu.cli.options import FIRMWARE_HELP, board_options, check_boots_something, replayed_devices
+from minstret.emu.cli.options import (
+    FIRMWARE_HELP,
+    board_options,
+    changed_devices_option,
+    check_boots_something,
+    replayed_devices,
+)
 from minstret.emu.cli.say import say
 from minstret.emu.cli.slow import say_if_slow
 from minstret.emu.cli.streams import as_given, inputs_to_repeat
@@ -30,6 +36,7 @@ from minstret.emu.trace.reader import TraceReader
 from minstret.emu.trace.untrusted import has_trace_head
 from minstret.emu.units import NS_PER_S
 
+_SHOWN_BYTES = 16
 SAME, DIFFERENT, TROUBLE = 0, 1, int(exits.Exit.OURS)
 
 
@@ -49,6 +56,7 @@ Exit status:
 @click.option(
     "--runs", type=click.IntRange(1, 100_000), default=20, show_default=True, help="Number of runs or replays."
 )
+@changed_devices_option
 @click.option("--max-insns", metavar="N", help="Stop each run after N instructions.")
 @click.option("--input-script", metavar="FILE", help="As for minstret run.")
 @click.option("--keys", metavar="TEXT", help="As for minstret run.")
@@ -74,7 +82,7 @@ def verify(runs: int, timeout: float, **options: Any) -> int:
         with inputs_to_repeat(options) as options:
             firmware = options["firmware"]
             if firmware is not None and _is_trace(firmware):
-                return verify_trace(firmware, runs, options["devices"])
+                return verify_trace(firmware, runs, options["devices"], options["changed_devices"])
             check_boots_something(options)
             return _verify_runs(runs, timeout, _arguments(options))
     except DivergenceError as error:
@@ -96,7 +104,7 @@ def _is_trace(path: str) -> bool:
 def _arguments(options: dict[str, Any]) -> list[str]:
     """The options again, as a command line for another process."""
     context = click.get_current_context()
-    own = {"runs", "timeout", "firmware"}
+    own = {"runs", "timeout", "firmware", "changed_devices"}
     arguments = [] if options["firmware"] is None else [options["firmware"]]
     for parameter in context.command.params:
         value = options.get(parameter.name or "")
@@ -163,6 +171,7 @@ def record_again(path: str, arguments: list[str], timeout: float, hash_seed: str
     )  # fmt: skip
     if done.returncode in (exits.Exit.OURS, exits.Exit.INTERRUPTED) or not os.path.exists(path):
         message = done.stderr.decode(errors="replace").strip().removeprefix("minstret: ")
+        message = message.replace("; -v shows its traceback", "; minstret run -v shows its traceback")
         raise TraceError(message or f"the run ended with status {done.returncode}")
     if done.returncode < 0:
         raise TraceError(f"a run was killed by signal {-done.returncode}")
@@ -190,6 +199,8 @@ def _first_difference(a: TraceReader, b: TraceReader) -> str | None:
     for sent, sent_then in zip_longest(_sent(a), _sent(b)):
         if sent != sent_then:
             at = (sent or sent_then).position
+            if sent is not None and sent_then is not None and sent.stream == sent_then.stream:
+                return f"{sent.stream}, sent from icount {at.icount:_} on: {_difference_text(sent, sent_then)}"
             return f"at icount {at.icount:_}: expected {_output_text(sent)}, got {_output_text(sent_then)}"
     for what in ("reason", "exit_code", "icount", "virtual_ns", "uart_sha256", "digest"):
         expected_end, got_end = (a.end or {}).get(what), (b.end or {}).get(what)
@@ -224,6 +235,22 @@ def _sent(reader: TraceReader) -> Iterator[Output]:
             yield from outputs
 
 
+def _difference_text(one: Output, other: Output) -> str:
+    """How what was sent by one stream differs: from the first byte that is another on, or in when it was sent."""
+    if one.data == other.data:
+        (_, ns), (icount_then, ns_then) = one.position, other.position
+        return f"expected at {ns} ns, got at icount {icount_then:_} and {ns_then} ns"
+    pairs = zip(one.data, other.data, strict=False)
+    same = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(one.data), len(other.data)))
+    expected, got = (_bytes_text(each.data[same : same + _SHOWN_BYTES]) for each in (one, other))
+    return f"at byte {same} expected {expected}, got {got}"
+
+
+def _bytes_text(data: bytes) -> str:
+    """As a string where it is text, as hex where not."""
+    return repr(data.decode()) if data.isascii() else f"0x{data.hex()}"
+
+
 def _item_text(item: Item | None) -> str:
     if item is None:
         return "nothing"
@@ -235,7 +262,7 @@ def _output_text(output: Output | None) -> str:
     return "nothing sent" if output is None else f"{output.stream} sent {describe(output.data)}"
 
 
-def verify_trace(path: str, runs: int, devices: Sequence[str] = ()) -> int:
+def verify_trace(path: str, runs: int, devices: Sequence[str] = (), changed_devices: bool = False) -> int:
     """Replay ``runs`` times from the start, and once from every snapshot."""
     reader = TraceReader(path)
     if reader.is_of_nothing:
@@ -247,7 +274,9 @@ def verify_trace(path: str, runs: int, devices: Sequence[str] = ()) -> int:
         for start in starts:
             if start is not None and left_out is not None:
                 break
-            replay = Replay(reader, snapshot=start, devices=replayed_devices(devices))
+            replay = Replay(
+                reader, snapshot=start, devices=replayed_devices(devices), devices_may_have_changed=changed_devices
+            )
             replay.run()
             left_out = replay.left_out
             done += 1

@@ -259,7 +259,7 @@ class ReplayDoor:
         before, number = max(0, position.icount - 1), self.next_seq if seq is None else seq
         return DivergenceError(
             f"{who} at {_text(position)}: expected item {number}: {expected}, got {got};"
-            f" look closer: minstret replay --to {before} {self._reader.path}; minstret log {self._reader.path}"
+            f" look closer: minstret replay --to {before} {self._reader.to_type}; minstret log {self._reader.path}"
         )
 
 

@@ -120,6 +120,12 @@ class TraceReader:
         return int(self.meta["config"]["icount_shift"])
 
     @property
+    def to_type(self) -> str:
+        """What a command needs to replay it: the classes of the user's devices, and its path."""
+        classes = dict.fromkeys(str(facts["class"]) for facts in self.meta.get("devices", []))
+        return "".join(f"--device {name} " for name in classes) + self.path
+
+    @property
     def end(self) -> dict[str, Any] | None:
         """How the recording ended; None where it was killed."""
         return self.meta.get("end")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from pathlib import Path
 
 import pytest
+from support import asm
 from support.commands import Done, minstret, started
+from support.elf_files import says
 from support.own_devices import EXAMPLES
 
 OURS = 125
@@ -44,12 +47,21 @@ def function():
     pass
 """
 
+UNTYPED = """
+from minstret import Device
+
+class Untyped(Device):
+    def __init__(self, base, irq, speed, name="untyped0"):
+        super().__init__(base, irq, name)
+"""
+
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the commands run: it has a device with a mistake."""
     monkeypatch.chdir(tmp_path)
     Path("flawed.py").write_text(FLAWED)
+    Path("untyped.py").write_text(UNTYPED)
     Path("broken.py").write_text("x = 1\ndef f(:\n")
     Path("raises.py").write_text("x = 1\n\nx / 0\n")
     Path("lacks.py").write_text("import nowhere_to_be_found\n")
@@ -104,6 +116,23 @@ def test_changed_source_is_refused_unless_the_user_says_that_it_does_no_harm(tmp
     assert minstret("replay", "--changed-devices", "x.mst", "--device", "gpio.py:Gpio").returncode == 0
 
 
+def test_replay_that_differs_says_how_to_look_closer_with_the_device(tmp_path: Path) -> None:
+    own = tmp_path / "gpio.py"
+    own.write_text((EXAMPLES / "gpio.py").read_text())
+    assert (
+        minstret("record", "--no-input", "-o", "x.mst", "hello", "--device", f"gpio.py:Gpio,{PLACED}").returncode == 0
+    )
+    own.write_text(own.read_text().replace("enable: int = 0", "enable: int = 1"))
+
+    done = minstret("replay", "--changed-devices", "x.mst", "--device", "gpio.py:Gpio")
+    verified = minstret("verify", "--changed-devices", "x.mst", "--device", "gpio.py:Gpio")
+
+    assert done.returncode == 122
+    assert last_line(done).endswith("; look closer: minstret verify --device gpio.py:Gpio x.mst")
+    assert verified.returncode == 1
+    assert b"expected digest" in verified.stdout
+
+
 def test_runs_with_a_device_are_compared() -> None:
     done = minstret("verify", "--runs", "2", GUEST, "--device", f"{PULSED},{PLACED}")
 
@@ -149,6 +178,8 @@ def test_class_may_be_in_a_package(tmp_path: Path) -> None:
          "flawed.py:Flawed: base: expected a number such as 12, 0x1000 or 4K, got 'here'"),
         ("flawed.py:Flawed,base=0x_", "flawed.py:Flawed: base: expected a number such as 12, 0x1000 or 4K, got '0x_'"),
         ("flawed.py:Flawed,is_endless=yes", "flawed.py:Flawed: is_endless: expected on or off, got 'yes'"),
+        ("untyped.py:Untyped,base=0x10060000,irq=12,speed=3",
+         "untyped.py:Untyped: speed: say of which type it is: annotate it in __init__, as in speed: int"),
         ("flawed.py:Flawed,odd=1", "flawed.py:Flawed: odd: it is a list, which can't be given here"),
         (GPIO, f"{GPIO}: it needs base=... and irq=..."),
     ],
@@ -192,6 +223,21 @@ def test_mistake_is_one_line_and_its_traceback_comes_with_verbose(command: str) 
     ]  # fmt: skip
     if command == "record":
         assert minstret("replay", "-q", "gpio.mst", "--device", "flawed.py:Flawed").returncode == OURS
+
+
+def test_message_has_a_line_of_its_own_where_the_guest_left_one_unfinished() -> None:
+    Path("hello.py").write_text(FLAWED.replace("return self.helper(value)", "raise SystemExit(value)"))
+    device = asm.code(asm.lui(asm.T0, 0x10060), asm.sb(asm.ZERO, asm.T0, 0))
+    Path("prompt.bin").write_bytes(says(b">") + device)
+
+    done = run("prompt.bin", "--device", "hello.py:Flawed")
+
+    assert (done.returncode, done.stdout) == (OURS, b">")
+    assert re.fullmatch(
+        r"\nminstret: flawed0: write of 0x0 in 1 byte at offset 0x0 at icount \d+: SystemExit: 0; -v shows its"
+        r" traceback\n",
+        done.stderr.decode(),
+    )
 
 
 def test_ctrl_c_ends_an_endless_loop_in_a_device() -> None:

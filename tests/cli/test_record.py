@@ -177,6 +177,16 @@ def test_recording_in_another_way_is_the_same_trace(run: Command, guest: Any) ->
     assert first_difference("0.mst", "2.mst") is None
 
 
+def test_runs_that_sent_other_bytes_are_told_apart_by_these(run: Command, guest: Any) -> None:
+    for number, text in enumerate((b"a fine day\n", b"a fine way\n")):
+        run("record", "-q", "-m", "4M", "-o", f"{number}.mst", guest(says(text) + fails_with(1)))
+
+    difference = first_difference("0.mst", "1.mst")
+
+    assert difference is not None
+    assert re.fullmatch(r"uart0\.tx, sent from icount \d+ on: at byte 7 expected 'day\\n', got 'way\\n'", difference)
+
+
 def test_replay_needs_no_other_file(run: Command, guest: Any) -> None:
     file = guest(says(b"hi\n") + elf_files.PASSES)
     run("record", "-q", "-m", "4M", file)

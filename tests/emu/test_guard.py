@@ -25,7 +25,7 @@ class Odd(Device):
         self.state = OddState()
 
     def read(self, offset: int, size: int) -> int:
-        if isinstance(self.state.value, Exception):
+        if isinstance(self.state.value, BaseException):
             raise self.state.value
         value: int = self.state.value
         return value
@@ -48,7 +48,8 @@ def test_unsigned_numbers_pass(value: int) -> None:
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (KeyError(16), "KeyError: 16"), (RecursionError("deep"), "RecursionError: deep"),
+        (KeyError(16), "KeyError: 16"), (SystemExit(3), "SystemExit: 3"),
+        (RecursionError("deep"), "RecursionError: deep"),
         (None, "expected an int, got None"), ([1], "expected an int, got [1]"),
         (-2, "expected an unsigned number of up to 64 bits, got -0x2"),
         (1 << 64, "expected an unsigned number of up to 64 bits, got 0x10000000000000000"),
@@ -59,7 +60,7 @@ def test_mistake_in_a_read_says_where_and_what(value: object, text: str) -> None
         guarded(value).read(0x10, 4)
 
     assert str(raised.value) == f"odd0: read of 4 bytes at offset 0x10 at icount 1_234: {text}"
-    assert raised.value.__cause__ is (value if isinstance(value, Exception) else None)
+    assert raised.value.__cause__ is (value if isinstance(value, BaseException) else None)
 
 
 def test_mistake_in_a_write_says_the_value() -> None:
