@@ -78,7 +78,8 @@ def _hints(kind: type) -> dict[str, Any]:
     try:
         return get_type_hints(kind.__init__)  # type: ignore[misc]
     except Exception:  # a name that is imported for type checkers only
-        return {}
+        plain = {"int": int, "bool": bool, "str": str}
+        return {name: plain.get(each.annotation) for name, each in inspect.signature(kind).parameters.items()}
 
 
 def _converted(what: str, text: str, kind: Any) -> Any:
