@@ -1,6 +1,6 @@
 """A user's device may have mistakes: each ends the run with one line that names the device and what it did.
 
-The board's own devices are not guarded, and pay nothing for it.
+The board's own devices are not guarded, so an access to them costs nothing more.
 """
 
 from __future__ import annotations

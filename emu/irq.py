@@ -20,7 +20,7 @@ class IrqLine:
         self._on_change = on_change
 
     def set_level(self, level: bool) -> None:
-        """Raise or lower the line; the listener hears of changes only."""
+        """Raise or lower the line; the listener is called for changes only."""
         if level != self.level:
             self.level = level
             if self._on_change is not None:

@@ -35,7 +35,7 @@ class InterruptController(Protocol):
 
 
 class Stream:
-    """What one output sends: the door gets to know it first, then whoever listens here."""
+    """What one output sends: to the door first, then to the listeners."""
 
     __slots__ = ("listeners", "send")
 
@@ -58,7 +58,7 @@ def _sender(
 
 
 class Inlet:
-    """What one input takes; whoever listens here hears of it before."""
+    """What one input takes. Listeners are called with it first."""
 
     __slots__ = ("listeners", "sink")
 

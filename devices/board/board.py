@@ -183,8 +183,8 @@ class Board:
         A breakpoint or a watch stops it too; ``reason`` of the outcome says what did, ``hits`` which watch.
 
         Args:
-            icount: So many instructions have retired since power-on.
-            virtual_ns: Virtual time is there, or just past it.
+            icount: This many instructions have retired since power-on.
+            virtual_ns: Virtual time has come there, ns.
             uart: The guest has sent this text since the call.
         """
         self._awaited = uart.encode() if isinstance(uart, str) else uart or b""

@@ -131,7 +131,7 @@ class Plic(Device):
         self._update()
 
     def reset(self) -> None:
-        """Back to power-on; the sources' levels stay what they are, and so ask again."""
+        """Back to power-on. The levels of the sources stay: one that is up is pending again."""
         self.state = PlicState(levels=self.state.levels, pending=self.state.levels)
         self._update()
 

@@ -44,7 +44,7 @@ class Ier(IntEnum):
 
 
 class Iir(IntEnum):
-    """Interrupt identification, in order of priority; what NONE is, the others lack: bit 0."""
+    """Interrupt identification, in order of priority. Bit 0 is set where no interrupt is pending."""
 
     LINE_STATUS = 0x06
     RX_DATA = 0x04
@@ -97,14 +97,14 @@ _TIMEOUT_CHARACTERS = 4
 
 
 class Sender(Protocol):
-    """What stands at the other end of the receiver's line. It hears what the guest does with it; nothing comes back."""
+    """What is at the other end of the receiver's line: it is told what the guest does with its UART."""
 
     def on_use(self) -> None:
-        """The guest looks at its receiver."""
+        """The guest has looked at its receiver."""
         ...
 
     def on_set_up(self) -> None:
-        """The guest sets it up, perhaps anew."""
+        """The guest has written a register that sets up the receiver."""
         ...
 
     def on_received(self, data: bytes) -> None:
@@ -112,32 +112,32 @@ class Sender(Protocol):
         ...
 
     def on_looped(self) -> None:
-        """A byte of the guest's own did."""
+        """A byte that the guest has sent to itself (loopback) went into the FIFO."""
         ...
 
     def on_read(self) -> None:
-        """The first byte was taken out."""
+        """The guest has read the first byte of the FIFO."""
         ...
 
     def on_answer(self) -> None:
-        """The guest sends a byte."""
+        """The guest has sent a byte."""
         ...
 
     def on_cleared(self) -> None:
-        """All were thrown away."""
+        """The guest has discarded all bytes of the FIFO."""
         ...
 
     def on_handed_over(self) -> None:
-        """Somebody else has taken them."""
+        """All bytes of the FIFO went to semihosting or HTIF, which read the console from now on."""
         ...
 
     def on_reset(self) -> None:
-        """The UART is as after power-on; what it had is thrown away."""
+        """The UART is as after power-on; the bytes of the FIFO are discarded."""
         ...
 
 
 class NoSender:
-    """Hears nothing: in a replay the trace decides what comes."""
+    """Does nothing: in a replay the trace says what comes."""
 
     def on_use(self) -> None: ...
     def on_set_up(self) -> None: ...

@@ -39,9 +39,13 @@ _U64 = (1 << 64) - 1
 
 @dataclass(slots=True)
 class HtifState:
-    """``has_console``: input goes here, not to the UART. So many characters are ``wanted``, ``received`` came before.
+    """Where HTIF is.
 
-    ``answers`` wait for fromhost to be 0.
+    Attributes:
+        has_console: Input goes here, not to the UART.
+        wanted: How many characters the guest has asked for and not got.
+        received: Characters that came before the guest asked.
+        answers: What will be put into fromhost, each when that is 0.
     """
 
     has_console: bool = False

@@ -72,9 +72,15 @@ _FAILURE_CODE = 1
 
 @dataclass(slots=True)
 class SemihostingState:
-    """``wanted`` bytes are waited for; ``received`` came and were not read; ``ended``: no more will come.
+    """Where semihosting is.
 
-    ``has_console``: input goes here, not to the UART. ``files``: what is open, by handle.
+    Attributes:
+        has_console: Input goes here, not to the UART.
+        wanted: How many bytes the read that waits is for.
+        received: Bytes that came and were not read yet.
+        ended: No more input will come.
+        errno: Of the last call that failed.
+        files: What is open, by handle.
     """
 
     has_console: bool = False

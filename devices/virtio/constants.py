@@ -105,6 +105,6 @@ QUEUE_SIZE_MAX = 1024
 """Every queue may be so large, as QEMU's, and no chain of descriptors is longer."""
 
 ROUND_CHAINS_MAX, ROUND_DESCRIPTORS_MAX = 64, 1024
-"""A round over a queue takes no further chain after so many of them, or so many descriptors."""
+"""Limits of one round over a queue: after this many chains, or descriptors, it takes no further chain."""
 ROUND_NS = 10_000
-"""So much virtual time after a round that left chains behind comes the next one."""
+"""Virtual time from a round that left chains behind to the next one."""

@@ -139,7 +139,7 @@ class VirtioInput(VirtioFunction):
         return bool(chains)
 
     def _take_buffers(self, queue: Virtqueue, count: int) -> list[Chain]:
-        """So many buffers; none, and none taken, where there are fewer."""
+        """``count`` buffers, or none where there are fewer; then none is taken."""
         chains: list[Chain] = []
         while len(chains) < count and (chain := queue.pop()) is not None:
             if chain.writable_size < EVENT_SIZE:

@@ -33,7 +33,7 @@ LEGACY, MODERN = 1, 2
 
 _U32 = 0xFFFF_FFFF
 _DESCRIPTORS_A_CALL = 8
-"""Reading so many takes about as long as a plain access to a device."""
+"""Reading this many descriptors takes about as long as a plain access to a device."""
 _RING_FEATURES = 1 << Feature.INDIRECT_DESC | 1 << Feature.EVENT_IDX
 _DESC_SIZE, _LEGACY_PAGE_SIZE, _LEGACY_ALIGN = 16, 4096, 4096
 
@@ -143,7 +143,7 @@ class VirtioMmio(Device):
         return (self.function,)
 
     def _on_work(self, descriptors: int) -> None:
-        """So many descriptors were read for a chain: it takes the host's time."""
+        """Charge for the descriptors that were read for a chain, as that takes host time."""
         self._charge(descriptors // _DESCRIPTORS_A_CALL)
 
     def _power_on_state(self) -> SlotState:

@@ -113,8 +113,8 @@ class Virtqueue:
             memory: Where it is.
             state: How far it got.
             on_interrupt: Called when the driver wants to know of used buffers.
-            has_event_idx: Whether that feature was agreed on.
-            has_indirect: The same.
+            has_event_idx: Whether EVENT_IDX was agreed on.
+            has_indirect: Whether INDIRECT_DESC was agreed on.
             on_work: Called with how many descriptors were read for a chain.
             on_more: Called when ``available`` ends with chains left.
         """
@@ -123,7 +123,7 @@ class Virtqueue:
         self._on_interrupt = on_interrupt
         self._on_work, self._on_more = on_work, on_more
         self.descriptors = 0
-        """So many were read."""
+        """How many descriptors were read."""
         self._has_event_idx = has_event_idx
         self._has_indirect = has_indirect
 

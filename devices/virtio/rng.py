@@ -14,7 +14,7 @@ from minstret.devices.virtio.mmio import VirtioFunction
 from minstret.emu.part import Wiring
 
 REQUEST_SIZE_MAX = 4096
-"""More is not given at once; the guest asks again."""
+"""Bytes that one request gets at most; for more the guest asks again."""
 _HASH_SIZE = 32
 
 
@@ -42,7 +42,7 @@ class VirtioRng(VirtioFunction):
         self._ask = wiring.ask
 
     def reset(self) -> None:
-        """What was given stays given."""
+        """The count goes on: bytes that were given do not come again."""
 
     def on_notify(self, queue: int) -> None:
         requests = self.transport.queue(queue)

@@ -17,7 +17,7 @@ from minstret.emu.trace.writer import Mark, TraceWriter
 from minstret.emu.units import NS_PER_S
 
 COMMIT_EVERY_NS = NS_PER_S
-"""Host time between two commits: so much of a killed recording is lost at most."""
+"""Host time between two commits: a recording that is killed loses no more than this."""
 
 SNAPSHOT_EVERY_INSNS = 500_000_000
 """Some seconds of host time, so that snapshots cost a percent or two."""
@@ -25,7 +25,12 @@ SNAPSHOT_EVERY_INSNS = 500_000_000
 
 @dataclass(frozen=True, slots=True)
 class RecordOptions:
-    """How to record. ``snapshot_every_insns`` 0: no snapshots; ``ring`` keeps only so many of them, 0 all."""
+    """How to record.
+
+    Attributes:
+        snapshot_every_insns: Instructions from one snapshot to the next; 0 for none.
+        ring: How many snapshots to keep, with what follows the oldest of them; 0 keeps everything.
+    """
 
     snapshot_every_insns: int = SNAPSHOT_EVERY_INSNS
     ring: int = 0

@@ -50,7 +50,7 @@ _SPEC_BITS = (
 )  # fmt: skip
 _CSRS = ("FFLAGS", "FCSR", "SSTATUS", "SATP")
 
-_STATUS_BEFORE_FLAGS = 2  # softfloat's status begins so many bytes before its flags
+_STATUS_BEFORE_FLAGS = 2  # bytes from the start of softfloat's status to its flags
 
 
 # ---- what is agreed

@@ -13,7 +13,7 @@ from minstret.emu.hart.spec import DELEGABLE, M_INTERRUPTS, S_INTERRUPTS, Csr
 
 PMP_ENTRIES = 16
 MSTATUS_BOGUS = 3 << 29 | 3 << 38
-"""Where Unicorn believes TW and TSR to be in mstatus, and two bits of a hypervisor's."""
+"""The bits of mstatus at which Unicorn has TW and TSR, and two of the hypervisor extension."""
 _ALL_BITS = (1 << 64) - 1
 _COUNTERS = 32
 """Counters of a kind: cycle, time, instret, and from 3 on those of events."""
@@ -37,7 +37,7 @@ class Owner(Enum):
     COUNTER = auto()  # follows from icount and virtual time
     FIXED = auto()  # always reads as `fixed`
     HART_ID = auto()
-    ABSENT = auto()  # not there, though Unicorn believes it is
+    ABSENT = auto()  # not there, though Unicorn has it
 
 
 class Ours(IntEnum):

@@ -28,7 +28,7 @@ def area(size: int) -> memoryview:
     """``size`` bytes of zeroes that C can use while the view lives; they take no memory until written.
 
     Raises:
-        HostError: there is not so much.
+        HostError: the host does not have that much.
     """
     try:
         pages = mmap.mmap(-1, -(-size // mmap.PAGESIZE) * mmap.PAGESIZE, flags=_PRIVATE)

@@ -1,6 +1,7 @@
 """The MMU: the walk of Sv32 and Sv39 page tables with their A and D bits, PMP, MPRV, SUM and MXR.
 
-The twin of ``translate``, ``pmp_allows`` and ``fetch`` in _callbacks.c; the hart and debuggers use it on all counters.
+The same as ``translate``, ``pmp_allows`` and ``fetch`` in _callbacks.c. The hart and debuggers use it however
+instructions are counted.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from minstret.emu.hart.spec import (
     MSTATUS_MPRV,
     MSTATUS_MXR,
     MSTATUS_SUM,
+    PMP_LOCKED,
     PRIV_M,
     PRIV_S,
     PRIV_U,
@@ -79,7 +81,7 @@ class Mmu:
                 continue
             if low < s.pmp_low[i] or low + size > s.pmp_high[i]:
                 return _MIXED
-            if mode == PRIV_M and not s.pmp_cfg[i] & 0x80:
+            if mode == PRIV_M and not s.pmp_cfg[i] & PMP_LOCKED:
                 return _ALL
             return int(s.pmp_cfg[i] & 7)
         return _ALL if mode == PRIV_M else 0
@@ -92,7 +94,7 @@ class Mmu:
             access: An Access.
             mode: Effective privilege.
             quiet: Change nothing, and fail where something would have to change.
-            ignore_accessed: With ``quiet``, do not mind a clear A bit (for debuggers).
+            ignore_accessed: With ``quiet``, translate although the A bit is clear (for debuggers).
         Source: the same volume, "Virtual Address Translation Process".
         """
         s, env, memory = self.s, self.env, self.memory

@@ -22,12 +22,12 @@ SPECIAL_MASK = (1 << SPECIAL_BITS) - 1
 DEMOTE_AFTER_WRITES = 256
 NOWHERE = (1 << 64) - 1
 WORK_MAX = 5_000
-"""A slice ends after so much work, in units of a call from C to Python: see ``charge`` in _callbacks.c."""
+"""A slice ends after this much work, in units of a call from C to Python: see ``charge`` in _callbacks.c."""
 WORK_OF_INVALIDATION = 20
 TRAP_LOOP_TRAPS = 1000
 """This many traps without a retired instruction is a trap loop."""
 BYTES_A_CALL = 2048
-"""Moving so many takes about as long as a call from C to Python."""
+"""Moving this many bytes takes about as long as a call from C to Python."""
 
 
 class Counting(Enum):

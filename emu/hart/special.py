@@ -1,6 +1,6 @@
 """Special instructions: those that the hart executes itself, because Unicorn would do them wrong or not at all.
 
-The twin of ``is_special`` and ``is_ours_now`` in _callbacks.c.
+The same as ``is_special`` and ``is_ours_now`` in _callbacks.c.
 """
 
 from __future__ import annotations

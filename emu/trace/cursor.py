@@ -14,7 +14,7 @@ from minstret.emu.trace.format import Item, Output
 from minstret.emu.trace.reader import TraceReader
 
 _AHEAD_ROWS_MAX, _AHEAD_BYTES_MAX = 1000, 1 << 20
-"""So many outputs of other streams are read on the way to the next one of a stream, at most, and one more."""
+"""Limits on what is read of other streams to find the next output of one: outputs, and bytes. One more may be read."""
 
 
 class ItemCursor:
@@ -129,7 +129,7 @@ class OutputCursor:
         return stream, self._ahead[stream][0][1][self._taken.get(stream, 0) :]
 
     def _fetch(self, stream: str) -> bool:
-        """Read on until there is something for ``stream``; so far that there could be, as streams take turns."""
+        """Read on until there is something for ``stream``, up to a limit; False where nothing was found."""
         size = count = 0
         while not self._ahead.get(stream):
             row = self._read()

@@ -34,7 +34,7 @@ PAGE_SIZE = 4096
 CHUNK_MAX = 4096
 """Checkpoints in one row at most."""
 OUTPUT_MAX = 64 * 1024
-"""A row of a stream's bytes is closed when it has so many."""
+"""Bytes of a stream in one row: with that many the next bytes begin a new row."""
 ROW_SIZE_MAX = 1 << 24
 """Bytes in one value of the database. The writer keeps to it too."""
 PART_SIZE_MAX = 1 << 22

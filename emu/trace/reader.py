@@ -42,7 +42,7 @@ from minstret.emu.trace.packing import PACKED_PAGE_MAX, Chunk, unpack_page, unpa
 from minstret.emu.trace.untrusted import Order, UntrustedDatabase, check_meta, is_count, is_name, shown
 
 _SNAPSHOT_BYTES_MIN = 512
-"""A snapshot takes more, so a file has room for so many."""
+"""A snapshot takes more than this many bytes, which bounds how many a file can have."""
 
 
 class TraceReader:
@@ -361,7 +361,7 @@ class TraceReader:
                 raise self._damaged(f"page {shown(page)} of snapshot {number} is not in it")
 
     def counts(self) -> dict[str, int]:
-        """How many items of each kind there are, without reading them; together, so many as it says."""
+        """How many items of each kind there are, without reading them. Their sum is checked."""
         first = self._first_seq
         sql = "SELECT total(kind = ?), total(kind = ?) FROM events WHERE seq >= ?"
         events, answers = map(int, next(self._rows(sql, Kind.EVENT, Kind.ANSWER, first)))
