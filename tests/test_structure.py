@@ -13,7 +13,6 @@ COMMAND = TOP / "emu" / "cli"
 
 ELSEWHERE = {
     "devices/board/console.py": "guests/test_piped_input.py",
-    "devices/board/contract.py": "contract/test_devices.py",
     "devices/board/map.py": "devices/board/test_tree.py",
     "devices/board/traced.py": "guests/test_replay.py",
     "devices/hostside/side.py": "cli/test_network_options.py",
