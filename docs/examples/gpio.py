@@ -19,6 +19,7 @@ class GpioState:
 
 class Gpio(Device):
     compatible = "example,gpio"
+    state: GpioState
 
     def __init__(self, base: int, irq: int, name: str = "gpio0") -> None:
         super().__init__(base, irq, name)

@@ -18,6 +18,7 @@ class ShoutState:
 class Shout(VirtioFunction):
     device_id = DEVICE_ID
     queue_sizes = (16,)
+    state: ShoutState
 
     def __init__(self, word: str = "OK", name: str = "shout0") -> None:
         super().__init__(name)
