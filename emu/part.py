@@ -115,7 +115,14 @@ class Wiring(Protocol):
         ...
 
     def generator(self, name: str = "") -> random.Random:
-        """A random generator of the part's own, from the board's seed. What is drawn belongs in the state."""
+        """A random generator of the part's own, from the board's seed.
+
+        It goes back with the run, and a reset leaves it alone. Ask for it once, in ``attach``: its state is part of the
+        machine's from then on.
+
+        Raises:
+            ConfigError: there is one of that name already.
+        """
         ...
 
     def cached_register(self, offset: int, size: int) -> Callable[[int | None], None]:
@@ -164,7 +171,7 @@ class HostWiring(Protocol):
         ...
 
     def generator(self, name: str = "") -> random.Random:
-        """A random generator of the part's own, from the board's seed. What is drawn belongs in the state."""
+        """A random generator of this host side's own, from the board's seed; see ``Wiring.generator``."""
         ...
 
 

@@ -164,9 +164,21 @@ class Assembly:
         """A random generator from the board's seed; each name has one of its own."""
         return random.Random(f"{self._seed}/{name}")
 
-    def part_generator(self, name: str) -> Generator:
-        """One that goes back with the run."""
-        return Generator(f"{self._seed}/{name}")
+    def part_generator(self, name: str, is_of_host_side: bool) -> Generator:
+        """A random generator for a part, whose state is part of the machine's: it goes back with the run.
+
+        Raises:
+            ConfigError: there is one of that name already.
+        """
+        generator, parts = Generator(f"{self._seed}/{name}"), self.machine.parts
+        state_name = f"{name.rstrip('.')}.random"
+        if state_name in (parts.host if is_of_host_side else parts.guest):
+            raise ConfigError(f"{state_name}: this generator was asked for before; keep what the first call gave")
+        if is_of_host_side:
+            parts.add_host(state_name, generator)
+        else:
+            parts.add(state_name, generator)
+        return generator
 
     def nodes(self) -> list[Node]:
         """What stands for the parts in the device tree."""
@@ -229,9 +241,7 @@ class PartWiring:
         return self._machine.door.ask(self._name(name), live)
 
     def generator(self, name: str = "") -> random.Random:
-        made = self._assembly.part_generator(self._name(name))
-        self._machine.parts.add(f"{self._name(name)}.random", made)
-        return made
+        return self._assembly.part_generator(self._name(name), is_of_host_side=False)
 
     def cached_register(self, offset: int, size: int) -> Callable[[int | None], None]:
         if not isinstance(self._part, Device):
@@ -267,9 +277,7 @@ class PartHostWiring:
         self._assembly.stream(self._name(name)).listeners.append(listener)
 
     def generator(self, name: str = "") -> random.Random:
-        made = self._assembly.part_generator(self._name(f"host.{name}"))
-        self._assembly.machine.parts.add_host(f"{self._name(f'host.{name}')}.random", made)
-        return made
+        return self._assembly.part_generator(self._name(f"host.{name}"), is_of_host_side=True)
 
 
 class HartMemory:

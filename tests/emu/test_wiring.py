@@ -13,7 +13,7 @@ from minstret.emu.errors import ConfigError
 from minstret.emu.machine import Machine, MachineConfig
 from minstret.emu.part import Device, HostWiring, Part, Wiring
 from minstret.emu.timers import TimerAttribute
-from minstret.emu.wiring import Assembly, PartWiring
+from minstret.emu.wiring import Assembly, PartHostWiring, PartWiring
 
 BASE = 0x1006_0000
 
@@ -165,6 +165,17 @@ def test_each_name_has_a_generator_of_its_own_from_the_seed() -> None:
     assert draws[0] != draws[1]
 
 
+def test_states_of_generators_are_called_after_the_part_and_are_the_machines() -> None:
+    bell = Bell()
+    assembly, machine, _ = assembled(bell)
+    for name in ("", "a"):
+        bell.wiring.generator(name)
+        PartHostWiring(assembly, bell, machine.virtual_timers, machine.door.post, None).generator(name)
+
+    assert sorted(machine.parts.guest) == ["bell0", "bell0.a.random", "bell0.random"]
+    assert sorted(machine.parts.host) == ["bell0.host.a.random", "bell0.host.random"]
+
+
 def test_what_a_part_draws_is_the_same_again_in_a_restored_machine() -> None:
     bell = Bell()
     _, machine, _ = assembled(bell)
@@ -195,11 +206,15 @@ class Greedy(Device):
         (Greedy(lambda wiring: wiring.irq()), "greedy0: it asks for its interrupt line, and has none: give it an irq"),
         (Greedy(lambda wiring: (wiring.irq(), wiring.irq()), 3), "greedy0.irq: this line was asked for before"),
         (
+            Greedy(lambda wiring: (wiring.generator(), wiring.generator())),
+            "greedy0.random: this generator was asked for before; keep what the first call gave",
+        ),
+        (
             Greedy(lambda wiring: [wiring.cached_register(4 * at, 4) for at in range(9)]),
             "there can be 4 cached registers on a board, and all are in use",
         ),
     ],
-    ids=["no-irq", "irq-twice", "cached-registers"],
+    ids=["no-irq", "irq-twice", "generator-twice", "cached-registers"],
 )
 def test_what_a_part_can_not_have_is_said_in_one_line(device: Device, error: str) -> None:
     with pytest.raises(ConfigError, match=error):
