@@ -86,8 +86,15 @@ class RecordingSession(Session[BoardT]):
         return self._last
 
     def restore(self, saved: Saved) -> None:
-        """Go back; what was recorded since is gone from the trace, and moments saved since are not there any more."""
-        assert self.end is None, "this recording is finished"
+        """Go back; what was recorded since is gone from the trace, and moments saved since are not there any more.
+
+        Raises:
+            TraceError: the recording is finished, or ``saved`` is not there any more.
+        """
+        if self.end is not None:
+            raise TraceError(f"{self.path}: this recording is finished, so it can't go back")
+        if not self.door.keeps(saved.door):
+            raise TraceError(f"{self.path}: it can't go to a moment that was released, or is after one it went back to")
         self._last = None
         super().restore(saved)
 

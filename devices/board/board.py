@@ -68,6 +68,13 @@ class Setup:
     loads: tuple[Load, ...] = ()
     devices: tuple[Part, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Raise ConfigError for a path where an image has to be."""
+        for role in ("bios", "kernel", "initrd"):
+            file = getattr(self, role)
+            if file is not None and not isinstance(file, ImageFile):
+                raise ConfigError(f"{role}: expected what read_image gives, got {file!r:.200}")
+
     def make(
         self, *, door: Door | None = None, host: HostAnswers | None = None,
         on_console: Callable[[bytes], None] | None = None, has_host_side: bool = True,

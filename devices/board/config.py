@@ -72,6 +72,10 @@ def check(config: BoardConfig) -> None:
         raise ConfigError(f"memory: {size} bytes is not a positive multiple of {PAGE_SIZE}")
     if size > largest:
         raise ConfigError(f"memory: {size >> 20} MiB is too much; rv{config.xlen} takes up to {largest >> 20} MiB")
+    if config.net is not None and not isinstance(config.net, NetConfig):
+        raise ConfigError(f"net: expected a NetConfig, got {config.net!r:.100}")
+    if not isinstance(config.counting, Counting):
+        raise ConfigError(f"counting: expected a Counting such as {Counting.BLOCKS}, got {config.counting!r:.100}")
     for what, value, known in (
         ("entropy", config.entropy, ENTROPY),
         ("timer model", config.timer_model, TIMER_MODELS),

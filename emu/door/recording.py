@@ -142,6 +142,10 @@ class RecordingDoor(LiveDoor):
         self._machine.memory.collect_dirty_flags()
         self._dirty.noted = set(saved.unwritten)
 
+    def keeps(self, saved: RecordingPlace) -> bool:
+        """Whether it can be put back there: nobody has released that, and it is on the way to here."""
+        return self._writer.is_valid(saved.mark)
+
     def release(self, saved: RecordingPlace) -> None:
         """Let go of a place to which nobody will come back."""
         self._writer.release(saved.mark)

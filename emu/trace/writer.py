@@ -281,6 +281,10 @@ class TraceWriter:
         del self._marks[self._index_of(mark)]
         self._drop_what_no_mark_needs()
 
+    def is_valid(self, mark: Mark) -> bool:
+        """Whether the trace can be put back there."""
+        return mark in self._marks
+
     def _index_of(self, mark: Mark) -> int:
         assert mark in self._marks, "this mark was released, or the trace was put back to an earlier place"
         return self._marks.index(mark)

@@ -24,6 +24,7 @@ from support.steady_sessions import SUBJECTS, SteadyHost, live, same_trace
 from minstret.devices.board.board import Board, HostAnswers, Setup
 from minstret.devices.board.traced import Recording, Replay
 from minstret.emu.door.recording import RecordOptions
+from minstret.emu.errors import TraceError
 from minstret.emu.hart.shared import Counting
 from minstret.emu.machine import Outcome
 from minstret.emu.session import LiveSession, Saved, Session
@@ -343,8 +344,23 @@ def test_recording_that_is_finished_does_not_go_back(tmp_path: Path) -> None:
     with Recording(str(tmp_path / "run.mst"), setup_of_image("hello")) as session:
         saved = session.save()
         session.finish(session.run())
-        with pytest.raises(AssertionError, match="finished"):
+        with pytest.raises(TraceError, match="finished"):
             session.restore(saved)
+
+
+def test_recording_does_not_go_to_a_moment_that_it_has_let_go_of_and_stays_where_it_is(tmp_path: Path) -> None:
+    with Recording(tmp_path / "run.mst", setup_of_image("ticks")) as session:
+        moments = []
+        for icount in (1000, 2000, 3000):
+            session.run(icount=icount)
+            moments.append(session.save())
+        session.restore(moments[1])
+        session.release(moments[0])
+        digest = session.board.digest()
+        for gone in (moments[0], moments[2]):
+            with pytest.raises(TraceError, match="it can't go to a moment that was released, or is after one it went"):
+                session.restore(gone)
+            assert session.board.digest() == digest
 
 
 def test_recording_that_went_back_and_was_not_run_ends_where_it_is(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from support.elf_files import LOOPS, PASSES, says
 from support.harts import RAM, ROM_INSNS
 from support.recordings import Hand, setup_of_code, setup_of_image, typed
 
-from minstret.devices.board.board import Board
+from minstret.devices.board.board import Board, Setup
 from minstret.devices.board.config import BoardConfig
 from minstret.devices.board.map import Base
 from minstret.emu.door.live import LiveDoor
@@ -32,6 +32,11 @@ def test_input_that_is_no_bytes_is_refused_where_it_is_given() -> None:
 
     with pytest.raises(TypeError, match=r"^uart0\.rx: expected bytes, got 'x'$"):
         board.post("uart0.rx", "x")  # type: ignore[arg-type]
+
+
+def test_path_is_no_image_for_a_setup() -> None:
+    with pytest.raises(ConfigError, match=r"^kernel: expected what read_image gives, got 'Image'$"):
+        Setup(BoardConfig(), None, "Image")  # type: ignore[arg-type]
 
 
 def test_breakpoint_of_a_board_stops_its_run() -> None:
