@@ -14,11 +14,12 @@ from typing import Any, TypeVar
 from minstret.devices.board.boot import load_images, page_of_images
 from minstret.devices.board.config import DEFAULT_XLEN, BoardConfig, HostAnswers, check
 from minstret.devices.board.console import CONSOLE_STREAM, CONSOLE_TARGET, Console
-from minstret.devices.board.map import BOOT_ROM_SIZE, IRQ, Base
+from minstret.devices.board.map import BOOT_ROM_SIZE, Base
 from minstret.devices.board.own import again, check_own
 from minstret.devices.board.placement import BootImages, Load, Placement, place
 from minstret.devices.board.tree import Described, device_tree
 from minstret.devices.board.virt import virt_parts
+from minstret.devices.board.wake import WakeUps
 from minstret.devices.chips.clint import Clint
 from minstret.devices.chips.clint import Reg as ClintReg
 from minstret.devices.chips.plic import Plic
@@ -38,7 +39,6 @@ from minstret.emu.door.door import Door, Event, Position
 from minstret.emu.errors import ConfigError
 from minstret.emu.guard import Guard
 from minstret.emu.hart.hart import Hart
-from minstret.emu.hart.spec import Interrupt
 from minstret.emu.hart.views import Memory, Registers
 from minstret.emu.images.loader import Firmware, ImageFile, load_firmware, read_image
 from minstret.emu.machine import Machine, MachineConfig, Outcome
@@ -294,10 +294,10 @@ class Board:
         functions = [device.function for device in devices if isinstance(device, VirtioMmio)]
         self.net = next((function for function in functions if isinstance(function, VirtioNet)), None)
         self.inputs = {f.name.rstrip("0"): f for f in functions if isinstance(f, VirtioInput)}
-        self._slot_irqs = [
-            device.irq for device in devices if isinstance(device, VirtioMmio) and device.irq is not None
+        with_host_side = [*(device for device in devices if isinstance(device, VirtioMmio)), *own]
+        self._host_side_irqs = [
+            each.irq for each in with_host_side if isinstance(each, Device) and each.irq is not None
         ]
-        self._slot_irqs += [each.irq for each in own if isinstance(each, Device) and each.irq is not None]
         machine.time_delta = lambda: self.clint.state.mtime_delta
 
     def _add_services(self) -> None:
@@ -329,8 +329,10 @@ class Board:
             self.assembly.add(self.htif)
         self.assembly.connect(CONSOLE_TARGET, self._input.receive)
         machine.on_end_of_input = self.semihosting.end_of_input
-        machine.input_can_wake = lambda: self._can_interrupt(*self._host_irqs())
-        machine.host_side_can_wake = lambda: self._can_interrupt(*self._slot_irqs)
+        wake_ups = WakeUps(
+            self.hart, self.plic, self._input, self._host_side_irqs, has_keyboard=KEYBOARD in config.inputs
+        )
+        machine.input_can_wake, machine.host_side_can_wake = wake_ups.by_input, wake_ups.by_host_side
 
     def _listen(self) -> None:
         """Hear what the guest sends to its console, and what crosses its card."""
@@ -369,19 +371,6 @@ class Board:
     def device_tree(self) -> bytes:
         """The DTB the guest gets."""
         return next(bytes(s.data) for s in self.placement.segments if s.address == self.placement.tree)
-
-    def _host_irqs(self) -> list[int]:
-        """The interrupts that what a person types may raise."""
-        keyboard_irqs = self._slot_irqs if KEYBOARD in self.config.inputs else []
-        return [*([IRQ.UART0] if self._input.may_interrupt() else []), *keyboard_irqs]
-
-    def _can_interrupt(self, *irqs: int) -> bool:
-        """Whether any of these PLIC sources would end the hart's wait."""
-        routed = 0
-        for enable in self.plic.state.enable:
-            routed |= enable
-        is_enabled = self.hart.env.mie & (1 << Interrupt.MEI | 1 << Interrupt.SEI)
-        return bool(is_enabled and any(routed >> irq & 1 for irq in irqs))
 
     def _on_transmit(self, data: bytes) -> None:
         self.console += data
