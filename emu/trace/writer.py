@@ -48,6 +48,8 @@ class Mark:
     """The last snapshot's id."""
     drop: int
     """The id of the snapshot where a ring begins."""
+    last: Position
+    """Of the last event or answer."""
     chunk: OpenChunk
     stream: tuple[str, Position, bytes] | None
 
@@ -72,6 +74,7 @@ class TraceWriter:
         self._shift = shift
         self._next_seq = 0
         self._reached = Position(0, 0)
+        self._last = Position(0, 0)  # of the last event or answer
         self._chunk = OpenChunk()
         self._next_output = 1
         self._stream: tuple[str, Position, bytearray] | None = None
@@ -121,6 +124,8 @@ class TraceWriter:
 
     def add_event(self, kind: Kind, position: Position, name: str, data: bytes, registers: int) -> None:
         """Write an event or an answer."""
+        assert position >= self._last and position >= self._chunk.last, (position, self._last, self._chunk.last)
+        self._last = position
         self._close_chunk()
         row = (self._next_seq, kind, position.icount, position.virtual_ns, name, data, registers)
         self._execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", row)
@@ -250,7 +255,9 @@ class TraceWriter:
         rows in memory, and while there are any, a ring drops nothing that it had at the oldest of them.
         """
         stream = None if self._stream is None else (self._stream[0], self._stream[1], bytes(self._stream[2]))
-        mark = Mark(self._next_seq, self._next_output, self._last_snapshot, self._drop, self._chunk.copy(), stream)
+        mark = Mark(
+            self._next_seq, self._next_output, self._last_snapshot, self._drop, self._last, self._chunk.copy(), stream
+        )
         self._marks.append(mark)
         return mark
 
@@ -271,7 +278,7 @@ class TraceWriter:
         if self._last_snapshot != mark.snapshot:
             self._execute("DELETE FROM snapshots WHERE id > ?", (mark.snapshot,))
             self._take_back_pages(mark.snapshot)
-        self._drop = mark.drop
+        self._drop, self._last = mark.drop, mark.last
         self._next_seq, self._next_output, self._last_snapshot = mark.next_seq, mark.next_output, mark.snapshot
         self._chunk = mark.chunk.copy()
         self._stream = None if mark.stream is None else (mark.stream[0], mark.stream[1], bytearray(mark.stream[2]))

@@ -325,3 +325,17 @@ def test_items_of_a_ring_read_from_one_of_its_snapshots(path: Path) -> None:
     last = reader.snapshot(6)
 
     assert [item.seq for item in reader.items(last.seq)] == list(range(last.seq, last.seq + 21))
+
+
+@pytest.mark.parametrize("position", [at(9), at(10), Position(10, 0)])
+def test_event_before_the_last_item_is_a_mistake_of_ours(position: Position, tmp_path: Path) -> None:
+    for add in ("event", "checkpoint"):
+        writer = writer_at(tmp_path / f"{add}.mst")
+        if add == "event":
+            writer.add_event(Kind.EVENT, at(10, warp_ns=5), "uart0.rx", b"a", 1)
+        else:
+            writer.add_checkpoint(at(10, warp_ns=5), ClockType.VIRTUAL, 0, 1)
+
+        with pytest.raises(AssertionError):
+            writer.add_event(Kind.EVENT, position, "uart0.rx", b"b", 2)
+        writer.close()
