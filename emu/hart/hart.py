@@ -143,6 +143,7 @@ class Hart:
         """How much work ends a slice: see Shared.charge. With less than ten an instruction may never get through."""
         self._stop: HartStop | None = None
         self._passes_trigger = False
+        self._woke_icount = NOWHERE
         self._cached_registers = 0
         self.reset(memory.ram_base)
 
@@ -256,6 +257,7 @@ class Hart:
         self.core.publish_mip()
         self._shared.cached_address[:] = [0] * CACHED_REGISTERS
         self._shared.rewritten_pc = self._shared.new_entry = self._shared.step_over = NOWHERE
+        self._woke_icount = NOWHERE
         self.breakpoints.forget_stop()
         self.watches.forget_access()
         self._engine.flush_tlb()
@@ -284,6 +286,7 @@ class Hart:
                 if not s.mip & env.mie:
                     return HartStop.WAITING
                 s.is_waiting = 0
+                self._woke_icount = int(s.icount)
             if self._in_python:
                 self._prepare_run()
             self._engine.run()
@@ -502,6 +505,8 @@ class Hart:
         pc, icount = self.pc, self.icount
         if self.breakpoints.reports(pc, icount):
             self._stop = HartStop.BREAKPOINT
+            if self._woke_icount == icount and not self.has_just_trapped:
+                self.waiting = True  # as it is without a breakpoint until it goes on: what woke it may go away
         elif self.triggers.fires(McontrolBit.EXECUTE, pc):
             self._take(Cause.BREAKPOINT, pc)
         else:

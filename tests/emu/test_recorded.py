@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.own_devices import PulsedGpio, example_setup
 from support.recordings import RAM, RAM_SIZE, setup_of_image, tamper
 from support.semihosting_program import MoodyFolder
 from support.steady_sessions import SUBJECTS, SteadyHost, live, same_trace
@@ -126,7 +127,8 @@ class Case:
     def check(self) -> None:
         straight = self.record("straight", lambda session, host: self._run(session))
         places, path = self._record_with_stops()
-        assert same_trace(straight, path), "another trace with breakpoints and watches"
+        if not self.setup.config.rtc_follows_host:  # that host's clock depends on how often it is read: once a turn
+            assert same_trace(straight, path), "another trace with breakpoints and watches"
         self._record_up_to_a_stop(places)
         self._replay_with_stops(straight)
 
@@ -286,3 +288,20 @@ def test_end_at_a_handler_that_was_not_entered_is_a_divergence(tmp_path: Path) -
 
     with pytest.raises(DivergenceError, match="the end at icount 500, got the guest running on"):
         Replay(path).run()
+
+
+@pytest.mark.parametrize("counting", list(Counting))
+def test_recording_that_ends_at_a_breakpoint_behind_wfi_replays(counting: Counting, tmp_path: Path) -> None:
+    """Something has woken the hart, but until it goes on it waits: what woke it may go away before."""
+    path = str(tmp_path / "run.mst")
+    with Recording(path, example_setup("gpio", counting)) as session:
+        hart = session.board.hart
+        while not hart.waiting:
+            session.run(icount=session.board.position.icount + 1)
+        hart.breakpoints.add(hart.pc)
+        outcome = session.run()
+        assert outcome.reason is StopReason.BREAKPOINT
+        end = place_of(session.board, outcome)
+
+    replay = Replay(path, devices=[PulsedGpio])
+    assert place_of(replay.board, replay.run()) == end
