@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minstret.emu.errors import DeviceError, GuestFault, MinstretError
-from minstret.emu.part import Device, HasState, Sink
+from minstret.emu.part import Device, HasState, Send, Sink
 from minstret.emu.state import why_not_saved
 
 _U64_END = 1 << 64
@@ -60,6 +60,20 @@ class Guard:
         """Raise DeviceError where its state can't be saved now."""
         if reason := why_not_saved(getattr(part, "state", None)):
             raise self.error(what, f"it can't be saved: {reason}")
+
+    def sender(self, what: str, send: Send) -> Send:
+        """``send``, which takes bytes only."""
+
+        def guarded(data: bytes) -> None:
+            send(self.check_bytes(what, data))
+
+        return guarded
+
+    def check_bytes(self, what: str, data: Any) -> bytes:
+        """``data``, which has to be bytes."""
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise self.error(what, f"expected bytes, got {data!r:.100}")
+        return bytes(data)
 
     def sink(self, what: str, sink: Sink) -> Sink:
         """``sink``, guarded; it has to say how many bytes it took."""

@@ -231,14 +231,20 @@ class PartWiring:
 
     def input(self, name: str, sink: Sink) -> None:
         if self._guard is not None:
+            if self._name(name) in self._assembly.inlets:
+                raise ConfigError(f"{self._name(name)}: two inputs of that name")
             sink = self._guard.sink(f"input {name}", sink)
         self._assembly.connect(self._name(name), sink)
 
     def output(self, name: str, is_message: bool = True) -> Send:
-        return self._assembly.stream(self._name(name), is_message).send
+        send = self._assembly.stream(self._name(name), is_message).send
+        return send if self._guard is None else self._guard.sender(f"output {name}", send)
 
     def ask(self, name: str, live: Callable[[], bytes]) -> bytes:
-        return self._machine.door.ask(self._name(name), live)
+        guard = self._guard
+        if guard is None:
+            return self._machine.door.ask(self._name(name), live)
+        return self._machine.door.ask(self._name(name), lambda: guard.check_bytes(f"ask {name}", live()))
 
     def generator(self, name: str = "") -> random.Random:
         return self._assembly.part_generator(self._name(name), is_of_host_side=False)
@@ -269,10 +275,16 @@ class PartHostWiring:
         return Timer(self._name(name), self._timers, callback, TimerAttribute.EXTERNAL)
 
     def post(self, name: str, data: bytes) -> None:
+        if self._guard is not None:
+            data = self._guard.check_bytes(f"host side's post to {name}", data)
+            if self._name(name) not in self._assembly.inlets:
+                raise self._guard.error("host side's post", f"the device has no input {name!r}")
         self._post(Event(self._name(name), data))
 
     def listen(self, name: str, listener: Send) -> None:
         if self._guard is not None:
+            if self._name(name) not in self._assembly.streams:
+                raise self._guard.error("host side's listen", f"the device has no output {name!r}")
             listener = self._guard.wrap(f"host side's listener {name}", listener)
         self._assembly.stream(self._name(name)).listeners.append(listener)
 

@@ -37,6 +37,7 @@ from minstret import (
     Recording,
     Replay,
     TraceError,
+    Wiring,
 )
 from minstret.devices.board.board import Setup
 from minstret.emu.door.recording import RecordOptions
@@ -59,6 +60,54 @@ def board_with(*devices: object, code: bytes = LOOP, **config: Any) -> Board:
 
 def setup_with(*devices: Part, code: bytes = LOOP) -> Setup:
     return Setup(BoardConfig(ram_size=1 << 20), ImageFile("test.bin", code), devices=devices)
+
+
+class Mistaken(Gpio):
+    """Makes the mistake that ``what`` names, when pin 0 is driven."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(GPIO_BASE, GPIO_IRQ)
+        self.what = what
+
+    def attach(self, wiring: Wiring) -> None:
+        super().attach(wiring)
+        self._wiring = wiring
+        if self.what == "two inputs":
+            wiring.input("pins", print)
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        if self.what == "output":
+            self._drive("text")  # type: ignore[arg-type]
+        elif self.what == "ask":
+            self._wiring.ask("question", lambda: 5)  # type: ignore[arg-type, return-value]
+
+    def host_side(self, host: HostWiring) -> Any:
+        if self.what == "post":
+            host.post("nothing", b"x")
+        elif self.what == "post text":
+            host.post("pins", "x")  # type: ignore[arg-type]
+        elif self.what == "listen":
+            host.listen("nothing", print)
+        return None
+
+
+@pytest.mark.parametrize(
+    ("what", "text"),
+    [
+        ("output", "gpio0: output out at icount 7: expected bytes, got 'text'"),
+        ("ask", "gpio0: ask question at icount 7: expected bytes, got 5"),
+        ("two inputs", "gpio0.pins: two inputs of that name"),
+        ("post", "gpio0: host side's post at icount 0: the device has no input 'nothing'"),
+        ("post text", "gpio0: host side's post to pins at icount 0: expected bytes, got 'x'"),
+        ("listen", "gpio0: host side's listen at icount 0: the device has no output 'nothing'"),
+    ],
+)
+def test_wrong_use_of_the_wiring_is_one_line_that_says_what_was_wrong(what: str, text: str) -> None:
+    code = asm.code(asm.lui(asm.T0, GPIO_BASE >> 12), asm.sw(asm.ZERO, asm.T0, 0), asm.LOOP)
+    with pytest.raises((ConfigError, DeviceError)) as raised:
+        board_with(Mistaken(what), code=code).run_until(icount=100)
+
+    assert str(raised.value) == text
 
 
 # ---- as ours are
