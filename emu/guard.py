@@ -69,6 +69,16 @@ class Guard:
 
         return guarded
 
+    def exit(self, request_exit: Callable[[int], None]) -> Callable[[int], None]:
+        """``request_exit``, which takes an int only."""
+
+        def guarded(code: int) -> None:
+            if not isinstance(code, int):
+                raise self.error("request_exit", f"expected an int, got {code!r:.100}")
+            request_exit(code)
+
+        return guarded
+
     def check_bytes(self, what: str, data: Any) -> bytes:
         """``data``, which has to be bytes."""
         if not isinstance(data, bytes | bytearray | memoryview):

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from minstret.emu.clock import Clock, ClockType
 from minstret.emu.door.door import Event
 from minstret.emu.errors import ConfigError
-from minstret.emu.fdt import Node
+from minstret.emu.fdt import Node, flatten
 from minstret.emu.generator import Generator
 from minstret.emu.guard import Guard, GuardedDevice
 from minstret.emu.hart.hart import Hart
@@ -183,10 +183,18 @@ class Assembly:
     def nodes(self) -> list[Node]:
         """What stands for the parts in the device tree."""
         nodes = (
-            part.node() if guard is None else guard.run("node", part.node)
+            part.node() if guard is None else guard.run("node", _checked_node, part)
             for part, guard in zip(self.parts, self._guards, strict=True)
         )  # fmt: skip
         return [node for node in nodes if node is not None]
+
+
+def _checked_node(part: Part) -> Node | None:
+    """Its node, which can be written into a tree."""
+    node = part.node()
+    if node is not None:
+        flatten(node)
+    return node
 
 
 class PartWiring:
@@ -201,7 +209,7 @@ class PartWiring:
         self.memory: Dma = assembly.memory
         self.charge = machine.hart.charge
         self.room_for_input = machine.room_for_input
-        self.request_exit = machine.request_exit
+        self.request_exit = machine.request_exit if guard is None else guard.exit(machine.request_exit)
         self.request_reset = machine.request_reset
 
     def _name(self, name: str) -> str:

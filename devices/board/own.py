@@ -69,6 +69,8 @@ def _check_kind(part: object) -> None:
         raise ConfigError(f"{part.name} is on a board already; make another one")
     if not part.name or not hasattr(part, "state") or (isinstance(part, Device) and not hasattr(part, "irq")):
         raise ConfigError(f"{type(part).__name__}: __init__ has to call super().__init__ and to set self.state")
+    if type(part.version) is not int:
+        raise ConfigError(f"{part.name}: version: expected an int, got {part.version!r:.100}")
     if isinstance(part, VirtioFunction) and not hasattr(part, "device_id"):
         raise ConfigError(f"{part.name}: a virtio device needs a device_id")
 

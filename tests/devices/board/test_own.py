@@ -80,6 +80,11 @@ class Mistaken(Gpio):
             self._drive("text")  # type: ignore[arg-type]
         elif self.what == "ask":
             self._wiring.ask("question", lambda: 5)  # type: ignore[arg-type, return-value]
+        elif self.what == "exit":
+            self._wiring.request_exit("bad")  # type: ignore[arg-type]
+
+    def properties(self) -> dict[str, Any]:
+        return {"clock": 1.5} if self.what == "property" else {}
 
     def host_side(self, host: HostWiring) -> Any:
         if self.what == "post":
@@ -96,6 +101,8 @@ class Mistaken(Gpio):
     [
         ("output", "gpio0: output out at icount 7: expected bytes, got 'text'"),
         ("ask", "gpio0: ask question at icount 7: expected bytes, got 5"),
+        ("exit", "gpio0: request_exit at icount 7: expected an int, got 'bad'"),
+        ("property", "gpio0: node at icount 0: TypeError: 'float' object is not iterable"),
         ("two inputs", "gpio0.pins: two inputs of that name"),
         ("post", "gpio0: host side's post at icount 0: the device has no input 'nothing'"),
         ("post text", "gpio0: host side's post to pins at icount 0: expected bytes, got 'x'"),
