@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from support import asm
-from support.recordings import RAM, setup_of_code, setup_of_image
+from support.recordings import FAIL, PASS, RAM, finish_code, setup_of_code, setup_of_image
 from support.semihosting_program import MoodyFolder
 from support.steady_sessions import SUBJECTS, SteadyHost, live, same_trace
 
@@ -374,3 +374,59 @@ def test_recording_that_went_back_and_was_not_run_ends_where_it_is(tmp_path: Pat
     replay = Replay(path)
     assert replay.run().reason.value == "reached"
     assert replay.board.position == saved.position
+
+
+ENDS: dict[str, Callable[[], Setup]] = {
+    "finished": lambda: setup_of_code(finish_code(PASS)),
+    "failed": lambda: setup_of_code(finish_code(FAIL | 5 << 16)),
+    "trap loop": lambda: setup_of_image("crash"),
+    "trap loop at power-on": lambda: setup_of_code(bytes(4)),
+    "waits forever": lambda: setup_of_code(asm.code(asm.WFI, asm.LOOP)),
+}
+
+
+@pytest.mark.parametrize("counting", [Counting.BLOCKS, Counting.PYTHON])
+@pytest.mark.parametrize("name", ENDS)
+def test_session_goes_back_from_an_end_and_to_it(name: str, counting: Counting) -> None:
+    setup = ENDS[name]()
+    session = live(replace(setup, config=replace(setup.config, counting=counting)))
+    session.run(icount=2)
+    start, before = session.save(), session.board.digest()
+
+    found = set()
+    for _ in range(3):
+        outcomes = [str(session.run()), session.board.digest()]
+        end = session.save()
+        outcomes += [str(session.run()), session.board.digest()]
+        session.restore(end)
+        assert session.board.digest() == outcomes[1]
+        outcomes += [str(session.run()), session.board.digest()]
+        found.add(tuple(outcomes))
+        session.restore(start)
+        assert session.board.digest() == before
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("chaos", [None, 5])
+@pytest.mark.parametrize("image", ["dhcp", "dhcp-wfi", "tftp"])
+def test_second_clock_of_the_host_side_goes_back_too(image: str, chaos: int | None) -> None:
+    session = live(setup_of_image(image, timer_model="virtual-ext", chaos_seed=chaos))
+    board = session.board
+    assert board.host_side is not None
+    timers = board.host_side.timers
+
+    def run_to(icount: int) -> tuple[object, ...]:
+        while board.position.icount < icount:  # what a thread does otherwise
+            timers.run_expired()
+            if session.run(icount=min(icount, board.position.icount + 500)).reason.value != "reached":
+                break
+        return board.position, board.digest(), bytes(board.console), str(timers.save_state())
+
+    for start in (60_000, 90_000):
+        before, saved = run_to(start), session.save()
+        ends = set()
+        for _ in range(2):
+            ends.add(run_to(start + 50_000))
+            session.restore(saved)
+            assert run_to(start) == before
+        assert len(ends) == 1
