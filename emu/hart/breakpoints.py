@@ -87,7 +87,6 @@ class Breakpoints:
     def skip(self, pc: int, icount: int) -> None:
         """Let the next run go past ``pc``, if it begins there."""
         self._reported = pc, icount
-        self.go_past(pc, icount)
 
     def go_past(self, pc: int, icount: int) -> None:
         """Let the callbacks go on from ``pc``, where they have stopped."""

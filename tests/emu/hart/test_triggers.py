@@ -354,3 +354,13 @@ def run_program(program: Program, counting: str, end: int, pages: list[int], mod
             board.hart.triggers.state = TriggerState()
             summary = reason, board.position, board.digest(), board.hart.last_trap, bytes(board.console)
             return summary, written.take()
+
+
+def test_skipping_a_breakpoint_does_not_skip_the_trigger_at_the_same_place(counting: str) -> None:
+    board = board_with(counting, NOP, NOP, NOP)
+    set_trigger(board, 0, EXECUTE | M, RAM + 4)
+    board.hart.breakpoints.add(RAM + 4)
+    run_insns(board, 1)
+    board.hart.skip_breakpoint()
+
+    assert trap(board) == (Cause.BREAKPOINT, 4, 4, 1)
