@@ -18,6 +18,7 @@ from enum import IntFlag
 from itertools import pairwise, zip_longest
 
 from minstret.emu.clock import VIRTUAL_NS_MAX, Clock, ClockType
+from minstret.emu.errors import DeviceError
 
 IDLE = -1
 """``expire_ns`` of a timer that is not armed, and the deadline of a list that has none."""
@@ -33,6 +34,7 @@ class TimerAttribute(IntFlag):
 
 ALL_ATTRIBUTES = TimerAttribute.EXTERNAL
 _EXTERNAL = int(TimerAttribute.EXTERNAL)
+_FIRED_IN_A_PASS_MAX = 100_000
 _ALL = int(ALL_ATTRIBUTES)
 
 Checkpoint = Callable[[ClockType, int], None]
@@ -219,11 +221,15 @@ class TimerList:
 
         Reads the clock once. A callback that arms a time already past is run again in the same pass. The
         first guest-side timer is preceded by one checkpoint for the pass.
+
+        Raises:
+            DeviceError: a callback arms its timer for the past again and again.
         """
         if not self._armed or not self.enabled or not (self.may_run is None or self.may_run(self.clock.type)):
             return False
         now_ns = self.clock.now_ns()
         first: Timer | None = None
+        left = _FIRED_IN_A_PASS_MAX
         needs_checkpoint = self.on_checkpoint is not None and self.clock.type is not ClockType.REALTIME
         while (timer := self._next_expired(now_ns)) is not None:
             first = first or timer
@@ -235,6 +241,12 @@ class TimerList:
             late_ns = now_ns - timer.expire_ns
             self._disarm(timer)
             timer.counts.fired += 1
+            left -= 1
+            if not left:
+                raise DeviceError(
+                    f"{timer.name}: the timer arms itself for a time that is already past, again and again, so time"
+                    " stands still; arm it for a later time"
+                )
             timer._callback(late_ns)
         if needs_checkpoint and first is not None:
             first.counts.checkpoints_saved += 1

@@ -16,6 +16,7 @@ from support.timer_rules import EXTERNAL, GUEST, RULES, Pass
 
 from minstret.emu import units
 from minstret.emu.clock import VIRTUAL_NS_MAX, ClockType, HostClock
+from minstret.emu.errors import DeviceError
 from minstret.emu.state import canonical_bytes, from_plain, to_plain
 from minstret.emu.timers import ALL_ATTRIBUTES, IDLE, Timer, TimerAttribute, TimerGroup, TimerList, TimerListState
 
@@ -342,6 +343,17 @@ def test_callback_that_arms_a_past_time_runs_again_in_the_same_pass(bench: Bench
 
     assert rounds == [0, 10, 20]
     assert not timer.pending
+
+
+def test_timer_that_arms_itself_for_the_past_forever_is_told(bench: Bench) -> None:
+    def again(late_ns: int) -> None:
+        timer.arm(bench.clock.ns)
+
+    timer = Timer("gpio0.blink", bench.timers, again)
+    timer.arm(bench.clock.ns)
+
+    with pytest.raises(DeviceError, match=r"^gpio0.blink: the timer arms itself for a time that is already past"):
+        bench.timers.run_expired()
 
 
 def test_callback_that_arms_now_lets_others_of_that_time_go_first(bench: Bench) -> None:
