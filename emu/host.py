@@ -349,8 +349,8 @@ class Output:
     _WRITE_MAX, _TERMINAL_MAX = 4096, 256
     """Bytes that can be written to a pipe or a terminal without waiting when poll says that it is writable."""
 
-    def __init__(self, signals: Signals, deadline_ns: int | None = None) -> None:
-        """Make it. A write waits for the reader until a signal comes, or until host time ``deadline_ns``."""
+    def __init__(self, signals: Signals, deadline_ns: Callable[[], int | None] = lambda: None) -> None:
+        """Make it. A write waits for the reader until a signal comes, or until host time ``deadline_ns()``."""
         self._signals = signals
         self._deadline_ns = deadline_ns
         self.is_ending = False
@@ -374,7 +374,8 @@ class Output:
     def _may_write(self, fd: int) -> bool:
         if _is_ready(fd, select.POLLOUT):
             return True
-        left_ns = None if self._deadline_ns is None else max(0, self._deadline_ns - realtime_ns())
+        deadline_ns = self._deadline_ns()
+        left_ns = None if deadline_ns is None else max(0, deadline_ns - realtime_ns())
         return not self.is_ending and self._signals.wait([fd], left_ns, select.POLLOUT)
 
 
@@ -487,11 +488,12 @@ class HostSource:
 
         Args:
             console_target: The door's target for console input; None: don't read standard input.
-            timeout_ns: Ask the machine to stop after this much host time.
+            timeout_ns: Ask the machine to stop after this much host time, counted from ``listening``.
             ctrl_c_stops: At a terminal, Ctrl-C, Ctrl-Z and Ctrl-backslash send signals as usual; otherwise they go to
                 the guest.
         """
         self._console_target = console_target
+        self._timeout_ns = timeout_ns
         self.deadline_ns = None if timeout_ns is None else realtime_ns() + timeout_ns
         self._has_timed_out = False
         self._failed_by: int | None = None
@@ -602,7 +604,9 @@ class HostSource:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Meanwhile a terminal is in raw mode: every key is read at once, without echo."""
+        """The run begins. Meanwhile a terminal is in raw mode: every key is read at once, without echo."""
+        if self._timeout_ns is not None:  # starting may take long on a busy machine, and is not the guest's time
+            self.deadline_ns = realtime_ns() + self._timeout_ns
         if self.is_terminal:
             with Terminal(self._fd, takes_signals=self._ctrl_c_stops).raw():
                 yield

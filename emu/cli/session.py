@@ -161,7 +161,7 @@ class ConsoleSource(host.HostSource):
 
     def __init__(self, *, console_target: str | None, timeout_ns: int | None, ctrl_c_stops: bool) -> None:
         super().__init__(console_target=console_target, timeout_ns=timeout_ns, ctrl_c_stops=ctrl_c_stops)
-        self.console = Console(host.Output(self.signals, self.deadline_ns))
+        self.console = Console(host.Output(self.signals, lambda: self.deadline_ns))
         self._has_told = False
 
     def poll(self, wants_input: bool) -> Iterable[Event]:
