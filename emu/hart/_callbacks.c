@@ -33,15 +33,7 @@ enum { LONG_RUN_INSNS = 100000 }; /* other threads of Python may run during such
 enum { GROWTH_FILLS = 8192 };
 enum { BLOCK_BITS = 18, BLOCK_SLOTS = 1 << BLOCK_BITS };
 enum { NO_INDEX = 0xffff };
-#define NOWHERE UINT64_MAX /* no address: `step_over` where nothing is, `fault_va` where the access itself tells */
 #define NO_EXCEPTION UINT64_MAX
-#define NEVER 1 /* an odd address: no PC ever reaches it */
-
-/* uc_ctl: command | argument count << 26 | direction << 30 */
-#define CTL_TB_REMOVE_CACHE ((int)(9u | 2u << 26 | 1u << 30))
-#define CTL_TB_FLUSH ((int)(10u | 1u << 30))
-#define CTL_TLB_FLUSH ((int)(11u | 0u << 26 | 1u << 30))
-#define CTL_TB_REQUEST_CACHE ((int)(8u | 2u << 26 | 3u << 30))
 
 typedef struct {
     uint64_t pc;
@@ -90,7 +82,7 @@ static uint64_t load_le(const uint8_t *at, uint64_t size)
 
 static void flush_tlb(void *uc, struct shared *s)
 {
-    s->ctl(uc, CTL_TLB_FLUSH);
+    s->ctl(uc, (int)CTL_TLB_FLUSH);
     s->generation++;
     s->flushes++;
     s->next_growth = s->fills + GROWTH_FILLS;
@@ -102,7 +94,7 @@ static void invalidate_code(void *uc, struct shared *s, uint64_t offset, uint64_
 {
     s->in_system_view = 1;
     flush_tlb(uc, s);
-    s->ctl(uc, CTL_TB_REMOVE_CACHE, s->ram_base + offset, s->ram_base + offset + size);
+    s->ctl(uc, (int)CTL_TB_REMOVE_CACHE, s->ram_base + offset, s->ram_base + offset + size);
     s->in_system_view = 0;
     flush_tlb(uc, s);
     s->invalidations++;
@@ -910,7 +902,6 @@ static void on_new_block(void *uc, const uc_tb *block, const uc_tb *previous, st
 /* ---- counters ----------------------------------------------------------------------------------- */
 
 enum { COUNTER_CYCLE, COUNTER_TIME, COUNTER_INSTRET };
-enum { UC_RISCV_REG_PC = 190 };
 
 /* A counter as the instruction that is `icount` from power-on reads it. */
 static uint64_t counter_at(const struct shared *s, int counter, uint64_t icount)
@@ -1425,7 +1416,7 @@ static void start_block(struct shared *s, uint64_t pc, uint64_t insns)
 static struct block ask_for_block(void *uc, struct shared *s, uint64_t pc, uint64_t size)
 {
     uc_tb tb = {0, 0, 0};
-    s->ctl(uc, CTL_TB_REQUEST_CACHE, pc, &tb);
+    s->ctl(uc, (int)CTL_TB_REQUEST_CACHE, pc, &tb);
     struct block b = look_through(uc, s, pc, size, tb.size == size ? tb.icount : 2);
     if (tb.size != size && b.special != 0)
         b.special = 1; /* one by one */
@@ -1540,7 +1531,7 @@ static void settle(void *uc, struct shared *s, uint64_t more)
 
 static void forget_blocks(void *uc, struct shared *s)
 {
-    s->ctl(uc, CTL_TB_FLUSH);
+    s->ctl(uc, (int)CTL_TB_FLUSH);
     if (s->blocks != NULL)
         memset(s->blocks, 0, BLOCK_SLOTS * sizeof *s->blocks);
     s->block_count = 0;

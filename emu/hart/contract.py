@@ -19,6 +19,7 @@ from zlib import crc32
 
 from minstret.emu.errors import HostError
 from minstret.emu.hart import layout, shared, spec
+from minstret.emu.hart.binding import uc_reg
 from minstret.emu.hart.csr_table import CSRS, MSTATUS_BOGUS, PMP_ENTRIES, CsrRow, Ours
 from minstret.emu.hart.shared import FIELDS, LAYOUT, Shared
 
@@ -48,6 +49,9 @@ _SPEC_BITS = (
     "INSN_ECALL", "INSN_EBREAK", "INSN_WFI", "INSN_SRET", "INSN_MRET", "INSN_C_EBREAK", "S_INTERRUPTS", "M_INTERRUPTS",
     "PMP_LOCKED",
 )  # fmt: skip
+_SHARED_BITS = (
+    "NOWHERE", "NEVER", "CTL_TB_REQUEST_CACHE", "CTL_TB_REMOVE_CACHE", "CTL_TB_FLUSH", "CTL_TLB_FLUSH",
+)  # fmt: skip
 _CSRS = ("FFLAGS", "FCSR", "SSTATUS", "SATP")
 
 _STATUS_BEFORE_FLAGS = 2  # bytes from the start of softfloat's status to its flags
@@ -61,6 +65,7 @@ def enums() -> list[list[tuple[str, int]]]:
     groups = [
         [(name, int(getattr(shared, name))) for name in _NUMBERS] + [("PMP_ENTRIES", PMP_ENTRIES)],
         [(name, int(getattr(spec, name))) for name in _SPEC_NUMBERS],
+        [("UC_RISCV_REG_PC", int(uc_reg.UC_RISCV_REG_PC))],
     ]
     for prefix, kind in _ENUMS:
         groups.append([(f"{prefix}_{member.name}" if prefix else str(member.name), int(member)) for member in kind])
@@ -68,8 +73,9 @@ def enums() -> list[list[tuple[str, int]]]:
 
 
 def bit_masks() -> list[tuple[str, int]]:
-    """Bits of registers, instructions and CSR numbers: unsigned in C."""
+    """Bits of registers, instructions, CSR numbers and other numbers that are unsigned in C."""
     bits = [(name, int(getattr(spec, name))) for name in _SPEC_BITS]
+    bits += [(name, int(getattr(shared, name))) for name in _SHARED_BITS]
     return [*bits, *((f"CSR_{name}", int(spec.Csr[name])) for name in _CSRS), ("MSTATUS_BOGUS", MSTATUS_BOGUS)]
 
 
@@ -169,7 +175,7 @@ def header_text() -> str:
         '#define CONTRACT_NAME(name) " " #name\n'
         "#define CONTRACT_VALUE(name) (uint64_t)(name),\n",
         "/* For _helpers.c: where Unicorn keeps what, in bytes. */\n" + _enum(helper_offsets()),
-        "/* For both: bits of registers, instructions, CSR numbers. */\n" + masks,
+        "/* For both: bits of registers, instructions, CSR numbers and others. */\n" + masks,
         _contract("HELPERS_CONTRACT(X)", [f"X({name})" for name, _ in helper_offsets() + bit_masks()]),
         "/* For _callbacks.c, after Python.h. */\n#ifdef Py_PYTHON_H\n",
         "".join(_enum(group) for group in enums()),

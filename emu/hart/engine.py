@@ -22,7 +22,11 @@ from minstret.emu.hart.callbacks import ON_MMIO_READ, ON_MMIO_WRITE, CallbackSet
 from minstret.emu.hart.memory import GuestMemory, PageNotes, address_of, area
 from minstret.emu.hart.mmu import Mmu
 from minstret.emu.hart.shared import (
+    CTL_TB_FLUSH,
+    CTL_TB_REMOVE_CACHE,
+    CTL_TLB_FLUSH,
     FIELDS,
+    NEVER,
     NOWHERE,
     PAGE_BITS,
     PAGE_SIZE,
@@ -40,17 +44,12 @@ try:
 except ImportError:
     c_callbacks = None
 
-_CTL_TB_REMOVE_CACHE = 9 | 2 << 26 | 1 << 30
-_CTL_TB_FLUSH = 10 | 1 << 30
-_CTL_TLB_FLUSH = 11 | 1 << 30
 _A0 = 10
 _TRIAL = b"".join(insn.to_bytes(4, "little") for insn in (0x0040006F, 0x100522AF, 0x0000006F))
 """j .+4; lr.w t0, (a0); j ."""
 _TRANSLATOR_SIZE = (1 << 30) + (64 << 20)
 """What Unicorn maps for translated code, and something for all else it needs, bytes."""
 _RWX = mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC
-
-_NEVER = 1  # an odd address: no PC ever reaches it
 
 _ON_INTERRUPT = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p)
 
@@ -125,7 +124,7 @@ class Engine:
     def run(self) -> int:
         """Run translated code from ``env.pc`` until something wants attention; Unicorn's error code."""
         if self.counting is Counting.PYTHON:
-            return self.run_until(_NEVER)
+            return self.run_until(NEVER)
         return int(c_callbacks.run(self._shared_address, self._engine_address))
 
     def run_until(self, until: int) -> int:
@@ -146,13 +145,13 @@ class Engine:
 
     def flush_tlb(self) -> None:
         """Forget all address translations."""
-        uclib.uc_ctl(self._uch, ctypes.c_int(_CTL_TLB_FLUSH))
+        uclib.uc_ctl(self._uch, ctypes.c_int(CTL_TLB_FLUSH))
         self.shared.generation += 1
         self.shared.flushes += 1
 
     def flush_blocks(self) -> None:
         """Forget all translated blocks, and where they were special."""
-        uclib.uc_ctl(self._uch, ctypes.c_int(_CTL_TB_FLUSH))
+        uclib.uc_ctl(self._uch, ctypes.c_int(CTL_TB_FLUSH))
         self.shared.must_forget_blocks = 0
         self.notes.special_marks[:] = bytes(len(self.notes.special_marks))
         if self.shared.block_count:
@@ -202,7 +201,7 @@ class Engine:
         self.shared.in_system_view = 1
         self.flush_tlb()
         uclib.uc_ctl(
-            self._uch, ctypes.c_int(_CTL_TB_REMOVE_CACHE), ctypes.c_uint64(start), ctypes.c_uint64(start + size)
+            self._uch, ctypes.c_int(CTL_TB_REMOVE_CACHE), ctypes.c_uint64(start), ctypes.c_uint64(start + size)
         )
         self.shared.in_system_view = 0
         self.flush_tlb()

@@ -21,6 +21,14 @@ SPECIAL_BITS = 16
 SPECIAL_MASK = (1 << SPECIAL_BITS) - 1
 DEMOTE_AFTER_WRITES = 256
 NOWHERE = (1 << 64) - 1
+"""No address: ``step_over`` where nothing is, ``fault_va`` where the access itself tells."""
+NEVER = 1
+"""An odd address: no PC ever reaches it."""
+CTL_TB_REQUEST_CACHE = 8 | 2 << 26 | 3 << 30
+CTL_TB_REMOVE_CACHE = 9 | 2 << 26 | 1 << 30
+CTL_TB_FLUSH = 10 | 1 << 30
+CTL_TLB_FLUSH = 11 | 1 << 30
+"""What ``uc_ctl`` takes: command, number of arguments << 26, direction << 30."""
 WORK_MAX = 5_000
 """A slice ends after this much work, in units of a call from C to Python: see ``charge`` in _callbacks.c."""
 WORK_OF_INVALIDATION = 20
