@@ -72,7 +72,10 @@ class VirtioNet(VirtioFunction):
         """Nothing there can be written: a new MAC needs a control queue."""
 
     def set_link(self, is_up: bool) -> None:
-        """Plug or unplug the cable: nothing passes while it is out."""
+        """Plug or unplug the cable: nothing passes while it is out.
+
+        This does not go through the door, so a recording does not have it, and its replay differs.
+        """
         if is_up != self.state.link_up:
             self.state.link_up = is_up
             self.transport.config_changed()
