@@ -139,7 +139,8 @@ def jump(run: Run, stops: list[int], jumps: tuple[tuple[int, int], ...], *, ahea
 
     ``ahead``: moments after the one that the session is at are there still.
     """
-    for start, end in jumps:
+    last = len(stops) - 1  # of a short run two stops may be one
+    for start, end in ((min(a, last), min(b, last)) for a, b in jumps):
         run.restore(stops[start])
         assert run.board.position == run.seen[stops[start]].position
         for stop in stops[start + 1 : end + 1]:
@@ -198,8 +199,7 @@ def check_replay(case: Case, path: str, stops: list[int]) -> None:
         run = Run(session, SteadyHost(0))
         first_time(run, stops)
         if stops:
-            jumps = tuple((min(a, len(stops) - 1), min(b, len(stops) - 1)) for a, b in case.jumps)
-            jump(run, stops, jumps, ahead=True)
+            jump(run, stops, case.jumps, ahead=True)
         for number, position in reversed(reader.snapshot_positions()[-3:]):
             session.restore_snapshot(number)
             assert session.board.position == position
