@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import tempfile
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 from support.own_devices import PulsedGpio, example_setup
+from support.random_cases import SEED_FAST, SEED_SLOW
 from support.recordings import RAM, RAM_SIZE, setup_of_image, tamper
 from support.semihosting_program import MoodyFolder
 from support.steady_sessions import SUBJECTS, SteadyHost, live, same_trace
@@ -28,8 +28,6 @@ from minstret.emu.session import Session
 from minstret.emu.trace.reader import TraceReader
 
 CASES_FAST, CASES_SLOW = 3, 60
-SEED_FAST = 20181001
-SEED_SLOW = int(os.environ.get("MINSTRET_SEED", random.SystemRandom().randrange(1 << 32)))
 
 STOPS = (StopReason.BREAKPOINT, StopReason.WATCH)
 STOPS_MAX = 12

@@ -5,7 +5,6 @@ Live, recording and replaying; by the C callbacks and their Python twins.
 
 from __future__ import annotations
 
-import os
 import random
 import tempfile
 from collections.abc import Callable
@@ -14,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from support import asm
+from support.random_cases import SEED_FAST, SEED_SLOW, run_cases
 from support.recordings import FAIL, PASS, RAM, finish_code, setup_of_code, setup_of_image
 from support.semihosting_program import MoodyFolder
 from support.steady_sessions import SUBJECTS, SteadyHost, live, same_trace
@@ -31,8 +30,6 @@ from minstret.emu.session import LiveSession, Saved, Session
 from minstret.emu.trace.reader import TraceReader
 
 CASES_FAST, CASES_SLOW = 2, 40
-SEED_FAST = 20181001
-SEED_SLOW = int(os.environ.get("MINSTRET_SEED", random.SystemRandom().randrange(1 << 32)))
 
 
 @dataclass(frozen=True)
@@ -216,37 +213,21 @@ def check_replay(case: Case, path: str, stops: list[int]) -> None:
         reader.close()
 
 
-def run_cases(subject: str, number: int, base: int, announce: Callable[[str], None]) -> None:
-    what = f"{number} sessions with {subject}, seed {base}"
-    announce(what)
-
-    @seed(base)
-    @settings(
-        max_examples=number, deadline=None, database=None, print_blob=True,
-        phases=(Phase.generate, Phase.shrink), suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
-    @given(cases(subject))
-    def every_session_goes_back(case: Case) -> None:
-        check_live(case)
-        with tempfile.TemporaryDirectory() as folder:
-            check_recording(case, Path(folder))
-
-    try:
-        every_session_goes_back()
-    except BaseException as error:
-        error.add_note(f"one of {what}")
-        raise
+def check_both(case: Case) -> None:
+    check_live(case)
+    with tempfile.TemporaryDirectory() as folder:
+        check_recording(case, Path(folder))
 
 
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_session_that_went_back_runs_on_as_it_did(subject: str, announce: Callable[[str], None]) -> None:
-    run_cases(subject, CASES_FAST, SEED_FAST, announce)
+    run_cases(cases(subject), check_both, subject, CASES_FAST, SEED_FAST, announce)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_many_sessions_that_went_back_run_on_as_they_did(subject: str, announce: Callable[[str], None]) -> None:
-    run_cases(subject, CASES_SLOW, SEED_SLOW, announce)
+    run_cases(cases(subject), check_both, subject, CASES_SLOW, SEED_SLOW, announce)
 
 
 # ---- moments in which much is under way

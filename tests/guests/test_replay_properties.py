@@ -5,7 +5,6 @@ The number of cases and the seed are printed; MINSTRET_SEED repeats a run of the
 
 from __future__ import annotations
 
-import os
 import random
 import tempfile
 from collections.abc import Callable, Iterator
@@ -13,10 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, Phase, event, given, seed, settings
+from hypothesis import event
 from hypothesis import strategies as st
 from support.generated_code import generate
 from support.htif_guests import echo_setup
+from support.random_cases import SEED_FAST, SEED_SLOW, run_cases
 from support.recordings import (
     CTRL_C,
     Hand,
@@ -50,8 +50,6 @@ def setup_of_program(number: int, xlen: int) -> Setup:
 
 CASES_FAST, CASES_SLOW = 4, 400
 """Sessions with each guest."""
-SEED_FAST = 20181001
-SEED_SLOW = int(os.environ.get("MINSTRET_SEED", random.SystemRandom().randrange(1 << 32)))
 
 SUBJECTS: dict[str, tuple[Callable[[int], Setup], int]] = {
     "echo": (lambda _: setup_of_image("echo"), 20_000),
@@ -263,33 +261,12 @@ def assert_stops_at(recorded: Recorded, icount: int) -> None:
         assert replay.board.digest() == recorded.end.digest
 
 
-def run_cases(subject: str, number: int, base: int, announce: Callable[[str], None]) -> None:
-    """Say what is needed to repeat it, and run so many sessions."""
-    what = f"{number} sessions with {subject}, seed {base}"
-    announce(what)
-
-    @seed(base)
-    @settings(
-        max_examples=number, deadline=None, database=None, print_blob=True,
-        phases=(Phase.generate, Phase.shrink), suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
-    @given(sessions(subject))
-    def every_session_replays(case: tuple[Session, Way]) -> None:
-        check(case)
-
-    try:
-        every_session_replays()
-    except BaseException as error:
-        error.add_note(f"one of {what}")
-        raise
-
-
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_random_sessions_replay_the_same(subject: str, announce: Callable[[str], None]) -> None:
-    run_cases(subject, CASES_FAST, SEED_FAST, announce)
+    run_cases(sessions(subject), check, subject, CASES_FAST, SEED_FAST, announce)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_thousands_of_random_sessions_replay_the_same(subject: str, announce: Callable[[str], None]) -> None:
-    run_cases(subject, CASES_SLOW, SEED_SLOW, announce)
+    run_cases(sessions(subject), check, subject, CASES_SLOW, SEED_SLOW, announce)
