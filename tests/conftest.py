@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import PurePath
@@ -72,6 +73,14 @@ def _is_crawling(item: pytest.Item) -> bool:
     """Whether a whole guest runs on the Python twins in the smallest slices."""
     params = getattr(getattr(item, "callspec", None), "params", {})
     return params.get("counting") == "python" and params.get("slice_insns") in (1, 7) and "guests" in item.path.parts
+
+
+@pytest.fixture(scope="session", autouse=True)
+def signals_end_processes() -> None:
+    """Where tests are run in the background, some signals are ignored, and so they would be in every process."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 @pytest.fixture(scope="module", autouse=True)

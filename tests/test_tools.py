@@ -100,7 +100,6 @@ def assert_ctrl_c_gives_130_and_one_line(tool: str, *arguments: str) -> None:
     with subprocess.Popen(
         [ROOT / "tools" / tool, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE, text=True, start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored, in a shell's background
     ) as process:  # fmt: skip
         deadline = time.monotonic() + PATIENCE_S
         while not has_child(process.pid) and time.monotonic() < deadline:

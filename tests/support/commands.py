@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -19,7 +18,6 @@ PATIENCE_S = 300
 Done = subprocess.CompletedProcess[bytes]
 Command = Callable[..., Done]
 
-_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -41,7 +39,7 @@ def minstret(
         options["stdin"] = subprocess.DEVNULL if stdin is None else stdin
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
     return subprocess.run(
-        [*COMMAND, *map(str, arguments)], timeout=PATIENCE_S, check=False, preexec_fn=_first_in_child(first),
+        [*COMMAND, *map(str, arguments)], timeout=PATIENCE_S, check=False, preexec_fn=first,
         **options,
     )  # fmt: skip
 
@@ -51,26 +49,13 @@ def started(*arguments: object, **options: Any) -> Iterator[subprocess.Popen[byt
     """The command as a running process without input, which is not left behind; its pipes have no buffers."""
     options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
     process = subprocess.Popen(
-        [*COMMAND, *map(str, arguments)], bufsize=0, preexec_fn=_first_in_child(), **options
+        [*COMMAND, *map(str, arguments)], bufsize=0, **options
     )  # fmt: skip
     try:
         yield process
     finally:
         process.kill()
         process.communicate()
-
-
-def _first_in_child(more: Callable[[], None] | None = None) -> Callable[[], None] | None:
-    """What a new process has to do before the command; tests may be run where some signals are ignored."""
-    ignored = [number for number in _STOP_SIGNALS if signal.getsignal(number) == signal.SIG_IGN]
-
-    def prepare() -> None:
-        for number in ignored:
-            signal.signal(number, signal.SIG_DFL)
-        if more is not None:
-            more()
-
-    return prepare if ignored or more is not None else None
 
 
 def _stat(pid: int) -> list[str]:
