@@ -29,6 +29,11 @@ COSTLY_FILES = {
 SHORT_BYTES = 16
 """Up to so many may be part of a test's name."""
 
+USUAL_HANDLERS = {
+    signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL, signal.SIGHUP: signal.SIG_DFL,
+    signal.SIGQUIT: signal.SIG_DFL,
+}  # fmt: skip
+
 checks.is_on = True
 
 os.environ["PATH"] = os.pathsep.join((os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)))
@@ -46,6 +51,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "slow" in item.keywords or _is_crawling(item):
             item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Python's own handlers for the signals that end processes, before any fixture of the test.
+
+    A process that a test starts inherits signals that are ignored here, and then goes on for ever. They are ignored
+    where tests are run in the background, and when the command itself has run in the test's process: it ignores
+    Ctrl-C as its last act.
+    """
+    for number, handler in USUAL_HANDLERS.items():
+        signal.signal(number, handler)
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
@@ -73,14 +90,6 @@ def _is_crawling(item: pytest.Item) -> bool:
     """Whether a whole guest runs on the Python twins in the smallest slices."""
     params = getattr(getattr(item, "callspec", None), "params", {})
     return params.get("counting") == "python" and params.get("slice_insns") in (1, 7) and "guests" in item.path.parts
-
-
-@pytest.fixture(scope="session", autouse=True)
-def signals_end_processes() -> None:
-    """Where tests are run in the background, some signals are ignored, and so they would be in every process."""
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
-        if signal.getsignal(number) == signal.SIG_IGN:
-            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -101,11 +101,15 @@ def assert_ctrl_c_gives_130_and_one_line(tool: str, *arguments: str) -> None:
         [ROOT / "tools" / tool, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE, text=True, start_new_session=True,
     ) as process:  # fmt: skip
-        deadline = time.monotonic() + PATIENCE_S
-        while not has_child(process.pid) and time.monotonic() < deadline:
-            assert process.poll() is None
-        os.killpg(process.pid, signal.SIGINT)
-        said = process.communicate(timeout=PATIENCE_S)[1]
+        try:
+            deadline = time.monotonic() + PATIENCE_S
+            while not has_child(process.pid) and time.monotonic() < deadline:
+                assert process.poll() is None
+            os.killpg(process.pid, signal.SIGINT)
+            said = process.communicate(timeout=PATIENCE_S)[1]
+        finally:
+            if process.poll() is None:  # otherwise the end of this block would wait for it
+                os.killpg(process.pid, signal.SIGKILL)
 
     assert (process.returncode, said.strip()) == (130, f"tools/{tool}: interrupted")
 
