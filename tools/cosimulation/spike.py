@@ -26,7 +26,7 @@ RAM_BASE, RAM_SIZE = 0x8000_0000, 0x100_0000
 # As in minstret: misaligned loads and stores work (zicclsm), hardware sets A and D bits (svadu). The latter has to be
 # switched on in menvcfg, which minstret does not have, and Spike begins with a PMP entry that allows everything. A few
 # instructions before the guest's first one change both.
-_EXTENSIONS = "gc_zicsr_zifencei_zicntr_svadu_zicclsm"
+EXTENSIONS = "gc_zicsr_zifencei_zicntr_svadu_zicclsm"
 _STUB_BASE = RAM_BASE + RAM_SIZE - 0x1000
 _NO_PMP = (0x3A001073, 0x3B001073)  # csrw pmpcfg0, zero; csrw pmpaddr0, zero
 _STUB = {
@@ -151,7 +151,7 @@ def running(image: Path, xlen: int, *, tells_traps: bool = True) -> Iterator[Ite
         os.mkfifo(log)
         command: list[str | Path] = [
             executable(), *(["-l"] if tells_traps else []), "--log-commits", f"--log={log}",
-            f"--isa=rv{xlen}{_EXTENSIONS}", "--priv=msu",
+            f"--isa=rv{xlen}{EXTENSIONS}", "--priv=msu",
             f"-m{RAM_BASE:#x}:{RAM_SIZE:#x}", f"--pc={_STUB_BASE:#x}", str(copy),
         ]  # fmt: skip
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
