@@ -66,12 +66,12 @@ class VirtualClock:
         """Follow ``icount``, each instruction lasting ``2 ** shift`` ns."""
         if not 0 <= shift <= ICOUNT_SHIFT_MAX:
             raise ConfigError(f"icount shift: expected 0..{ICOUNT_SHIFT_MAX}, got {shift}")
-        self._icount = icount
+        self.read_icount = icount
         self.shift = shift
         self.state = VirtualClockState()
 
     def now_ns(self) -> int:
-        return (self._icount() << self.shift) + self.state.warp_ns
+        return (self.read_icount() << self.shift) + self.state.warp_ns
 
     def icount_at(self, deadline_ns: int) -> int:
         """The first icount at which ``now_ns() >= deadline_ns`` if nothing is skipped until then.

@@ -1,4 +1,4 @@
-"""The machine: one hart, its clocks, timers and devices, and the loop that runs them.
+"""The machine: its harts, clocks, timers and devices, and the loop that runs them.
 
 One turn: admit what came through the door, run expired timers, execute up to the next point at which
 something must happen, and while the hart waits skip to that point. Where a turn ends is never visible to
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -29,16 +30,19 @@ from minstret.emu.clock import (
 )
 from minstret.emu.door.door import BLOCKED_MARK, RESET_MARK, Door, Position
 from minstret.emu.door.live import LiveDoor
+from minstret.emu.hart.breakpoints import Breakpoints, SharedBreakpoints
 from minstret.emu.hart.engine import IO_SIZE
 from minstret.emu.hart.hart import Hart, HartStop
 from minstret.emu.hart.memory import GuestMemory
 from minstret.emu.hart.shared import PAGE_SIZE, Counting
+from minstret.emu.hart.spec import Interrupt
 from minstret.emu.hart.state import HartState
 from minstret.emu.hart.traps import HandlerEntry, TrapRecord
-from minstret.emu.hart.watches import WatchHit
+from minstret.emu.hart.watches import SharedWatches, Watches, WatchHit
 from minstret.emu.idle import Idle, LiveIdle, earlier
 from minstret.emu.irq import IrqLine
 from minstret.emu.part import Parts, copied_counts, copied_states, load_counts, load_states
+from minstret.emu.schedule import DEFAULT_QUANTUM, Schedule, ScheduleState
 from minstret.emu.state import canonical_bytes
 from minstret.emu.timers import Timer, TimerCounts, TimerGroup, TimerList, TimerListState
 
@@ -119,6 +123,7 @@ class MachineState:
 
     ``timers`` are those in virtual time, ``host_timers`` those in the host's: alarms of its wall clock. ``virtual_rt``
     is how long the host has waited, ``host`` the state of the host side: a replay needs neither, continuing live does.
+    ``schedule`` is None where there is one hart.
     """
 
     harts: list[HartState]
@@ -131,6 +136,7 @@ class MachineState:
     exit_code: int | None
     reset_requested: bool
     host: dict[str, Any]
+    schedule: ScheduleState | None = None
 
 
 class MachineNotes(NamedTuple):
@@ -152,7 +158,7 @@ class MachineNotes(NamedTuple):
 
 @dataclass(slots=True)
 class MachineConfig:
-    """What a machine is made of. Sizes in bytes, times in ns."""
+    """What a machine is made of. Sizes in bytes, times in ns; ``quantum`` in instructions: see schedule.py."""
 
     xlen: int = 64
     ram_base: int = 0x8000_0000
@@ -164,6 +170,8 @@ class MachineConfig:
     sleep: bool = False
     slice_insns_max: int | None = SLICE_INSNS_MAX
     counting: Counting = Counting.BLOCKS
+    harts: int = 1
+    quantum: int = DEFAULT_QUANTUM
 
 
 def _in_64_bits(host_ns: Callable[[], int]) -> int:
@@ -172,7 +180,13 @@ def _in_64_bits(host_ns: Callable[[], int]) -> int:
 
 
 class Machine:
-    """A hart with memory, clocks and a bus; a board adds the devices."""
+    """One hart or several with memory, clocks and a bus; a board adds the devices.
+
+    Attributes:
+        harts: In the order of their ids.
+        hart: The one that runs, or ran last.
+        cpu: What runs instructions: the hart where there is one, else the schedule of several.
+    """
 
     def __init__(
         self,
@@ -195,11 +209,18 @@ class Machine:
         self.bus = DeviceBus()
         self.memory = GuestMemory(config.ram_base, config.ram_size, config.rom_base, config.rom_size, io_size=IO_SIZE)
         self.time_delta: Callable[[], int] = lambda: 0
-        self.harts = [self._make_hart()]
-        """In the order of their ids."""
+        self.harts = [self._make_hart(number) for number in range(config.harts)]
         self.hart = self.harts[0]
-        """The hart that runs. There is one; with more of them a scheduler sets this."""
         self.clock = VirtualClock(self.hart.read_icount, config.icount_shift)
+        self.cpu: Hart | Schedule = self.hart
+        self.schedule: Schedule | None = None
+        """Where there are several harts."""
+        self.breakpoints: Breakpoints | SharedBreakpoints = self.hart.breakpoints
+        self.watches: Watches | SharedWatches = self.hart.watches
+        if config.harts > 1:
+            self.cpu = self.schedule = Schedule(self.harts, config.quantum, self._on_switch)
+            self.breakpoints = SharedBreakpoints([hart.breakpoints for hart in self.harts])
+            self.watches = SharedWatches([hart.watches for hart in self.harts])
         self.virtual_rt = VirtualRtClock(self.clock)
 
         wall_ns = partial(_in_64_bits, host_ns)
@@ -238,13 +259,17 @@ class Machine:
         self.door.connect(STOP_TARGET, self._on_stop_event)
         self.door.attach(self)
 
-    def _make_hart(self) -> Hart:
+    def _make_hart(self, number: int) -> Hart:
         config = self.config
         return Hart(
             config.xlen, self.memory, self.bus, shift=config.icount_shift, ns_per_tick=NS_PER_TICK,
             skipped=lambda: (self.clock.state.warp_ns, self.time_delta()), mtime_address=config.mtime_address,
-            counting=config.counting,
+            counting=config.counting, hart_id=number,
         )  # fmt: skip
+
+    def _on_switch(self, hart: Hart) -> None:
+        self.hart = hart
+        self.clock.read_icount = hart.read_icount
 
     def _make_timers(self, realtime_ns: Callable[[], int], wall_ns: Callable[[], int]) -> TimerGroup:
         """A list of timers for each clock. In a replay what the host's clocks show is what the trace says."""
@@ -259,7 +284,7 @@ class Machine:
 
     def _stop_at_deadline(self, deadline_ns: int) -> None:
         """A timer was armed for before the others, perhaps while the hart runs."""
-        self.hart.stop_by(self.clock.icount_at(deadline_ns))
+        self.cpu.stop_by(self.clock.icount_at(deadline_ns))
 
     def _ask_clock(self, host_ns: Callable[[], int]) -> int:
         answer = self.door.ask("clock.host", lambda: host_ns().to_bytes(8, "little"))
@@ -271,28 +296,51 @@ class Machine:
         """End the run after this instruction, with the guest's exit code."""
         if self.exit_code is None:
             self.exit_code = code
-        self.hart.end_slice()
+        self.cpu.end_slice()
 
     def request_reset(self) -> None:
         """Reset the board after this instruction."""
         self._reset_requested = True
-        self.hart.end_slice()
+        self.cpu.end_slice()
 
     def room_for_input(self) -> None:
         """A device has room again: what the door holds enters before the next instruction."""
         if self.door.holds_input:
-            self.hart.end_slice()
+            self.cpu.end_slice()
 
     def reach(self) -> None:
         """End ``run`` after this instruction: what was waited for is here."""
         self._reached = True
-        self.hart.end_slice()
+        self.cpu.end_slice()
 
     def add_line(self, line: IrqLine) -> IrqLine:
         """Make ``line`` part of the machine's state."""
         assert line.name not in self.lines
         self.lines[line.name] = line
         return line
+
+    def set_line(self, hart: int, interrupt: Interrupt, level: bool) -> None:
+        """Set the level of an interrupt line into a hart, by id, of several: if it waits, it may have to run next."""
+        one = self.harts[hart]
+        one.set_line(interrupt, level)
+        if one.waiting and one.has_wake_up:
+            self.cpu.end_slice()
+
+    def charge(self, work: int) -> None:
+        """See ``Hart.charge``, for the hart that runs."""
+        self.hart.charge(work)
+
+    def reset_harts(self, pc: int) -> None:
+        """Put all harts into their reset state at ``pc``. icount goes on; of several, minstret does not."""
+        if self.schedule is None:
+            self.hart.reset(pc)
+            return
+        icount = self.hart.icount
+        for hart in self.harts:
+            hart.be_at(icount)
+            hart.reset(pc)
+            hart.minstret_offset = -icount & U64_MAX
+        self.schedule.reset()
 
     def _on_stop_event(self, data: bytes) -> int:
         self._stop_requested = _asked_stop(data)
@@ -363,7 +411,7 @@ class Machine:
         if outcome is not None:
             return outcome
         self._limit = limit = self._slice_limit(position, icount, virtual_ns)
-        stop = self.hart.run(limit)
+        stop = self.cpu.run(limit)
         if stop is HartStop.LIMIT:
             return None
         if stop is HartStop.WAITING:
@@ -379,7 +427,7 @@ class Machine:
             return outcome
         self._stopped_before_handler = False
         self._limit = max(self._slice_limit(position, icount, virtual_ns), position.icount + 1)
-        stop = self.hart.run(self._limit)
+        stop = self.cpu.run(self._limit)
         return None if stop is HartStop.LIMIT else self._stopped(stop)
 
     def _stopped(self, stop: HartStop) -> Outcome | None:
@@ -456,6 +504,9 @@ class Machine:
         """Everything but RAM, between two turns."""
         for check in self.parts.checks:
             check()
+        icount = self.hart.icount
+        for hart in self.harts:
+            hart.be_at(icount)
         return MachineState(
             harts=[hart.save_state() for hart in self.harts],
             clock=VirtualClockState(self.clock.state.warp_ns),
@@ -467,6 +518,7 @@ class Machine:
             exit_code=self.exit_code,
             reset_requested=self._reset_requested,
             host=copied_states(self.parts.host),
+            schedule=None if self.schedule is None else deepcopy(self.schedule.state),
         )
 
     def save_notes(self) -> MachineNotes:
@@ -493,6 +545,8 @@ class Machine:
         """
         for hart, hart_state in zip(self.harts, state.harts, strict=True):
             hart.load_state(hart_state)
+        if self.schedule is not None and state.schedule is not None:
+            self.schedule.load_state(state.schedule)
         self.clock.state = VirtualClockState(state.clock.warp_ns)
         self.virtual_rt.state = VirtualRtClockState(state.virtual_rt.waited_ns)
         self.virtual_timers.load_state(state.timers)
@@ -535,6 +589,8 @@ class Machine:
                 hart.waiting, hart.mcycle_offset, hart.minstret_offset, hart.pmp, hart.triggers,
             )  # fmt: skip
         visible += (state.clock, guest_timers, state.devices, state.lines)
+        if state.schedule is not None:
+            visible.append(state.schedule)
         sha.update(canonical_bytes(visible))
         for at, page in _pages_in_use(self.memory.ram):
             sha.update(at.to_bytes(8, "little"))

@@ -51,13 +51,27 @@ class Dma(Protocol):
         ...
 
 
+_MORE_HARTS = 14
+"""The phandles of hart 1 and its interrupt controller are so much and two higher than those of hart 0."""
+
+
 class Phandle(IntEnum):
-    """Numbers by which nodes of the device tree refer to one another."""
+    """Numbers by which nodes of the device tree refer to one another; CPU and CPU_INTC are those of hart 0."""
 
     CPU = 1
     CPU_INTC = 2
     PLIC = 3
     TEST = 4
+
+
+def cpu_intc(hart: int) -> int:
+    """The phandle of a hart's own interrupt controller. ``CPU + hart`` would not do: 2 to 4 are others'."""
+    return Phandle.CPU_INTC + (hart and _MORE_HARTS + 2 * hart)
+
+
+def cpu_phandle(hart: int) -> int:
+    """The phandle of a hart."""
+    return Phandle.CPU + (hart and _MORE_HARTS + 2 * hart)
 
 
 class Wiring(Protocol):
@@ -93,8 +107,13 @@ class Wiring(Protocol):
         """
         ...
 
-    def hart_line(self, name: str) -> IrqLine:
-        """A line straight to the hart: ``msip``, ``mtip``, ``meip`` or ``seip``."""
+    @property
+    def harts(self) -> int:
+        """How many harts the board has."""
+        ...
+
+    def hart_line(self, name: str, hart: int = 0) -> IrqLine:
+        """A line straight to a hart, by id: ``msip``, ``mtip``, ``meip`` or ``seip``."""
         ...
 
     def input(self, name: str, sink: Sink) -> None:
@@ -125,8 +144,8 @@ class Wiring(Protocol):
         """
         ...
 
-    def cached_register(self, offset: int, size: int) -> Callable[[int | None], None]:
-        """Tell the hart the value of a register that is read often: see Hart.cached_register.
+    def cached_register(self, offset: int, size: int, hart: int | None = None) -> Callable[[int | None], None]:
+        """Tell every hart, or one by its id, the value of a register that is read often: see Hart.cached_register.
 
         Raises:
             ConfigError: the board has as many as there can be: one for users' devices.

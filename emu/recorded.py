@@ -255,7 +255,7 @@ class ReplaySession(Session[BoardT]):
         Returns:
             REACHED there, or behind it where the guest did not come there.
         """
-        machine, breakpoints = self.board.machine, self.board.machine.hart.breakpoints
+        machine, breakpoints = self.board.machine, self.board.machine.breakpoints
         was_there = entry.pc in breakpoints
         try:
             breakpoints.add(entry.pc)

@@ -6,7 +6,7 @@ Owns the names: the input ``rx`` of ``uart0`` is the door's target ``uart0.rx``,
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -16,7 +16,6 @@ from minstret.emu.errors import ConfigError
 from minstret.emu.fdt import Node, flatten
 from minstret.emu.generator import Generator
 from minstret.emu.guard import Guard, GuardedDevice
-from minstret.emu.hart.hart import Hart
 from minstret.emu.hart.spec import Interrupt
 from minstret.emu.irq import IrqLine
 from minstret.emu.machine import Machine
@@ -92,7 +91,7 @@ class Assembly:
         self.inlets: dict[str, Inlet] = {}
         self.sources: dict[int, str] = {}
         self.interrupts = interrupts
-        self.memory = HartMemory(machine.hart)
+        self.memory = HartMemory(machine)
         self._seed = seed
 
     def add(self, part: Part, guard: Guard | None = None) -> None:
@@ -207,7 +206,8 @@ class PartWiring:
         self.clock: Clock = machine.clock
         self.host_clock: Clock = machine.host_clock
         self.memory: Dma = assembly.memory
-        self.charge = machine.hart.charge
+        self.harts = len(machine.harts)
+        self.charge = machine.hart.charge if self.harts == 1 else machine.charge
         self.room_for_input = machine.room_for_input
         self.request_exit = machine.request_exit if guard is None else guard.exit(machine.request_exit)
         self.request_reset = machine.request_reset
@@ -234,8 +234,11 @@ class PartWiring:
         self._assembly.sources[source] = part.name
         return self._assembly.line(self._name("irq"), partial(self._assembly.interrupts.set_source, source))
 
-    def hart_line(self, name: str) -> IrqLine:
-        return self._assembly.line(self._name(name), partial(self._machine.hart.set_line, _HART_LINES[name]))
+    def hart_line(self, name: str, hart: int = 0) -> IrqLine:
+        interrupt = _HART_LINES[name]
+        only = self._machine.harts[0].set_line
+        set_line = partial(only, interrupt) if self.harts == 1 else partial(self._machine.set_line, hart, interrupt)
+        return self._assembly.line(self._name(f"{name}{hart or ''}"), set_line)
 
     def input(self, name: str, sink: Sink) -> None:
         if self._guard is not None:
@@ -257,10 +260,12 @@ class PartWiring:
     def generator(self, name: str = "") -> random.Random:
         return self._assembly.part_generator(self._name(name), is_of_host_side=False)
 
-    def cached_register(self, offset: int, size: int) -> Callable[[int | None], None]:
+    def cached_register(self, offset: int, size: int, hart: int | None = None) -> Callable[[int | None], None]:
         if not isinstance(self._part, Device):
             raise ConfigError(f"{self._part.name}: only a part with registers of its own has cached registers")
-        return self._machine.hart.cached_register(self._part.base + offset, size)
+        harts = self._machine.harts if hart is None else [self._machine.harts[hart]]
+        tells = [each.cached_register(self._part.base + offset, size) for each in harts]
+        return tells[0] if len(tells) == 1 else partial(_tell_all, tells)
 
 
 class PartHostWiring:
@@ -300,9 +305,19 @@ class PartHostWiring:
         return self._assembly.part_generator(self._name(f"host.{name}"), is_of_host_side=True)
 
 
-class HartMemory:
-    """Guest memory for devices that master the bus."""
+def _tell_all(tells: Sequence[Callable[[int | None], None]], value: int | None) -> None:
+    for tell in tells:
+        tell(value)
 
-    def __init__(self, hart: Hart) -> None:
-        self.read = hart.read_physical
-        self.write = hart.write_by_device
+
+class HartMemory:
+    """Guest memory for devices that master the bus. Watches of the hart that runs see what they write."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self.read = machine.hart.read_physical
+        if len(machine.harts) == 1:
+            self.write = machine.hart.write_by_device  # type: ignore[method-assign]
+
+    def write(self, address: int, data: bytes | memoryview) -> None:
+        self._machine.hart.write_by_device(address, data)

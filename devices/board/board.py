@@ -92,8 +92,7 @@ class Board:
 
     Attributes:
         machine: The loop, the clocks and the timers.
-        hart: The CPU.
-        registers: Registers by name: ``pc``, ``x5`` or ``t0``, ``f3``, ``mstatus``...
+        harts: The CPUs, in the order of their ids.
         memory: Physical memory: ``board.memory[0x8000_0000:0x8000_0010]`` reads, assignment writes.
         breakpoints: Virtual addresses to stop before: ``board.breakpoints.add(0x8000_0100)``.
         watches: Ranges of RAM to stop after an access to: ``board.watches.add(WatchKind.STORE, 0x8000_2000, 8)``.
@@ -150,7 +149,7 @@ class Board:
         self._host = host or HostAnswers()
         self.machine = Machine(self._machine_config(), door=door, realtime_ns=self._host.realtime_ns,
                                host_ns=self._host.wall_ns)  # fmt: skip
-        self.hart: Hart = self.machine.hart
+        self.harts = self.machine.harts
         self.console = bytearray()
         self._on_console = on_console
         self._awaited = b""
@@ -158,13 +157,13 @@ class Board:
         self._files, self._script = files, tuple(script)
         self._own = tuple(devices)
         self._add_devices()
-        self.registers = Registers(self.hart)
+        self._registers = [Registers(hart) for hart in self.harts]
         self.memory = Memory(self.hart)
-        self.breakpoints, self.watches = self.hart.breakpoints, self.hart.watches
+        self.breakpoints, self.watches = self.machine.breakpoints, self.machine.watches
         self.placement: Placement = place(self.images, self.hart.xlen, self.config.ram_size, self._make_tree)
         self.symbols = self.firmware.symbols.with_others(*self.placement.others)
         load_images(self.hart, self.placement)
-        self.hart.reset(Base.BOOT_ROM)
+        self.machine.reset_harts(Base.BOOT_ROM)
         self._add_services()
         self._listen()
         self.host_side: HostSide | None = None
@@ -173,6 +172,20 @@ class Board:
         self.machine.on_reset = self.reset
 
     # ---- running
+
+    @property
+    def hart(self) -> Hart:
+        """The CPU; of several the one that runs, or ran last."""
+        return self.machine.hart
+
+    @property
+    def registers(self) -> Registers:
+        """Registers of ``hart`` by name: ``pc``, ``x5`` or ``t0``, ``f3``, ``mstatus``..."""
+        return self._registers[self.machine.hart.hart_id]
+
+    def registers_of(self, hart: int) -> Registers:
+        """Those of a hart, by its id."""
+        return self._registers[hart]
 
     @property
     def position(self) -> Position:
@@ -205,7 +218,7 @@ class Board:
         """Reset as the board's reset button would: icount and virtual time go on."""
         self.assembly.reset()
         load_images(self.hart, self.placement)
-        self.hart.reset(Base.BOOT_ROM)
+        self.machine.reset_harts(Base.BOOT_ROM)
 
     def part(self, name: str) -> Any:
         """The device or service of that name, such as ``uart0``.
@@ -272,7 +285,7 @@ class Board:
             xlen=config.xlen or DEFAULT_XLEN, ram_base=Base.RAM, ram_size=config.ram_size, rom_base=Base.BOOT_ROM,
             rom_size=BOOT_ROM_SIZE, icount_shift=config.icount_shift,
             mtime_address=Base.CLINT + ClintReg.MTIME, sleep=config.sleep,
-            slice_insns_max=config.slice_insns_max, counting=config.counting,
+            slice_insns_max=config.slice_insns_max, counting=config.counting, harts=config.smp, quantum=config.quantum,
         )  # fmt: skip
 
     def _add_devices(self) -> None:
@@ -286,10 +299,10 @@ class Board:
         self.assembly = Assembly(machine, self.plic, self.config.seed)
         for device in devices:
             name = device.function.name if isinstance(device, VirtioMmio) and device.function in own else None
-            self.assembly.add(device, None if name is None else Guard(name, self.hart.read_icount))
+            self.assembly.add(device, None if name is None else Guard(name, self._read_icount))
         for each in own:
             if isinstance(each, Device):
-                self.assembly.add(each, Guard(each.name, self.hart.read_icount))
+                self.assembly.add(each, Guard(each.name, self._read_icount))
         self.clint, self.uart, self.rtc = _only(Clint, devices), _only(Uart16550, devices), _only(GoldfishRtc, devices)
         functions = [device.function for device in devices if isinstance(device, VirtioMmio)]
         self.net = next((function for function in functions if isinstance(function, VirtioNet)), None)
@@ -307,7 +320,7 @@ class Board:
         transmit = self.assembly.stream(CONSOLE_STREAM).send
         command_line = " ".join(filter(None, (Path(self.firmware.name).name, config.arguments)))
         self.semihosting = self._input.semihosting = Semihosting(
-            self.hart, machine.clock, self.rtc.time_ns, machine.request_exit, transmit, self.uart.take_received,
+            self.harts, machine.clock, self.rtc.time_ns, machine.request_exit, transmit, self.uart.take_received,
             self._input.call_must_wait,
             GuestFiles(self._host.files, machine.door.ask, machine.door.sent),
             Surroundings(
@@ -316,21 +329,22 @@ class Board:
             ),
         )  # fmt: skip
         if self.images.kernel is not None:  # OpenSBI, below it, would take it as its console, and a read stops time
-            self.hart.on_semihosting = None
+            for hart in self.harts:
+                hart.on_semihosting = None
         self.assembly.add(self.semihosting)
         self.htif: Htif | None = None
         tohost, symbol = self.firmware.tohost, self.firmware.symbols.find("fromhost")
         if tohost is not None and self._in_ram(tohost, 8):
             fromhost = symbol.address if symbol is not None and self._in_ram(symbol.address, 8) else None
             self.htif = self._input.htif = Htif(
-                self.hart, tohost, fromhost, machine.request_exit, transmit, self.uart.take_received,
+                machine, tohost, fromhost, machine.request_exit, transmit, self.uart.take_received,
                 self._input.on_htif_request,
             )  # fmt: skip
             self.assembly.add(self.htif)
         self.assembly.connect(CONSOLE_TARGET, self._input.receive)
         machine.on_end_of_input = self.semihosting.end_of_input
         wake_ups = WakeUps(
-            self.hart, self.plic, self._input, self._host_side_irqs, has_keyboard=KEYBOARD in config.inputs
+            self.harts, self.plic, self._input, self._host_side_irqs, has_keyboard=KEYBOARD in config.inputs
         )
         machine.input_can_wake, machine.host_side_can_wake = wake_ups.by_input, wake_ups.by_host_side
 
@@ -362,9 +376,13 @@ class Board:
             for source, name in sorted(self.assembly.sources.items())
         ]
 
+    def _read_icount(self) -> int:
+        return self.hart.icount
+
     def _make_tree(self, initrd: tuple[int, int] | None) -> bytes:
         rng_seed = self.assembly.generator("rng-seed").randbytes(_RNG_SEED_SIZE)
-        described = Described(self.hart.xlen, self.config.ram_size, rng_seed, self.images.append, initrd)
+        config = self.config
+        described = Described(self.hart.xlen, config.ram_size, rng_seed, self.images.append, initrd, config.smp)
         return device_tree(described, self.assembly.nodes())
 
     @property

@@ -13,6 +13,7 @@ from minstret.emu.errors import ConfigError
 from minstret.emu.hart.engine import RAM_MAX
 from minstret.emu.hart.shared import PAGE_SIZE, Counting
 from minstret.emu.machine import SLICE_INSNS_MAX
+from minstret.emu.schedule import DEFAULT_QUANTUM, HARTS_MAX, QUANTUM_MAX
 
 DEFAULT_RAM_SIZE = 128 * units.MIB
 DEFAULT_ICOUNT_SHIFT = 1
@@ -33,7 +34,8 @@ class BoardConfig:
     slots from the last one down, in this order, then the entropy source: ``entropy`` is one of ENTROPY. With a
     ``chaos_seed`` what comes from the host side is delayed; see hostside/chaos.py. ``timer_model`` is one of
     TIMER_MODELS. ``host_files``: semihosting has files, those of HostAnswers; ``arguments`` follow the firmware's name
-    in the command line that it gives.
+    in the command line that it gives. ``smp``: how many harts, up to HARTS_MAX; ``quantum``: for how many instructions
+    each of them runs before another does.
     """
 
     xlen: int | None = None
@@ -53,6 +55,8 @@ class BoardConfig:
     timer_model: str = TIMER_MODELS[0]
     host_files: bool = False
     arguments: str = ""
+    smp: int = 1
+    quantum: int = DEFAULT_QUANTUM
 
 
 @dataclass(slots=True)
@@ -76,6 +80,9 @@ def check(config: BoardConfig) -> None:
         raise ConfigError(f"net: expected a NetConfig, got {config.net!r:.100}")
     if not isinstance(config.counting, Counting):
         raise ConfigError(f"counting: expected a Counting such as {Counting.BLOCKS}, got {config.counting!r:.100}")
+    for what, count, most in (("smp", config.smp, HARTS_MAX), ("quantum", config.quantum, QUANTUM_MAX)):
+        if type(count) is not int or not 1 <= count <= most:
+            raise ConfigError(f"{what}: expected a number from 1 to {most}, got {count!r:.100}")
     for what, value, known in (
         ("entropy", config.entropy, ENTROPY),
         ("timer model", config.timer_model, TIMER_MODELS),

@@ -34,7 +34,7 @@ from minstret.emu.trace.format import NAME_MAX
 from minstret.emu.trace.reader import TraceReader
 from minstret.emu.trace.writer import TraceWriter
 
-CONFIG_VERSION = 1
+CONFIG_VERSION = 2
 """Of BoardConfig: raise it when its fields change, or what they mean. Fields that are added need a default.
 tests/emu/trace/test_state_versions.py watches that."""
 

@@ -12,17 +12,18 @@ from minstret.devices.board.map import Base
 from minstret.devices.chips.finisher import Command
 from minstret.emu.clock import TIMEBASE_HZ
 from minstret.emu.fdt import Node, flatten, u64
-from minstret.emu.part import Phandle
+from minstret.emu.part import Phandle, cpu_intc, cpu_phandle
 
 
 class Described(NamedTuple):
-    """What differs from board to board. ``initrd`` is [start, end)."""
+    """What differs from board to board. ``initrd`` is [start, end), ``harts`` how many there are."""
 
     xlen: int
     ram_size: int
     rng_seed: bytes
     bootargs: str = ""
     initrd: tuple[int, int] | None = None
+    harts: int = 1
 
 
 def device_tree(board: Described, devices: Iterable[Node]) -> bytes:
@@ -30,7 +31,7 @@ def device_tree(board: Described, devices: Iterable[Node]) -> bytes:
     root = Node("", {"#address-cells": 2, "#size-cells": 2, "compatible": "riscv-virtio", "model": "minstret,virt"})
     _add_chosen(root, board)
     root.add("memory@80000000", device_type="memory", reg=u64(Base.RAM, board.ram_size))
-    _add_cpus(root, board.xlen)
+    _add_cpus(root, board.xlen, board.harts)
     soc = root.add("soc", cells_address=2, cells_size=2, compatible="simple-bus", ranges=None)
     soc.children += sorted(devices, key=_unit_address)
     for name, compatible, command in (("poweroff", "syscon-poweroff", Command.PASS),
@@ -48,17 +49,20 @@ def _add_chosen(root: Node, board: Described) -> None:
         chosen.properties["linux,initrd-end"] = u64(board.initrd[1])
 
 
-def _add_cpus(root: Node, xlen: int) -> None:
+def _add_cpus(root: Node, xlen: int, harts: int) -> None:
     cpus = root.add("cpus", cells_address=1, cells_size=0, timebase_frequency=TIMEBASE_HZ)
-    cpu = cpus.add(
-        "cpu@0", device_type="cpu", reg=0, status="okay", compatible="riscv", riscv__isa=f"rv{xlen}imafdc",
-        mmu_type="riscv,sv39" if xlen == 64 else "riscv,sv32", phandle=Phandle.CPU,
-    )  # fmt: skip
-    cpu.add(
-        "interrupt-controller", compatible="riscv,cpu-intc", cells_interrupt=1, cells_address=0,
-        interrupt_controller=None, phandle=Phandle.CPU_INTC,
-    )  # fmt: skip
-    cpus.add("cpu-map").add("cluster0").add("core0", cpu=Phandle.CPU)
+    for hart in range(harts):
+        cpu = cpus.add(
+            f"cpu@{hart}", device_type="cpu", reg=hart, status="okay", compatible="riscv", riscv__isa=f"rv{xlen}imafdc",
+            mmu_type="riscv,sv39" if xlen == 64 else "riscv,sv32", phandle=cpu_phandle(hart),
+        )  # fmt: skip
+        cpu.add(
+            "interrupt-controller", compatible="riscv,cpu-intc", cells_interrupt=1, cells_address=0,
+            interrupt_controller=None, phandle=cpu_intc(hart),
+        )  # fmt: skip
+    cluster = cpus.add("cpu-map").add("cluster0")
+    for hart in range(harts):
+        cluster.add(f"core{hart}", cpu=cpu_phandle(hart))
 
 
 def _unit_address(node: Node) -> int:

@@ -25,8 +25,8 @@ def virt_parts(config: BoardConfig, host: HostAnswers, own: Sequence[VirtioFunct
     return [
         Finisher(Base.FINISHER),
         GoldfishRtc(Base.RTC, IRQ.RTC, None if config.rtc_follows_host else config.rtc_base_ns),
-        Clint(Base.CLINT),
-        Plic(Base.PLIC),
+        Clint(Base.CLINT, config.smp),
+        Plic(Base.PLIC, config.smp),
         Uart16550(Base.UART0, IRQ.UART0),
         *_virtio_slots([*_functions(config, host), *own], LEGACY if config.virtio_legacy else MODERN),
     ]

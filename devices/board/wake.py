@@ -1,4 +1,4 @@
-"""Whether what comes from the host side could end the hart's wait. If nothing could, the guest waits forever."""
+"""Whether what comes from the host side could end a hart's wait. If nothing could, the guest waits forever."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ _EXTERNAL_INTERRUPTS = 1 << Interrupt.MEI | 1 << Interrupt.SEI
 class WakeUps:
     """Which interrupts the host side may raise, and whether the guest has enabled one of them."""
 
-    def __init__(self, hart: Hart, plic: Plic, console: Console, irqs: Sequence[int], *, has_keyboard: bool) -> None:
-        """Look at ``plic`` and ``hart``.
+    def __init__(
+        self, harts: Sequence[Hart], plic: Plic, console: Console, irqs: Sequence[int], *, has_keyboard: bool
+    ) -> None:  # fmt: skip
+        """Look at ``plic`` and ``harts``.
 
         Args:
-            hart: The hart that waits.
+            harts: Those that wait, all there are.
             plic: Says which sources are enabled.
             console: Says whether the UART would interrupt for a character.
             irqs: The sources of devices that have something on the host side: virtio slots, devices of users.
             has_keyboard: Whether what is typed may go to a keyboard, one of these devices.
         """
-        self._hart, self._plic, self._console = hart, plic, console
+        self._harts, self._plic, self._console = harts, plic, console
         self._irqs = sum(1 << irq for irq in set(irqs))
         self._typed_irqs = self._irqs if has_keyboard else 0
 
@@ -40,7 +42,9 @@ class WakeUps:
         return self._are_enabled(self._irqs)
 
     def _are_enabled(self, irqs: int) -> bool:
-        """Whether any of these PLIC sources, as bits, would end the hart's wait."""
-        if not self._hart.env.mie & _EXTERNAL_INTERRUPTS:
-            return False
-        return any(enable & irqs for enable in self._plic.state.enable)
+        """Whether any of these PLIC sources, as bits, would end a hart's wait."""
+        enables = iter(self._plic.state.enable)
+        return any(
+            hart.env.mie & _EXTERNAL_INTERRUPTS and (m_enable | s_enable) & irqs
+            for hart, m_enable, s_enable in zip(self._harts, enables, enables, strict=True)
+        )

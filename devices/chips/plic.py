@@ -1,4 +1,4 @@
-"""PLIC: routes up to 53 interrupt sources to two contexts, 0 = M-mode and 1 = S-mode of hart 0.
+"""PLIC: routes up to 53 interrupt sources to two contexts a hart: 2 * hart for M-mode, 2 * hart + 1 for S-mode.
 
 Source: RISC-V Platform-Level Interrupt Controller Specification 1.0. As it says: a request once pending stays
 until it is claimed, even if the line drops; at completion a line that is still up becomes pending again;
@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from minstret.emu.fdt import Value
-from minstret.emu.part import Device, Phandle, Wiring
+from minstret.emu.part import Device, Phandle, Wiring, cpu_intc
 
 SOURCES = 53
 """Sources 1..53, as on QEMU's ``virt`` board; 0 means none."""
-CONTEXTS = 2
 PRIORITY_MAX = 7
 
 _M_EXTERNAL, _S_EXTERNAL = 11, 9
@@ -46,14 +45,17 @@ class PlicCounts:
 
 @dataclass(slots=True)
 class PlicState:
-    """Bit ``n`` of ``pending``, ``claimed``, ``levels`` and of each ``enable`` is source ``n``."""
+    """Bit ``n`` of ``pending``, ``claimed``, ``levels`` and of each ``enable`` is source ``n``.
+
+    ``enable`` and ``threshold`` are by context.
+    """
 
     priority: list[int] = field(default_factory=lambda: [0] * (SOURCES + 1))
     pending: int = 0
     claimed: int = 0
     levels: int = 0
-    enable: list[int] = field(default_factory=lambda: [0] * CONTEXTS)
-    threshold: list[int] = field(default_factory=lambda: [0] * CONTEXTS)
+    enable: list[int] = field(default_factory=list)
+    threshold: list[int] = field(default_factory=list)
 
 
 class Plic(Device):
@@ -63,19 +65,25 @@ class Plic(Device):
     size_bytes = 0x600000
     compatible = ("sifive,plic-1.0.0", "riscv,plic0")
 
-    def __init__(self, base: int = 0) -> None:
+    def __init__(self, base: int = 0, harts: int = 1) -> None:
         super().__init__(base)
-        self.state: PlicState = PlicState()
+        self._harts = range(harts)
+        self._contexts = 2 * harts
+        self.state: PlicState = self._initial_state()
         self.counts = PlicCounts()
 
+    def _initial_state(self, levels: int = 0) -> PlicState:
+        contexts = self._contexts
+        return PlicState(levels=levels, pending=levels, enable=[0] * contexts, threshold=[0] * contexts)
+
     def attach(self, wiring: Wiring) -> None:
-        self._context_lines = (wiring.hart_line("meip"), wiring.hart_line("seip"))
+        self._context_lines = [wiring.hart_line(line, hart) for hart in self._harts for line in ("meip", "seip")]
 
     def properties(self) -> dict[str, Value]:
-        intc = Phandle.CPU_INTC
+        cells = ([cpu_intc(hart), _M_EXTERNAL, cpu_intc(hart), _S_EXTERNAL] for hart in self._harts)
         return {
             "interrupt-controller": None, "#interrupt-cells": 1, "#address-cells": 0, "riscv,ndev": SOURCES,
-            "interrupts-extended": [intc, _M_EXTERNAL, intc, _S_EXTERNAL], "phandle": Phandle.PLIC,
+            "interrupts-extended": [cell for each in cells for cell in each], "phandle": Phandle.PLIC,
         }  # fmt: skip
 
     def set_source(self, source: int, level: bool) -> None:
@@ -95,7 +103,7 @@ class Plic(Device):
         state = self.state
         if offset >= Base.CONTEXT:
             context, register = divmod(offset - Base.CONTEXT, _CONTEXT_STRIDE)
-            if context >= CONTEXTS:
+            if context >= self._contexts:
                 return 0
             if register == _CLAIM_COMPLETE:
                 return self._claim(context)
@@ -105,7 +113,7 @@ class Plic(Device):
             return state.priority[offset // 4]
         if Base.PENDING <= offset < Base.PENDING + 4 * _WORDS:
             return state.pending >> 32 * index
-        if Base.ENABLE <= offset < Base.ENABLE + CONTEXTS * _ENABLE_STRIDE:
+        if Base.ENABLE <= offset < Base.ENABLE + self._contexts * _ENABLE_STRIDE:
             return state.enable[(offset - Base.ENABLE) // _ENABLE_STRIDE] >> 32 * index
         return 0
 
@@ -115,7 +123,7 @@ class Plic(Device):
             return
         if offset >= Base.CONTEXT:
             context, register = divmod(offset - Base.CONTEXT, _CONTEXT_STRIDE)
-            if context >= CONTEXTS:
+            if context >= self._contexts:
                 return
             if register == _CLAIM_COMPLETE:
                 self._complete(context, value)
@@ -123,7 +131,7 @@ class Plic(Device):
                 state.threshold[context] = value & PRIORITY_MAX
         elif Base.PRIORITY < offset <= Base.PRIORITY + 4 * SOURCES:
             state.priority[offset // 4] = value & PRIORITY_MAX
-        elif Base.ENABLE <= offset < Base.ENABLE + CONTEXTS * _ENABLE_STRIDE:
+        elif Base.ENABLE <= offset < Base.ENABLE + self._contexts * _ENABLE_STRIDE:
             context, register = divmod(offset - Base.ENABLE, _ENABLE_STRIDE)
             shift = 32 * (register // 4)
             enable = state.enable[context] & ~(0xFFFFFFFF << shift) | value << shift
@@ -132,7 +140,7 @@ class Plic(Device):
 
     def reset(self) -> None:
         """Back to power-on. The levels of the sources stay: one that is up is pending again."""
-        self.state = PlicState(levels=self.state.levels, pending=self.state.levels)
+        self.state = self._initial_state(self.state.levels)
         self._update()
 
     def _best(self, context: int, above: int) -> int:

@@ -19,9 +19,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from minstret.emu.errors import AccessFault
-from minstret.emu.hart.hart import Hart
 from minstret.emu.hart.shared import BYTES_A_CALL
 from minstret.emu.hart.watches import WatchKind
+from minstret.emu.machine import Machine
 from minstret.emu.part import Part
 
 _SIZE = 8
@@ -55,13 +55,13 @@ class HtifState:
 
 
 class Htif(Part):
-    """Watches the words for one hart."""
+    """Watches the words."""
 
     name = "htif"
 
     def __init__(
         self,
-        hart: Hart,
+        machine: Machine,
         tohost: int,
         fromhost: int | None,
         on_exit: Callable[[int], None],
@@ -72,7 +72,7 @@ class Htif(Part):
         """Watch ``tohost``, and answer in ``fromhost``, where there is one.
 
         Args:
-            hart: Whose memory they are in.
+            machine: Whose memory they are in.
             tohost: A physical address in RAM, as is the next.
             fromhost: None: nothing is answered.
             on_exit: Called with the exit code.
@@ -81,15 +81,15 @@ class Htif(Part):
             room_for_input: Called when there is a request.
         """
         self.state: HtifState = HtifState()
-        self._hart = hart
+        self._machine, self._hart = machine, machine.hart
         self._tohost, self._fromhost = tohost, fromhost
         self._on_exit = on_exit
         self._on_tx = on_tx
         self._take_console = take_console
         self._room_for_input = room_for_input
-        hart.watches.add(WatchKind.STORE, tohost, _SIZE, self._on_tohost)
+        machine.watches.add(WatchKind.STORE, tohost, _SIZE, self._on_tohost)
         if fromhost is not None:
-            hart.watches.add(WatchKind.STORE, fromhost, _SIZE, self._on_fromhost)
+            machine.watches.add(WatchKind.STORE, fromhost, _SIZE, self._on_fromhost)
 
     def reset(self) -> None:
         """Give the console back."""
@@ -158,7 +158,7 @@ class Htif(Part):
             data = self._hart.read_physical(address, size)
         except AccessFault:
             return -errno.EFAULT
-        self._hart.charge(size // BYTES_A_CALL)
+        self._machine.charge(size // BYTES_A_CALL)
         if data:
             self._on_tx(data)
         return size

@@ -12,9 +12,10 @@ Source: RISC-V Semihosting 0.4; Semihosting for AArch32 and AArch64 (Arm), for t
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import partial
 
 from minstret.devices.services.guestfiles import GuestFiles, OpenFile
 from minstret.emu.clock import Clock
@@ -101,13 +102,13 @@ class Surroundings:
 
 
 class Semihosting(Part):
-    """Carries out calls for one hart."""
+    """Carries out calls."""
 
     name = "semihosting"
 
     def __init__(
         self,
-        hart: Hart,
+        harts: Sequence[Hart],
         clock: Clock,
         time_ns: Callable[[], int],
         on_exit: Callable[[int], None],
@@ -118,7 +119,8 @@ class Semihosting(Part):
         surroundings: Surroundings,
     ) -> None:
         self.state: SemihostingState = SemihostingState()
-        self._hart = hart
+        self._hart = harts[0]
+        """Whose call it is."""
         self._clock = clock
         self._time_ns = time_ns
         self._on_exit = on_exit
@@ -141,7 +143,8 @@ class Semihosting(Part):
             Op.ERRNO: lambda _: self.state.errno,
             Op.TICKFREQ: lambda _: NS_PER_S,
         }  # fmt: skip
-        hart.on_semihosting = self._call
+        for hart in harts:
+            hart.on_semihosting = partial(self._call, hart)
 
     def reset(self) -> None:
         """Give the console back, and close the files."""
@@ -162,8 +165,9 @@ class Semihosting(Part):
 
     # ---- the guest
 
-    def _call(self, operation: int, parameter: int) -> int | None:
+    def _call(self, hart: Hart, operation: int, parameter: int) -> int | None:
         """The result, or None to be called again when something has come."""
+        self._hart = hart
         handler = self._handlers.get(operation)
         return _FAILED if handler is None else handler(parameter)
 

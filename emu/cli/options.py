@@ -29,6 +29,7 @@ from minstret.emu.errors import ConfigError
 from minstret.emu.hart.shared import Counting
 from minstret.emu.host import HostFolder
 from minstret.emu.part import Part
+from minstret.emu.schedule import DEFAULT_QUANTUM, HARTS_MAX, QUANTUM_MAX
 from minstret.firmware import IMAGES, image_path
 
 counting_option = click.option(
@@ -94,6 +95,10 @@ def board_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "Load one more file into memory; may be given several times.")),
         click.option("--cpu", type=click.Choice(sorted(_XLEN, reverse=True)), help=(
             "The hart's width. Default: that of the ELF file, else rv64.")),
+        click.option("--smp", metavar="N", default="1", show_default=True, help=(
+            f"How many harts, 1 to {HARTS_MAX}. One runs at a time; all count instructions together.")),
+        click.option("--quantum", metavar="INSNS", default=str(DEFAULT_QUANTUM), show_default=True, help=(
+            "With several harts: how many instructions one runs before another does. The guest can see it.")),
         click.option("-m", "--memory", metavar="SIZE", default="128M", show_default=True,
                      help="Size of RAM: 64M, 1G, ...; a number without a unit is in MiB."),
         click.option("--icount", metavar="shift=N,sleep=on|off", default="", help=(
@@ -257,6 +262,8 @@ def board_config(options: dict[str, Any], sleep_by_default: bool = False) -> Boa
         ram_size=units.parse_size_bytes(options["memory"], "--memory"),
         seed=options["seed"],
         counting=Counting(options["counting"]),
+        smp=_number_of("--smp", options["smp"], HARTS_MAX),
+        quantum=_number_of("--quantum", options["quantum"], QUANTUM_MAX),
     )
     config = replace(
         config, net=net_config(options["net"])[0], inputs=_inputs(options["inputs"]),
@@ -269,6 +276,13 @@ def board_config(options: dict[str, Any], sleep_by_default: bool = False) -> Boa
     if options["slice_insns"] is not None:
         config = replace(config, slice_insns_max=parse_slice_insns(options["slice_insns"]))
     return config
+
+
+def _number_of(option: str, text: str, most: int) -> int:
+    number = units.parse_count(text, option)
+    if not 1 <= number <= most:
+        raise ConfigError(f"{option}: expected a number from 1 to {most:,}, got {text}")
+    return number
 
 
 def parse_slice_insns(text: str) -> int:

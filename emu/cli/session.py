@@ -286,7 +286,7 @@ class HostedRun:
             stack.enter_context(self.source.listening())
             host_side = self.board.host_side
             if self.board.timer_model.has_second_clock and host_side is not None:
-                thread = host.TimerThread(host_side.timers, self.board.machine.hart.end_slice)
+                thread = host.TimerThread(host_side.timers, self.board.machine.cpu.end_slice)
                 host_side.lock = thread.lock
                 stack.enter_context(thread.running())
             try:

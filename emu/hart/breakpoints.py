@@ -8,7 +8,7 @@ changes, and while the list is empty nothing is slower. The guest's own triggers
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from minstret.emu.hart.shared import NOWHERE, Shared
 
@@ -96,6 +96,12 @@ class Breakpoints:
             if self._useless_stops >= USELESS_STOPS_MAX:
                 self._publish()
 
+    def time_passed(self, before: int, icount: int) -> None:
+        """Other harts have run; this one is where it was."""
+        pc, reported_icount = self._reported
+        if reported_icount == before:
+            self._reported = pc, icount
+
     def forget_stop(self) -> None:
         """The hart's state was replaced: the next run stops at a breakpoint it begins at."""
         self._reported = NOWHERE, NOWHERE
@@ -114,3 +120,34 @@ class Breakpoints:
         s.must_forget_blocks = 1
         s.resync_after_this_instruction()
         self._useless_stops = 0
+
+
+class SharedBreakpoints:
+    """The breakpoints of several harts, which all have the same."""
+
+    def __init__(self, of_harts: Sequence[Breakpoints]) -> None:
+        self._of_harts = of_harts
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._of_harts[0])
+
+    def __len__(self) -> int:
+        return len(self._of_harts[0])
+
+    def __contains__(self, address: object) -> bool:
+        return address in self._of_harts[0]
+
+    def add(self, address: int) -> None:
+        """See ``Breakpoints.add``."""
+        for breakpoints in self._of_harts:
+            breakpoints.add(address)
+
+    def remove(self, address: int) -> None:
+        """See ``Breakpoints.remove``."""
+        for breakpoints in self._of_harts:
+            breakpoints.remove(address)
+
+    def clear(self) -> None:
+        """Remove all."""
+        for breakpoints in self._of_harts:
+            breakpoints.clear()

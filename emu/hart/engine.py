@@ -99,7 +99,8 @@ class Engine:
         self.counting = counting if c_callbacks is not None else Counting.PYTHON
         self.memory = memory
         self.notes = PageNotes(memory.ram_size)
-        self._seen_stale = 0, 0
+        self._told_stale = 0, 0
+        self._has_stale_tlb = self._has_stale_blocks = False
         _check_room()
         self._uc = unicorn.Uc(uc_const.UC_ARCH_RISCV, getattr(uc_const, f"UC_MODE_RISCV{xlen}"))
         live = layout.find_live_state(self._uc, xlen)
@@ -182,17 +183,26 @@ class Engine:
         self.flush_tlb()
         self.shared.resync_after_this_instruction()
 
-    def made_stale(self) -> tuple[int, int]:
+    def tell_what_is_stale(self) -> None:
+        """Tell the other harts whether the guest has made stale, since the last call, what they derived from memory."""
+        s = self.shared
+        stale = int(s.stale_tlbs), int(s.stale_blocks)
+        if stale != self._told_stale:
+            self.memory.is_stale(self, with_blocks=stale[1] != self._told_stale[1])
+            self._told_stale = stale
+
+    def became_stale(self, with_blocks: bool) -> None:
         """See DerivedFromMemory."""
-        return int(self.shared.stale_tlbs), int(self.shared.stale_blocks)
+        self._has_stale_tlb = True
+        self._has_stale_blocks = self._has_stale_blocks or with_blocks
 
     def catch_up(self) -> None:
-        """Forget what the guests of other harts have made stale since the last call."""
-        seen, self._seen_stale = self._seen_stale, self.memory.made_stale_by_others(self)
-        if self._seen_stale[1] != seen[1]:
+        """Forget what the guests of other harts have made stale."""
+        if self._has_stale_blocks:
             self.flush_blocks()
-        if self._seen_stale != seen:
+        if self._has_stale_tlb:
             self.flush_tlb()
+        self._has_stale_tlb = self._has_stale_blocks = False
         self.shared.new_entry = NOWHERE
 
     def invalidate_code(self, offset: int, size: int) -> None:

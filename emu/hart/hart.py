@@ -64,6 +64,7 @@ from minstret.emu.hart.watches import Watches
 
 _SEMIHOSTING_BEFORE, _SEMIHOSTING_AFTER = 0x01F01013, 0x40705013  # slli x0, x0, 0x1f; srai x0, x0, 7
 _A0, _A1 = 10, 11
+_U64 = (1 << 64) - 1
 _MSTATUS_XLEN_64 = (MSTATUS_SXL & -MSTATUS_SXL | MSTATUS_UXL & -MSTATUS_UXL) * XLEN_64
 
 
@@ -113,6 +114,7 @@ class Hart:
         """
         self.xlen = xlen
         self.xlen_mask = (1 << xlen) - 1
+        self.hart_id = hart_id
         self.memory = memory
         self._skipped = skipped
         self.bus = bus
@@ -128,7 +130,7 @@ class Hart:
         self._in_python = self._engine.counting is Counting.PYTHON
         self._shared.mtime_address = mtime_address
         self.breakpoints = Breakpoints(xlen, self._shared)
-        self.watches = Watches(memory, self._engine.flush_tlb)
+        self.watches = Watches(memory)
         self._accesses.connect(self._engine, self.watches)
         self.triggers = Triggers(xlen, self._shared, self.env, self.breakpoints, self._engine.flush_tlb)
         self.core = Core(
@@ -316,14 +318,43 @@ class Hart:
         s.fast_limit = 0 if s.mip else s.limit
         s.stop_reason = s.resync = s.fault = 0
 
-    def catch_up(self) -> None:
-        """Prepare to run after another hart has run on the same memory.
+    # ---- beside other harts
 
-        Forgets what that one's stores have made stale. The reservation is lost: a store by the other may have come
-        between LR and SC.
-        """
-        self._engine.catch_up()
+    def leave(self) -> None:
+        """Let another hart run from here on. The reservation ends: that one may store between an LR and its SC."""
+        self._engine.tell_what_is_stale()
         self.env.load_res = self.xlen_mask
+
+    def enter(self, icount: int) -> None:
+        """Prepare to run, now that the machine's count has come to ``icount``: forget what other harts made stale."""
+        self.be_at(icount)
+        self._engine.catch_up()
+
+    def be_at(self, icount: int) -> None:
+        """Go with the machine's count, which other harts have moved on to ``icount``; minstret stays."""
+        s = self._shared
+        before = int(s.icount)
+        if before != icount:
+            s.minstret_offset = s.minstret_offset + before - icount & _U64
+            s.icount = icount
+            self.breakpoints.time_passed(before, icount)
+
+    @property
+    def has_wake_up(self) -> bool:
+        """Whether an interrupt is pending that ends a wait."""
+        return bool(self._shared.mip & self.env.mie)
+
+    def wake(self) -> None:
+        """The wait is over."""
+        self.waiting = False
+        self._woke_icount = self.icount
+
+    @property
+    def has_found(self) -> bool:
+        """Whether the next run comes back at once, as a device has written where somebody watches."""
+        return self._stop is not None
+
+    # ---- how long a run is
 
     def charge(self, work: int) -> None:
         """Count ``work`` of the guest's, in units of a call to Python: after ``work_max`` of it the slice ends."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+from collections.abc import Iterable
 from typing import Protocol
 from weakref import WeakSet
 
@@ -19,6 +20,7 @@ _PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 
 
 _CODE, _TABLE = int(PageFlag.CODE), int(PageFlag.TABLE)
+_SLOW, _SLOW_READ = int(PageFlag.SLOW), int(PageFlag.SLOW_READ)
 _DIRTY, _UNDECODED = int(PageFlag.DIRTY), int(PageFlag.UNDECODED)
 _IS_DIRTY = bytes(bits & _DIRTY != 0 for bits in range(256))
 _NOT_DIRTY = bytes(bits & ~_DIRTY & 0xFF for bits in range(256))
@@ -84,8 +86,8 @@ class DerivedFromMemory(Protocol):
     def drop_translations(self) -> None:
         """A page table was written: forget all address translations, before the next instruction."""
 
-    def made_stale(self) -> tuple[int, int]:
-        """How often this hart's guest made other harts' address translations stale, and also their blocks."""
+    def became_stale(self, with_blocks: bool) -> None:
+        """Another hart's guest has made address translations stale, or blocks too: forget them before running."""
 
 
 class DirtyPages:
@@ -117,6 +119,7 @@ class GuestMemory:
         self.rom_base, self.rom_size = rom_base, rom_size
         self._harts: list[DerivedFromMemory] = []
         self._dirty_pages: WeakSet[DirtyPages] = WeakSet()
+        self._watched: dict[int, list[PageFlag]] = {}
         self.ram = area(ram_size)
         self.rom = area(rom_size)
         self.page_flags = area(ram_size >> PAGE_BITS)
@@ -141,10 +144,35 @@ class GuestMemory:
         """Add a hart that runs on this memory."""
         self._harts.append(hart)
 
-    def made_stale_by_others(self, hart: DerivedFromMemory) -> tuple[int, int]:
-        """How often the guests of all harts but ``hart`` made its address translations stale, and also its blocks."""
-        counts = [other.made_stale() for other in self._harts if other is not hart]
-        return sum(tlbs for tlbs, _ in counts), sum(blocks for _, blocks in counts)
+    def is_stale(self, hart: DerivedFromMemory, *, with_blocks: bool) -> None:
+        """The guest of ``hart`` has made stale what the other harts derived from memory."""
+        for other in self._harts:
+            if other is not hart:
+                other.became_stale(with_blocks)
+
+    def watch_pages(self, pages: Iterable[int], flags: PageFlag) -> None:
+        """Let every hart look at accesses to these pages, by number, one by one: SLOW, or SLOW and SLOW_READ.
+
+        Each call is undone by one of ``unwatch_pages``.
+        """
+        for page in pages:
+            self._watched.setdefault(page, []).append(flags)
+            self.page_flags[page] |= flags
+        self._flush_tlbs()
+
+    def unwatch_pages(self, pages: Iterable[int], flags: PageFlag) -> None:
+        """Undo what ``watch_pages`` did with the same arguments."""
+        for page in pages:
+            wanted = self._watched[page]
+            wanted.remove(flags)
+            self.page_flags[page] &= ~(_SLOW | _SLOW_READ) & 0xFF
+            for still in wanted:
+                self.page_flags[page] |= still
+        self._flush_tlbs()
+
+    def _flush_tlbs(self) -> None:
+        for hart in self._harts:
+            hart.flush_tlb()
 
     def dirty_pages(self) -> DirtyPages:
         """A new record of which pages are written from now on."""
@@ -167,8 +195,7 @@ class GuestMemory:
         self.page_flags[:] = flags.translate(_NOT_DIRTY)
         for pages in self._dirty_pages:
             pages.noted.update(dirty)
-        for hart in self._harts:  # the next store to these pages is seen again
-            hart.flush_tlb()
+        self._flush_tlbs()  # the next store to these pages is seen again
 
     def write(self, address: int, data: bytes | memoryview) -> None:
         """Write RAM: the one way in for loader, devices, debugger and restore.

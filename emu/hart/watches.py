@@ -6,14 +6,12 @@ piece. Here the pieces become one access again. Other pages cost nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntFlag
 
 from minstret.emu.hart.memory import GuestMemory
 from minstret.emu.hart.shared import PAGE_BITS, PageFlag
-
-_SLOW, _SLOW_READ = int(PageFlag.SLOW), int(PageFlag.SLOW_READ)
 
 
 class WatchKind(IntFlag):
@@ -91,6 +89,10 @@ class AccessUnderWay:
         return next(part for part in self.parts if part[0] >> PAGE_BITS == address >> PAGE_BITS)
 
 
+def _page_flags(watch: Watch) -> PageFlag:
+    return PageFlag.SLOW | PageFlag.SLOW_READ if watch.kind & WatchKind.LOAD else PageFlag.SLOW
+
+
 class Watches:
     """One hart's watches. Not part of its state: the guest can't see them.
 
@@ -98,9 +100,8 @@ class Watches:
     instruction that traps has not accessed, and an SC that fails neither. Each instruction hits a watch at most once.
     """
 
-    def __init__(self, memory: GuestMemory, flush_tlb: Callable[[], None]) -> None:
+    def __init__(self, memory: GuestMemory) -> None:
         self._memory = memory
-        self._flush_tlb = flush_tlb
         self._watches: list[Watch] = []
         self._access: AccessUnderWay | None = None
         self._found: list[WatchHit] = []
@@ -145,10 +146,14 @@ class Watches:
         if sees_devices and not kind & WatchKind.STORE:
             raise ValueError("devices that read are not seen")
         watch = Watch(kind, address, size, on_store, sees_devices)
-        self._watches.append(watch)
-        self.see_devices = self.see_devices or sees_devices
-        self._mark_pages(watch)
+        self.add_watch(watch)
         return watch
+
+    def add_watch(self, watch: Watch) -> None:
+        """Add one that another hart has too."""
+        self._watches.append(watch)
+        self.see_devices = self.see_devices or watch.sees_devices
+        self._memory.watch_pages(self._pages(watch), _page_flags(watch))
 
     def remove(self, watch: Watch) -> None:
         """Watch it no more.
@@ -158,11 +163,7 @@ class Watches:
         """
         self._watches.remove(watch)
         self.see_devices = any(other.sees_devices for other in self._watches)
-        for page in self._pages(watch):
-            self._memory.page_flags[page] &= ~(_SLOW | _SLOW_READ) & 0xFF
-        for other in self._watches:
-            self._mark_pages(other)
-        self._flush_tlb()
+        self._memory.unwatch_pages(self._pages(watch), _page_flags(watch))
 
     def clear(self) -> None:
         """Remove those that stop the run."""
@@ -173,12 +174,6 @@ class Watches:
     def _pages(self, watch: Watch) -> range:
         offset = watch.address - self._memory.ram_base
         return range(offset >> PAGE_BITS, (offset + watch.size - 1 >> PAGE_BITS) + 1)
-
-    def _mark_pages(self, watch: Watch) -> None:
-        flags = _SLOW | _SLOW_READ if watch.kind & WatchKind.LOAD else _SLOW
-        for page in self._pages(watch):
-            self._memory.page_flags[page] |= flags
-        self._flush_tlb()
 
     # ---- for the hart
 
@@ -249,3 +244,37 @@ class Watches:
         self._access = None
         self._found.clear()
         self._found_by_devices.clear()
+
+
+class SharedWatches:
+    """The watches of several harts, which all have the same."""
+
+    def __init__(self, of_harts: Sequence[Watches]) -> None:
+        self._of_harts = of_harts
+
+    def __iter__(self) -> Iterator[Watch]:
+        return iter(self._of_harts[0])
+
+    def __len__(self) -> int:
+        return len(self._of_harts[0])
+
+    def add(
+        self, kind: WatchKind, address: int, size: int, on_store: Callable[[int, int], None] | None = None, *,
+        sees_devices: bool = False,
+    ) -> Watch:  # fmt: skip
+        """See ``Watches.add``."""
+        first, *others = self._of_harts
+        watch = first.add(kind, address, size, on_store, sees_devices=sees_devices)
+        for watches in others:
+            watches.add_watch(watch)
+        return watch
+
+    def remove(self, watch: Watch) -> None:
+        """See ``Watches.remove``."""
+        for watches in self._of_harts:
+            watches.remove(watch)
+
+    def clear(self) -> None:
+        """Remove those that stop the run."""
+        for watches in self._of_harts:
+            watches.clear()

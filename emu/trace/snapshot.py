@@ -18,13 +18,14 @@ from minstret.emu.hart.spec import PRIV_M, PRIV_S, PRIV_U
 from minstret.emu.hart.state import WORDS, HartState
 from minstret.emu.machine import Machine, MachineState
 from minstret.emu.part import HasState, state_types
+from minstret.emu.schedule import ScheduleState
 from minstret.emu.state import from_plain, to_plain
 from minstret.emu.text import printable
 from minstret.emu.timers import TimerList, TimerListState
 from minstret.emu.trace.format import NAME_MAX, Snapshot
 from minstret.emu.trace.reader import TraceReader
 
-STATE_VERSIONS = {"hart": 2, "machine": 2}
+STATE_VERSIONS = {"hart": 2, "machine": 3}
 """Versions of what a snapshot holds apart from parts, which have their own. Raise one when the fields of HartState, or
 of the other states that the machine keeps, change, or what they mean. tests/emu/trace/test_state_versions.py says when.
 """
@@ -126,6 +127,7 @@ def _check_state(machine: Machine, state: MachineState) -> None:
         raise ValueError(f"it has {len(state.harts)} harts")
     for one in state.harts:
         _check_hart(machine, one)
+    _check_schedule(machine, state)
     if state.clock.warp_ns < 0:
         raise ValueError("virtual time is behind the instruction count")
     _check_timers(machine.virtual_timers, state.timers)
@@ -147,6 +149,22 @@ def _check_hart(machine: Machine, hart: HartState) -> None:
     if not all(0 <= number < 1 << 64 for number in numbers):
         raise ValueError("a register beyond 64 bits")
     hart.triggers.check(hart.xlen)
+
+
+def _check_schedule(machine: Machine, state: MachineState) -> None:
+    """Raise ValueError where it is none of this machine's."""
+    schedule, count = state.schedule, len(machine.harts)
+    if any(hart.icount != state.harts[0].icount for hart in state.harts):
+        raise ValueError("its harts have counted differently")
+    if schedule is None or count == 1:
+        if (schedule is None) is not (count == 1):
+            raise ValueError("it has another number of harts")
+        return
+    numbers = (schedule.running, schedule.turn)
+    if not all(0 <= number < count for number in numbers) or not len(schedule.left) == len(schedule.woken) == count:
+        raise ValueError("it has another number of harts")
+    if not all(0 <= left <= machine.config.quantum for left in schedule.left):
+        raise ValueError("a hart has more left than its quantum")
 
 
 def _check_timers(there: TimerList, timers: TimerListState) -> None:
@@ -183,4 +201,5 @@ def _state_from_plain(machine: Machine, guest: dict[str, Any], host: dict[str, A
         exit_code=guest["exit_code"],
         reset_requested=bool(guest["reset_requested"]),
         host=parts,
+        schedule=None if guest["schedule"] is None else from_plain(ScheduleState, guest["schedule"]),
     )

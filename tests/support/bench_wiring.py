@@ -47,8 +47,8 @@ class BenchWiring:
     def irq(self) -> IrqLine:
         return self.hart_line("irq")
 
-    def hart_line(self, name: str) -> IrqLine:
-        return self.lines.setdefault(name, IrqLine(f"{self._part.name}.{name}"))
+    def hart_line(self, name: str, hart: int = 0) -> IrqLine:
+        return self.lines.setdefault(f"{name}{hart or ''}", IrqLine(f"{self._part.name}.{name}{hart or ''}"))
 
     def input(self, name: str, sink: Sink) -> None:
         self.inputs[name] = sink
@@ -62,7 +62,7 @@ class BenchWiring:
     def generator(self, name: str = "") -> random.Random:
         return random.Random(name)
 
-    def cached_register(self, offset: int, size: int) -> Callable[[int | None], None]:
+    def cached_register(self, offset: int, size: int, hart: int | None = None) -> Callable[[int | None], None]:
         return lambda value: None
 
     def room_for_input(self) -> None:

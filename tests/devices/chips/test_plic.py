@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.bench_wiring import BenchWiring
 
-from minstret.devices.chips.plic import CONTEXTS, PRIORITY_MAX, SOURCES, Base, Plic, PlicState
+from minstret.devices.chips.plic import PRIORITY_MAX, SOURCES, Base, Plic, PlicState
 from minstret.emu.clock import VirtualClock
 from minstret.emu.timers import TimerList
 
@@ -397,7 +397,7 @@ def test_misaligned_access_reads_zero_and_changes_nothing(bench: Bench) -> None:
 
 @pytest.mark.parametrize(
     "offset",
-    [pending_at(2), enable_at(M, 2), enable_at(CONTEXTS, 0), threshold_at(CONTEXTS), claim_at(CONTEXTS),
+    [pending_at(2), enable_at(M, 2), enable_at(2, 0), threshold_at(2), claim_at(2),
      Base.CONTEXT + 8, Base.CONTEXT - 4, 0x5FFFFC],
 )  # fmt: skip
 def test_offset_without_a_register_reads_zero_and_ignores_writes(bench: Bench, offset: int) -> None:
@@ -418,7 +418,7 @@ def test_reset_forgets_all_but_the_sources_levels(bench: Bench) -> None:
 
     bench.plic.reset()
 
-    assert bench.plic.state == PlicState(levels=1 << 3, pending=1 << 3)
+    assert bench.plic.state == PlicState(levels=1 << 3, pending=1 << 3, enable=[0, 0], threshold=[0, 0])
     assert bench.levels == (False, False)
 
 

@@ -286,7 +286,7 @@ def spoil(state: dict[str, Any], path: tuple[str | int, ...], value: object) -> 
         (("harts", 0, "words", "priv"), 2, "the hart is in no known mode"),
         (("harts", 0, "icount"), 9999, "it is of icount 9999"),
         (("devices", "plic"), None, "it has other devices"),
-        (("devices", "clint", "mtimecmp"), "soon", "expected int"),
+        (("devices", "clint", "mtime_delta"), "soon", "expected int"),
         (("timers", "armed"), [["clint.mtimecmp", 5, 0], ["clint.mtimecmp", 6, 1]], "a timer is armed twice"),
         (("timers", "armed"), [["clint.mtimecmp", 5, 1 << 40]], "a timer was armed at no possible time"),
         (("timers", "armed"), [["clint.mtimecmp", -5, 0]], "a timer was armed at no possible time"),

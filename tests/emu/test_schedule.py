@@ -1,0 +1,141 @@
+"""Which hart runs when: quanta, waits, and interrupts that wake."""
+
+from __future__ import annotations
+
+import pytest
+from support import asm
+
+from minstret.devices.board.board import Board
+from minstret.devices.board.config import BoardConfig
+from minstret.devices.board.map import Base
+from minstret.emu.errors import ConfigError
+from minstret.emu.hart.shared import Counting
+from minstret.emu.images.loader import Firmware, Segment
+from minstret.emu.machine import StopReason
+from minstret.emu.schedule import HARTS_MAX
+
+Q = 100
+BOOT_INSNS = 6
+"""What each hart executes in the boot ROM."""
+STRIDE = 0x1000
+MSIP1 = Base.CLINT + 4
+COUNT = asm.code(asm.addi(asm.S0, asm.S0, 1), asm.jal(0, -4))
+"""Counts for ever."""
+
+
+def board_of(*programs: bytes, quantum: int = Q, counting: Counting = Counting.BLOCKS, **config: object) -> Board:
+    """A board on which each hart runs one of these; a0 is its id."""
+    start = asm.code(
+        asm.auipc(asm.T0, 0), asm.addi(asm.T1, asm.A0, 1), asm.slli(asm.T1, asm.T1, 12),
+        asm.add(asm.T0, asm.T0, asm.T1), asm.jalr(0, asm.T0, 0),
+    )  # fmt: skip
+    segments = [Segment(Base.RAM, start, len(start))]
+    for number, program in enumerate(programs):
+        segments.append(Segment(Base.RAM + STRIDE * (number + 1), program, len(program)))
+    firmware = Firmware("programs", 64, Base.RAM, tuple(segments))
+    made = BoardConfig(ram_size=1 << 20, smp=len(programs), quantum=quantum, counting=counting, **config)  # type: ignore[arg-type]
+    return Board(firmware, made)
+
+
+START_INSNS = BOOT_INSNS + 5
+
+
+def counts(board: Board) -> list[int]:
+    """How many instructions each hart has retired."""
+    return [board.registers_of(hart)["minstret"] for hart in range(len(board.harts))]
+
+
+@pytest.mark.parametrize("counting", list(Counting))
+def test_each_hart_runs_a_quantum_in_the_order_of_ids(counting: Counting) -> None:
+    board = board_of(COUNT, COUNT, COUNT, counting=counting)
+    seen = []
+    for icount in (50, 100, 150, 250, 350, 600, 601):
+        board.run_until(icount=icount)
+        seen.append((counts(board), board.hart.hart_id))
+
+    assert seen == [
+        ([50, 0, 0], 0), ([100, 0, 0], 0), ([100, 50, 0], 1), ([100, 100, 50], 2), ([150, 100, 100], 0),
+        ([200, 200, 200], 2), ([201, 200, 200], 0),
+    ]  # fmt: skip
+    assert board.registers["mhartid"] == 0
+
+
+def test_a_hart_that_waits_gives_the_rest_of_its_quantum_away() -> None:
+    board = board_of(COUNT, asm.code(asm.WFI, asm.LOOP), COUNT)
+    board.run_until(icount=10 * Q + START_INSNS + 1)
+
+    assert counts(board) == [5 * Q, START_INSNS + 1, 5 * Q]
+    assert [hart.waiting for hart in board.harts] == [False, True, False]
+
+
+def test_a_hart_woken_by_an_interrupt_runs_at_once_and_then_the_one_it_came_before() -> None:
+    """Hart 1 waits for the interrupt that hart 0 sends in the middle of its second quantum."""
+    adds = [asm.addi(asm.S0, asm.S0, 1)] * 150
+    sends = asm.code(asm.addi(asm.A1, 0, 1), adds, asm.li(asm.T0, MSIP1), asm.sw(asm.A1, asm.T0, 0))
+    sleeper = asm.code(asm.csrrsi(0, "mie", 8), asm.WFI, asm.li(asm.T0, MSIP1), asm.sw(0, asm.T0, 0), asm.WFI, asm.LOOP)
+    board = board_of(sends + COUNT, sleeper, COUNT)
+    board.run_until(icount=2 * Q)
+    while not board.registers_of(1)["mip"] & 8:
+        board.run_until(icount=board.position.icount + 1)
+    sent, before = board.position.icount, counts(board)
+    board.run_until(icount=sent + 1)
+    assert board.hart.hart_id == 1
+    board.run_until(icount=sent + 10)
+
+    assert board.hart.hart_id == 0
+    assert before[2] == counts(board)[2]
+    assert board.harts[1].waiting
+
+
+def test_two_harts_that_wake_each_other_leave_the_third_its_share() -> None:
+    def pingpong(mine: int, other: int) -> bytes:
+        return asm.code(
+            asm.csrrsi(0, "mie", 8), asm.li(asm.T0, Base.CLINT), asm.addi(asm.T1, 0, 1),
+            asm.sw(0, asm.T0, 4 * mine), asm.sw(asm.T1, asm.T0, 4 * other), asm.WFI, asm.jal(0, -12),
+        )  # fmt: skip
+
+    board = board_of(pingpong(0, 1), pingpong(1, 0), COUNT)
+    board.run_until(icount=30 * Q)
+    first, second, third = counts(board)
+
+    assert third >= 8 * Q
+    assert min(first, second) >= 8 * Q
+
+
+def test_all_waiting_skips_time_to_the_first_timer_of_any_hart() -> None:
+    def sleeps_until(hart: int, ticks: int) -> bytes:
+        return asm.code(
+            asm.li(asm.T0, Base.CLINT + 0x4000 + 8 * hart), asm.addi(asm.T2, 0, -1), asm.sw(0, asm.T0, 4),
+            asm.li(asm.T1, ticks), asm.sw(asm.T1, asm.T0, 0), asm.addi(asm.T3, 0, 0x80), asm.csrw("mie", asm.T3),
+            asm.WFI, asm.csrr(asm.S1, "time"), asm.sw(asm.T2, asm.T0, 0), asm.sw(asm.T2, asm.T0, 4), asm.WFI, asm.LOOP,
+        )  # fmt: skip
+
+    board = board_of(sleeps_until(0, 5000), sleeps_until(1, 3000), sleeps_until(2, 4000))
+    outcome = board.run_until(icount=10_000)
+
+    assert outcome.reason is StopReason.WAITS_FOREVER
+    assert [board.registers_of(hart)["s1"] for hart in range(3)] == [5000, 3000, 4000]
+
+
+def test_reset_puts_all_harts_back() -> None:
+    """Hart 1 asks for it by the finisher; icount goes on."""
+    reset = asm.code(asm.li(asm.T0, Base.FINISHER), asm.li(asm.T1, 0x7777), asm.sw(asm.T1, asm.T0, 0), asm.LOOP)
+    board = board_of(COUNT, reset)
+    until_reset = Q + START_INSNS + 11
+    board.run_until(icount=until_reset - 1)
+    assert board.hart.hart_id == 1
+    board.run_until(icount=until_reset + Q)
+
+    assert counts(board) == [Q, 0]
+    assert board.registers_of(0)["a0"] == 0
+
+
+@pytest.mark.parametrize("number", [0, HARTS_MAX + 1, 1.5])
+def test_number_of_harts_out_of_range_is_refused(number: object) -> None:
+    with pytest.raises(ConfigError, match="smp: expected a number from 1 to 8"):
+        Board(Firmware("none", 64, Base.RAM, (Segment(Base.RAM, COUNT, 8),)), BoardConfig(smp=number))  # type: ignore[arg-type]
+
+
+def test_quantum_out_of_range_is_refused() -> None:
+    with pytest.raises(ConfigError, match="quantum: expected a number from 1 to"):
+        board_of(COUNT, COUNT, quantum=0)
