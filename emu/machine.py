@@ -42,7 +42,7 @@ from minstret.emu.hart.watches import SharedWatches, Watches, WatchHit
 from minstret.emu.idle import Idle, LiveIdle, earlier
 from minstret.emu.irq import IrqLine
 from minstret.emu.part import Parts, copied_counts, copied_states, load_counts, load_states
-from minstret.emu.schedule import DEFAULT_QUANTUM, Schedule, ScheduleState
+from minstret.emu.schedule import DEFAULT_QUANTUM, ChaosSchedule, Schedule, ScheduleState
 from minstret.emu.state import canonical_bytes
 from minstret.emu.timers import Timer, TimerCounts, TimerGroup, TimerList, TimerListState
 
@@ -158,7 +158,10 @@ class MachineNotes(NamedTuple):
 
 @dataclass(slots=True)
 class MachineConfig:
-    """What a machine is made of. Sizes in bytes, times in ns; ``quantum`` in instructions: see schedule.py."""
+    """What a machine is made of. Sizes in bytes, times in ns; ``quantum`` in instructions.
+
+    With a ``schedule_seed`` that decides which of several harts runs when, and not ``quantum``: see schedule.py.
+    """
 
     xlen: int = 64
     ram_base: int = 0x8000_0000
@@ -172,6 +175,7 @@ class MachineConfig:
     counting: Counting = Counting.BLOCKS
     harts: int = 1
     quantum: int = DEFAULT_QUANTUM
+    schedule_seed: int | None = None
 
 
 def _in_64_bits(host_ns: Callable[[], int]) -> int:
@@ -218,7 +222,7 @@ class Machine:
         self.breakpoints: Breakpoints | SharedBreakpoints = self.hart.breakpoints
         self.watches: Watches | SharedWatches = self.hart.watches
         if config.harts > 1:
-            self.cpu = self.schedule = Schedule(self.harts, config.quantum, self._on_switch)
+            self.cpu = self.schedule = self._make_schedule()
             self.breakpoints = SharedBreakpoints([hart.breakpoints for hart in self.harts])
             self.watches = SharedWatches([hart.watches for hart in self.harts])
         self.virtual_rt = VirtualRtClock(self.clock)
@@ -266,6 +270,12 @@ class Machine:
             skipped=lambda: (self.clock.state.warp_ns, self.time_delta()), mtime_address=config.mtime_address,
             counting=config.counting, hart_id=number,
         )  # fmt: skip
+
+    def _make_schedule(self) -> Schedule:
+        seed = self.config.schedule_seed
+        if seed is None:
+            return Schedule(self.harts, self.config.quantum, self._on_switch)
+        return ChaosSchedule(self.harts, seed, self._on_switch)
 
     def _on_switch(self, hart: Hart) -> None:
         self.hart = hart

@@ -7,11 +7,16 @@ In a *round* each hart may retire up to one quantum of instructions, in the orde
 way; what is left of its quantum it may use when an interrupt wakes it within the round: then it runs at once, before
 the others. When no hart that could run has anything left, the next round begins. So an interrupt is as exact as with
 one hart, and two harts that wake each other all the time keep no third one from running.
+
+With a chaos seed there are no rounds: the harts have ranks, drawn anew from time to time, and the highest one that
+could run does. Now and then the one that runs becomes the lowest. See ChaosSchedule.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 
 from minstret.emu.hart.hart import Hart, HartStop
@@ -22,6 +27,9 @@ HARTS_MAX = 8
 _SWITCHES_MAX = 16
 """After so many quanta the machine gets a word in, and with it the host."""
 _NOT_WOKEN = -1
+_EPOCH_MIN, _EPOCH_BITS = 256, range(8, 18)
+"""The length of an epoch, instructions: at least, and the sizes of what is added."""
+_FALLS_MAX = 3
 
 
 @dataclass(slots=True)
@@ -33,12 +41,19 @@ class ScheduleState:
         turn: Whose turn it is in the round; another may run that was woken.
         left: How many instructions each may retire in this round.
         woken: The icount at which an interrupt woke it in this round; -1 where none did.
+        rank: With chaos: of those that could run the one with the highest rank does.
+        changes: With chaos: the icounts at which the one that runs gets the lowest rank, in order; at the last one all
+            ranks are drawn anew.
+        epoch: With chaos: how often ranks were drawn.
     """
 
     running: int = 0
     turn: int = 0
     left: list[int] = field(default_factory=list)
     woken: list[int] = field(default_factory=list)
+    rank: list[int] = field(default_factory=list)
+    changes: list[int] = field(default_factory=list)
+    epoch: int = 0
 
 
 class Schedule:
@@ -58,7 +73,7 @@ class Schedule:
         self._limit = 0
         self.hart = harts[0]
         """The hart that runs, or ran last."""
-        self.state: ScheduleState
+        self.state = ScheduleState()
         self.reset()
 
     def reset(self) -> None:
@@ -68,9 +83,22 @@ class Schedule:
 
     def load_state(self, state: ScheduleState) -> None:
         """Become ``state``; the harts have got theirs."""
-        self.state = ScheduleState(state.running, state.turn, list(state.left), list(state.woken))
+        self.state = deepcopy(state)
         self.hart = self._harts[state.running]
         self._on_switch(self.hart)
+
+    def check(self, state: ScheduleState) -> None:
+        """Raise ValueError where ``state`` is none of this schedule's."""
+        count = len(self._harts)
+        if not all(0 <= number < count for number in (state.running, state.turn)):
+            raise ValueError("a hart runs that is not there")
+        self._check_lists(state, count)
+
+    def _check_lists(self, state: ScheduleState, count: int) -> None:
+        if not len(state.left) == len(state.woken) == count or state.rank or state.changes:
+            raise ValueError("its schedule is of other harts")
+        if not all(0 <= left <= self._quantum for left in state.left):
+            raise ValueError("a hart has more left than its quantum")
 
     # ---- running
 
@@ -82,7 +110,6 @@ class Schedule:
         self._limit = limit
         if self.hart.has_found:
             return self.hart.run(limit)
-        left = self.state.left
         for _ in range(_SWITCHES_MAX):
             now = self.hart.icount
             if now >= self._limit:
@@ -90,17 +117,15 @@ class Schedule:
             hart = self._choose(now)
             if hart is None:
                 return HartStop.WAITING
-            number = self.state.running
-            end = min(self._limit, now + left[number])
+            end = min(self._limit, self._end(now))
             stop = hart.run(end)
             icount = hart.icount
-            left[number] -= icount - now
+            self._spend(icount - now)
             if stop is HartStop.LIMIT:
                 if icount < end:
                     break
             elif stop is not HartStop.WAITING:
                 return stop
-            left = self.state.left
         return HartStop.LIMIT
 
     def stop_by(self, icount: int) -> None:
@@ -125,16 +150,26 @@ class Schedule:
                     continue
                 hart.be_at(now)
                 hart.wake()
-                state.woken[number] = now
+                self._note_woken(number, now)
             ready.append(number)
         if not ready:
             return None
-        number = self._next(ready)
+        number = self._next(ready, now)
         if number != state.running:
             self._switch(number, now)
         return self.hart
 
-    def _next(self, ready: list[int]) -> int:
+    def _note_woken(self, number: int, now: int) -> None:
+        self.state.woken[number] = now
+
+    def _end(self, now: int) -> int:
+        """Before which icount another is to be chosen."""
+        return now + self.state.left[self.state.running]
+
+    def _spend(self, insns: int) -> None:
+        self.state.left[self.state.running] -= insns
+
+    def _next(self, ready: list[int], now: int) -> int:
         """Which of these is to run."""
         state = self.state
         able = [number for number in ready if state.left[number] > 0]
@@ -155,3 +190,66 @@ class Schedule:
         self.hart = hart = self._harts[number]
         hart.enter(now)
         self._on_switch(hart)
+
+
+class ChaosSchedule(Schedule):
+    """Lets rare interleavings happen: few preemptions, each at an instruction that follows from a seed.
+
+    In an *epoch* of 256 to 131,072 instructions the harts have ranks, and the highest that could run does. One to three
+    times in it, at instructions drawn beforehand, the one that runs falls to the lowest rank. A bug that needs few
+    preemptions, but these at the right places, is found so with a probability that the number of all interleavings
+    does not make small.
+
+    Source: Burckhardt, Kothari, Musuvathi, Nagarakatte, "A Randomized Scheduler with Probabilistic Guarantees of
+    Finding Bugs" (ASPLOS 2010): probabilistic concurrency testing (PCT). There the one epoch is the whole program, and
+    its length is known.
+    """
+
+    def __init__(self, harts: Sequence[Hart], seed: int, on_switch: Callable[[Hart], None]) -> None:
+        """Begin an epoch; ``seed`` decides what happens in it and in all others."""
+        self._seed = seed
+        super().__init__(harts, 0, on_switch)
+
+    def reset(self) -> None:
+        self.load_state(ScheduleState(epoch=self.state.epoch))
+        self._begin_epoch(self.hart.icount)
+
+    def _check_lists(self, state: ScheduleState, count: int) -> None:
+        if len(state.rank) != count or not state.changes or state.left or state.woken:
+            raise ValueError("its schedule is of other harts")
+        if state.changes != sorted(state.changes) or state.epoch < 0:
+            raise ValueError("its schedule changes at no possible time")
+
+    def _end(self, now: int) -> int:
+        return self.state.changes[0]
+
+    def _note_woken(self, number: int, now: int) -> None:
+        """The ranks alone decide."""
+
+    def _spend(self, insns: int) -> None:
+        """No hart has a share."""
+
+    def _next(self, ready: list[int], now: int) -> int:
+        state = self.state
+        while state.changes[0] <= now:
+            state.changes.pop(0)
+            if not state.changes:
+                self._begin_epoch(now)
+            else:
+                state.rank[state.running] = min(state.rank) - 1
+        return max(ready, key=lambda number: state.rank[number])
+
+    def _begin_epoch(self, now: int) -> None:
+        state = self.state
+        state.epoch += 1
+        draw = hashlib.sha256(f"{self._seed}/schedule/{state.epoch}".encode()).digest()
+        length = _draw(draw, 8, 1 << _EPOCH_BITS[draw[29] % len(_EPOCH_BITS)]) + _EPOCH_MIN
+        falls = [1 + _draw(draw, 12 + 4 * number, length - 1) for number in range(1 + draw[28] % _FALLS_MAX)]
+        state.changes = [now + at for at in sorted({*falls, length})]
+        by_rank = sorted(range(len(self._harts)), key=lambda number: (draw[number], number))
+        state.rank = [by_rank.index(number) for number in range(len(self._harts))]
+
+
+def _draw(bits: bytes, at: int, below: int) -> int:
+    """A number from 0 to ``below`` - 1 from four of these bytes."""
+    return int.from_bytes(bits[at : at + 4], "little") % below

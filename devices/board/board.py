@@ -286,6 +286,7 @@ class Board:
             rom_size=BOOT_ROM_SIZE, icount_shift=config.icount_shift,
             mtime_address=Base.CLINT + ClintReg.MTIME, sleep=config.sleep,
             slice_insns_max=config.slice_insns_max, counting=config.counting, harts=config.smp, quantum=config.quantum,
+            schedule_seed=config.chaos_seed,
         )  # fmt: skip
 
     def _add_devices(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from support import asm
 
@@ -139,3 +141,40 @@ def test_number_of_harts_out_of_range_is_refused(number: object) -> None:
 def test_quantum_out_of_range_is_refused() -> None:
     with pytest.raises(ConfigError, match="quantum: expected a number from 1 to"):
         board_of(COUNT, COUNT, quantum=0)
+
+
+# ---- chaos
+
+
+def who_ran(seed: int, icount: int = 20_000, step: int = 37) -> list[int]:
+    board = board_of(COUNT, COUNT, COUNT, chaos_seed=seed)
+    ran = []
+    while board.position.icount < icount:
+        board.run_until(icount=board.position.icount + step)
+        ran.append(board.hart.hart_id)
+    return ran
+
+
+def test_chaos_chooses_by_its_seed() -> None:
+    assert who_ran(1) == who_ran(1)
+    assert who_ran(1) != who_ran(2)
+
+
+def test_chaos_lets_every_hart_run_and_preempts_seldom() -> None:
+    for seed in range(5):
+        ran = who_ran(seed, 400_000, 500)
+        switches = sum(one != other for one, other in pairwise(ran))
+
+        assert {0, 1, 2} == set(ran)
+        assert switches < 150
+
+
+@pytest.mark.parametrize("counting", list(Counting))
+def test_chaos_is_the_same_wherever_slices_end(counting: Counting) -> None:
+    ends = set()
+    for slice_insns in (3, 1000, None):
+        board = board_of(COUNT, COUNT, COUNT, chaos_seed=5, counting=counting, slice_insns_max=slice_insns)
+        board.run_until(icount=6_000)
+        ends.add((board.digest(), *counts(board)))
+
+    assert len(ends) == 1
