@@ -19,6 +19,8 @@ from support.asm import (
     NOP,
     RA,
     S0,
+    SFENCE_VMA,
+    SRET,
     T0,
     T1,
     T2,
@@ -31,11 +33,13 @@ from support.asm import (
     add,
     addi,
     csrr,
+    csrrs,
     csrrsi,
     csrrw,
     csrw,
     jalr,
     lui,
+    lw,
     slli,
     srli,
     sub,
@@ -44,14 +48,20 @@ from support.asm import (
 from support.generated_code import EQ, LT, NE, PAGE, RAM, Text
 
 RAM_SIZE = 256 << 10
-HART_ROOM, UNITS_AT, HANDLER_AT, SAVE_AT = 0x4000, 0x0, 0x3000, 0x3800
+HART_ROOM, M_HANDLER_AT, S_HANDLER_AT, M_SAVE_AT, S_SAVE_AT = 0x4000, 0x3000, 0x3400, 0x3800, 0x3900
 """Bytes of RAM for each hart's own program, and offsets in them."""
 MIXED, MIXED_PAGES = 0x20000, 8
 """Pages with both code and data: offset in RAM."""
 FRESH, FRESH_PAGES = 0x28000, 4
 """Pages with stubs that are data until somebody calls them."""
 DATA, DATA_PAGES = 0x2C000, 4
-STATIC_UNITS_MAX = HANDLER_AT - 0x600
+LONELY = DATA + 3 * PAGE
+"""A page that may go away: no access reaches from it into another, and no LR or SC goes there."""
+TABLES, TABLE_PAGES = 0x30000, 3
+"""Page tables of two address spaces: for each a root, a table for gigabytes on rv64, and one for pages."""
+TWINS = 0x38000
+"""Other pages with the same stubs as the mixed ones, which may be mapped in their place."""
+STATIC_UNITS_MAX = M_HANDLER_AT - 0x600
 
 COUNT, LOG, TARGET = 21, 25, 23
 RANDOM = (*range(10, 18),)
@@ -61,6 +71,7 @@ NOT_AN_INSTRUCTION = 0xFFFFFFFF
 MSIP = 0x0200_0000
 
 _OP_IMM, _LOAD, _OP = 0x13, 0x03, 0x33
+_LEAF, _NEXT, _X, _D, _V = 0xCF, 1, 8, 128, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,20 +98,23 @@ class SmpProgram:
         return f"seed {self.seed!r}, rv{self.xlen}, {self.harts} harts"
 
 
-def generate(seed: str, xlen: int, harts: int = 2, *, reads_time: bool = False, waits: bool = True) -> SmpProgram:
+def generate(
+    seed: str, xlen: int, harts: int = 2, *, pages: bool = False, reads_time: bool = False, waits: bool = True
+) -> SmpProgram:
     """The program of that seed.
 
     Args:
         seed: Anything.
         xlen: 32 or 64.
         harts: 1 to 8.
+        pages: Whether some harts run in supervisor mode, and page tables change.
         reads_time: Whether it reads cycle and time, which follow all harts.
         waits: Whether any hart but the first executes WFI.
     """
-    pick = random.Random(f"{seed}/{xlen}/{harts}")
+    pick = random.Random(f"{seed}/{xlen}/{harts}/{pages}")
     program = SmpProgram(seed, xlen, harts)
     ram = bytearray(RAM_SIZE)
-    shared = _Shared(pick, xlen, harts)
+    shared = _Shared(pick, xlen, harts, pages)
     shared.fill(ram)
     for hart in range(harts):
         maker = _Maker(pick, shared, hart, reads_time=reads_time, waits=waits)
@@ -115,8 +129,8 @@ def generate(seed: str, xlen: int, harts: int = 2, *, reads_time: bool = False, 
 class _Shared:
     """What the harts have in common: places of data, and stubs."""
 
-    def __init__(self, pick: random.Random, xlen: int, harts: int) -> None:
-        self.pick, self.xlen, self.harts = pick, xlen, harts
+    def __init__(self, pick: random.Random, xlen: int, harts: int, has_tables: bool) -> None:
+        self.pick, self.xlen, self.harts, self.has_tables = pick, xlen, harts, has_tables
         pages = [MIXED + PAGE * number for number in range(MIXED_PAGES)]
         self.stubs = [
             Stub(pages[1], 4, True),  # behind a page of data
@@ -146,6 +160,58 @@ class _Shared:
             words = [self.slot(stub) for _ in range(stub.slots)]
             code = b"".join(word.to_bytes(4, "little") for word in (*words, jalr(ZERO, RA, 0)))
             ram[stub.offset : stub.offset + len(code)] = code
+        ram[TWINS : TWINS + MIXED_PAGES * PAGE] = ram[MIXED : MIXED + MIXED_PAGES * PAGE]
+        for stub in self.stubs:
+            if stub.offset < MIXED + MIXED_PAGES * PAGE:
+                at = stub.offset - MIXED + TWINS
+                ram[at : at + 4] = self.slot(stub).to_bytes(4, "little")
+        if self.has_tables:
+            self._fill_tables(ram)
+
+    def _fill_tables(self, ram: bytearray) -> None:
+        """RAM is where it is, page by page, and so are the devices; some pages are others in the second space."""
+
+        def put(table: int, index: int, entry: int) -> None:
+            at, size = table + index * self.xlen // 8, self.xlen // 8
+            ram[at : at + size] = entry.to_bytes(size, "little")
+
+        for space in range(2):
+            root = TABLES + space * TABLE_PAGES * PAGE
+            middle, last = (root + PAGE, root + 2 * PAGE) if self.xlen == 64 else (root, root + 2 * PAGE)
+            if self.xlen == 64:
+                put(root, 0, _LEAF)
+                put(root, RAM >> 30, pointer(middle))
+            else:
+                put(root, MSIP >> 22, MSIP >> 12 << 10 | _LEAF)
+            put(middle, self.table_index, pointer(last))
+            for page in range(RAM_SIZE // PAGE):
+                put(last, page, pointer(page * PAGE) | _LEAF)
+            for _ in range(3 * space):
+                page, entry = self.entry()
+                put(last, page // PAGE, entry)
+
+    @property
+    def table_index(self) -> int:
+        """Of the entry that points to the table for pages."""
+        return 0 if self.xlen == 64 else RAM >> 22
+
+    def entry(self) -> tuple[int, int]:
+        """A virtual page that may be another, as an offset in RAM, and a page table entry for it."""
+        pick = self.pick
+        kind = pick.randrange(4)
+        if kind == 0:
+            return LONELY, pointer(LONELY) | pick.choice((_LEAF, _LEAF, _LEAF & ~_D, _LEAF & ~_V, _LEAF & ~4, 0x4B))
+        if kind == 1:
+            return DATA + PAGE * pick.randrange(3), pointer(DATA + PAGE * pick.randrange(3)) | self._flags(0)
+        if kind == 2:
+            page = FRESH + PAGE * pick.randrange(FRESH_PAGES - 1)
+            return page, pointer(page) | self._flags(_X)
+        page = PAGE * pick.randrange(MIXED_PAGES)
+        return MIXED + page, pointer(pick.choice((MIXED, TWINS)) + page) | self._flags(_X)
+
+    def _flags(self, optional: int) -> int:
+        """A leaf's flags, mostly all of them; now and then without D, or without ``optional`` ones."""
+        return self.pick.choice((_LEAF, _LEAF, _LEAF, _LEAF & ~_D, _LEAF & ~optional))
 
     def _clear_around(self, ram: bytearray, stub: Stub) -> None:
         """What is ahead of a stub may be translated with it, so let it be instructions that do little."""
@@ -196,6 +262,11 @@ class _Shared:
         )  # fmt: skip
 
 
+def pointer(offset: int) -> int:
+    """A page table entry that points to ``offset`` in RAM."""
+    return RAM + offset >> 12 << 10 | _NEXT
+
+
 class _Maker:
     """Makes the program of one hart."""
 
@@ -220,8 +291,13 @@ class _Maker:
         ]  # fmt: skip
         if self.waits:
             kinds.append(self.wait)
+        if self.shared.has_tables:
+            paging = [self.edits_a_table, self.edits_a_table, self.uses_pages, self.uses_pages, self.switches_space]
+            kinds += [*paging, self.lonely, self.lonely]
         self._start()
         favourites = self.pick.sample(kinds, self.pick.randint(3, 8))
+        if self.shared.has_tables:
+            favourites += self.pick.sample(paging, self.pick.randint(1, 4))
         for _ in range(self.pick.randint(4, 16)):
             if len(self.text.data) > STATIC_UNITS_MAX:
                 break
@@ -230,24 +306,49 @@ class _Maker:
             kind()
         self._mix()
         self.text.jump("again")
-        assert len(self.text.data) < HANDLER_AT
-        return [self.text.finish(), self._handler().finish()]
+        assert len(self.text.data) < M_HANDLER_AT
+        handlers = [self._handler("m").finish(), self._handler("s").finish()]
+        return [self.text.finish(), *handlers]
 
     # ---- around the units
 
     def _start(self) -> None:
         text, pick = self.text, self.pick
-        for register, csr in ((HANDLER_AT, "mtvec"), (SAVE_AT, "mscratch")):
-            text.ram(T0, HART_ROOM * self.hart + register)
+        for offset, csr in (
+            (M_HANDLER_AT, "mtvec"), (M_SAVE_AT, "mscratch"), (S_HANDLER_AT, "stvec"), (S_SAVE_AT, "sscratch"),
+        ):  # fmt: skip
+            text.ram(T0, HART_ROOM * self.hart + offset)
             text.emit(csrw(csr, T0))
         if pick.random() < 0.8:
             text.emit(addi(T0, ZERO, 8), csrw("mie", T0))
-        if pick.random() < 0.7:
-            text.emit(csrrsi(ZERO, "mstatus", 8))
         for register in (*RANDOM, LOG):
             text.constant(register, pick.getrandbits(32))
         text.ram(S0, DATA + 8 * pick.randrange(0x300))
+        if self.shared.has_tables and pick.random() < 0.75:
+            self._to_supervisor()
+        elif pick.random() < 0.7:
+            text.emit(csrrsi(ZERO, "mstatus", 8))
         text.label("again")
+
+    def _to_supervisor(self) -> None:
+        text, pick = self.text, self.pick
+        text.constant(T0, 0xFFFFFFFF)
+        text.emit(csrw("pmpaddr0", T0), addi(T0, ZERO, 0x1F), csrw("pmpcfg0", T0))
+        text.emit(addi(T0, ZERO, 7), csrw("mcounteren", T0))
+        text.constant(T0, pick.choice((0, 0xB104, 0xB000, 0x1000)))
+        text.emit(csrw("medeleg", T0))
+        self._switch_to(pick.randrange(2))
+        text.constant(T0, 0x800)
+        text.emit(csrrs(ZERO, "mstatus", T0))
+        text.address(T0, "supervisor")
+        text.emit(csrw("mepc", T0), MRET)
+        text.label("supervisor")
+
+    def _switch_to(self, space: int) -> None:
+        text = self.text
+        text.ram(T0, TABLES + space * TABLE_PAGES * PAGE)
+        text.emit(srli(T0, T0, 12), addi(T1, ZERO, 8 if self.xlen == 64 else 1))
+        text.emit(slli(T1, T1, self.xlen - (4 if self.xlen == 64 else 1)), add(T0, T0, T1), csrw("satp", T0))
 
     def _mix(self) -> None:
         """Let what was computed decide what comes next, and leave it in memory."""
@@ -268,23 +369,30 @@ class _Maker:
         text.emit(slli(T0, register, self.xlen - 4), srli(T0, T0, self.xlen - 6), add(T1, T1, T0))
         text.emit(0x0000_202F | LOG << 20 | T1 << 15 | A0 << 7)  # AMOADD.W
 
-    def _handler(self) -> Text:
-        """Hash what happened; then clear the interrupt, or skip the four bytes that trapped."""
-        text = Text(HART_ROOM * self.hart + HANDLER_AT, self.xlen)
-        text.emit(csrrw(T6, "mscratch", T6))
+    def _handler(self, mode: str) -> Text:
+        """Hash what happened; then clear the interrupt, or skip the four bytes that trapped, or return to the caller
+        of a stub that can't be fetched.
+        """
+        text = Text(HART_ROOM * self.hart + (M_HANDLER_AT if mode == "m" else S_HANDLER_AT), self.xlen)
+        text.emit(csrrw(T6, f"{mode}scratch", T6))
         for at, register in enumerate((T5, T4)):
             text.store(register, T6, at * self.word)
-        text.emit(csrr(T5, "mcause"), slli(T4, LOG, 1), add(LOG, T4, T5), csrr(T4, "mepc"), sub(LOG, LOG, T4))
+        text.emit(csrr(T5, f"{mode}cause"), slli(T4, LOG, 1), add(LOG, T4, T5), csrr(T4, f"{mode}epc"))
+        text.emit(sub(LOG, LOG, T4))
         text.branch(LT, T5, ZERO, "interrupt")
         text.emit(addi(T4, T5, -3))  # the value that a breakpoint has is left open
         text.branch(EQ, T4, ZERO, "skip")
-        text.emit(csrr(T4, "mtval"), add(LOG, LOG, T4))
+        text.emit(csrr(T4, f"{mode}tval"), add(LOG, LOG, T4), addi(T4, T5, -12))
+        text.branch(EQ, T4, ZERO, "fetch")
         text.label("skip")
-        text.emit(csrr(T4, "mepc"), addi(T4, T4, 4), csrw("mepc", T4))
+        text.emit(csrr(T4, f"{mode}epc"), addi(T4, T4, 4), csrw(f"{mode}epc", T4))
         text.label("out")
         for at, register in enumerate((T5, T4)):
             text.load(register, T6, at * self.word)
-        text.emit(csrrw(T6, "mscratch", T6), MRET)
+        text.emit(csrrw(T6, f"{mode}scratch", T6), MRET if mode == "m" else SRET)
+        text.label("fetch")
+        text.emit(csrw(f"{mode}epc", RA))
+        text.jump("out")
         text.label("interrupt")
         text.emit(lui(T4, MSIP >> 12), sw(ZERO, T4, 4 * self.hart))
         text.jump("out")
@@ -343,7 +451,8 @@ class _Maker:
         text, pick, loop = self.text, self.pick, self.fresh()
         size, place = pick.choice((2, self.word // 4 + 1)), self.aligned_place()
         text.ram(T3, place)
-        text.ram(T2, self.aligned_place() if pick.random() < 0.15 else place)
+        other = self.aligned_place() if pick.random() < 0.15 else place
+        text.ram(T2, place if (other ^ place) % PAGE == 0 else other)  # two pages may be one
         repeats = pick.random() < 0.5
         text.emit(addi(COUNT, ZERO, pick.randint(1, 6)))
         text.label(loop)
@@ -535,6 +644,78 @@ class _Maker:
                 text.emit(self.shared.operation())
         text.emit(addi(COUNT, COUNT, -1))
         text.branch(NE, COUNT, ZERO, loop)
+
+    def edits_a_table(self) -> None:
+        """Map a page to another one, or change its rights; or let all pages be those of a space. Perhaps use it."""
+        text, pick = self.text, self.pick
+        last = TABLES + (pick.randrange(2) * TABLE_PAGES + 2) * PAGE
+        page, entry = self.shared.entry()
+        at = last + page // PAGE * self.word
+        if pick.random() < 0.15:
+            root = TABLES + pick.randrange(2) * TABLE_PAGES * PAGE
+            at = (root + PAGE if self.xlen == 64 else root) + self.shared.table_index * self.word
+            entry = pointer(last)
+        if pick.random() < 0.5:
+            self._use(page)
+        text.ram(T3, at)
+        text.constant(T0, entry)
+        kind = pick.randrange(6)
+        if kind == 0:
+            text.store(T0, T3, 0)
+        elif kind == 1:
+            text.emit(self._atomic(1, self.word // 4 + 1, T1, T0, T3))
+        elif kind == 2 and entry & 2:  # the page's number has its low bits in the second byte
+            text.emit(srli(T0, T0, 8))
+            self._store(T0, T3, 1, 0)
+        elif kind == 3:
+            text.emit(self._atomic(2, 2, T1, ZERO, T3), self._atomic(3, 2, A0, T0, T3))
+        else:
+            text.emit(sw(T0, T3, 0))
+        if pick.random() < 0.2:
+            text.emit(SFENCE_VMA)
+        if pick.random() < 0.6:
+            self._use(page)
+
+    def _use(self, page: int) -> None:
+        """Load from a page, store to it, or call a stub there."""
+        text, pick = self.text, self.pick
+        stubs = [stub for stub in self.shared.stubs if stub.offset // PAGE == page // PAGE]
+        if stubs and pick.random() < 0.7:
+            self.call(pick.choice(stubs))
+            return
+        text.ram(T3, page + 0xC00)
+        if pick.random() < 0.5:
+            text.emit(lw(A0, T3, 0), add(LOG, LOG, A0))
+        else:
+            text.emit(sw(LOG, T3, 8 * pick.randrange(4)))
+
+    def uses_pages(self) -> None:
+        """Use pages that may become others, several times each."""
+        text, pick, loop = self.text, self.pick, self.fresh()
+        text.emit(addi(COUNT, ZERO, pick.choice((1, 3, 8))))
+        text.label(loop)
+        for _ in range(pick.randint(1, 4)):
+            self._use(self.shared.entry()[0])
+        text.emit(addi(COUNT, COUNT, -1))
+        text.branch(NE, COUNT, ZERO, loop)
+
+    def switches_space(self) -> None:
+        self._switch_to(self.pick.randrange(2))
+        if self.pick.random() < 0.3:
+            self.text.emit(SFENCE_VMA)
+
+    def lonely(self) -> None:
+        """Access the page that may be gone, or be read-only."""
+        text, pick = self.text, self.pick
+        for _ in range(pick.randint(1, 3)):
+            text.ram(T3, LONELY + 0x400 + 8 * pick.randrange(4))
+            kind = pick.randrange(3)
+            if kind == 0:
+                text.emit(lw(A0, T3, pick.randrange(4)), add(LOG, LOG, A0))
+            elif kind == 1:
+                self._store(LOG, T3, pick.randrange(8), self.size())
+            else:
+                text.emit(self._atomic(pick.choice((0, 1, 4)), pick.choice((2, self.word // 4 + 1)), A0, LOG, T3))
 
     def sweep(self) -> None:
         """Many stores right behind a stub."""

@@ -18,6 +18,8 @@ from minstret.emu.hart.memory import GuestMemory
 from minstret.emu.hart.shared import PAGE_SIZE, Counting
 from minstret.emu.hart.spec import Interrupt
 
+_INSNS_PER_TICK = 100
+"""Of time: an instruction takes 1 ns."""
 _NO_ROM = 0xFFF0_0000
 """Memory needs a ROM: the model has none, and nothing generated goes to this address."""
 
@@ -53,9 +55,16 @@ class PlainSide:
 
     def __init__(self, program: SmpProgram, kind: type[PlainHart] = PlainHart) -> None:
         self.memory = PlainMemory(RAM, program.image, program.harts)
-        self.harts = [kind(program.xlen, self.memory, number) for number in range(program.harts)]
+        self.harts = [
+            kind(program.xlen, self.memory, number, clock=self.icount, time=lambda: self.icount() // _INSNS_PER_TICK)
+            for number in range(program.harts)
+        ]
         for hart, entry in zip(self.harts, program.entries, strict=True):
             hart.pc = RAM + entry
+
+    def icount(self) -> int:
+        """How many instructions all harts have retired."""
+        return sum(hart.retired for hart in self.harts)
 
     def turn(self, turn: Turn) -> AfterTurn:
         hart = self.harts[turn.hart]
@@ -90,7 +99,7 @@ class OurSide:
 
     def __init__(self, program: SmpProgram, counting: Counting) -> None:
         self.memory = GuestMemory(RAM, len(program.image), _NO_ROM, PAGE_SIZE, io_size=IO_SIZE)
-        self.size = len(program.image)
+        self.size, self.icount = len(program.image), 0
         bus, msip = DeviceBus(), SoftwareInterrupts()
         bus.attach(MSIP, msip)
         self.harts = [
@@ -103,17 +112,22 @@ class OurSide:
             hart.env.pc = RAM + entry
 
     def turn(self, turn: Turn) -> AfterTurn:
-        hart = self.harts[turn.hart]
+        hart, before = self.harts[turn.hart], self.icount
         if turn.is_woken:
             hart.set_line(Interrupt.MSI, True)
-        hart.catch_up()
-        limit, before = hart.icount + turn.insns, hart.icount
+        hart.enter(before)
         stop = HartStop.LIMIT
-        while hart.icount < limit and stop is HartStop.LIMIT:
-            stop = hart.run(limit)
+        while hart.icount < before + turn.insns and stop is HartStop.LIMIT:
+            stop = hart.run(before + turn.insns)
         assert stop in (HartStop.LIMIT, HartStop.WAITING), f"{stop} at {hart.pc:#x}"
-        waiting = hart.waiting and not hart.mip & int(hart.env.mie)
-        return AfterTurn(hart.icount - before, waiting, hart.icount, hart.pc, tuple(hart.env.x))
+        hart.leave()
+        self.icount = hart.icount
+        waiting = hart.waiting and not hart.has_wake_up
+        return AfterTurn(self.icount - before, waiting, self.minstret(hart), hart.pc, tuple(hart.env.x))
+
+    @staticmethod
+    def minstret(hart: Hart) -> int:
+        return hart.icount + hart.minstret_offset & (1 << 64) - 1
 
     def ram(self) -> bytes:
         data = self.memory.peek(RAM, self.size)
@@ -121,10 +135,10 @@ class OurSide:
         return data
 
 
-def draw_case(seed: str, xlen: int, insns: int = 2500) -> tuple[SmpProgram, list[Turn]]:
+def draw_case(seed: str, xlen: int, insns: int = 2500, *, reads_time: bool = False) -> tuple[SmpProgram, list[Turn]]:
     """A program of that seed for two to four harts, and turns of about ``insns`` instructions together for it."""
     pick = random.Random(seed)
-    program = generate(seed, xlen, pick.choice((2, 2, 2, 3, 4)))
+    program = generate(seed, xlen, pick.choice((2, 2, 2, 3, 4)), pages=pick.random() < 0.5, reads_time=reads_time)
     return program, list(draw_turns(pick, program.harts, insns))
 
 

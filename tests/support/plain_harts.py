@@ -1,8 +1,8 @@
 """Harts as the specification has them: a small interpreter, which shares nothing with the harts of the emulator.
 
-RV32IMA and RV64IMA in machine mode, with a few compressed instructions, one memory for all harts, and a software
-interrupt each. Whoever uses it says which hart executes the next instruction, so every interleaving can be had. A
-store counts at once, for every hart and also for code.
+RV32IMA and RV64IMA in machine and supervisor mode with Sv32 and Sv39, a few compressed instructions, one memory for
+all harts, and a software interrupt each. Whoever uses it says which hart executes the next instruction, so every
+interleaving can be had. A store counts at once, for every hart, also one to code or to page tables.
 
 Source: The RISC-V Instruction Set Manual, Volumes I and II. tests/test_cosim_harts.py compares it with Spike.
 """
@@ -14,14 +14,26 @@ from collections.abc import Callable
 MSIP = 0x0200_0000
 """The address of hart 0's software interrupt register, 4 bytes each."""
 
-_FETCH_ACCESS, _ILLEGAL, _BREAKPOINT, _LOAD_ACCESS, _STORE_ACCESS, _ECALL = 1, 2, 3, 5, 7, 11
-_LOAD_MISALIGNED, _STORE_MISALIGNED = 4, 6
+_FETCH_MISALIGNED, _FETCH_ACCESS, _ILLEGAL, _BREAKPOINT, _LOAD_MISALIGNED, _LOAD_ACCESS = range(6)
+_STORE_MISALIGNED, _STORE_ACCESS, _ECALL = range(6, 9)
+_FETCH_PAGE, _LOAD_PAGE, _STORE_PAGE = 12, 13, 15
 _MSI = 3
-_MIE, _MPIE = 1 << 3, 1 << 7
-_MSTATUS, _MIE_CSR, _MTVEC, _MSCRATCH, _MEPC, _MCAUSE, _MTVAL, _MIP, _MHARTID = (
-    0x300, 0x304, 0x305, 0x340, 0x341, 0x342, 0x343, 0x344, 0xF14,
-)  # fmt: skip
+_S, _M = 1, 3
+_SIE, _MIE, _SPIE, _MPIE, _SPP, _MPP = 1 << 1, 1 << 3, 1 << 5, 1 << 7, 1 << 8, 3 << 11
+_STVEC, _SCOUNTEREN, _SSCRATCH, _SEPC, _SCAUSE, _STVAL, _SATP = 0x105, 0x106, 0x140, 0x141, 0x142, 0x143, 0x180
+_MSTATUS, _MEDELEG, _MIE_CSR, _MTVEC, _MCOUNTEREN = 0x300, 0x302, 0x304, 0x305, 0x306
+_MSCRATCH, _MEPC, _MCAUSE, _MTVAL, _MIP, _MHARTID = 0x340, 0x341, 0x342, 0x343, 0x344, 0xF14
+_PMPCFG0, _PMPADDR0 = 0x3A0, 0x3B0
 _MCYCLE, _MINSTRET, _CYCLE, _TIME, _INSTRET = 0xB00, 0xB02, 0xC00, 0xC01, 0xC02
+_KEPT = (
+    _STVEC, _SCOUNTEREN, _SSCRATCH, _SEPC, _SCAUSE, _STVAL, _SATP, _MSTATUS, _MEDELEG, _MIE_CSR, _MTVEC, _MCOUNTEREN,
+    _MSCRATCH, _MEPC, _MCAUSE, _MTVAL, _PMPCFG0, _PMPADDR0,
+)  # fmt: skip
+"""CSRs that read as what was written. Nothing depends on PMP: the first entry has to allow everything."""
+_PAGE_BITS = 12
+_V, _R, _W, _X, _U, _A, _D = 1, 2, 4, 8, 16, 64, 128
+_FAULTS = {_R: (_LOAD_PAGE, _LOAD_ACCESS), _W: (_STORE_PAGE, _STORE_ACCESS), _X: (_FETCH_PAGE, _FETCH_ACCESS)}
+"""What a page fault and an access fault are for an access that needs that right."""
 
 
 class _Trap(Exception):
@@ -67,7 +79,8 @@ class PlainHart:
         self.mask = (1 << xlen) - 1
         self.pc = memory.base
         self.x = [0] * 32
-        self.csrs = dict.fromkeys((_MSTATUS, _MIE_CSR, _MTVEC, _MSCRATCH, _MEPC, _MCAUSE, _MTVAL), 0)
+        self.privilege = _M
+        self.csrs = dict.fromkeys(_KEPT, 0)
         self.retired = 0
         self.waiting = False
         self.reservation: int | None = None
@@ -94,7 +107,7 @@ class PlainHart:
         self.waiting = False
         before = self.retired
         while self.retired == before:
-            if self.mip & self.csrs[_MIE_CSR] and self.csrs[_MSTATUS] & _MIE:
+            if self.mip & self.csrs[_MIE_CSR] and (self.privilege < _M or self.csrs[_MSTATUS] & _MIE):
                 self._enter_trap(_MSI | 1 << self.xlen - 1, 0)
             try:
                 self._execute()
@@ -108,25 +121,80 @@ class PlainHart:
         self.reservation = None
 
     def _enter_trap(self, cause: int, tval: int) -> None:
-        status = self.csrs[_MSTATUS]
-        self.csrs[_MSTATUS] = status & ~(_MIE | _MPIE) | (_MPIE if status & _MIE else 0)
-        self.csrs[_MEPC], self.csrs[_MCAUSE], self.csrs[_MTVAL] = self.pc, cause, tval
-        self.pc = self.csrs[_MTVEC]
+        status, csrs = self.csrs[_MSTATUS], self.csrs
+        if self.privilege < _M and cause < self.xlen and csrs[_MEDELEG] >> cause & 1:
+            csrs[_MSTATUS] = status & ~(_SIE | _SPIE | _SPP) | (_SPIE if status & _SIE else 0) | self.privilege * _SPP
+            csrs[_SEPC], csrs[_SCAUSE], csrs[_STVAL], self.pc = self.pc, cause, tval, csrs[_STVEC]
+            self.privilege = _S
+        else:
+            csrs[_MSTATUS] = status & ~(_MIE | _MPIE | _MPP) | (_MPIE if status & _MIE else 0) | self.privilege << 11
+            csrs[_MEPC], csrs[_MCAUSE], csrs[_MTVAL], self.pc = self.pc, cause, tval, csrs[_MTVEC]
+            self.privilege = _M
         self.reservation = None
+
+    # ---- memory as the hart sees it
+
+    def translate(self, va: int, right: int) -> int:
+        """The physical address, for an access that needs the right R, W or X; sets A and D as hardware does."""
+        satp = self.csrs[_SATP]
+        if self.privilege == _M or not satp >> self.xlen - 1:
+            return va
+        page_fault = _Trap(_FAULTS[right][0], va)
+        size = self.xlen // 8
+        index_bits, levels, ppn_mask = (9, 3, (1 << 44) - 1) if size == 8 else (10, 2, (1 << 22) - 1)
+        va_bits = _PAGE_BITS + index_bits * levels
+        if size == 8 and _signed(va & (1 << va_bits) - 1, va_bits) & self.mask != va:
+            raise page_fault
+        table = satp & ppn_mask
+        for level in reversed(range(levels)):
+            shift = _PAGE_BITS + index_bits * level
+            at = (table << _PAGE_BITS) + size * (va >> shift & (1 << index_bits) - 1)
+            pte = self.memory.load(at, size)
+            if pte is None:
+                raise _Trap(_FAULTS[right][1], va)
+            if not pte & _V or (pte & _W and not pte & _R):
+                raise page_fault
+            table = pte >> 10 & ppn_mask
+            if pte & (_R | _X):
+                break
+            if level == 0:
+                raise page_fault
+        offset_mask = (1 << shift) - 1
+        if not pte & right or pte & _U or table & offset_mask >> _PAGE_BITS:
+            raise page_fault
+        new = pte | _A | (_D if right == _W else 0)
+        if new != pte:
+            self.memory.store(at, size, new)
+        return (table << _PAGE_BITS) & ~offset_mask | va & offset_mask
+
+    def load(self, va: int, size: int, right: int = _R) -> int:
+        """What is there; an access may go across two pages."""
+        value = at = 0
+        while at < size:
+            piece = min(size - at, (1 << _PAGE_BITS) - (va + at) % (1 << _PAGE_BITS))
+            part = self.memory.load(self.translate(va + at & self.mask, right), piece)
+            if part is None:
+                raise _Trap(_FAULTS[right][1], va + at & self.mask)
+            value, at = value | part << 8 * at, at + piece
+        return value
+
+    def store(self, va: int, size: int, value: int) -> None:
+        """Store, perhaps across two pages: then the first bytes are stored also if the second page faults."""
+        at = 0
+        while at < size:
+            piece = min(size - at, (1 << _PAGE_BITS) - (va + at) % (1 << _PAGE_BITS))
+            if not self.memory.store(self.translate(va + at & self.mask, _W), piece, value >> 8 * at):
+                raise _Trap(_STORE_ACCESS, va + at & self.mask)
+            at += piece
 
     # ---- instructions
 
     def _execute(self) -> None:
-        low = self.memory.load(self.pc, 2)
-        if low is None:
-            raise _Trap(_FETCH_ACCESS, self.pc)
+        low = self.load(self.pc, 2, _X)
         if low & 3 != 3:
             self._compressed(low)
             return
-        high = self.memory.load(self.pc + 2, 2)
-        if high is None:
-            raise _Trap(_FETCH_ACCESS, self.pc + 2)
-        insn = high << 16 | low
+        insn = self.load(self.pc + 2 & self.mask, 2, _X) << 16 | low
         execute = _BY_OPCODE.get(insn & 0x7F)
         if execute is None:
             raise _Trap(_ILLEGAL, insn)
@@ -197,9 +265,7 @@ class PlainHart:
         if funct3 == 7 or (self.xlen == 32 and funct3 in (3, 6)):
             raise _Trap(_ILLEGAL, insn)
         address = self.x[insn >> 15 & 31] + _signed(insn >> 20, 12) & self.mask
-        value = self.memory.load(address, size)
-        if value is None:
-            raise _Trap(_LOAD_ACCESS, address)
+        value = self.load(address, size)
         self._set(insn >> 7 & 31, value if funct3 & 4 else _signed(value, 8 * size))
         return self.pc + 4
 
@@ -208,8 +274,7 @@ class PlainHart:
         if funct3 > (3 if self.xlen == 64 else 2):
             raise _Trap(_ILLEGAL, insn)
         address = self.x[insn >> 15 & 31] + _signed(insn >> 25 << 5 | insn >> 7 & 31, 12) & self.mask
-        if not self.memory.store(address, 1 << funct3, self.x[insn >> 20 & 31]):
-            raise _Trap(_STORE_ACCESS, address)
+        self.store(address, 1 << funct3, self.x[insn >> 20 & 31])
         return self.pc + 4
 
     def _op_imm(self, insn: int) -> int:
@@ -269,25 +334,24 @@ class PlainHart:
         size, rd = 1 << funct3, insn >> 7 & 31
         if address % size:
             raise _Trap(_LOAD_MISALIGNED if operation == 2 else _STORE_MISALIGNED, address)
-        if operation == 3:
-            self._store_conditional(rd, address, size, self.x[rs2])
-            return self.pc + 4
-        old = self.memory.load(address, size)
+        pa = self.translate(address, _R if operation == 2 else _W)
+        old = self.memory.load(pa, size)
         if old is None:
             raise _Trap(_LOAD_ACCESS if operation == 2 else _STORE_ACCESS, address)
+        if operation == 3:
+            self._store_conditional(rd, pa, size, self.x[rs2])
+            return self.pc + 4
         if operation == 2:
-            self.reservation = address
+            self.reservation = pa
         else:
-            self.memory.store(address, size, _amo(operation, old, self.x[rs2] & (1 << 8 * size) - 1, 8 * size))
+            self.memory.store(pa, size, _amo(operation, old, self.x[rs2] & (1 << 8 * size) - 1, 8 * size))
         self._set(rd, _signed(old, 8 * size))
         return self.pc + 4
 
-    def _store_conditional(self, rd: int, address: int, size: int, value: int) -> None:
-        if self.memory.load(address, size) is None:
-            raise _Trap(_STORE_ACCESS, address)
-        has_reservation, self.reservation = self.reservation == address, None
+    def _store_conditional(self, rd: int, pa: int, size: int, value: int) -> None:
+        has_reservation, self.reservation = self.reservation == pa, None
         if has_reservation:
-            self.memory.store(address, size, value)
+            self.memory.store(pa, size, value)
         self._set(rd, 0 if has_reservation else 1)
 
     # ---- system
@@ -296,14 +360,13 @@ class PlainHart:
         if insn >> 12 & 7:
             return self._csr(insn)
         if insn == 0x00000073:
-            raise _Trap(_ECALL)
+            raise _Trap(_ECALL + self.privilege)
         if insn == 0x00100073:
             raise _Trap(_BREAKPOINT, self.pc)
-        if insn == 0x30200073:  # MRET
-            status = self.csrs[_MSTATUS]
-            self.csrs[_MSTATUS] = status & ~_MIE | _MPIE | (_MIE if status & _MPIE else 0)
-            self.reservation = None
-            return self.csrs[_MEPC]
+        if insn == 0x30200073 and self.privilege == _M:
+            return self._return(_MIE, _MPIE, _MPP, self.csrs[_MSTATUS] >> 11 & 3, _MEPC)
+        if insn == 0x10200073:
+            return self._return(_SIE, _SPIE, _SPP, self.csrs[_MSTATUS] >> 8 & 1, _SEPC)
         if insn == 0x10500073:  # WFI
             self.waiting = not self.mip & self.csrs[_MIE_CSR]
             return self.pc + 4
@@ -311,18 +374,29 @@ class PlainHart:
             return self.pc + 4
         raise _Trap(_ILLEGAL, insn)
 
+    def _return(self, enable: int, previous: int, privileges: int, privilege: int, epc: int) -> int:
+        status = self.csrs[_MSTATUS]
+        self.csrs[_MSTATUS] = status & ~(enable | privileges) | previous | (enable if status & previous else 0)
+        self.privilege, self.reservation = privilege, None
+        return self.csrs[epc]
+
     def _csr(self, insn: int) -> int:
         number, kind, source = insn >> 20, insn >> 12 & 3, insn >> 15 & 31
         writes = kind == 1 or source != 0
+        if number >> 8 & 3 > self.privilege or (writes and number >> 10 == 3):
+            raise _Trap(_ILLEGAL, insn)
+        if _CYCLE <= number <= _INSTRET and self.privilege < _M and not self.csrs[_MCOUNTEREN] >> number - _CYCLE & 1:
+            raise _Trap(_ILLEGAL, insn)
         if writes and number not in self.csrs:
-            if number >> 10 == 3:
-                raise _Trap(_ILLEGAL, insn)
             raise NotImplementedError(f"a write to CSR {number:#x} at {self.pc:#x}")
         old = self._csr_value(number)
         operand = source if insn >> 14 & 1 else self.x[source]
         if writes:
             value = (operand, old | operand, old & ~operand)[kind - 1] & self.mask
-            masks = {_MSTATUS: _MIE | _MPIE, _MIE_CSR: 0xAAA, _MEPC: self.mask - 1, _MTVEC: self.mask - 3}
+            masks = {
+                _MSTATUS: _SIE | _MIE | _SPIE | _MPIE | _SPP | _MPP, _MIE_CSR: 0xAAA, _MEPC: self.mask - 1,
+                _SEPC: self.mask - 1, _MTVEC: self.mask - 3, _STVEC: self.mask - 3,
+            }  # fmt: skip
             self.csrs[number] = value & masks.get(number, self.mask)
         self._set(insn >> 7 & 31, old)
         return self.pc + 4

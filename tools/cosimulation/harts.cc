@@ -59,6 +59,9 @@ class Machine : public simif_t {
       by_id[id] = cores.back().get();
     }
     for (auto& core : cores) {
+      bool is_64 = core->get_isa().get_max_xlen() == 64;
+      core->set_pmp_num(16);
+      core->set_max_vaddr_bits(is_64 ? 39 : 32);
       core->reset();
       core->put_csr(CSR_PMPCFG0, 0);  // Spike begins with an entry that allows everything
       core->put_csr(CSR_PMPADDR0, 0);

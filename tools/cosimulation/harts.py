@@ -57,7 +57,8 @@ def program() -> Path:
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         if done.returncode != 0:
-            raise CosimError(f"{_SOURCE}: {done.stderr.splitlines()[0] if done.stderr else 'g++ fails'}")
+            error = next((line for line in done.stderr.splitlines() if " error: " in line), "g++ fails")
+            raise CosimError(f"{_SOURCE} can't be compiled: {error}")
         fresh.replace(built)
     return built
 

@@ -28,7 +28,7 @@ def test_generated_programs_on_several_harts_do_what_the_model_does(
     number, base = (PROGRAMS[way][0], SEED_FAST) if size == "few" else (PROGRAMS[way][1], SEED_SLOW)
     announce(f"{number} programs on several harts, rv{xlen}, {counting}, seed {base}")
     for case in range(number):
-        program, turns = draw_case(f"{base}/{case}", xlen)
+        program, turns = draw_case(f"{base}/{case}", xlen, reads_time=True)
         difference = first_difference(run_turns(OurSide(program, way), turns), run_turns(PlainSide(program), turns))
         assert difference is None, f"{program}: {difference}"
 
@@ -71,7 +71,7 @@ def test_programs_do_what_they_are_for() -> None:
     """They execute what was stored over code, take traps, wait, win and lose reservations: all that many times."""
     noted, waits = Counter[str](), 0
     for case in range(12):
-        program, turns = draw_case(f"{SEED_FAST}/{case}", 64)
+        program, turns = draw_case(f"{SEED_FAST}/{case}", 64, reads_time=True)
         side = PlainSide(program, Noting)
         executed: dict[int, int] = {}
         for hart in side.harts:
@@ -81,4 +81,4 @@ def test_programs_do_what_they_are_for() -> None:
 
     assert waits > 10
     assert set(noted) == {"changed instruction", "interrupt", "exception", "success", "failure"}
-    assert min(noted.values()) > 50
+    assert min(noted.values()) > 20
