@@ -18,6 +18,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from minstret.emu.hart.hart import Hart, HartStop
 
@@ -56,6 +57,15 @@ class ScheduleState:
     epoch: int = 0
 
 
+class _Before(NamedTuple):
+    """What a choice changes: ``hart`` ran before, ``load_res`` is its reservation, ``waiting`` is by hart."""
+
+    state: ScheduleState
+    hart: Hart
+    load_res: int
+    waiting: list[bool]
+
+
 class Schedule:
     """Runs several harts as if they were one: ``run``, ``stop_by`` and ``end_slice`` are those of ``Hart``."""
 
@@ -71,6 +81,8 @@ class Schedule:
         self._quantum = quantum
         self._on_switch = on_switch
         self._limit = 0
+        self._before: _Before | None = None
+        """What to take back, as the hart that was chosen has executed nothing."""
         self.hart = harts[0]
         """The hart that runs, or ran last."""
         self.state = ScheduleState()
@@ -83,6 +95,7 @@ class Schedule:
 
     def load_state(self, state: ScheduleState) -> None:
         """Become ``state``; the harts have got theirs."""
+        self._before = None
         self.state = deepcopy(state)
         self.hart = self._harts[state.running]
         self._on_switch(self.hart)
@@ -108,12 +121,15 @@ class Schedule:
         WAITING: all of them do.
         """
         self._limit = limit
+        self.take_back()
         if self.hart.has_found:
             return self.hart.run(limit)
+        has_breakpoints = any(len(hart.breakpoints) for hart in self._harts)
         for _ in range(_SWITCHES_MAX):
             now = self.hart.icount
             if now >= self._limit:
                 break
+            before = self._keep() if has_breakpoints else None
             hart = self._choose(now)
             if hart is None:
                 return HartStop.WAITING
@@ -125,6 +141,8 @@ class Schedule:
                 if icount < end:
                     break
             elif stop is not HartStop.WAITING:
+                if stop is HartStop.BREAKPOINT and icount == now and not hart.has_just_trapped:
+                    self._before = before
                 return stop
         return HartStop.LIMIT
 
@@ -137,6 +155,37 @@ class Schedule:
         """Make ``run`` come back before the next instruction."""
         self._limit = 0
         self.hart.end_slice()
+
+    # ---- a choice that came to nothing
+
+    def _keep(self) -> _Before:
+        waiting = [hart.waiting for hart in self._harts]
+        return _Before(deepcopy(self.state), self.hart, int(self.hart.env.load_res), waiting)
+
+    def take_back(self) -> bool:
+        """Where the run has stopped at a breakpoint before the chosen hart executed anything: be as before the choice.
+
+        What comes in from the host side at this icount may lead to another. Returns whether there was one.
+        """
+        before, self._before = self._before, None
+        if before is None:
+            return False
+        if before.hart is not self.hart:
+            self.hart.leave()
+            before.hart.enter(self.hart.icount)
+            self.hart = before.hart
+            self._on_switch(self.hart)
+        self.hart.env.load_res = before.load_res
+        for hart, waiting in zip(self._harts, before.waiting, strict=True):
+            hart.waiting = waiting
+        self.state = before.state
+        return True
+
+    def choose_again(self) -> None:
+        """Choose as before ``take_back``, of which nobody shall know."""
+        before = self._keep()
+        self._choose(self.hart.icount)
+        self._before = before
 
     # ---- choosing
 

@@ -329,6 +329,7 @@ class Hart:
         """Prepare to run, now that the machine's count has come to ``icount``: forget what other harts made stale."""
         self.be_at(icount)
         self._engine.catch_up()
+        self._shared.step_over = NOWHERE  # another instruction may be there now
 
     def be_at(self, icount: int) -> None:
         """Go with the machine's count, which other harts have moved on to ``icount``; minstret stays."""

@@ -178,3 +178,42 @@ def test_chaos_is_the_same_wherever_slices_end(counting: Counting) -> None:
         ends.add((board.digest(), *counts(board)))
 
     assert len(ends) == 1
+
+
+# ---- breakpoints
+
+
+@pytest.mark.parametrize("chaos_seed", [None, 3])
+def test_stop_at_a_breakpoint_where_the_next_hart_begins_is_no_other_state(chaos_seed: int | None) -> None:
+    """Every hart stops each time it comes round; what was chosen last, or not, shows in no digest."""
+    loop = asm.code(asm.addi(asm.S0, asm.S0, 1), asm.addi(asm.S1, asm.S1, 1), asm.jal(0, -8))
+    board, plain = (board_of(loop, loop, quantum=7, chaos_seed=chaos_seed) for _ in range(2))
+    for hart in range(2):
+        for at in range(3):
+            board.breakpoints.add(Base.RAM + STRIDE * (hart + 1) + 4 * at)
+    switches = 0
+    while switches < 20:
+        before = board.hart
+        assert board.run().reason is StopReason.BREAKPOINT
+        assert board.registers["pc"] in board.breakpoints
+        if board.hart is not before:
+            switches += 1
+            plain.run_until(icount=board.position.icount)
+            assert board.digest() == plain.digest()
+            assert board.registers["pc"] in board.breakpoints
+
+
+def test_stop_at_a_breakpoint_where_a_hart_wakes_is_no_other_state() -> None:
+    sends = asm.code(
+        asm.addi(asm.A1, 0, 1), asm.li(asm.T0, MSIP1), asm.sw(asm.A1, asm.T0, 0), asm.addi(asm.S0, asm.S0, 1),
+        asm.jal(0, -8),
+    )  # fmt: skip
+    sleeper = asm.code(asm.csrrsi(0, "mie", 8), asm.li(asm.T0, MSIP1), asm.WFI, asm.sw(0, asm.T0, 0), asm.jal(0, -8))
+    board, plain = (board_of(sends, sleeper) for _ in range(2))
+    after_wfi = Base.RAM + 2 * STRIDE + 4 * 7
+    board.breakpoints.add(after_wfi)
+    for _ in range(50):
+        assert board.run().reason is StopReason.BREAKPOINT
+        assert (board.hart.hart_id, board.registers["pc"]) == (1, after_wfi)
+        plain.run_until(icount=board.position.icount)
+        assert board.digest() == plain.digest()
