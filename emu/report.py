@@ -1,10 +1,15 @@
-"""Reports on a guest that did not finish: where it is and its last trap; in a trap loop also registers and code."""
+"""Reports on a guest that did not finish: where it is and its last trap; in a trap loop also registers and code.
+
+Of several harts each has a line of its own: ``hart1: pc 0x80000044 <park>, in M-mode, in WFI for MSI; ...``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from minstret.emu.clock import U64_MAX
+from minstret.emu.hart.hart import Hart
 from minstret.emu.hart.spec import ABI_NAMES, CAUSE_TEXT, INTERRUPT_TEXT, Cause, Interrupt
 from minstret.emu.hart.traps import TrapRecord
 from minstret.emu.images.loader import SymbolTable
@@ -13,29 +18,38 @@ from minstret.emu.machine import Machine, Outcome, StopReason
 _PRIVILEGES = {0: "U-mode", 1: "S-mode", 3: "M-mode"}
 SATP_MODES = {8: "Sv39", 9: "Sv48", 10: "Sv57", 11: "Sv64"}
 _BUSY_CLAIMS, _BUSIEST_MAX = 1000, 3
+_NOTHING_WAKES = "and no timer or input can raise one"
+_NOTHING_WAKES_ANY = "and no timer or input can raise an interrupt that they wait for"
 _BYTES_BEFORE, _INSNS_BEFORE, _INSNS_AFTER = 64, 6, 2
 
 
 def headline(machine: Machine, outcome: Outcome, symbols: SymbolTable) -> str:
     """How a run ended that waits forever or is in a trap loop, in one line."""
-    hart = machine.hart
+    hart, count = machine.hart, len(machine.harts)
     if outcome.reason is StopReason.WAITS_FOREVER:
-        return f"guest waits forever at {_place(hart.pc, symbols)}: {_awaited(machine)}"
+        if count > 1:
+            return f"guest waits forever: all {count} harts are in WFI, {_NOTHING_WAKES_ANY}"
+        text = f"guest waits forever at {_place(hart.pc, symbols)}: {_wait_text(hart)}"
+        return f"{text}, {_NOTHING_WAKES}" if _enabled_interrupts(hart) else text
     trap = outcome.first_trap
+    loop = f"{hart.name + ': ' if count > 1 else ''}trap loop at {_place(hart.pc, symbols)}"
     if trap is None:
-        return f"trap loop at {_place(hart.pc, symbols)}"
+        return loop
     return (
-        f"trap loop at {_place(hart.pc, symbols)}: the first trap was {cause_text(trap.cause)}"
+        f"{loop}: the first trap was {cause_text(trap.cause)}"
         f" at pc {_place(trap.epc, symbols)}, tval {trap.tval:#x}, in {_privilege(trap.priv)}"
     )
 
 
-def _awaited(machine: Machine) -> str:
-    """What the WFI waits for: the interrupts that mie enables."""
-    enabled = [interrupt.name for interrupt in Interrupt if int(machine.hart.env.mie) >> interrupt & 1]
-    if not enabled:
-        return "in WFI with no interrupt enabled in mie"
-    return f"in WFI for {' or '.join(enabled)}, and no timer or input can raise one"
+def _enabled_interrupts(hart: Hart) -> list[str]:
+    """The interrupts that mie enables: a WFI waits for one of them."""
+    return [interrupt.name for interrupt in Interrupt if int(hart.env.mie) >> interrupt & 1]
+
+
+def _wait_text(hart: Hart) -> str:
+    """What its WFI waits for."""
+    enabled = _enabled_interrupts(hart)
+    return f"in WFI for {' or '.join(enabled)}" if enabled else "in WFI with no interrupt enabled in mie"
 
 
 def cause_text(cause: int) -> str:
@@ -49,28 +63,46 @@ def trap_name(trap: TrapRecord) -> str:
     return texts.get(trap.cause, "unknown interrupt" if trap.is_interrupt else "unknown exception")
 
 
-def where_text(machine: Machine, symbols: SymbolTable) -> str:
-    """Where the guest is: pc, symbol, privilege, and whether it waits there."""
-    hart = machine.hart
-    state = ", in WFI" if hart.waiting else ""
-    return f"pc {_place(hart.pc, symbols)}, in {_privilege(int(hart.env.priv))}{state}"
+def where_text(hart: Hart, symbols: SymbolTable) -> str:
+    """Where a hart is: pc, symbol, privilege, and whether it waits there."""
+    return f"{_pc_text(hart, symbols)}{', in WFI' if hart.waiting else ''}"
 
 
-def last_trap_text(machine: Machine, symbols: SymbolTable) -> str:
-    """The last trap that was taken, on one line: cause, pc, tval, how long ago."""
-    trap = machine.hart.last_trap
+def _pc_text(hart: Hart, symbols: SymbolTable) -> str:
+    return f"pc {_place(hart.pc, symbols)}, in {_privilege(int(hart.env.priv))}"
+
+
+def last_trap_text(hart: Hart, icount: int, symbols: SymbolTable) -> str:
+    """The last trap that a hart has taken, on one line: cause, pc, tval, how long before ``icount``."""
+    trap = hart.last_trap
     if trap is None:
         return "it has taken no trap"
-    ago = machine.position.icount - trap.icount
+    ago = icount - trap.icount
     return (
         f"its last trap: {trap_name(trap)} ({trap.cause}) at pc {_place(trap.epc, symbols)}, tval {trap.tval:#x},"
         f" in {_privilege(trap.priv)}, {ago:,} instruction{'' if ago == 1 else 's'} earlier"
     )
 
 
-def where_facts(machine: Machine, symbols: SymbolTable) -> dict[str, Any]:
+def harts_text(machine: Machine, symbols: SymbolTable, others_only: bool = False) -> list[str]:
+    """Where each hart is, what it waits for there, and its last trap: one line each.
+
+    Args:
+        others_only: Leave out the one that ran last.
+    """
+    icount, lines = machine.position.icount, []
+    for hart in machine.harts:
+        if hart is machine.hart and others_only:
+            continue
+        name = hart.name + (" (ran last)" if hart is machine.hart else "")
+        wait = f", {_wait_text(hart)}" if hart.waiting else ""
+        lines.append(f"{name}: {_pc_text(hart, symbols)}{wait}; {last_trap_text(hart, icount, symbols)}")
+    return lines
+
+
+def where_facts(hart: Hart, symbols: SymbolTable) -> dict[str, Any]:
     """The same for JSON. Addresses and values are hexadecimal strings: many JSON readers lose 64-bit integers."""
-    hart, trap = machine.hart, machine.hart.last_trap
+    trap = hart.last_trap
     return {
         "where": {
             "pc": f"{hart.pc:#x}", "symbol": symbols.describe(hart.pc) or None,
@@ -82,6 +114,20 @@ def where_facts(machine: Machine, symbols: SymbolTable) -> dict[str, Any]:
             "privilege": _privilege(trap.priv), "icount": trap.icount,
         },
     }  # fmt: skip
+
+
+def harts_facts(machine: Machine, symbols: SymbolTable) -> list[dict[str, Any]]:
+    """What ``where_facts`` gives for each hart; what it waits for; and its minstret: what it has retired since a reset,
+    unless software has written it."""
+    return [
+        {
+            "id": hart.hart_id,
+            **where_facts(hart, symbols),
+            "waits_for": _enabled_interrupts(hart) if hart.waiting else None,
+            "minstret": hart.icount + hart.minstret_offset & U64_MAX,
+        }
+        for hart in machine.harts
+    ]
 
 
 class InterruptCount(NamedTuple):
@@ -153,6 +199,7 @@ def report(machine: Machine, outcome: Outcome, symbols: SymbolTable, recent: Seq
         lines += [_row(machine, pc, symbols, "=>")] if outcome.first_trap is not None else []
     else:
         lines += disassembly(machine, pc, symbols)
+    lines += [f"  {line}" for line in harts_text(machine, symbols, others_only=True)]
     return "\n".join(lines)
 
 

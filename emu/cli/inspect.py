@@ -91,7 +91,16 @@ def _board_text(config: dict[str, Any]) -> str:
     width = f"rv{xlen}" if xlen in (32, 64) else "rv as the image"
     size = f"{ram_size >> 20} MiB" if isinstance(ram_size, int) else "no RAM"
     sleep = "on" if config.get("sleep") else "off"
-    return f"{width}, {size}, shift {config['icount_shift']}, sleep {sleep}, seed {seed if _is_int(seed) else 'none'}"
+    seed_text = seed if _is_int(seed) else "none"
+    return f"{width}{_harts_text(config)}, {size}, shift {config['icount_shift']}, sleep {sleep}, seed {seed_text}"
+
+
+def _harts_text(config: dict[str, Any]) -> str:
+    """How many harts, if several, and their quantum."""
+    smp, quantum = config.get("smp", 1), config.get("quantum")
+    if smp == 1:
+        return ""
+    return f", {smp} harts, quantum {quantum:,}" if _is_int(smp) and _is_int(quantum) else ", harts unknown"
 
 
 def _device_text(facts: Any) -> str:

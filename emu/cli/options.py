@@ -94,11 +94,13 @@ def board_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--load", "loads", metavar="FILE@ADDRESS", multiple=True, help=(
             "Load one more file into memory; may be given several times.")),
         click.option("--cpu", type=click.Choice(sorted(_XLEN, reverse=True)), help=(
-            "The hart's width. Default: that of the ELF file, else rv64.")),
+            "The width of a hart. Default: that of the ELF file, else rv64.")),
         click.option("--smp", metavar="N", default="1", show_default=True, help=(
-            f"How many harts, 1 to {HARTS_MAX}. One runs at a time; all count instructions together.")),
+            f"How many harts (CPUs), 1 to {HARTS_MAX}. One runs at a time, in turns that are the same in each run: "
+            "N busy harts take N times as long as one.")),
         click.option("--quantum", metavar="INSNS", default=str(DEFAULT_QUANTUM), show_default=True, help=(
-            "With several harts: how many instructions one runs before another does. The guest can see it.")),
+            "With several harts: the instructions that one may run before it is the next one's turn. The guest can see "
+            "it. Fewer bring out more races, and cost speed: 1000, 5K.")),
         click.option("-m", "--memory", metavar="SIZE", default="128M", show_default=True,
                      help="Size of RAM: 64M, 1G, ...; a number without a unit is in MiB."),
         click.option("--icount", metavar="shift=N,sleep=on|off", default="", help=(
@@ -262,8 +264,8 @@ def board_config(options: dict[str, Any], sleep_by_default: bool = False) -> Boa
         ram_size=units.parse_size_bytes(options["memory"], "--memory"),
         seed=options["seed"],
         counting=Counting(options["counting"]),
-        smp=_number_of("--smp", options["smp"], HARTS_MAX),
-        quantum=_number_of("--quantum", options["quantum"], QUANTUM_MAX),
+        smp=_smp(options["smp"]),
+        quantum=_quantum(options["quantum"]),
     )
     config = replace(
         config, net=net_config(options["net"])[0], inputs=_inputs(options["inputs"]),
@@ -278,11 +280,17 @@ def board_config(options: dict[str, Any], sleep_by_default: bool = False) -> Boa
     return config
 
 
-def _number_of(option: str, text: str, most: int) -> int:
-    number = units.parse_count(text, option)
-    if not 1 <= number <= most:
-        raise ConfigError(f"{option}: expected a number from 1 to {most:,}, got {text}")
-    return number
+def _smp(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,4}", text.strip(), re.ASCII) or not 1 <= int(text) <= HARTS_MAX:
+        raise ConfigError(f"--smp: expected a number of harts from 1 to {HARTS_MAX}, got {text!r:.40}")
+    return int(text)
+
+
+def _quantum(text: str) -> int:
+    quantum = units.parse_count(text, "--quantum")
+    if not 1 <= quantum <= QUANTUM_MAX:
+        raise ConfigError(f"--quantum: expected 1 to {QUANTUM_MAX:,} instructions, got {text}")
+    return quantum
 
 
 def parse_slice_insns(text: str) -> int:

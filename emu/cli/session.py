@@ -41,6 +41,8 @@ from minstret.emu.machine import Outcome, StopReason
 from minstret.emu.report import (
     SATP_MODES,
     busiest_text,
+    harts_facts,
+    harts_text,
     headline,
     interrupt_facts,
     last_trap_text,
@@ -237,7 +239,9 @@ class HostedRun:
         for line in self.board.placement.left_out:
             self.say_more(line)
         self.board.semihosting.on_no_files = self._say_no_files
-        self.board.hart.core.on_refused_satp = lambda mode: self.say_more(satp_text((mode,)) or "")
+        self._refused_satp: set[int] = set()
+        for hart in self.board.harts:
+            hart.core.on_refused_satp = self._say_refused_satp
         self._pcap = None if options["pcap"] is None else PcapFile(options["pcap"])
         if self._pcap is not None:
             self.board.on_frame = self._capture
@@ -269,6 +273,12 @@ class HostedRun:
         """A line on standard error, with --verbose only."""
         if self._is_verbose:
             say(f"minstret: {printable(text)}")
+
+    def _say_refused_satp(self, mode: int) -> None:
+        """Once, though each hart may try it."""
+        if mode not in self._refused_satp:
+            self._refused_satp.add(mode)
+            self.say_more(satp_text((mode,)) or "")
 
     def _say_no_files(self, name: bytes) -> None:
         self.board.semihosting.on_no_files = lambda name: None  # once is enough
@@ -363,14 +373,7 @@ class HostedRun:
             say(f"\n{host.ESCAPE_HELP}", nl=False)
 
     def _say_where(self) -> None:
-        board, position = self.board, self.board.position
-        pc = board.hart.pc
-        name = board.symbols.describe(pc)
-        state = "waits" if board.hart.waiting else "runs"
-        say(
-            f"\nminstret: the guest {state} at pc {pc:#x}{f' <{name}>' if name else ''},"
-            f" {position.icount:,} instructions, {position.virtual_ns / 1e9:.6f} s virtual"
-        )
+        say("\n" + "\n".join(f"minstret: {line}" for line in now_lines(self.board)))
 
 
 def _script(options: dict[str, Any]) -> list[ScriptLine]:
@@ -484,23 +487,37 @@ def _retraced(board: Board) -> Sequence[int]:
         return ()
 
 
+def now_lines(board: Board) -> list[str]:
+    """Where a run is at the moment; of several harts each has a line."""
+    position, several = board.position, len(board.harts) > 1
+    state = "waits" if all(hart.waiting for hart in board.harts) else "runs"
+    pc = board.hart.pc
+    name = board.symbols.describe(pc)
+    place = "" if several else f" at pc {pc:#x}{f' <{name}>' if name else ''}"
+    text = f"the guest {state}{place}, {position.icount:,} instructions, {position.virtual_ns / 1e9:.6f} s virtual"
+    return [text, *(harts_text(board.machine, board.symbols) if several else ())]
+
+
 def where_lines(board: Board, outcome: Outcome, idle_ok: bool = False) -> list[str]:
-    """Where the guest was and its last trap, unless it finished by itself."""
-    last_trap = last_trap_text(board.machine, board.symbols)
+    """Where the guest was and its last trap, unless it finished by itself; of several harts each has a line."""
     if outcome.reason is StopReason.FINISHED:
         return []
-    hints = hint_lines(board)
+    harts, hints = harts_text(board.machine, board.symbols), hint_lines(board)
+    last_trap = last_trap_text(board.hart, board.position.icount, board.symbols)
     if outcome.reason is StopReason.WAITS_FOREVER:  # which has said where
         wants_input = "its input has ended: keep standard input open, or " if board.machine.input_can_wake() else ""
         advice = f"{wants_input}add --idle-ok if this is a good end (status 0)"
-        return [f"{'a good end (--idle-ok)' if idle_ok else advice}; {last_trap}", *hints]
-    return [f"the guest was at {where_text(board.machine, board.symbols)}; {last_trap}", *hints]
+        text = "a good end (--idle-ok)" if idle_ok else advice
+        return [*harts, text, *hints] if len(harts) > 1 else [f"{text}; {last_trap}", *hints]
+    if len(harts) > 1:
+        return [*harts, *hints]
+    return [f"the guest was at {where_text(board.hart, board.symbols)}; {last_trap}", *hints]
 
 
 def hint_lines(board: Board) -> list[str]:
     """Why the guest may be stuck: the interrupts it takes most often, and values of satp that were refused."""
-    is_bare = int(board.hart.env.satp) == 0
-    texts = busiest_text(board.interrupt_counts()), satp_text(board.hart.core.refused_satp_modes) if is_bare else None
+    modes = {mode for hart in board.harts if int(hart.env.satp) == 0 for mode in hart.core.refused_satp_modes}
+    texts = busiest_text(board.interrupt_counts()), satp_text(modes)
     return [text for text in texts if text is not None]
 
 
@@ -521,9 +538,13 @@ def end_facts(board: Board, outcome: Outcome, figures: Figures, digest: str) -> 
         "message": end_text(board, outcome),
     }
     if outcome.reason is not StopReason.FINISHED:
-        facts |= where_facts(board.machine, board.symbols)
+        facts |= where_facts(board.hart, board.symbols)
         facts["interrupts"] = interrupt_facts(board.interrupt_counts())
-        facts["satp_refused"] = [SATP_MODES.get(mode, str(mode)) for mode in sorted(board.hart.core.refused_satp_modes)]
+        refused = {mode for hart in board.harts for mode in hart.core.refused_satp_modes}
+        facts["satp_refused"] = [SATP_MODES.get(mode, str(mode)) for mode in sorted(refused)]
+    if len(board.harts) > 1:
+        facts["hart"] = board.hart.hart_id
+        facts["harts"] = harts_facts(board.machine, board.symbols)
     if board.net is not None:
         state = board.net.state
         facts["net"] = {

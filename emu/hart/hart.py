@@ -130,7 +130,7 @@ class Hart:
         self._in_python = self._engine.counting is Counting.PYTHON
         self._shared.mtime_address = mtime_address
         self.breakpoints = Breakpoints(xlen, self._shared)
-        self.watches = Watches(memory)
+        self.watches = Watches(memory, hart_id)
         self._accesses.connect(self._engine, self.watches)
         self.triggers = Triggers(xlen, self._shared, self.env, self.breakpoints, self._engine.flush_tlb)
         self.core = Core(
@@ -148,6 +148,11 @@ class Hart:
         self._woke_icount = NOWHERE
         self._cached_registers = 0
         self.reset(memory.ram_base)
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages: ``hart0``."""
+        return f"hart{self.hart_id}"
 
     @property
     def counting(self) -> Counting:

@@ -52,6 +52,7 @@ class WatchHit:
         old: The bytes there before a store; None for a load.
         new: The bytes there after it, the same perhaps; None for a load.
         is_by_device: Whether a device has written; ``pc`` is then where the hart was.
+        hart: The id of the hart that accessed; of the one that ran, where a device has written.
     """
 
     watch: Watch
@@ -62,6 +63,7 @@ class WatchHit:
     old: bytes | None = None
     new: bytes | None = None
     is_by_device: bool = False
+    hart: int = 0
 
 
 @dataclass(slots=True)
@@ -100,8 +102,9 @@ class Watches:
     instruction that traps has not accessed, and an SC that fails neither. Each instruction hits a watch at most once.
     """
 
-    def __init__(self, memory: GuestMemory) -> None:
-        self._memory = memory
+    def __init__(self, memory: GuestMemory, hart: int = 0) -> None:
+        """Watch accesses to ``memory`` by the hart of that id."""
+        self._memory, self._hart = memory, hart
         self._watches: list[Watch] = []
         self._access: AccessUnderWay | None = None
         self._found: list[WatchHit] = []
@@ -213,7 +216,8 @@ class Watches:
                 continue
             access.reported.append(watch)
             if watch.on_store is None:
-                self._found.append(WatchHit(watch, access.kind, address, size, access.pc, old, new))
+                hit = WatchHit(watch, access.kind, address, size, access.pc, old, new, hart=self._hart)
+                self._found.append(hit)
             else:
                 watch.on_store(address, size)
 
@@ -236,7 +240,8 @@ class Watches:
         for watch in watches:
             low, high = max(address, watch.address), min(address + len(data), watch.address + watch.size)
             old, new = self._bytes((low, high - low)), bytes(data[low - address : high - address])
-            self._found_by_devices.append(WatchHit(watch, WatchKind.STORE, low, high - low, pc, old, new, True))
+            hit = WatchHit(watch, WatchKind.STORE, low, high - low, pc, old, new, True, self._hart)
+            self._found_by_devices.append(hit)
         return bool(watches)
 
     def forget_access(self) -> None:

@@ -6,7 +6,7 @@ import re
 
 import pytest
 from support import asm
-from support.harts import RAM, ROM_INSNS, board_of
+from support.harts import RAM, ROM_INSNS, board_of, program_at, programs_of
 
 from minstret.devices.board.board import Board
 from minstret.emu.images.image import Symbol, SymbolTable
@@ -15,6 +15,8 @@ from minstret.emu.report import (
     InterruptCount,
     busiest_text,
     disassembly,
+    harts_facts,
+    harts_text,
     headline,
     interrupt_facts,
     last_trap_text,
@@ -70,7 +72,7 @@ def test_wait_is_told_by_what_it_is_for(interrupts: tuple[int, ...], text: str) 
 
     assert outcome == Outcome(StopReason.WAITS_FOREVER)
     assert headline(board.machine, outcome, NO_SYMBOLS) == f"guest waits forever at {board.registers['pc']:#x}: {text}"
-    assert where_text(board.machine, NO_SYMBOLS) == f"pc {board.registers['pc']:#x}, in M-mode, in WFI"
+    assert where_text(board.hart, NO_SYMBOLS) == f"pc {board.registers['pc']:#x}, in M-mode, in WFI"
 
 
 # ---- the last trap
@@ -80,9 +82,9 @@ def test_guest_without_traps_has_taken_none() -> None:
     board = board_of(asm.code(asm.LOOP))
     board.run_until(icount=20)
 
-    assert last_trap_text(board.machine, SYMBOLS) == "it has taken no trap"
-    assert where_text(board.machine, SYMBOLS) == "pc 0x80000000 <_start>, in M-mode"
-    assert where_facts(board.machine, SYMBOLS) == {
+    assert last_trap_text(board.hart, board.position.icount, SYMBOLS) == "it has taken no trap"
+    assert where_text(board.hart, SYMBOLS) == "pc 0x80000000 <_start>, in M-mode"
+    assert where_facts(board.hart, SYMBOLS) == {
         "where": {"pc": "0x80000000", "symbol": "_start", "privilege": "M-mode", "waiting": False},
         "last_trap": None,
     }
@@ -95,13 +97,13 @@ def test_last_trap_is_told_with_where_and_how_long_ago(later: int, text: str) ->
     board.run_until(icount=trap_icount + 1)
     board.run_until(icount=trap_icount + max(later, 1))
     ago = board.position.icount - trap_icount
-    told = last_trap_text(board.machine, SYMBOLS)
+    told = last_trap_text(board.hart, board.position.icount, SYMBOLS)
 
     if later:
         place = "pc 0x8000000c <main+0x4>, tval 0xffffffff, in M-mode"
         assert told == f"its last trap: illegal instruction (2) at {place}, {text} earlier"
     assert f", {ago:,} instruction" in told
-    assert where_facts(board.machine, SYMBOLS)["last_trap"] == {
+    assert where_facts(board.hart, SYMBOLS)["last_trap"] == {
         "cause": 2, "interrupt": False, "name": "illegal instruction", "pc": "0x8000000c", "symbol": "main+0x4",
         "tval": "0xffffffff", "privilege": "M-mode", "icount": trap_icount,
     }  # fmt: skip
@@ -187,3 +189,92 @@ def test_disassembly_where_no_memory_is_says_so() -> None:
     board = board_of(asm.code(asm.LOOP))
 
     assert disassembly(board.machine, 0x4000_0000, NO_SYMBOLS) == ["  no memory at pc 0x40000000"]
+
+
+# ---- several harts
+
+WAITS_FOR_MSI = asm.code(asm.csrrsi(0, "mie", 8), asm.WFI, asm.LOOP)
+WAITS_FOR_NOTHING = asm.code(asm.WFI, asm.LOOP)
+SPINS = asm.code(asm.NOP, asm.NOP, asm.jal(0, -8))
+CRASHES = asm.code(asm.NOP, asm.lui(asm.A0, 0x12345), ILLEGAL)
+START_INSNS = ROM_INSNS + 6
+NAMES = SymbolTable.of([Symbol(program_at(hart), 0x100, f"program{hart}") for hart in range(4)])
+
+
+def several(*programs: bytes, xlen: int = 64) -> Board:
+    """A board with as many harts."""
+    return board_of(programs_of(*programs), xlen=xlen, smp=len(programs), quantum=100)
+
+
+@pytest.mark.parametrize("xlen", [64, 32])
+def test_report_is_of_the_hart_that_crashed_and_has_a_line_for_each_other(xlen: int) -> None:
+    board = several(WAITS_FOR_MSI, CRASHES, SPINS, xlen=xlen)
+    board.run_until(icount=1)
+    outcome = board.run()
+    lines = report(board.machine, outcome, NAMES).splitlines()
+
+    assert lines[0].startswith(
+        f"hart1: trap loop at 0x0: the first trap was illegal instruction (2) at pc {program_at(1) + 8:#x}"
+    )
+    assert any(f"   a0 {0x12345000:0{xlen // 4}x}" in line for line in lines)
+    assert lines[-2:] == [
+        f"  hart0: pc {program_at(0) + 8:#x} <program0+0x8>, in M-mode, in WFI for MSI; it has taken no trap",
+        "  hart2: pc 0x1000, in M-mode; it has taken no trap",
+    ]
+
+
+def test_report_after_a_round_tells_where_the_others_have_come_to() -> None:
+    crashes_later = asm.code(asm.li(asm.S0, 60), asm.addi(asm.S0, asm.S0, -1), asm.bne(asm.S0, 0, -4), ILLEGAL)
+    board = several(WAITS_FOR_NOTHING, SPINS, crashes_later)
+    lines = report(board.machine, board.run(), NAMES).splitlines()
+
+    assert lines[0].startswith("hart2: trap loop")
+    assert lines[-2] == (
+        f"  hart0: pc {program_at(0) + 4:#x} <program0+0x4>, in M-mode,"
+        " in WFI with no interrupt enabled in mie; it has taken no trap"
+    )
+    assert lines[-1].startswith("  hart1: pc 0x80002") and "<program1" in lines[-1]
+
+
+def test_wait_of_several_harts_is_told_for_each() -> None:
+    board = several(WAITS_FOR_MSI, WAITS_FOR_NOTHING)
+    outcome = board.run()
+
+    assert outcome == Outcome(StopReason.WAITS_FOREVER)
+    assert headline(board.machine, outcome, NO_SYMBOLS) == (
+        "guest waits forever: all 2 harts are in WFI, and no timer or input can raise an interrupt that they wait for"
+    )
+    assert harts_text(board.machine, NAMES) == [
+        f"hart0: pc {program_at(0) + 8:#x} <program0+0x8>, in M-mode, in WFI for MSI; it has taken no trap",
+        f"hart1 (ran last): pc {program_at(1) + 4:#x} <program1+0x4>, in M-mode, in WFI with no interrupt enabled in"
+        " mie; it has taken no trap",
+    ]
+
+
+def test_last_trap_of_another_hart_is_told_by_the_count_of_all() -> None:
+    traps = asm.code(
+        asm.auipc(asm.T0, 0), asm.addi(asm.T0, asm.T0, 16), asm.csrw("mtvec", asm.T0), ILLEGAL, asm.WFI, asm.LOOP,
+    )  # fmt: skip
+    board = several(traps, SPINS)
+    board.run_until(icount=2 * START_INSNS)
+    [first, _] = harts_text(board.machine, NAMES)
+
+    assert first == (
+        f"hart0: pc {program_at(0) + 20:#x} <program0+0x14>, in M-mode, in WFI with no interrupt enabled in mie;"
+        f" its last trap: illegal instruction (2) at pc {program_at(0) + 12:#x} <program0+0xc>, tval 0xffffffff,"
+        f" in M-mode, {START_INSNS - 3} instructions earlier"
+    )
+
+
+def test_facts_of_several_harts_have_what_each_waits_for_and_its_minstret() -> None:
+    board = several(WAITS_FOR_MSI, SPINS)
+    board.run_until(icount=5 * START_INSNS)
+    one, other = harts_facts(board.machine, NAMES)
+
+    assert one == {
+        "id": 0, "last_trap": None, "waits_for": ["MSI"], "minstret": START_INSNS + 2,
+        "where": {
+            "pc": f"{program_at(0) + 8:#x}", "symbol": "program0+0x8", "privilege": "M-mode", "waiting": True,
+        },
+    }  # fmt: skip
+    assert (other["id"], other["waits_for"], other["minstret"]) == (1, None, 4 * START_INSNS - 2)

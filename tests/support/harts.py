@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from support import asm
+
 from minstret.devices.board.board import Board
 from minstret.devices.board.config import BoardConfig
 from minstret.devices.board.console import CONSOLE_TARGET
@@ -13,6 +15,7 @@ from minstret.emu.images.loader import Firmware, Segment
 RAM = int(Base.RAM)
 ROM_INSNS = 6
 """Instructions the boot ROM takes before the entry point."""
+_PROGRAM_SIZE = 0x1000
 
 
 def board_of(
@@ -57,3 +60,17 @@ class Typist:
 
     def wait(self, timeout_ns: int | None) -> int:
         raise AssertionError("the guest waits for input that the test does not type")
+
+
+def programs_of(*programs: bytes) -> bytes:
+    """An image for several harts: each runs the program with its number, which begins at ``program_at`` of it."""
+    start = asm.code(
+        asm.csrr(asm.A0, "mhartid"), asm.auipc(asm.T0, 0), asm.addi(asm.T1, asm.A0, 1), asm.slli(asm.T1, asm.T1, 12),
+        asm.add(asm.T0, asm.T0, asm.T1), asm.jalr(0, asm.T0, -4),
+    )  # fmt: skip
+    return b"".join(piece.ljust(_PROGRAM_SIZE, b"\0") for piece in (start, *programs))
+
+
+def program_at(hart: int) -> int:
+    """Where the program of a hart begins: see ``programs_of``."""
+    return RAM + _PROGRAM_SIZE * (hart + 1)
