@@ -99,7 +99,14 @@ class SmpProgram:
 
 
 def generate(
-    seed: str, xlen: int, harts: int = 2, *, pages: bool = False, reads_time: bool = False, waits: bool = True
+    seed: str,
+    xlen: int,
+    harts: int = 2,
+    *,
+    pages: bool = False,
+    reads_time: bool = False,
+    waits: bool = True,
+    strays: bool = True,
 ) -> SmpProgram:
     """The program of that seed.
 
@@ -110,11 +117,12 @@ def generate(
         pages: Whether some harts run in supervisor mode, and page tables change.
         reads_time: Whether it reads cycle and time, which follow all harts.
         waits: Whether any hart but the first executes WFI.
+        strays: Whether it loads from any address: where there are devices, what is there is theirs to say.
     """
     pick = random.Random(f"{seed}/{xlen}/{harts}/{pages}")
     program = SmpProgram(seed, xlen, harts)
     ram = bytearray(RAM_SIZE)
-    shared = _Shared(pick, xlen, harts, pages)
+    shared = _Shared(pick, xlen, harts, pages, strays)
     shared.fill(ram)
     for hart in range(harts):
         maker = _Maker(pick, shared, hart, reads_time=reads_time, waits=waits)
@@ -129,8 +137,8 @@ def generate(
 class _Shared:
     """What the harts have in common: places of data, and stubs."""
 
-    def __init__(self, pick: random.Random, xlen: int, harts: int, has_tables: bool) -> None:
-        self.pick, self.xlen, self.harts, self.has_tables = pick, xlen, harts, has_tables
+    def __init__(self, pick: random.Random, xlen: int, harts: int, has_tables: bool, strays: bool) -> None:
+        self.pick, self.xlen, self.harts, self.has_tables, self.strays = pick, xlen, harts, has_tables, strays
         pages = [MIXED + PAGE * number for number in range(MIXED_PAGES)]
         self.stubs = [
             Stub(pages[1], 4, True),  # behind a page of data
@@ -202,16 +210,12 @@ class _Shared:
         if kind == 0:
             return LONELY, pointer(LONELY) | pick.choice((_LEAF, _LEAF, _LEAF & ~_D, _LEAF & ~_V, _LEAF & ~4, 0x4B))
         if kind == 1:
-            return DATA + PAGE * pick.randrange(3), pointer(DATA + PAGE * pick.randrange(3)) | self._flags(0)
+            return DATA + PAGE * pick.randrange(3), pointer(DATA + PAGE * pick.randrange(3)) | _LEAF
         if kind == 2:
             page = FRESH + PAGE * pick.randrange(FRESH_PAGES - 1)
-            return page, pointer(page) | self._flags(_X)
+            return page, pointer(page) | pick.choice((_LEAF, _LEAF, _LEAF & ~_D, _LEAF & ~_X))
         page = PAGE * pick.randrange(MIXED_PAGES)
-        return MIXED + page, pointer(pick.choice((MIXED, TWINS)) + page) | self._flags(_X)
-
-    def _flags(self, optional: int) -> int:
-        """A leaf's flags, mostly all of them; now and then without D, or without ``optional`` ones."""
-        return self.pick.choice((_LEAF, _LEAF, _LEAF, _LEAF & ~_D, _LEAF & ~optional))
+        return MIXED + page, pointer(pick.choice((MIXED, TWINS)) + page) | pick.choice((_LEAF, _LEAF, _LEAF & ~_X))
 
     def _clear_around(self, ram: bytearray, stub: Stub) -> None:
         """What is ahead of a stub may be translated with it, so let it be instructions that do little."""
@@ -231,7 +235,7 @@ class _Shared:
     def mixable(self) -> int:
         """An immediate operation, or now and then a load, whose bytes can be mixed with those of any other such."""
         pick = self.pick
-        opcode = _LOAD if pick.random() < 0.15 else _OP_IMM
+        opcode = _LOAD if pick.random() < 0.15 and self.strays else _OP_IMM
         return (
             pick.getrandbits(12) << 20 | pick.choice(ANY) << 15 | pick.choice((0, 0, 2, 3, 4, 6, 7)) << 12
             | pick.choice(RANDOM) << 7 | opcode
@@ -433,6 +437,11 @@ class _Maker:
     def aligned_place(self) -> int:
         return self.shared.place() & -self.word
 
+    def reservable_place(self) -> int:
+        """Not on a page without D: an SC that fails may set it or not."""
+        place = self.aligned_place()
+        return place if not FRESH <= place < DATA else DATA + 8 * (place % 128)
+
     def atomics(self) -> None:
         text, pick = self.text, self.pick
         for _ in range(pick.randint(1, 4)):
@@ -449,9 +458,9 @@ class _Maker:
     def reservation(self) -> None:
         """LR and SC with things between them: mostly to the same place, and perhaps until SC succeeds, a few times."""
         text, pick, loop = self.text, self.pick, self.fresh()
-        size, place = pick.choice((2, self.word // 4 + 1)), self.aligned_place()
+        size, place = pick.choice((2, self.word // 4 + 1)), self.reservable_place()
         text.ram(T3, place)
-        other = self.aligned_place() if pick.random() < 0.15 else place
+        other = self.reservable_place() if pick.random() < 0.15 else place
         text.ram(T2, place if (other ^ place) % PAGE == 0 else other)  # two pages may be one
         repeats = pick.random() < 0.5
         text.emit(addi(COUNT, ZERO, pick.randint(1, 6)))
@@ -536,7 +545,7 @@ class _Maker:
     def _patch_word(self, offset: int, insn: int) -> None:
         """A whole instruction: by SW, by AMOSWAP, or by SC if it is aligned."""
         text, pick = self.text, self.pick
-        kind = pick.randrange(4) if offset % 4 == 0 else 0
+        kind = pick.randrange(4 if offset < FRESH else 3) if offset % 4 == 0 else 0
         text.constant(T0, insn)
         imm = self.at(T3, offset) if kind <= 1 else 0
         if kind <= 1:
