@@ -81,6 +81,8 @@ class Schedule:
         self._quantum = quantum
         self._on_switch = on_switch
         self._limit = 0
+        self._ready: list[int] | None = None
+        """Which harts do not wait; None where that has to be looked at."""
         self._before: _Before | None = None
         """What to take back, as the hart that was chosen has executed nothing."""
         self.hart = harts[0]
@@ -120,13 +122,13 @@ class Schedule:
 
         WAITING: all of them do.
         """
-        self._limit = limit
+        self._limit, self._ready = limit, None
         self.take_back()
         if self.hart.has_found:
             return self.hart.run(limit)
         has_breakpoints = any(len(hart.breakpoints) for hart in self._harts)
+        now = self.hart.icount
         for _ in range(_SWITCHES_MAX):
-            now = self.hart.icount
             if now >= self._limit:
                 break
             before = self._keep() if has_breakpoints else None
@@ -135,13 +137,15 @@ class Schedule:
                 return HartStop.WAITING
             end = min(self._limit, self._end(now))
             stop = hart.run(end)
-            icount = hart.icount
-            self._spend(icount - now)
+            before_icount, now = now, hart.read_icount()
+            self._spend(now - before_icount)
             if stop is HartStop.LIMIT:
-                if icount < end:
+                if now < end:
                     break
-            elif stop is not HartStop.WAITING:
-                if stop is HartStop.BREAKPOINT and icount == now and not hart.has_just_trapped:
+            elif stop is HartStop.WAITING:
+                self._ready = None
+            else:
+                if stop is HartStop.BREAKPOINT and now == before_icount and not hart.has_just_trapped:
                     self._before = before
                 return stop
         return HartStop.LIMIT
@@ -153,7 +157,7 @@ class Schedule:
 
     def end_slice(self) -> None:
         """Make ``run`` come back before the next instruction."""
-        self._limit = 0
+        self._limit, self._ready = 0, None
         self.hart.end_slice()
 
     # ---- a choice that came to nothing
@@ -183,7 +187,7 @@ class Schedule:
 
     def choose_again(self) -> None:
         """Choose as before ``take_back``, of which nobody shall know."""
-        before = self._keep()
+        before, self._ready = self._keep(), None
         self._choose(self.hart.icount)
         self._before = before
 
@@ -191,7 +195,18 @@ class Schedule:
 
     def _choose(self, now: int) -> Hart | None:
         """Let the right hart run from ``now`` on; None where all wait. Again at once, this chooses the same."""
-        state = self.state
+        ready = self._ready
+        if ready is None:
+            ready = self._ready = self._wake(now)
+        if not ready:
+            return None
+        number = self._next(ready, now)
+        if number != self.state.running:
+            self._switch(number, now)
+        return self.hart
+
+    def _wake(self, now: int) -> list[int]:
+        """End the waits that have come to an end; which harts do not wait."""
         ready = []
         for number, hart in enumerate(self._harts):
             if hart.waiting:
@@ -201,12 +216,7 @@ class Schedule:
                 hart.wake()
                 self._note_woken(number, now)
             ready.append(number)
-        if not ready:
-            return None
-        number = self._next(ready, now)
-        if number != state.running:
-            self._switch(number, now)
-        return self.hart
+        return ready
 
     def _note_woken(self, number: int, now: int) -> None:
         self.state.woken[number] = now
@@ -227,11 +237,17 @@ class Schedule:
             state.left, state.woken = [self._quantum] * count, [_NOT_WOKEN] * count
             able = ready
             state.turn = (state.turn + 1) % count
-        woken = max(state.woken[number] for number in able)
-        if woken != _NOT_WOKEN:
-            return next(number for number in able if state.woken[number] == woken)
-        state.turn = next((number for number in able if number >= state.turn), able[0])
-        return state.turn
+        if max(state.woken) != _NOT_WOKEN:
+            woken = max(state.woken[number] for number in able)
+            if woken != _NOT_WOKEN:
+                return next(number for number in able if state.woken[number] == woken)
+        for number in able:
+            if number >= state.turn:
+                break
+        else:
+            number = able[0]
+        state.turn = number
+        return number
 
     def _switch(self, number: int, now: int) -> None:
         self.hart.leave()
