@@ -6,8 +6,9 @@ import gc
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 import pytest
 from support.needs import Need
@@ -28,6 +29,9 @@ COSTLY_FILES = {
 
 SHORT_BYTES = 16
 """Up to so many may be part of a test's name."""
+
+COSTS_SHOWN = 20
+"""So many files and so many tests are named that took longest."""
 
 USUAL_HANDLERS = {
     signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL, signal.SIGHUP: signal.SIG_DFL,
@@ -99,6 +103,31 @@ def free_boards() -> Iterator[None]:
     gc.collect()
 
 
+@pytest.fixture(autouse=True)
+def no_process_is_left() -> Iterator[None]:
+    """A test that leaves a process behind fails: it would take time from the others, maybe for ever."""
+    before = running_children()
+    yield
+    left = {pid: name for pid, name in running_children().items() if pid not in before}
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert not left, f"left behind, and killed now: {', '.join(left.values())}"
+
+
+def running_children() -> dict[int, str]:
+    """The processes that this one has started and that have not ended: id and command line."""
+    found = {}
+    for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            continue
+        if state != "Z":
+            found[int(pid)] = command.replace(b"\0", b" ").decode(errors="replace").strip()
+    return found
+
+
 @pytest.fixture
 def announce(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Say something at the end of the whole run, such as how many cases were tried."""
@@ -116,6 +145,21 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("what tests have to say")
         for text in dict.fromkeys(said):
             terminalreporter.write_line(text)
+    if terminalreporter.config.getoption("--slow"):
+        _tell_costs(terminalreporter)
+
+
+def _tell_costs(terminalreporter: pytest.TerminalReporter) -> None:
+    """Which files and which tests took longest, seconds of each process's time."""
+    files, tests = Counter[str](), Counter[str]()
+    for report in (report for reports in terminalreporter.stats.values() for report in reports):
+        if isinstance(report, pytest.TestReport):
+            files[report.nodeid.partition("::")[0]] += report.duration
+            tests[report.nodeid] += report.duration
+    terminalreporter.section(f"what took longest of {files.total() / 60:.1f} min, of all processes together")
+    for counts in (files, tests):
+        for name, seconds in counts.most_common(COSTS_SHOWN):
+            terminalreporter.write_line(f"{seconds:7.1f} s  {name}")
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import os
 import re
 import select
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -154,8 +155,10 @@ def running(image: Path, xlen: int, *, tells_traps: bool = True) -> Iterator[Ite
             f"--isa=rv{xlen}{EXTENSIONS}", "--priv=msu",
             f"-m{RAM_BASE:#x}:{RAM_SIZE:#x}", f"--pc={_STUB_BASE:#x}", str(copy),
         ]  # fmt: skip
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # Ctrl-C before the try would leave Spike behind
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
             # Opened for reading and writing, so that this does not block if Spike never opens it.
             with open(os.open(log, os.O_RDWR | os.O_NONBLOCK), "rb", buffering=0) as pipe:
                 yield _pieces(process, pipe.fileno(), image)
