@@ -123,9 +123,9 @@ class Schedule:
         WAITING: all of them do.
         """
         self._limit, self._ready = limit, None
-        self.take_back()
         if self.hart.has_found:
             return self.hart.run(limit)
+        self.take_back()
         has_breakpoints = any(len(hart.breakpoints) for hart in self._harts)
         now = self.hart.icount
         for _ in range(_SWITCHES_MAX):
@@ -142,6 +142,8 @@ class Schedule:
             if stop is HartStop.LIMIT:
                 if now < end:
                     break
+                if hart.waiting:  # its last instruction was a WFI
+                    self._ready = None
             elif stop is HartStop.WAITING:
                 self._ready = None
             else:

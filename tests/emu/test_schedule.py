@@ -217,3 +217,17 @@ def test_stop_at_a_breakpoint_where_a_hart_wakes_is_no_other_state() -> None:
         assert (board.hart.hart_id, board.registers["pc"]) == (1, after_wfi)
         plain.run_until(icount=board.position.icount)
         assert board.digest() == plain.digest()
+
+
+def test_wait_that_begins_where_the_quantum_ends_is_no_other_in_small_slices() -> None:
+    """Hart 1's quanta end with its WFI, while nobody else has anything left and hart 0 holds a reservation."""
+    reserve = asm.code(asm.li(asm.T0, Base.RAM + 0x8000), asm.lr_w(asm.T1, asm.T0), asm.jal(0, -4))
+    nops = Q - START_INSNS - 1
+    digests = set()
+    for icount in (3 * Q + 1, 3 * Q + 2):
+        for slice_insns in (1, 5, None):
+            board = board_of(reserve, asm.code([asm.NOP] * nops, asm.WFI, asm.LOOP), slice_insns_max=slice_insns)
+            board.run_until(icount=icount)
+            digests.add((icount, board.digest()))
+
+    assert len(digests) == 2
