@@ -221,7 +221,7 @@ def test_stop_at_a_breakpoint_where_a_hart_wakes_is_no_other_state() -> None:
 
 def test_wait_that_begins_where_the_quantum_ends_is_no_other_in_small_slices() -> None:
     """Hart 1's quanta end with its WFI, while nobody else has anything left and hart 0 holds a reservation."""
-    reserve = asm.code(asm.li(asm.T0, Base.RAM + 0x8000), asm.lr_w(asm.T1, asm.T0), asm.jal(0, -4))
+    reserve = asm.code(asm.NOP, asm.li(asm.T0, Base.RAM + 0x8000), asm.lr_w(asm.T1, asm.T0), asm.jal(0, -4))
     nops = Q - START_INSNS - 1
     digests = set()
     for icount in (3 * Q + 1, 3 * Q + 2):
