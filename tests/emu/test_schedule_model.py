@@ -16,6 +16,7 @@ from minstret.devices.board.board import Board
 from minstret.devices.board.config import BoardConfig
 from minstret.emu.hart.shared import Counting
 from minstret.emu.images.loader import Firmware, Segment
+from minstret.emu.machine import StopReason
 
 PROGRAMS = {Counting.BLOCKS: (8, 200), Counting.INSTRUCTIONS: (4, 80), Counting.PYTHON: (3, 40)}
 """So many for each width of registers, and with --slow."""
@@ -39,19 +40,26 @@ def first_difference(seed: str, xlen: int, counting: Counting) -> str | None:
     """Run a program on both, and compare all harts and RAM at some icounts."""
     pick = random.Random(seed)
     harts, pages = pick.choice((2, 2, 3, 4)), pick.random() < 0.4
-    program = generate(seed, xlen, harts, pages=pages, reads_time=True, strays=False)
+    program = generate(
+        seed, xlen, harts, pages=pages, reads_time=True, strays=False, timers=pick.random() < 0.6
+    )  # fmt: skip
     quantum = pick.choice((1, 2, 7, 50, 300, 1000))
     model = PlainSide(program)
-    rules = RulesOfRounds(model.harts, quantum)
-    board = board_of(program, quantum, counting, slice_insns_max=pick.choice((1, 7, 100, None)))
+    shift, slices = pick.choice((0, 1, 7)), pick.choice((1, 7, 100, None))
+    rules = RulesOfRounds(model.harts, quantum, shift)
+    board = board_of(program, quantum, counting, icount_shift=shift, slice_insns_max=slices)
     icount = 0
     while icount < INSNS:
         icount += pick.randint(1, pick.choice((1, 10, 100, 1000)))
-        board.run_until(icount=icount)
-        rules.run(icount)
-        what = _difference(board, model, xlen)
+        outcome = board.run_until(icount=icount)
+        goes_on = rules.run(icount)
+        what = _difference(board, model)
+        if goes_on and board.position != (icount, rules.virtual_ns):
+            what = f"{board.position}, {outcome}, model {icount, rules.virtual_ns}"
         if what is not None:
             return f"{program}, quantum {quantum}, at icount {icount}: {what}"
+        if not goes_on:
+            return None if outcome.reason is StopReason.WAITS_FOREVER else f"{outcome}, but all wait in the model"
     return None
 
 
@@ -59,7 +67,7 @@ def board_of(program: SmpProgram, quantum: int, counting: Counting, **config: ob
     """A board whose harts begin in the program, without a boot ROM."""
     firmware = Firmware("generated", program.xlen, RAM, (Segment(RAM, program.image, len(program.image)),))
     made = BoardConfig(
-        xlen=program.xlen, ram_size=1 << 20, icount_shift=0, smp=program.harts, quantum=quantum, counting=counting,
+        xlen=program.xlen, ram_size=1 << 20, smp=program.harts, quantum=quantum, counting=counting,
         **config,  # type: ignore[arg-type]
     )  # fmt: skip
     board = Board(firmware, made)
@@ -68,7 +76,7 @@ def board_of(program: SmpProgram, quantum: int, counting: Counting, **config: ob
     return board
 
 
-def _difference(board: Board, model: PlainSide, xlen: int) -> str | None:
+def _difference(board: Board, model: PlainSide) -> str | None:
     for hart in model.harts:
         ours = board.harts[hart.hart_id]
         registers = board.registers_of(hart.hart_id)

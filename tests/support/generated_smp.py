@@ -32,6 +32,7 @@ from support.asm import (
     ZERO,
     add,
     addi,
+    andi,
     csrr,
     csrrs,
     csrrsi,
@@ -68,9 +69,11 @@ RANDOM = (*range(10, 18),)
 """Registers that random instructions may write: a bit more or less in rd gives another of them."""
 ANY = (ZERO, S0, *RANDOM, LOG)
 NOT_AN_INSTRUCTION = 0xFFFFFFFF
-MSIP = 0x0200_0000
+MSIP, MTIMECMP, MTIME = 0x0200_0000, 0x0200_4000, 0x0200_BFF8
 
 _OP_IMM, _LOAD, _OP = 0x13, 0x03, 0x33
+_COMPRESSED = (0x0505, 0x85B2, 0x96BA, 0x478D)
+"""C.ADDI a0, 1; C.MV a1, a2; C.ADD a3, a4; C.LI a5, 3."""
 _LEAF, _NEXT, _X, _D, _V = 0xCF, 1, 8, 128, 1
 
 
@@ -107,6 +110,7 @@ def generate(
     reads_time: bool = False,
     waits: bool = True,
     strays: bool = True,
+    timers: bool = False,
 ) -> SmpProgram:
     """The program of that seed.
 
@@ -116,7 +120,8 @@ def generate(
         harts: 1 to 8.
         pages: Whether some harts run in supervisor mode, and page tables change.
         reads_time: Whether it reads cycle and time, which follow all harts.
-        waits: Whether any hart but the first executes WFI.
+        waits: Whether any hart but the first executes WFI; with ``timers`` that one too.
+        timers: Whether it sets timers, of any hart.
         strays: Whether it loads from any address: where there are devices, what is there is theirs to say.
     """
     pick = random.Random(f"{seed}/{xlen}/{harts}/{pages}")
@@ -125,7 +130,7 @@ def generate(
     shared = _Shared(pick, xlen, harts, pages, strays)
     shared.fill(ram)
     for hart in range(harts):
-        maker = _Maker(pick, shared, hart, reads_time=reads_time, waits=waits)
+        maker = _Maker(pick, shared, hart, reads_time=reads_time, waits=waits, timers=timers)
         for offset, data in maker.make():
             ram[offset : offset + len(data)] = data
         program.entries.append(HART_ROOM * hart)
@@ -274,9 +279,12 @@ def pointer(offset: int) -> int:
 class _Maker:
     """Makes the program of one hart."""
 
-    def __init__(self, pick: random.Random, shared: _Shared, hart: int, *, reads_time: bool, waits: bool) -> None:
+    def __init__(
+        self, pick: random.Random, shared: _Shared, hart: int, *, reads_time: bool, waits: bool, timers: bool
+    ) -> None:
         self.pick, self.shared, self.hart, self.xlen = pick, shared, hart, shared.xlen
-        self.reads_time, self.waits, self.wakes = reads_time, waits and hart > 0, waits and hart == 0
+        self.reads_time, self.waits, self.wakes = reads_time, waits and (hart > 0 or timers), waits and hart == 0
+        self.timers = timers
         self.word = self.xlen // 8
         self.text = Text(HART_ROOM * hart, self.xlen)
         self.units: list[str] = []
@@ -295,9 +303,11 @@ class _Maker:
         ]  # fmt: skip
         if self.waits:
             kinds.append(self.wait)
+        if self.timers:
+            kinds += [self.timer, self.timer, self.wait]
         if self.shared.has_tables:
-            paging = [self.edits_a_table, self.edits_a_table, self.uses_pages, self.uses_pages, self.switches_space]
-            kinds += [*paging, self.lonely, self.lonely]
+            paging = [self.edits_a_table, self.makes_an_entry, self.uses_pages, self.lonely, self.switches_space]
+            kinds += [*paging, self.edits_a_table, self.uses_pages, self.lonely]
         self._start()
         favourites = self.pick.sample(kinds, self.pick.randint(3, 8))
         if self.shared.has_tables:
@@ -324,7 +334,7 @@ class _Maker:
             text.ram(T0, HART_ROOM * self.hart + offset)
             text.emit(csrw(csr, T0))
         if pick.random() < 0.8:
-            text.emit(addi(T0, ZERO, 8), csrw("mie", T0))
+            text.emit(addi(T0, ZERO, 0x88 if self.timers else 8), csrw("mie", T0))
         for register in (*RANDOM, LOG):
             text.constant(register, pick.getrandbits(32))
         text.ram(S0, DATA + 8 * pick.randrange(0x300))
@@ -398,8 +408,15 @@ class _Maker:
         text.emit(csrw(f"{mode}epc", RA))
         text.jump("out")
         text.label("interrupt")
+        if self.timers:
+            text.emit(andi(T4, T5, 4))
+            text.branch(NE, T4, ZERO, "timer")
         text.emit(lui(T4, MSIP >> 12), sw(ZERO, T4, 4 * self.hart))
         text.jump("out")
+        if self.timers:
+            text.label("timer")
+            text.emit(addi(T5, ZERO, -1), lui(T4, MTIMECMP >> 12), sw(T5, T4, 8 * self.hart + 4))
+            text.jump("out")
         return text
 
     # ---- units
@@ -411,7 +428,10 @@ class _Maker:
         return away
 
     def computing(self) -> None:
-        self.text.emit(*[self.shared.operation() for _ in range(self.pick.randint(1, 8))])
+        """Now and then with a compressed instruction, so that what follows is at other addresses."""
+        for _ in range(self.pick.randint(1, 8)):
+            is_short = self.pick.random() < 0.15
+            self.text.emit(self.pick.choice(_COMPRESSED) if is_short else self.shared.operation())
 
     def loads(self) -> None:
         text, pick = self.text, self.pick
@@ -539,6 +559,8 @@ class _Maker:
             self._patch_word(stub.offset + 4 * pick.randrange(stub.slots), self.shared.mixable())
         elif pick.random() < 0.2:
             self._patch_immediate(stub)
+        elif pick.random() < 0.2 and self.xlen == 64:
+            self._patch_pair(stub)
         else:
             self._patch_bytes(stub)
 
@@ -571,6 +593,20 @@ class _Maker:
         if is_double:
             text.emit(slli(T1, T0, 32), add(T0, T0, T1))
         text.emit(self._atomic(pick.choice((4, 8)), 3 if is_double else 2, pick.choice(RANDOM), T0, T3))
+
+    def _patch_pair(self, stub: Stub) -> None:
+        """Two whole instructions at once, by AMOSWAP.D or SC.D."""
+        text, pick, slot = self.text, self.pick, stub.offset + 7 & -8
+        if stub.offset % 4 or slot + 8 > stub.offset + 4 * stub.slots:
+            return
+        text.constant(T0, self.shared.mixable())
+        text.constant(T1, self.shared.mixable())
+        text.emit(slli(T1, T1, 32), add(T0, T0, T1))
+        text.ram(T3, slot)
+        if pick.random() < 0.5 or slot >= FRESH:
+            text.emit(self._atomic(1, 3, pick.choice((ZERO, *RANDOM)), T0, T3))
+        else:
+            text.emit(self._atomic(2, 3, T1, ZERO, T3), self._atomic(3, 3, A0, T0, T3))
 
     def _patch_bytes(self, stub: Stub) -> None:
         """1 to 8 bytes anywhere in the slots, or from the data before them on."""
@@ -634,8 +670,20 @@ class _Maker:
             text.emit(pick.choice((csrrsi(ZERO, "mstatus", 8), csrrsi(A0, "mie", 8), csrrsi(A0, "mscratch", 0))))
 
     def wait(self) -> None:
+        if self.timers and self.pick.random() < 0.8:
+            self.timer()
         self.text.emit(WFI)
         self.computing()
+
+    def timer(self) -> None:
+        """Set a timer, mostly this hart's, a little ahead or to the past."""
+        text, pick = self.text, self.pick
+        hart = self.hart if pick.random() < 0.6 else pick.randrange(self.shared.harts)
+        text.emit(lui(T3, MTIME + 0x800 >> 12), lw(T0, T3, MTIME & 0xFFF))
+        text.emit(addi(T0, T0, pick.choice((-1, 0, 1, 2, 5, 20))))
+        if pick.random() < 0.2:
+            text.emit(add(LOG, LOG, T0))
+        text.emit(lui(T3, MTIMECMP >> 12), *pick.sample((sw(ZERO, T3, 8 * hart + 4), sw(T0, T3, 8 * hart)), 2))
 
     def loop(self) -> None:
         text, pick, loop = self.text, self.pick, self.fresh()
@@ -684,6 +732,18 @@ class _Maker:
             text.emit(SFENCE_VMA)
         if pick.random() < 0.6:
             self._use(page)
+
+    def makes_an_entry(self) -> None:
+        """Take the lonely page away, map it again, and then once more, elsewhere or with other rights."""
+        text, pick = self.text, self.pick
+        at = TABLES + (pick.randrange(2) * TABLE_PAGES + 2) * PAGE + LONELY // PAGE * self.word
+        entries = [pick.choice((LONELY, DATA, DATA + PAGE)) for _ in range(2)]
+        text.ram(T3, at)
+        text.constant(T0, pointer(entries[0]) | _LEAF)
+        text.constant(T1, pointer(entries[1]) | pick.choice((_LEAF, _LEAF & ~4)))
+        text.emit(sw(ZERO, T3, 0), sw(T0, T3, 0))
+        self.computing()
+        text.emit(pick.choice((sw(T1, T3, 0), self._atomic(1, 2, A0, T1, T3))))
 
     def _use(self, page: int) -> None:
         """Load from a page, store to it, or call a stub there."""

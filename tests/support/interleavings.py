@@ -55,10 +55,8 @@ class PlainSide:
 
     def __init__(self, program: SmpProgram, kind: type[PlainHart] = PlainHart) -> None:
         self.memory = PlainMemory(RAM, program.image, program.harts)
-        self.harts = [
-            kind(program.xlen, self.memory, number, clock=self.icount, time=lambda: self.icount() // _INSNS_PER_TICK)
-            for number in range(program.harts)
-        ]
+        self.memory.time = lambda: self.icount() // _INSNS_PER_TICK
+        self.harts = [kind(program.xlen, self.memory, number, self.icount) for number in range(program.harts)]
         for hart, entry in zip(self.harts, program.entries, strict=True):
             hart.pc = RAM + entry
 

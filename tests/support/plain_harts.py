@@ -1,8 +1,8 @@
 """Harts as the specification has them: a small interpreter, which shares nothing with the harts of the emulator.
 
 RV32IMA and RV64IMA in machine and supervisor mode with Sv32 and Sv39, a few compressed instructions, one memory for
-all harts, and a software interrupt each. Whoever uses it says which hart executes the next instruction, so every
-interleaving can be had. A store counts at once, for every hart, also one to code or to page tables.
+all harts, and a software interrupt and a timer each. Whoever uses it says which hart executes the next instruction, so
+every interleaving can be had. A store counts at once, for every hart, also one to code or to page tables.
 
 Source: The RISC-V Instruction Set Manual, Volumes I and II. tests/test_cosim_harts.py compares it with Spike.
 """
@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-MSIP = 0x0200_0000
-"""The address of hart 0's software interrupt register, 4 bytes each."""
+MSIP, MTIMECMP, MTIME = 0x0200_0000, 0x0200_4000, 0x0200_BFF8
+"""The addresses of hart 0's software interrupt register, 4 bytes each; of its timer, 8 bytes each; of the time."""
 
 _FETCH_MISALIGNED, _FETCH_ACCESS, _ILLEGAL, _BREAKPOINT, _LOAD_MISALIGNED, _LOAD_ACCESS = range(6)
 _STORE_MISALIGNED, _STORE_ACCESS, _ECALL = range(6, 9)
 _FETCH_PAGE, _LOAD_PAGE, _STORE_PAGE = 12, 13, 15
-_MSI = 3
+_MSI, _MTI = 3, 7
+_U64 = (1 << 64) - 1
 _S, _M = 1, 3
 _SIE, _MIE, _SPIE, _MPIE, _SPP, _MPP = 1 << 1, 1 << 3, 1 << 5, 1 << 7, 1 << 8, 3 << 11
 _STVEC, _SCOUNTEREN, _SSCRATCH, _SEPC, _SCAUSE, _STVAL, _SATP = 0x105, 0x106, 0x140, 0x141, 0x142, 0x143, 0x180
@@ -42,40 +43,53 @@ class _Trap(Exception):
 
 
 class PlainMemory:
-    """RAM from ``base`` on, and the software interrupts."""
+    """RAM from ``base`` on, software interrupts, and timers by ``time``, in ticks."""
 
     def __init__(self, base: int, image: bytes, harts: int) -> None:
         self.base, self.ram = base, bytearray(image)
         self.msip = [0] * harts
+        self.mtimecmp = [_U64] * harts
+        self.time: Callable[[], int] = lambda: 0
 
     def load(self, address: int, size: int) -> int | None:
         """None where nothing answers."""
         at = address - self.base
         if 0 <= at <= len(self.ram) - size:
             return int.from_bytes(self.ram[at : at + size], "little")
-        if size == 4 and address % 4 == 0 and MSIP <= address < MSIP + 4 * len(self.msip):
+        if size < 4 or address % size:
+            return None
+        if size == 4 and MSIP <= address < MSIP + 4 * len(self.msip):
             return self.msip[(address - MSIP) // 4]
+        shift, mask = address % 8 * 8, (1 << 8 * size) - 1
+        if MTIME <= address < MTIME + 8:
+            return self.time() >> shift & mask
+        if MTIMECMP <= address < MTIMECMP + 8 * len(self.msip):
+            return self.mtimecmp[(address - MTIMECMP) // 8] >> shift & mask
         return None
 
     def store(self, address: int, size: int, value: int) -> bool:
         """False where nothing answers."""
-        at = address - self.base
+        at, mask = address - self.base, (1 << 8 * size) - 1
         if 0 <= at <= len(self.ram) - size:
-            self.ram[at : at + size] = (value & ((1 << 8 * size) - 1)).to_bytes(size, "little")
-        elif size == 4 and address % 4 == 0 and MSIP <= address < MSIP + 4 * len(self.msip):
-            self.msip[(address - MSIP) // 4] = value & 1
-        else:
+            self.ram[at : at + size] = (value & mask).to_bytes(size, "little")
+            return True
+        if size < 4 or address % size:
             return False
-        return True
+        if size == 4 and MSIP <= address < MSIP + 4 * len(self.msip):
+            self.msip[(address - MSIP) // 4] = value & 1
+            return True
+        if MTIMECMP <= address < MTIMECMP + 8 * len(self.msip):
+            hart, shift = (address - MTIMECMP) // 8, address % 8 * 8
+            self.mtimecmp[hart] = self.mtimecmp[hart] & ~(mask << shift) | (value & mask) << shift
+            return True
+        return False
 
 
 class PlainHart:
-    """One hart; ``clock`` gives its cycle CSR, and ``time`` its time CSR."""
+    """One hart; ``clock`` gives its cycle CSR."""
 
-    def __init__(self, xlen: int, memory: PlainMemory, hart_id: int, clock: Callable[[], int] = lambda: 0,
-                 time: Callable[[], int] = lambda: 0) -> None:  # fmt: skip
-        self.xlen, self.memory, self.hart_id = xlen, memory, hart_id
-        self.clock, self.time = clock, time
+    def __init__(self, xlen: int, memory: PlainMemory, hart_id: int, clock: Callable[[], int]) -> None:
+        self.xlen, self.memory, self.hart_id, self.clock = xlen, memory, hart_id, clock
         self.mask = (1 << xlen) - 1
         self.pc = memory.base
         self.x = [0] * 32
@@ -87,7 +101,9 @@ class PlainHart:
 
     @property
     def mip(self) -> int:
-        return self.memory.msip[self.hart_id] << _MSI
+        memory = self.memory
+        is_due = memory.time() >= memory.mtimecmp[self.hart_id]
+        return memory.msip[self.hart_id] << _MSI | is_due << _MTI
 
     @property
     def can_run(self) -> bool:
@@ -107,8 +123,9 @@ class PlainHart:
         self.waiting = False
         before = self.retired
         while self.retired == before:
-            if self.mip & self.csrs[_MIE_CSR] and (self.privilege < _M or self.csrs[_MSTATUS] & _MIE):
-                self._enter_trap(_MSI | 1 << self.xlen - 1, 0)
+            pending = self.mip & self.csrs[_MIE_CSR]
+            if pending and (self.privilege < _M or self.csrs[_MSTATUS] & _MIE):
+                self._enter_trap((_MSI if pending >> _MSI & 1 else _MTI) | 1 << self.xlen - 1, 0)
             try:
                 self._execute()
             except _Trap as trap:
@@ -409,7 +426,7 @@ class PlainHart:
         if number in (_MCYCLE, _CYCLE):
             return self.clock() & self.mask
         if number == _TIME:
-            return self.time() & self.mask
+            return self.memory.time() & self.mask
         if number == _MHARTID:
             return self.hart_id
         if number == _MIP:
