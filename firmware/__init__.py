@@ -21,6 +21,8 @@ _DESCRIPTION_BY_NAME = {
     "rtos": "runs four tasks under a tickless preemptive scheduler, checks their wake-ups and results",
     "paging": "checks translation in depth: walks, A and D, superpages, fences, page edges, aliases, satp, MPRV, PMP",
     "paging-s": "the checks of paging that S-mode can make; runs at 0x80200000 under SBI firmware such as OpenSBI",
+    "smp": "1 to 8 harts: barriers, locks, atomics, interrupts, code and page tables that others change, counters",
+    "race": "a lost update, an ABA or a missed wake-up between harts, which only an unlucky switch brings out",
     "bench": "sorts, hashes and multiplies: about 1 G instructions of integer work",
     "mix": "works a little on memory, floating-point numbers, output and device interrupts; made to be patched",
     "dhcp": "gets an address by DHCP four times and pings the gateway, polling a virtio network card in a busy loop",

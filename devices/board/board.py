@@ -47,8 +47,6 @@ from minstret.emu.report import InterruptCount, report
 from minstret.emu.wiring import Assembly
 
 _RNG_SEED_SIZE = 32
-_RETRACED_INSNS = 2000
-"""Of all harts, of which those of one are looked for."""
 P = TypeVar("P")
 
 
@@ -263,8 +261,7 @@ class Board:
     def retrace(self, insns: int) -> list[int]:
         """The PCs of the last ``insns`` instructions, found by running all again in a second board.
 
-        That is the same run as long as nothing came through the door and nobody wrote registers or memory. Of several
-        harts those of the one that ran last; they may be fewer, if it had not run for long before.
+        That is the same run as long as nothing came through the door and nobody wrote registers or memory.
         """
         end = self.position.icount
         images, is_bare = self.images, self.images.is_bare
@@ -273,15 +270,12 @@ class Board:
             initrd=images.initrd, append=images.append, loads=images.loads, files=self._files, script=self._script,
             devices=[again(device) for device in self._own],
         )  # fmt: skip
-        hart = second.harts[self.hart.hart_id]
-        second.run_until(icount=max(0, end - (insns if len(self.harts) == 1 else max(insns, _RETRACED_INSNS))))
+        second.run_until(icount=max(0, end - insns))
         pcs = []
         while second.position.icount < end:
-            pc = hart.pc
+            pcs.append(second.hart.pc)
             second.run_until(icount=second.position.icount + 1)
-            if second.hart is hart:
-                pcs.append(pc)
-        return pcs[max(0, len(pcs) - insns) :]
+        return pcs
 
     # ---- putting it together
 

@@ -3,36 +3,18 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 
 import pytest
 from support.needs import Need
+from support.qemu import qemu_console, without_times
 
 from minstret.devices.board.board import Board
 from minstret.devices.board.config import BoardConfig
 from minstret.emu.machine import StopReason
 from minstret.firmware import image_path
 
-QEMU_SECONDS_MAX = 60
 LATER_THAN_1_10 = {"mret-to-s-clears-mprv"}
 """What newer versions of the privileged specification added; ours is 1.10."""
-
-
-def without_times(console: bytes) -> list[str]:
-    lines = console.decode().replace("\r\n", "\n").splitlines()
-    return [line for line in lines if not line.startswith("t:")]
-
-
-def qemu_console(image: str, xlen: int, need: Need) -> tuple[int, bytes]:
-    program = f"qemu-system-riscv{xlen}"
-    need(program, shutil.which(program))
-    done = subprocess.run(
-        [program, "-M", "virt", "-bios", image_path(image, xlen), "-display", "none", "-monitor", "none",
-         "-serial", "stdio"],
-        stdin=subprocess.DEVNULL, capture_output=True, timeout=QEMU_SECONDS_MAX,
-    )  # fmt: skip
-    return done.returncode, done.stdout
 
 
 @pytest.mark.parametrize("xlen", [64, 32])

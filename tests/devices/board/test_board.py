@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support import asm
 from support.elf_files import LOOPS, PASSES, says
-from support.harts import RAM, ROM_INSNS, program_at, programs_of
+from support.harts import RAM, ROM_INSNS
 from support.recordings import Hand, setup_of_code, setup_of_image, typed
 
 from minstret.devices.board.board import Board, Setup
@@ -151,21 +151,6 @@ def test_retrace_gives_the_pcs_of_the_last_instructions() -> None:
     assert board.registers["pc"] == RAM + 8
     assert board.retrace(1000)[0] == Base.BOOT_ROM
     assert board.position.icount == ROM_INSNS + 6
-
-
-def test_retrace_of_several_harts_gives_those_of_the_one_that_ran_last() -> None:
-    """Its last turn is two instructions old; before that another hart had one of a hundred."""
-    spins = asm.code(asm.NOP, asm.NOP, asm.jal(asm.ZERO, -8))
-    board = board_of(programs_of(spins, spins), smp=2, quantum=100)
-    board.run_until(icount=302)
-    done = 102 - ROM_INSNS - 6
-    expected = [program_at(1) + 4 * (insn % 3) for insn in range(done - 5, done)]
-
-    assert (board.hart.name, board.registers_of(1)["minstret"]) == ("hart1", 102)
-    assert board.retrace(5) == expected
-    assert board.retrace(1000)[0] == Base.BOOT_ROM
-    assert len(board.retrace(1000)) == 102
-    assert board.retrace(0) == []
 
 
 def test_board_with_a_host_that_types_answers_it() -> None:
