@@ -22,6 +22,8 @@ class RulesOfRounds:
         self.harts, self.quantum, self.shift = harts, quantum, shift
         self.memory = harts[0].memory
         self.memory.time = lambda: self.virtual_ns // NS_PER_TICK
+        for hart in harts:
+            hart.clock = lambda: self.virtual_ns >> shift  # cycles go on while all wait
         self.icount = self.warp_ns = 0
         self.running = harts[0]
         self._left = [quantum] * len(harts)
