@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from support import trace_fuzz
+from support.commands import PATIENCE_S
 from support.footprint import high_water, reset_high_water
 from support.trace_fuzz import zstd
 
@@ -392,6 +393,8 @@ def said_by_child(what: str, path: str) -> dict[str, Any]:
     read_end, write_end = os.pipe()
     child = os.fork()
     if not child:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(PATIENCE_S)  # the limit of processor time does not end what waits
         with suppress(BaseException):
             facts = cost_of(what, path)
             os.write(write_end, json.dumps(facts).encode())

@@ -78,6 +78,7 @@ def killed(record: Callable[[], None], delay_s: float, number: signal.Signals) -
             null = os.open(os.devnull, os.O_RDWR)
             for fd in range(3):
                 os.dup2(null, fd)
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
             signal.alarm(PATIENCE_S)
             record()
         finally:

@@ -72,7 +72,7 @@ def qemu(scenario: Scenario, folder: Path) -> Iterator[socket.socket]:
         wait_until_up(guest)
         yield guest
     finally:
-        process.terminate()
+        process.kill()
         process.wait()
         guest.close()
 
