@@ -222,3 +222,23 @@ def test_opensbi_prints_this_board_and_enters_uboot(need: Need) -> None:
         assert line in banner
     assert f"Domain0 Next Arg1         : 0x{guest.board.placement.tree:016x}" in banner
     assert guest.command("version").startswith("U-Boot 20")
+
+
+def test_uboot_runs_on_one_of_several_harts(need: Need) -> None:
+    """The other stays stopped. It does not sleep, as OpenSBI 1.1 leaves the interrupt that called it pending."""
+    need("fw_dynamic.bin (package opensbi)", OPENSBI.exists())
+    need("U-Boot's S-mode build (package u-boot-qemu)", UBOOT_S.exists())
+    runs = set()
+    for slice_insns in (99_991, None):
+        guest = session(OPENSBI, UBOOT_S, config=BoardConfig(smp=2), slice_insns=slice_insns)
+        guest.to_prompt()
+        banner = guest.board.console.decode()
+        assert "Platform HART Count       : 2" in banner
+        assert "Domain0 HARTs             : 0*,1*" in banner
+        assert guest.command("cpu list").split() == ["0:", "cpu@0", "rv64imafdc", "1:", "cpu@1", "rv64imafdc"]
+        guest.typist.type("poweroff\n")
+        outcome = guest.wait_for(PROMPT)
+        assert outcome == Outcome(StopReason.FINISHED, 0)
+        runs.add((guest.board.position, guest.board.digest()))
+
+    assert len(runs) == 1
