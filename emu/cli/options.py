@@ -99,8 +99,8 @@ def board_options(function: Callable[..., Any]) -> Callable[..., Any]:
             f"How many harts (CPUs), 1 to {HARTS_MAX}. One runs at a time, in turns that are the same in each run: "
             "N busy harts take N times as long as one.")),
         click.option("--quantum", metavar="INSNS", default=str(DEFAULT_QUANTUM), show_default=True, help=(
-            "With several harts: the instructions that one may run before it is the next one's turn. The guest can see "
-            "it. Fewer bring out more races, and cost speed: 1000, 5K.")),
+            "With several harts: the instructions that one may run before it is the next one's turn, such as 1000 or "
+            "50K. The guest can see it.")),
         click.option("-m", "--memory", metavar="SIZE", default="128M", show_default=True,
                      help="Size of RAM: 64M, 1G, ...; a number without a unit is in MiB."),
         click.option("--icount", metavar="shift=N,sleep=on|off", default="", help=(
@@ -124,7 +124,8 @@ def board_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "Where the guest's entropy source (virtio-rng) gets its bytes: from --seed, or from the host. none: no "
             "such device.")),
         click.option("--chaos", "chaos_seed", type=int, metavar="SEED", help=(
-            "Delay frames, keys and console input by random times drawn from SEED, so that rare orderings occur.")),
+            "Delay frames, keys and console input by random times drawn from SEED, so that rare orderings occur. Of "
+            "several harts it also draws when which one runs, in place of --quantum: that brings races out.")),
         click.option("--semihosting", metavar="DIR", help=(
             "Let the firmware read and write files below DIR by semihosting. A recording contains what it read.")),
         click.option("--args", "arguments", metavar="TEXT", default="", help=(

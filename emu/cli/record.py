@@ -56,6 +56,7 @@ Examples:
   minstret record -o crash.mst firmware.elf; minstret replay crash.mst
   minstret record --bios u-boot --net user,restrict=on
   minstret record --keep failure --ring 4 soak.elf  keep it only if the guest fails
+  minstret record --smp 2 --chaos 7 app.elf         two harts, in an order that is drawn from 7
 
 """ + exits.HELP)  # fmt: skip
 @board_options

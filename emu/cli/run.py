@@ -20,6 +20,7 @@ Examples:
   minstret run --icount shift=3,sleep=on app.bin --cpu rv32
   minstret run --bios u-boot --net user,restrict=on,tftp=boot/
   minstret run dhcp --net user,restrict=on --pcap dhcp.pcap
+  minstret run --smp 4 --quantum 5K smp     four harts in turns of 5000 instructions
   minstret run keys --input keyboard --keys "hello<esc>"
   minstret run --kernel Image --initrd initrd.gz --append console=ttyS0
 
