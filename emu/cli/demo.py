@@ -1,4 +1,4 @@
-"""``minstret demo``: runs under load, record and replay, what timer attributes save, and a trace that was changed."""
+"""``minstret demo``: runs under load, record and replay, what timer attributes save, a changed trace, and a race."""
 
 from __future__ import annotations
 
@@ -68,6 +68,8 @@ while os.getppid() == parent:
 _OFFER = re.compile(rb"offer at ([0-9]+) ns")
 _KEY_CODE_AT = 2
 """Offset of the low byte of the key code in a keyboard event."""
+_SEEDS = 50
+"""Of so many at least one has to find the race."""
 LAST_LINE = "Now yours: {0} record your.elf && {0} replay your.mst"
 
 
@@ -477,6 +479,53 @@ def _replay_changed(
     return data[at], changed[at], done
 
 
+# ---- 5: a race between harts
+
+
+def race_found(screen: Screen, folder: Folder) -> bool:
+    """Part 5. Returns whether a seed found the bug, and its replay shows it again."""
+    screen.heading("5. A race between four harts")
+    command = invocation()
+    screen.say(
+        "The firmware `race` has a planted bug: a sum that two harts change without a lock. In turns of equal length it"
+        " never shows. With --chaos SEED the seed decides, sparingly, where one hart has to let another run.\n"
+    )
+    with screen.waiting("looking for a seed"):
+        plain = folder.minstret("run", "-q", "--no-input", "--smp", "4", "race", expected=(0, 1))
+        seed, failed = _first_failing_seed(folder)
+    click.echo(f"$ {command} run --smp 4 race\n{_last_line(plain)}")
+    if failed is None:
+        screen.verdict(False, "", f"{_SEEDS} SEEDS DID NOT FIND THE RACE: this is a bug.")
+        return False
+    click.echo(f"$ {command} record --smp 4 --chaos {seed} -o race-{seed}.mst race\n{_last_line(failed)}")
+    replayed = folder.minstret("replay", "-q", f"race-{seed}.mst", expected=tuple(range(256)))
+    click.echo(f"$ {command} replay race-{seed}.mst\n{_last_line(replayed)}")
+    is_good = plain.returncode == 0 and (replayed.returncode, replayed.stdout) == (failed.returncode, failed.stdout)
+    screen.verdict(
+        is_good, f"Found with {_count(seed + 1, 'seed')}, and there each time from now on.",
+        "THE REPLAY DIFFERS: this is a bug.",
+    )  # fmt: skip
+    return is_good
+
+
+def _first_failing_seed(folder: Folder) -> tuple[int, subprocess.CompletedProcess[bytes] | None]:
+    """The seed, and the recording that failed; None if all went well."""
+    for seed in range(_SEEDS):
+        done = folder.minstret("record", "-q", "--no-input", "--smp", "4", "--chaos", str(seed),
+                               "-o", f"race-{seed}.mst", "race", expected=(0, 1))  # fmt: skip
+        if done.returncode:
+            return seed, done
+    return _SEEDS, None
+
+
+def _last_line(done: subprocess.CompletedProcess[bytes]) -> str:
+    return done.stdout.decode(errors="replace").rstrip().rpartition("\n")[2]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 # ---- the command
 
 
@@ -485,7 +534,7 @@ def _replay_changed(
 @click.option("--child", type=(click.Choice(TIMER_MODELS), int, str), hidden=True)
 def demo(runs: int, child: tuple[str, int, str] | None) -> int:
     """Show that repeated runs are the same run, even under load; record a run and replay it; show what timer attributes
-    are for.
+    are for; find a race between harts.
 
     Takes about half a minute on two cores. Exit status 0 if everything is as it should be, 125 if not.
     """
@@ -499,6 +548,7 @@ def demo(runs: int, child: tuple[str, int, str] | None) -> int:
         good = [same_run_under_load(screen, runs), recorded_and_replayed(screen, folder)]
         what_attributes_save(screen, folder)
         good.append(flaws_found(screen, folder))
+        good.append(race_found(screen, folder))
     screen.say(f"\nThis took {(host.realtime_ns() - start_ns) / NS_PER_S:.0f} s.")
     click.echo(LAST_LINE.format(invocation()))
     return 0 if all(good) else Exit.OURS

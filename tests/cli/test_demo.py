@@ -78,10 +78,16 @@ def some_run(fingerprint: str = "a", offer_ns: int = 1000) -> Run:
 # ---- what it shows
 
 
-def test_demo_shows_its_four_parts_and_exits_0(shown: subprocess.CompletedProcess[str]) -> None:
+def test_demo_shows_its_five_parts_and_exits_0(shown: subprocess.CompletedProcess[str]) -> None:
     assert shown.returncode == 0, shown.stdout + shown.stderr
     assert shown.stderr == ""
-    assert [line[:2] for line in shown.stdout.splitlines() if re.match(r"[0-9]\. ", line)] == ["1.", "2.", "3.", "4."]
+    assert [line[:2] for line in shown.stdout.splitlines() if re.match(r"[0-9]\. ", line)] == [
+        "1.",
+        "2.",
+        "3.",
+        "4.",
+        "5.",
+    ]
     assert shown.stdout.splitlines()[-1].startswith("Now yours: ")
 
 
@@ -137,6 +143,14 @@ def test_changed_byte_is_found_and_the_error_says_where(shown: subprocess.Comple
     text = " ".join(shown.stdout.split("4. One byte")[1].split())
     assert re.search(r"minstret: uart0.tx at icount [0-9_]+: expected .*, got .*; look closer", text)
     assert re.search(r"minstret: hart at icount [0-9_]+: expected .* net0.rx .*", text.replace("'", " "))
+
+
+def test_race_is_found_and_replayed(shown: subprocess.CompletedProcess[str]) -> None:
+    text = shown.stdout.split("5. A race")[1]
+    failures = re.findall(r"^race: lost update: .*$", text, re.MULTILINE)
+    assert "all right" in text
+    assert len(failures) == 2
+    assert failures[0] == failures[1]
 
 
 def test_without_qemu_the_demo_says_so(screen: Screen, no_path: None, capsys: pytest.CaptureFixture[str]) -> None:
