@@ -514,18 +514,9 @@ class Machine:
         """Everything but RAM, between two turns."""
         for check in self.parts.checks:
             check()
-        if self.schedule is None:
-            return self._saved_state()
-        has_taken_back = self.schedule.take_back()
         icount = self.hart.icount
         for hart in self.harts:
             hart.be_at(icount)
-        state = self._saved_state()
-        if has_taken_back:
-            self.schedule.choose_again()
-        return state
-
-    def _saved_state(self) -> MachineState:
         return MachineState(
             harts=[hart.save_state() for hart in self.harts],
             clock=VirtualClockState(self.clock.state.warp_ns),

@@ -18,7 +18,6 @@ import hashlib
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from minstret.emu.hart.hart import Hart, HartStop
 
@@ -57,15 +56,6 @@ class ScheduleState:
     epoch: int = 0
 
 
-class _Before(NamedTuple):
-    """What a choice changes: ``hart`` ran before, ``load_res`` is its reservation, ``waiting`` is by hart."""
-
-    state: ScheduleState
-    hart: Hart
-    load_res: int
-    waiting: list[bool]
-
-
 class Schedule:
     """Runs several harts as if they were one: ``run``, ``stop_by`` and ``end_slice`` are those of ``Hart``."""
 
@@ -83,8 +73,8 @@ class Schedule:
         self._limit = 0
         self._ready: list[int] | None = None
         """Which harts do not wait; None where that has to be looked at."""
-        self._before: _Before | None = None
-        """What to take back, as the hart that was chosen has executed nothing."""
+        self._woken: list[Hart] = []
+        """Whose wait has ended with the last choice."""
         self.hart = harts[0]
         """The hart that runs, or ran last."""
         self.state = ScheduleState()
@@ -97,23 +87,23 @@ class Schedule:
 
     def load_state(self, state: ScheduleState) -> None:
         """Become ``state``; the harts have got theirs."""
-        self._before = None
         self.state = deepcopy(state)
-        self.hart = self._harts[state.running]
-        self._on_switch(self.hart)
+        self._be_on(self._harts[state.running], self.hart.icount)
 
-    def check(self, state: ScheduleState) -> None:
-        """Raise ValueError where ``state`` is none of this schedule's."""
+    def check(self, state: ScheduleState, icount: int) -> None:
+        """Raise ValueError where ``state`` is none of this schedule's at that icount."""
         count = len(self._harts)
         if not all(0 <= number < count for number in (state.running, state.turn)):
             raise ValueError("a hart runs that is not there")
-        self._check_lists(state, count)
+        self._check_lists(state, count, icount)
 
-    def _check_lists(self, state: ScheduleState, count: int) -> None:
-        if not len(state.left) == len(state.woken) == count or state.rank or state.changes:
+    def _check_lists(self, state: ScheduleState, count: int, icount: int) -> None:
+        if not len(state.left) == len(state.woken) == count or state.rank or state.changes or state.epoch:
             raise ValueError("its schedule is of other harts")
         if not all(0 <= left <= self._quantum for left in state.left):
             raise ValueError("a hart has more left than its quantum")
+        if not all(_NOT_WOKEN <= woken <= icount for woken in state.woken):
+            raise ValueError("a hart was woken at no possible time")
 
     # ---- running
 
@@ -125,31 +115,28 @@ class Schedule:
         self._limit, self._ready = limit, None
         if self.hart.has_found:
             return self.hart.run(limit)
-        self.take_back()
-        has_breakpoints = any(len(hart.breakpoints) for hart in self._harts)
         now = self.hart.icount
         for _ in range(_SWITCHES_MAX):
             if now >= self._limit:
                 break
-            before = self._keep() if has_breakpoints else None
+            before = self._kept()
             hart = self._choose(now)
             if hart is None:
                 return HartStop.WAITING
             end = min(self._limit, self._end(now))
             stop = hart.run(end)
             before_icount, now = now, hart.read_icount()
-            self._spend(now - before_icount)
+            if now == before_icount and not hart.has_just_trapped:
+                self._take_back(before)
+            else:
+                self._go_through_with(before, now - before_icount)
             if stop is HartStop.LIMIT:
                 if now < end:
                     break
-                if hart.waiting:  # its last instruction was a WFI
-                    self._ready = None
-            elif stop is HartStop.WAITING:
-                self._ready = None
-            else:
-                if stop is HartStop.BREAKPOINT and now == before_icount and not hart.has_just_trapped:
-                    self._before = before
+            elif stop is not HartStop.WAITING:
                 return stop
+            if hart.waiting:  # its last instruction was a WFI
+                self._ready = None
         return HartStop.LIMIT
 
     def stop_by(self, icount: int) -> None:
@@ -162,36 +149,30 @@ class Schedule:
         self._limit, self._ready = 0, None
         self.hart.end_slice()
 
-    # ---- a choice that came to nothing
+    # ---- a choice, and what comes of it
 
-    def _keep(self) -> _Before:
-        waiting = [hart.waiting for hart in self._harts]
-        return _Before(deepcopy(self.state), self.hart, int(self.hart.env.load_res), waiting)
+    def _kept(self) -> ScheduleState:
+        """The state before a choice, which replaces lists where it changes them."""
+        state = self.state
+        return ScheduleState(
+            state.running, state.turn, state.left, state.woken, state.rank, state.changes, state.epoch
+        )  # fmt: skip
 
-    def take_back(self) -> bool:
-        """Where the run has stopped at a breakpoint before the chosen hart executed anything: be as before the choice.
+    def _go_through_with(self, before: ScheduleState, insns: int) -> None:
+        """The chosen hart has executed so many instructions, or has trapped: another one's reservation is over."""
+        if before.running != self.state.running:
+            self._harts[before.running].end_reservation()
+        self._spend(insns)
 
-        What comes in from the host side at this icount may lead to another. Returns whether there was one.
+    def _take_back(self, before: ScheduleState) -> None:
+        """The chosen hart has executed nothing, as with a breakpoint where it begins: be as before the choice.
+
+        A run that does not stop here lets the host side in first, and that may lead to another choice. ``hart`` stays
+        the one that was chosen: it is the one that has stopped.
         """
-        before, self._before = self._before, None
-        if before is None:
-            return False
-        if before.hart is not self.hart:
-            self.hart.leave()
-            before.hart.enter(self.hart.icount)
-            self.hart = before.hart
-            self._on_switch(self.hart)
-        self.hart.env.load_res = before.load_res
-        for hart, waiting in zip(self._harts, before.waiting, strict=True):
-            hart.waiting = waiting
-        self.state = before.state
-        return True
-
-    def choose_again(self) -> None:
-        """Choose as before ``take_back``, of which nobody shall know."""
-        before, self._ready = self._keep(), None
-        self._choose(self.hart.icount)
-        self._before = before
+        self.state, self._ready = before, None
+        for hart in self._woken:
+            hart.waiting = True
 
     # ---- choosing
 
@@ -200,27 +181,33 @@ class Schedule:
         ready = self._ready
         if ready is None:
             ready = self._ready = self._wake(now)
+        elif self._woken:
+            self._woken = []
         if not ready:
             return None
-        number = self._next(ready, now)
-        if number != self.state.running:
-            self._switch(number, now)
-        return self.hart
+        self.state.running = number = self._next(ready, now)
+        hart = self._harts[number]
+        if hart is not self.hart:
+            self._be_on(hart, now)
+        return hart
 
     def _wake(self, now: int) -> list[int]:
         """End the waits that have come to an end; which harts do not wait."""
         ready = []
+        self._woken = []
         for number, hart in enumerate(self._harts):
             if hart.waiting:
                 if not hart.has_wake_up:
                     continue
                 hart.be_at(now)
                 hart.wake()
+                self._woken.append(hart)
                 self._note_woken(number, now)
             ready.append(number)
         return ready
 
     def _note_woken(self, number: int, now: int) -> None:
+        self.state.woken = [*self.state.woken]
         self.state.woken[number] = now
 
     def _end(self, now: int) -> int:
@@ -251,11 +238,10 @@ class Schedule:
         state.turn = number
         return number
 
-    def _switch(self, number: int, now: int) -> None:
-        self.hart.leave()
-        self.state.running = number
-        self.hart = hart = self._harts[number]
+    def _be_on(self, hart: Hart, now: int) -> None:
+        self.hart.tell_what_is_stale()
         hart.enter(now)
+        self.hart = hart
         self._on_switch(hart)
 
 
@@ -281,11 +267,14 @@ class ChaosSchedule(Schedule):
         self.load_state(ScheduleState(epoch=self.state.epoch))
         self._begin_epoch(self.hart.icount)
 
-    def _check_lists(self, state: ScheduleState, count: int) -> None:
-        if len(state.rank) != count or not state.changes or state.left or state.woken:
+    def _check_lists(self, state: ScheduleState, count: int, icount: int) -> None:
+        if len(state.rank) != count or state.left or state.woken or state.turn:
             raise ValueError("its schedule is of other harts")
-        if state.changes != sorted(state.changes) or state.epoch < 0:
+        changes = state.changes
+        if not 0 < len(changes) <= _FALLS_MAX + 1 or changes != sorted(changes) or changes[0] < icount:
             raise ValueError("its schedule changes at no possible time")
+        if state.epoch < 1:
+            raise ValueError("ranks were never drawn")
 
     def _end(self, now: int) -> int:
         return self.state.changes[0]
@@ -299,10 +288,11 @@ class ChaosSchedule(Schedule):
     def _next(self, ready: list[int], now: int) -> int:
         state = self.state
         while state.changes[0] <= now:
-            state.changes.pop(0)
+            state.changes = state.changes[1:]
             if not state.changes:
                 self._begin_epoch(now)
             else:
+                state.rank = [*state.rank]
                 state.rank[state.running] = min(state.rank) - 1
         return max(ready, key=lambda number: state.rank[number])
 

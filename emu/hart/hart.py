@@ -263,6 +263,7 @@ class Hart:
         self.triggers.publish()
         self.core.publish_mip()
         self._shared.cached_address[:] = [0] * CACHED_REGISTERS
+        self._stop = None
         self._shared.rewritten_pc = self._shared.new_entry = self._shared.step_over = NOWHERE
         self._woke_icount = NOWHERE
         self.breakpoints.forget_stop()
@@ -326,8 +327,16 @@ class Hart:
     # ---- beside other harts
 
     def leave(self) -> None:
-        """Let another hart run from here on. The reservation ends: that one may store between an LR and its SC."""
+        """Let another hart run from here on."""
+        self.tell_what_is_stale()
+        self.end_reservation()
+
+    def tell_what_is_stale(self) -> None:
+        """Let the other harts know what this one's guest has made stale."""
         self._engine.tell_what_is_stale()
+
+    def end_reservation(self) -> None:
+        """Another hart has run, and may have stored between an LR and its SC."""
         self.env.load_res = self.xlen_mask
 
     def enter(self, icount: int) -> None:

@@ -160,7 +160,7 @@ def _check_schedule(machine: Machine, state: MachineState) -> None:
         if schedule is not None or machine.schedule is not None:
             raise ValueError("it has another number of harts")
         return
-    machine.schedule.check(schedule)
+    machine.schedule.check(schedule, state.harts[0].icount)
 
 
 def _check_timers(there: TimerList, timers: TimerListState) -> None:

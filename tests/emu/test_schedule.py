@@ -10,11 +10,14 @@ from support import asm
 from minstret.devices.board.board import Board
 from minstret.devices.board.config import BoardConfig
 from minstret.devices.board.map import Base
+from minstret.emu.door.door import Door
 from minstret.emu.errors import ConfigError
 from minstret.emu.hart.shared import Counting
+from minstret.emu.hart.watches import WatchKind
 from minstret.emu.images.loader import Firmware, Segment
 from minstret.emu.machine import StopReason
 from minstret.emu.schedule import HARTS_MAX
+from minstret.emu.session import LiveSession
 
 Q = 100
 BOOT_INSNS = 6
@@ -25,7 +28,9 @@ COUNT = asm.code(asm.addi(asm.S0, asm.S0, 1), asm.jal(0, -4))
 """Counts for ever."""
 
 
-def board_of(*programs: bytes, quantum: int = Q, counting: Counting = Counting.BLOCKS, **config: object) -> Board:
+def board_of(
+    *programs: bytes, quantum: int = Q, counting: Counting = Counting.BLOCKS, door: Door | None = None, **config: object
+) -> Board:
     """A board on which each hart runs one of these; a0 is its id."""
     start = asm.code(
         asm.auipc(asm.T0, 0), asm.addi(asm.T1, asm.A0, 1), asm.slli(asm.T1, asm.T1, 12),
@@ -36,7 +41,7 @@ def board_of(*programs: bytes, quantum: int = Q, counting: Counting = Counting.B
         segments.append(Segment(Base.RAM + STRIDE * (number + 1), program, len(program)))
     firmware = Firmware("programs", 64, Base.RAM, tuple(segments))
     made = BoardConfig(ram_size=1 << 20, smp=len(programs), quantum=quantum, counting=counting, **config)  # type: ignore[arg-type]
-    return Board(firmware, made)
+    return Board(firmware, made, door=door)
 
 
 START_INSNS = BOOT_INSNS + 5
@@ -231,3 +236,100 @@ def test_wait_that_begins_where_the_quantum_ends_is_no_other_in_small_slices() -
             digests.add((icount, board.digest()))
 
     assert len(digests) == 2
+
+
+# ---- what harts have translated
+
+
+def stores(at: int, *insns: int) -> bytes:
+    """Store these words; t0 is ``at`` then."""
+    words = [(*asm.li(asm.T2, insn), asm.sw(asm.T2, asm.T0, 4 * number)) for number, insn in enumerate(insns)]
+    return asm.code(asm.li(asm.T0, at), *words)
+
+
+CALL = asm.jalr(asm.RA, asm.T0, 0)
+ADDS = [asm.addi(asm.S1, asm.S1, 1 << number) for number in range(3)]
+RETURN = asm.jalr(0, asm.RA, 0)
+
+
+@pytest.mark.parametrize("counting", list(Counting))
+def test_hart_that_boots_again_executes_what_another_one_stored_before_the_reset(counting: Counting) -> None:
+    """Hart 0 has executed the old instruction, and the reset comes while hart 1 runs."""
+    patched, boots = Base.RAM + 0x10000, Base.RAM + 0x20000
+    first = stores(patched, ADDS[0], RETURN) + asm.code(asm.FENCE_I, CALL, asm.WFI, asm.LOOP)
+    load = asm.code(asm.li(asm.T1, boots), asm.lw(asm.T2, asm.T1, 0), asm.bne(asm.T2, 0, 4 + len(first)))
+    again = asm.code(asm.li(asm.T0, patched), CALL, asm.LOOP)
+    patches = stores(patched, ADDS[1]) + stores(boots, 1) + stores(Base.FINISHER, 0x7777) + asm.code(asm.LOOP)
+    board = board_of(load + first + again, patches, counting=counting)
+    board.run_until(icount=5 * Q)
+
+    assert board.registers_of(0)["s1"] == 2
+
+
+@pytest.mark.parametrize("counting", list(Counting))
+def test_hart_executes_what_was_there_where_its_session_goes_back_to(counting: Counting) -> None:
+    """Hart 0 executes an instruction, stores and executes another; hart 1 stores a third, and much into its page."""
+    patched = Base.RAM + 3 * STRIDE
+    first = asm.code(asm.li(asm.T0, patched), CALL) + stores(patched, ADDS[1], RETURN)
+    first += asm.code(CALL, asm.WFI, asm.LOOP)
+    sweep = asm.code(asm.sw(asm.T2, asm.T0, 0x400), asm.addi(asm.T2, asm.T2, 1), asm.jal(0, -8))
+    second = (stores(patched, ADDS[2], RETURN) + sweep).ljust(STRIDE, b"\0") + asm.code(ADDS[0], RETURN)
+    session = LiveSession(lambda door: board_of(first, second, quantum=5_000, counting=counting, door=door))
+    saved = session.save()
+    for _ in range(3):
+        session.run(icount=2000)
+        assert session.board.registers_of(0)["s1"] == 3
+        session.restore(saved)
+
+
+# ---- quanta that end with WFI
+
+
+@pytest.mark.parametrize("chaos_seed", [None, *range(4)])
+def test_wait_that_begins_with_the_end_of_a_quantum_is_no_other_wait(chaos_seed: int | None) -> None:
+    """Hart 0 waits for ever, alone or after hart 1, with its last instruction of a quantum."""
+    waits = asm.code([asm.addi(asm.S0, asm.S0, 1)] * (Q - START_INSNS - 1), asm.WFI, asm.LOOP)
+    for others in ([asm.code(asm.WFI, asm.LOOP)], [waits], [waits, asm.code(asm.WFI, asm.LOOP)]):
+        ends = set()
+        for slice_insns in (None, 1, 7):
+            board = board_of(waits, *others, slice_insns_max=slice_insns, chaos_seed=chaos_seed)
+            assert board.run().reason is StopReason.WAITS_FOREVER
+            ends.add((board.position, board.digest()))
+        assert len(ends) == 1
+
+
+# ---- devices that write where somebody watches
+
+
+def test_session_that_goes_back_forgets_what_a_device_has_written() -> None:
+    session = LiveSession(lambda door: board_of(COUNT, COUNT, door=door))
+    board, saved = session.board, session.save()
+    board.watches.add(WatchKind.STORE, Base.RAM + 0x8000, 4, sees_devices=True)
+    ends = set()
+    for _ in range(2):
+        assert session.run(icount=5 * Q).reason is StopReason.REACHED
+        ends.add(board.digest())
+        board.hart.write_by_device(Base.RAM + 0x8000, b"1234")
+        session.restore(saved)
+    assert len(ends) == 1
+
+
+def test_device_that_writes_while_a_run_stands_at_a_breakpoint_of_the_next_hart_is_seen_at_once() -> None:
+    board = board_of(COUNT, COUNT)
+    board.watches.add(WatchKind.STORE, Base.RAM + 0x8000, 4, sees_devices=True)
+    board.run_until(icount=3 * Q - 1)
+    for at in (0, 4):
+        board.breakpoints.add(Base.RAM + 2 * STRIDE + at)
+    assert board.run().reason is StopReason.BREAKPOINT
+    position = board.position
+    assert (board.hart.hart_id, position.icount) == (1, 3 * Q)
+    board.hart.write_by_device(Base.RAM + 0x8000, b"1234")
+
+    assert board.run().reason is StopReason.WATCH
+    assert board.position == position
+    board.breakpoints.clear()
+    plain = board_of(COUNT, COUNT)
+    for one in (board, plain):
+        one.memory[Base.RAM + 0x8000 : Base.RAM + 0x8004] = b"1234"
+        one.run_until(icount=10 * Q)
+    assert board.digest() == plain.digest()

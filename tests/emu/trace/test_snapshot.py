@@ -24,9 +24,11 @@ from support.recordings import (
     tamper,
     typed,
 )
+from support.smp_guests import setup_of_busy
 
 from minstret.devices.board.board import Board, Setup
 from minstret.devices.board.config import HostAnswers
+from minstret.devices.board.traced import Replay
 from minstret.devices.hostside.hostinput.script import parse_script
 from minstret.emu.clock import ClockType
 from minstret.emu.door.live import LivePlace
@@ -311,6 +313,91 @@ def test_snapshot_that_does_not_fit_is_refused(
     message = str(raised.value)
     assert message.startswith(f"{ticks.path}: snapshot 1 does not fit this board: ")
     assert text in message
+
+
+QUANTUM = 100
+
+
+@pytest.fixture
+def harts(tmp_path: Path) -> Recorded:
+    """Three of them, at icount 2000."""
+    return record(tmp_path / "harts.mst", setup_of_busy(64, 3, quantum=QUANTUM), every=2000, icount=3000)
+
+
+@pytest.fixture
+def chaotic(tmp_path: Path) -> Recorded:
+    return record(tmp_path / "chaotic.mst", setup_of_busy(64, 3, chaos_seed=5), every=2000, icount=3000)
+
+
+def refusal(recorded: Recorded, path: tuple[str | int, ...], value: object) -> str:
+    with recorded.reader() as reader:
+        snapshot = reader.snapshot(1)
+        broken = replace(snapshot, machine=spoil(snapshot.machine, path, value))
+        with pytest.raises(TraceError) as raised:
+            snapshot_state(Replay(reader).board.machine, reader, broken)
+    message = str(raised.value)
+    start = f"{recorded.path}: snapshot 1 does not fit this board: "
+    assert message.startswith(start)
+    assert len(message.splitlines()) == 1
+    return message.removeprefix(start)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "text"),
+    [
+        (("schedule",), None, "KeyError("),
+        (("schedule", "turn"), None, "ScheduleState: expected the fields"),
+        (("schedule", "running"), 3, "a hart runs that is not there"),
+        (("schedule", "running"), -1, "a hart runs that is not there"),
+        (("schedule", "turn"), 3, "a hart runs that is not there"),
+        (("schedule", "turn"), "1", "expected int"),
+        (("schedule", "left"), [0] * 2, "its schedule is of other harts"),
+        (("schedule", "left"), [0] * 4, "its schedule is of other harts"),
+        (("schedule", "left"), [0, 0, QUANTUM + 1], "a hart has more left than its quantum"),
+        (("schedule", "left"), [0, 0, -1], "a hart has more left than its quantum"),
+        (("schedule", "left"), [0, 0, 0.5], "expected int"),
+        (("schedule", "woken"), [], "its schedule is of other harts"),
+        (("schedule", "woken"), [-1, -1, -2], "a hart was woken at no possible time"),
+        (("schedule", "woken"), [-1, -1, 1 << 40], "a hart was woken at no possible time"),
+        (("schedule", "rank"), [0, 1, 2], "its schedule is of other harts"),
+        (("schedule", "changes"), [3000], "its schedule is of other harts"),
+        (("schedule", "epoch"), 1, "its schedule is of other harts"),
+        (("harts", 1), None, "it has 2 harts"),
+        (("harts", 1, "icount"), 1, "its harts have counted differently"),
+        (("harts", 2, "words", "priv"), 2, "the hart is in no known mode"),
+    ],
+)
+def test_snapshot_with_an_impossible_schedule_is_refused(
+    path: tuple[str | int, ...], value: object, text: str, harts: Recorded
+) -> None:
+    assert text in refusal(harts, path, value)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "text"),
+    [
+        (("schedule", "running"), 3, "a hart runs that is not there"),
+        (("schedule", "turn"), 1, "its schedule is of other harts"),
+        (("schedule", "left"), [0, 0, 0], "its schedule is of other harts"),
+        (("schedule", "woken"), [-1, -1, -1], "its schedule is of other harts"),
+        (("schedule", "rank"), [0, 1], "its schedule is of other harts"),
+        (("schedule", "changes"), [], "its schedule changes at no possible time"),
+        (("schedule", "changes"), [1], "its schedule changes at no possible time"),
+        (("schedule", "changes"), [4000, 3000], "its schedule changes at no possible time"),
+        (("schedule", "changes"), [*range(3000, 300_000)], "its schedule changes at no possible time"),
+        (("schedule", "epoch"), 0, "ranks were never drawn"),
+    ],
+)
+def test_snapshot_with_an_impossible_schedule_of_chaos_is_refused(
+    path: tuple[str | int, ...], value: object, text: str, chaotic: Recorded
+) -> None:
+    assert text in refusal(chaotic, path, value)
+
+
+def test_snapshot_of_one_hart_with_a_schedule_is_refused(ticks: Recorded, harts: Recorded) -> None:
+    with harts.reader() as reader:
+        schedule = reader.snapshot(1).machine["schedule"]
+    assert "it has another number of harts" in refusal(ticks, ("schedule",), schedule)
 
 
 def test_snapshot_with_a_page_outside_ram_is_refused(ticks: Recorded) -> None:
