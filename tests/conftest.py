@@ -14,6 +14,7 @@ import pytest
 from support.needs import Need
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 from cosimulation import spike
 from minstret.emu import checks
@@ -83,6 +84,30 @@ class CostlyFilesTogether(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.partition("::")[0]
         return path if PurePath(path).name in COSTLY_FILES else nodeid
+
+    def remove_node(self, node: WorkerController) -> str | None:
+        """The test in which a process ended: it is not run again, as pytest-xdist would, losing process after process."""
+        workload = self.assigned_work.pop(node)
+        left = [(unit, name) for unit in workload.values() for name, is_done in unit.items() if not is_done]
+        if not left:
+            return None
+        unit, ended_in = left[0]
+        unit[ended_in] = True
+        self.workqueue.update((scope, unit) for scope, unit in workload.items() if not all(unit.values()))
+        for other in self.assigned_work:
+            self._reschedule(other)
+        return ended_in
+
+    def _reschedule(self, node: WorkerController) -> None:
+        """Give it work. One in another's place gets none before it has collected its tests, and then two tests.
+
+        A process begins a test only when it knows the next, or that there is none: with one it would wait for ever.
+        """
+        if node not in self.registered_collections:
+            return
+        super()._reschedule(node)
+        if not node.shutting_down and self._pending_of(self.assigned_work[node]) < 2:
+            super()._reschedule(node)
 
 
 @pytest.hookimpl(tryfirst=True, optionalhook=True)

@@ -25,7 +25,8 @@ def outcome_of(path: Path, *options: str, first: Callable[[], None] | None = Non
         [sys.executable, "-m", "pytest", "-c", TESTS.parent / "pyproject.toml", "-p", "no:cacheprovider", "-q",
          *(["-p", "conftest"] if TESTS not in path.parents else []), *options, path],
         cwd=path.parent, env=os.environ | {"PYTHONPATH": f"{TESTS}:{TESTS.parent / 'tools'}"}, preexec_fn=first,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, timeout=PATIENCE_S, check=False,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=PATIENCE_S,
+        check=False,
     )  # fmt: skip
     return done.stdout
 
@@ -90,18 +91,25 @@ def command_line(pid: str) -> bytes:
 # ---- tests without an end
 
 
-def test_test_that_hangs_fails_by_its_name_and_the_others_go_on(tmp_path: Path) -> None:
-    """In Python, and in C, where no signal is handled: as when Unicorn does not come back."""
+@pytest.mark.parametrize("processes", [1, 2])
+def test_test_that_hangs_fails_by_its_name_and_the_others_go_on(processes: int, tmp_path: Path) -> None:
+    """In Python, and in C where no signal is handled, as when Unicorn does not come back: there the process ends."""
     path = tmp_path / "test_it.py"
     path.write_text(
-        "import ctypes, time\n"
-        "def test_first(): time.sleep(1000)\n"
-        "def test_second(): ctypes.PyDLL(None).sleep(1000)\n"
-        "def test_third(): pass\n"
+        "import itertools, pytest, time\n"
+        "def test_hangs(): time.sleep(1000)\n"
+        "@pytest.mark.parametrize('n', range(3))\n"
+        "def test_goes_on(n): pass\n"
+        "@pytest.mark.parametrize('n', range(2))\n"
+        "def test_hangs_in_c(n): all(itertools.repeat(True))\n"
+        "@pytest.mark.parametrize('n', range(3))\n"
+        "def test_goes_on_too(n): pass\n"
     )
 
-    said = outcome_of(path, "--numprocesses=1", "-o", "timeout=1", "-o", "faulthandler_timeout=3")
+    options = (f"--numprocesses={processes}", "--dist=loadgroup", "-o", "timeout=1", "-o", "faulthandler_timeout=3")
+    said = outcome_of(path, *options)
 
-    assert re.search(r"FAILED \S+::test_first - Failed: Timeout", said), said
-    assert re.search(r"FAILED \S+::test_second", said), said
-    assert "2 failed, 1 passed" in said
+    assert re.search(r"FAILED \S+::test_hangs - Failed: Timeout", said), said
+    for number in range(2):
+        assert re.search(rf"FAILED \S+::test_hangs_in_c\[{number}\] - worker 'gw\d' crashed", said), said
+    assert "3 failed, 6 passed" in said
