@@ -48,7 +48,7 @@ from support.asm import (
 )  # fmt: skip
 from support.generated_code import EQ, LT, NE, PAGE, RAM, Text
 
-RAM_SIZE = 256 << 10
+RAM_SIZE = 512 << 10
 HART_ROOM, M_HANDLER_AT, S_HANDLER_AT, M_SAVE_AT, S_SAVE_AT = 0x4000, 0x3000, 0x3400, 0x3800, 0x3900
 """Bytes of RAM for each hart's own program, and offsets in them."""
 MIXED, MIXED_PAGES = 0x20000, 8
@@ -58,10 +58,16 @@ FRESH, FRESH_PAGES = 0x28000, 4
 DATA, DATA_PAGES = 0x2C000, 4
 LONELY = DATA + 3 * PAGE
 """A page that may go away: no access reaches from it into another, and no LR or SC goes there."""
-TABLES, TABLE_PAGES = 0x30000, 3
+TABLES, TABLE_PAGES, TABLES_BITS = 0x30000, 3, 15
 """Page tables of two address spaces: for each a root, a table for gigabytes on rv64, and one for pages."""
 TWINS = 0x38000
 """Other pages with the same stubs as the mixed ones, which may be mapped in their place."""
+UNUSED, UNUSED_PAGES, UNUSED_STUB = 0x40000, 32, 0x40
+"""Pages with a stub and data each, of which the harts use another one after each round through their units."""
+SPARES, SPARE_PAGES = 0x60000, 8
+"""Tables for pages that may take the place of the first ones; the harts also go from one to the next."""
+ROUNDS = DATA + 0x300
+"""A word: how many rounds the harts have gone through their units, together."""
 STATIC_UNITS_MAX = M_HANDLER_AT - 0x600
 
 COUNT, LOG, TARGET = 21, 25, 23
@@ -161,6 +167,8 @@ class _Shared:
         in_fresh = [FRESH + PAGE * page + 0x800 + 8 * pick.randrange(8) for page in range(FRESH_PAGES)]
         self.places = [*pick.sample(near, 4), *pick.sample(edges, 4), *plain, *pick.sample(in_fresh, 2)]
         """Where the harts meet: offsets, of any alignment."""
+        self.is_quiet = pick.random() < 0.3
+        """Whether nothing makes the harts forget what they know of pages but what others do to these."""
         self.favourites = pick.sample(self.stubs, 3)
         self.sites: list[int] = []
         """Slots in programs of harts: offsets."""
@@ -173,6 +181,9 @@ class _Shared:
             words = [self.slot(stub) for _ in range(stub.slots)]
             code = b"".join(word.to_bytes(4, "little") for word in (*words, jalr(ZERO, RA, 0)))
             ram[stub.offset : stub.offset + len(code)] = code
+        for page in range(UNUSED, UNUSED + UNUSED_PAGES * PAGE, PAGE):
+            code = b"".join(word.to_bytes(4, "little") for word in (self.mixable(), self.mixable(), jalr(ZERO, RA, 0)))
+            ram[page + UNUSED_STUB : page + UNUSED_STUB + len(code)] = code
         ram[TWINS : TWINS + MIXED_PAGES * PAGE] = ram[MIXED : MIXED + MIXED_PAGES * PAGE]
         for stub in self.stubs:
             if stub.offset < MIXED + MIXED_PAGES * PAGE:
@@ -197,8 +208,9 @@ class _Shared:
             else:
                 put(root, MSIP >> 22, MSIP >> 12 << 10 | _LEAF)
             put(middle, self.table_index, pointer(last))
-            for page in range(RAM_SIZE // PAGE):
-                put(last, page, pointer(page * PAGE) | _LEAF)
+            for table in (last, *range(SPARES, SPARES + SPARE_PAGES * PAGE, PAGE)):
+                for page in range(RAM_SIZE // PAGE):
+                    put(table, page, pointer(page * PAGE) | _LEAF)
             for _ in range(3 * space):
                 page, entry = self.entry()
                 put(last, page // PAGE, entry)
@@ -299,7 +311,7 @@ class _Maker:
             self.computing, self.loads, self.loads, self.stores, self.stores, self.atomics, self.atomics,
             self.reservation, self.reservation, self.calls, self.calls, self.patches, self.patches, self.patches,
             self.patches_a_program, self.site, self.counters, self.trap, self.interrupt, self.loop, self.makes_code,
-            self.sweep, self.lock,
+            self.sweep, self.lock, self.uses_a_fresh_page,
         ]  # fmt: skip
         if self.waits:
             kinds.append(self.wait)
@@ -308,11 +320,17 @@ class _Maker:
         if self.shared.has_tables:
             paging = [self.edits_a_table, self.makes_an_entry, self.uses_pages, self.lonely, self.switches_space]
             kinds += [*paging, self.edits_a_table, self.uses_pages, self.lonely]
+            kinds += [self.sweeps_a_table, self.calls_an_entry, self.uses_a_spare_table]
+        if self.shared.is_quiet:
+            kinds = [self.uses_a_fresh_page, self.uses_a_fresh_page, self.computing, self.stores]
+            if self.shared.has_tables:
+                paging = [self.uses_a_spare_table, self.sweeps_a_table, self.calls_an_entry, self.uses_a_spare_table]
+                kinds += paging
         self._start()
-        favourites = self.pick.sample(kinds, self.pick.randint(3, 8))
+        favourites = self.pick.sample(kinds, self.pick.randint(3, min(8, len(kinds))))
         if self.shared.has_tables:
             favourites += self.pick.sample(paging, self.pick.randint(1, 4))
-        for _ in range(self.pick.randint(4, 16)):
+        for _ in range(self.pick.randint(2, 6) if self.shared.is_quiet else self.pick.randint(4, 16)):
             if len(self.text.data) > STATIC_UNITS_MAX:
                 break
             kind = self.pick.choice(favourites if self.pick.random() < 0.7 else kinds)
@@ -333,7 +351,7 @@ class _Maker:
         ):  # fmt: skip
             text.ram(T0, HART_ROOM * self.hart + offset)
             text.emit(csrw(csr, T0))
-        if pick.random() < 0.8:
+        if pick.random() < 0.8 and not self.shared.is_quiet:
             text.emit(addi(T0, ZERO, 0x88 if self.timers else 8), csrw("mie", T0))
         for register in (*RANDOM, LOG):
             text.constant(register, pick.getrandbits(32))
@@ -371,6 +389,8 @@ class _Maker:
             text.emit(slli(T0, LOG, 3), sub(LOG, T0, LOG), add(LOG, LOG, register))
         text.ram(T0, DATA + 8 * self.hart)
         text.store(LOG, T0, 0)
+        text.ram(T0, ROUNDS)
+        text.emit(addi(T1, ZERO, 1), self._atomic(0, 2, ZERO, T1, T0))
         self._count(LOG)
         if self.wakes:
             text.emit(lui(T3, MSIP >> 12), addi(T0, ZERO, 1))
@@ -398,6 +418,11 @@ class _Maker:
         text.branch(EQ, T4, ZERO, "skip")
         text.emit(csrr(T4, f"{mode}tval"), add(LOG, LOG, T4), addi(T4, T5, -12))
         text.branch(EQ, T4, ZERO, "fetch")
+        if self.shared.has_tables:  # an entry that was called
+            text.emit(csrr(T5, f"{mode}epc"))
+            text.ram(T4, TABLES)
+            text.emit(sub(T4, T5, T4), srli(T4, T4, TABLES_BITS))
+            text.branch(EQ, T4, ZERO, "fetch")
         text.label("skip")
         text.emit(csrr(T4, f"{mode}epc"), addi(T4, T4, 4), csrw(f"{mode}epc", T4))
         text.label("out")
@@ -744,6 +769,82 @@ class _Maker:
         text.emit(sw(ZERO, T3, 0), sw(T0, T3, 0))
         self.computing()
         text.emit(pick.choice((sw(T1, T3, 0), self._atomic(1, 2, A0, T1, T3))))
+
+    def sweeps_a_table(self) -> None:
+        """So many stores to entries that nobody uses that their page is no longer watched; then one that counts."""
+        text, pick, loop = self.text, self.pick, self.fresh()
+        last = TABLES + (pick.randrange(2) * TABLE_PAGES + 2) * PAGE
+        if pick.random() < 0.5:
+            self._use(LONELY)
+        text.ram(T3, last + 0xC00)
+        text.emit(addi(COUNT, ZERO, pick.choice((60, 260))))
+        text.label(loop)
+        text.emit(sw(ZERO, T3, 0), addi(COUNT, COUNT, -1))
+        text.branch(NE, COUNT, ZERO, loop)
+        text.ram(T3, last + LONELY // PAGE * self.word)
+        text.constant(T0, pointer(pick.choice((LONELY, DATA, DATA + PAGE))) | pick.choice((_LEAF, _LEAF, _LEAF & ~4)))
+        text.emit(sw(T0, T3, 0))
+
+    def calls_an_entry(self) -> None:
+        """Execute a page table entry, which is no instruction: the handler notes it. Perhaps D of its page changes."""
+        text, pick = self.text, self.pick
+        at = TABLES + (pick.randrange(2) * TABLE_PAGES + 2) * PAGE + LONELY // PAGE * self.word
+        for _ in range(pick.randint(1, 3)):
+            if pick.random() < 0.6:
+                text.ram(T3, at)
+                text.emit(jalr(RA, T3, 0))
+            if pick.random() < 0.5:
+                self._use(LONELY)
+            if pick.random() < 0.3:
+                text.ram(T3, at)
+                text.constant(T0, pointer(LONELY) | _LEAF & ~_D)
+                text.emit(sw(T0, T3, 0))
+
+    def _of_this_round(self, rd: int, base: int, pages: int) -> None:
+        """Load the address of one of these pages: another one after every four rounds of any harts."""
+        text, bits = self.text, pages.bit_length() - 1
+        text.ram(rd, ROUNDS)
+        text.emit(lw(rd, rd, 0), slli(rd, rd, self.xlen - bits - 2), srli(rd, rd, self.xlen - bits))
+        text.ram(T0, base)
+        text.emit(slli(rd, rd, 12), add(rd, rd, T0))
+
+    def uses_a_fresh_page(self) -> None:
+        """Store data to a page, call the stub in it, and store over that, in any order."""
+        text, pick = self.text, self.pick
+        self._of_this_round(T3, UNUSED, UNUSED_PAGES)
+        for _ in range(pick.randint(1, 4)):
+            kind = pick.randrange(4)
+            if kind == 0:
+                self._store(LOG, T3, pick.choice((0x100, 0x101, 0x7F8)), self.size())
+            elif kind <= 2:
+                text.emit(jalr(RA, T3, UNUSED_STUB))
+            else:
+                text.constant(T0, self.shared.mixable())
+                at = UNUSED_STUB + 4 * pick.randrange(2)
+                if pick.random() < 0.5:
+                    text.emit(sw(T0, T3, at))
+                else:
+                    text.emit(addi(T2, T3, at), self._atomic(1, 2, pick.choice(RANDOM), T0, T2))
+
+    def uses_a_spare_table(self) -> None:
+        """Map the lonely page in another table for pages, let that be used, and use the page, in any order."""
+        text, pick = self.text, self.pick
+        self._of_this_round(T2, SPARES, SPARE_PAGES)
+        root = TABLES + pick.randrange(2) * TABLE_PAGES * PAGE
+        entry = (root + PAGE if self.xlen == 64 else root) + self.shared.table_index * self.word
+        for _ in range(pick.randint(2, 4)):
+            kind = pick.randrange(3)
+            if kind == 0:
+                page = pick.choice((LONELY, DATA, DATA + PAGE))
+                text.constant(T0, pointer(page) | pick.choice((_LEAF, _LEAF, _LEAF & ~4)))
+                text.emit(sw(T0, T2, LONELY // PAGE * self.word))
+            elif kind == 1:
+                text.ram(T3, entry)
+                text.emit(srli(T0, T2, 2), addi(T0, T0, _NEXT))
+                text.store(T0, T3, 0)
+            else:
+                text.ram(T3, LONELY + 0xC00)
+                text.emit(*((lw(A0, T3, 0), add(LOG, LOG, A0)) if pick.random() < 0.5 else (sw(LOG, T3, 8),)))
 
     def _use(self, page: int) -> None:
         """Load from a page, store to it, or call a stub there."""
