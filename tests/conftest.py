@@ -6,7 +6,7 @@ import gc
 import os
 import signal
 import sys
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePath
 
@@ -86,7 +86,7 @@ class CostlyFilesTogether(LoadScopeScheduling):
         return path if PurePath(path).name in COSTLY_FILES else nodeid
 
     def remove_node(self, node: WorkerController) -> str | None:
-        """The test in which a process ended: it is not run again, as pytest-xdist would, losing process after process."""
+        """The test in which a process ended: it is not run again, as by pytest-xdist, which would lose more of them."""
         workload = self.assigned_work.pop(node)
         left = [(unit, name) for unit in workload.values() for name, is_done in unit.items() if not is_done]
         if not left:
@@ -176,14 +176,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 def _tell_costs(terminalreporter: pytest.TerminalReporter) -> None:
     """Which files and which tests took longest, seconds of each process's time."""
-    files, tests = Counter[str](), Counter[str]()
+    files, tests = defaultdict[str, float](float), defaultdict[str, float](float)
     for report in (report for reports in terminalreporter.stats.values() for report in reports):
         if isinstance(report, pytest.TestReport):
             files[report.nodeid.partition("::")[0]] += report.duration
             tests[report.nodeid] += report.duration
-    terminalreporter.section(f"what took longest of {files.total() / 60:.1f} min, of all processes together")
+    terminalreporter.section(f"what took longest of {sum(files.values()) / 60:.1f} min, of all processes together")
     for counts in (files, tests):
-        for name, seconds in counts.most_common(COSTS_SHOWN):
+        for name, seconds in sorted(counts.items(), key=lambda each: -each[1])[:COSTS_SHOWN]:
             terminalreporter.write_line(f"{seconds:7.1f} s  {name}")
 
 
