@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from support import asm, elf_files
 from support.commands import COMMAND, PATIENCE_S, cpu_s, minstret, started
+from support.harts import programs_of
 from support.recordings import without_end
 
 from minstret.emu.units import NS_PER_S
@@ -202,6 +203,21 @@ def test_ctrl_a_c_says_that_a_busy_guest_runs(start: StartTerminal, tmp_path: Pa
 
     terminal.wait_for(b"minstret: the guest runs at pc 0x8000")
     terminal.wait_for(b"<spin+0x")
+
+
+def test_ctrl_a_c_says_of_each_hart_where_it_is(start: StartTerminal, tmp_path: Path) -> None:
+    image = tmp_path / "guest.bin"
+    image.write_bytes(programs_of(elf_files.says(b"go\n") + elf_files.LOOPS, elf_files.WAITS, elf_files.WAITS))
+    terminal = start("run", "--smp", 3, image)
+    terminal.wait_for(b"go")
+
+    terminal.type(CTRL_A + b"c")
+
+    terminal.wait_for(b"minstret: the guest runs, ")
+    assert terminal.wait_for(b"minstret: hart0").endswith(b" s virtual\r\n")
+    assert terminal.wait_for(b"minstret: hart1").endswith(b", in M-mode; it has taken no trap\r\n")
+    assert b": pc 0x80002004, in M-mode, in WFI with no " in terminal.wait_for(b"minstret: hart2")
+    terminal.wait_for(b": pc 0x8000300")
 
 
 # ---- Ctrl-A k: keys go to the keyboard
