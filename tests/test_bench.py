@@ -15,11 +15,15 @@ from benchmarks.processes import Took, run_to_end
 from benchmarks.programs import (
     CLAIM,
     ECALL,
+    HARTS,
     ILLEGAL,
     NOTHING,
     RDTIME,
+    SHARED_AT,
     Operation,
+    Sharing,
     Ticker,
+    harts_program,
     loop_program,
     patched,
     ticker_program,
@@ -88,6 +92,19 @@ def test_ticker_ends_after_its_ticks(waits: bool, tmp_path: Path) -> None:
 
     assert board.run() == PASSED
     assert 490_000 < board.position.virtual_ns < 510_000
+
+
+@pytest.mark.parametrize("xlen", [64, 32])
+@pytest.mark.parametrize("sharing", list(Sharing))
+def test_harts_do_their_part_each_and_the_last_one_ends_the_run(sharing: Sharing, xlen: int, tmp_path: Path) -> None:
+    path = tmp_path / "harts.bin"
+    path.write_bytes(harts_program(sharing, 50))
+    board = Board(path, BoardConfig(xlen=xlen, ram_size=1 << 20, smp=HARTS, quantum=37))
+
+    assert board.run() == PASSED
+    at = board.machine.memory.ram_base + SHARED_AT
+    words = [int.from_bytes(board.memory[at + 4 * word : at + 4 * word + 4], "little") for word in range(3)]
+    assert words == [0, 50 * HARTS if sharing is Sharing.LOCK else 0, HARTS]
 
 
 @pytest.mark.parametrize("workload", WORKLOADS, ids=lambda workload: workload.name)
@@ -217,6 +234,23 @@ def test_smoke_measures_a_workload_beside_qemu(need: Need, tmp_path: Path) -> No
     assert len(found["mtime"]["minstret"]) == len(found["mtime"]["qemu"]) == 1
     assert found["mtime"]["minstret"][0]["rss_bytes"] > 1 << 20
     assert "Reads of mtime" in done.output
+
+
+def test_workload_that_does_not_end_on_qemu_is_run_here_alone(
+    need: Need, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from benchmarks.processes import qemu_executable
+
+    need("qemu-system-riscv64 (package qemu-system-misc)", qemu_executable())
+    alone = Workload("alone", "Here alone", image("hello"), ends_on_qemu=False)
+    monkeypatch.setattr("benchmarks.compare.WORKLOADS", (alone,))
+    path = tmp_path / "alone.json"
+
+    done = CliRunner().invoke(main, ["all", "--rounds", "1", "--json", str(path)])
+
+    assert done.exit_code == 0, done.output
+    (row,) = json.loads(path.read_text())["workloads"]
+    assert len(row["minstret"]) == 1 and not row["qemu"]
 
 
 def test_command_without_qemu_fails_where_a_guest_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

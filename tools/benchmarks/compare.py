@@ -35,6 +35,7 @@ def run_on_qemu(qemu: str, job: Job) -> Took:
 def measure(measured: Measured, place: Place, qemu: str | None, is_qemu_first: bool) -> None:
     """Run a workload once on minstret and once on QEMU, and note the measurements."""
     job = measured.workload.make(place, measured.work)
+    qemu = qemu if measured.workload.ends_on_qemu else None
     facts = place.folder / "facts.json"
     if qemu is not None and is_qemu_first:
         measured.qemu.append(run_on_qemu(qemu, job))

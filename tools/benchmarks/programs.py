@@ -1,4 +1,4 @@
-"""Guests made on the spot: images with other numbers in them, loops of one instruction, timer ticks.
+"""Guests made on the spot: images with other numbers in them, loops of one instruction, timer ticks, several harts.
 
 The machine code is the same for rv32 and rv64.
 """
@@ -6,6 +6,7 @@ The machine code is the same for rv32 and rv64.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from io import BytesIO
 from pathlib import Path
 
@@ -118,9 +119,50 @@ def ticker_program(ticker: Ticker, ticks: int) -> bytes:
     return _binary(_AUIPC_T1, _addi(_T1, _T1, at_handler), _CSRW_MTVEC_T1, *begin, *loop, *handler)
 
 
+# ---- several harts
+
+HARTS = 4
+"""A power of two."""
+SHARED_AT = 0x1000
+"""Where the harts share words, from the start of RAM."""
+
+
+class Sharing(Enum):
+    """What harts do with the words that they share, again and again; ``SHARED_AT`` has two."""
+
+    NOTHING = "independent"
+    """A product of its own, stored to a page of its own: 6 instructions."""
+    LOCK = "one lock"
+    """Take the lock, the first word, by AMO; count in the second, for 20 instructions; release, and 60 others."""
+    TURNS = "in turn"
+    """Wait until the first word is its own id, and put the next hart's there."""
+
+
+def harts_program(sharing: Sharing, repeats: int) -> bytes:
+    """A raw binary for HARTS harts: each does its part ``repeats`` times, and the last to be ready ends the run."""
+    pause = (_addi(_S4, _ZERO, 30), _addi(_S4, _S4, -1), _bnez(_S4, -4))
+    body = {
+        Sharing.NOTHING: (_lw(_T1, _S3, 0), _mul(_T1, _T1, _S2), _addi(_T1, _T1, 1), _sw(_S3, _T1, 0)),
+        Sharing.LOCK: (
+            _amoswap(_T1, _T0, _S1), _bnez(_T1, -4), _lw(_T1, _S1, 4), _addi(_S4, _ZERO, 8), _addi(_S4, _S4, -1),
+            _bnez(_S4, -4), _addi(_T1, _T1, 1), _sw(_S1, _T1, 4), _amoswap(_ZERO, _ZERO, _S1), *pause,
+        ),
+        Sharing.TURNS: (_lw(_T1, _S1, 0), _bne(_T1, _S0, -4), _sw(_S1, _S5, 0)),
+    }[sharing]  # fmt: skip
+    begin = (
+        _csrr(_S0, _MHARTID), _auipc(_S1, SHARED_AT), _addi(_S1, _S1, -4), *_load(_S2, repeats), _addi(_T0, _ZERO, 1),
+        _addi(_S5, _S0, 1), _andi(_S5, _S5, HARTS - 1), _slli(_S3, _S5, 12), _add(_S3, _S3, _S1), _lui(_T2, SHARED_AT),
+        _add(_S3, _S3, _T2), _addi(_S6, _S1, 8),
+    )  # fmt: skip
+    loop = (*body, _addi(_S2, _S2, -1), _bnez(_S2, -4 * (len(body) + 1)))
+    end = (_amoadd(_T1, _T0, _S6), _addi(_T1, _T1, -(HARTS - 1)), _bnez(_T1, 4 * (len(_FINISH) + 1)), *_FINISH)
+    return _binary(*begin, *loop, *end, _WFI, _jump(-4))
+
+
 # ---- machine code
 
-_S0 = 8
+_ZERO, _T2, _S0 = 0, 7, 8
+_MHARTID = 0xF14
 _T0, _T1, _S1, _S2, _S3, _S4, _S5, _S6, _S7 = 5, 6, 9, 18, 19, 20, 21, 22, 23
 _AUIPC_T1, _CSRW_MTVEC_T1, _CSRW_MIE_T0, _CSRSI_MSTATUS_MIE = 0x00000317, 0x30531073, 0x30429073, 0x30046073
 _WFI, _MRET = 0x10500073, 0x30200073
@@ -169,9 +211,38 @@ def _sw(rs1: int, rs2: int, offset: int) -> int:
     return (offset >> 5 & 0x7F) << 25 | rs2 << 20 | rs1 << 15 | 2 << 12 | (offset & 31) << 7 | 0x23
 
 
+def _bne(rs1: int, rs2: int, offset: int) -> int:
+    assert -2048 < offset < 2048
+    low = (offset >> 1 & 15) << 8 | (offset >> 11 & 1) << 7
+    return (offset >> 12 & 1) << 31 | (offset >> 5 & 63) << 25 | rs2 << 20 | rs1 << 15 | 1 << 12 | low | 0x63
+
+
 def _bnez(rs1: int, offset: int) -> int:
-    assert 0 < offset < 32
-    return rs1 << 15 | 1 << 12 | offset << 7 | 0x63
+    return _bne(rs1, _ZERO, offset)
+
+
+def _auipc(rd: int, value: int) -> int:
+    return (value & 0xFFFFF000) | rd << 7 | 0x17
+
+
+def _andi(rd: int, rs1: int, value: int) -> int:
+    return 7 << 12 | _addi(rd, rs1, value)
+
+
+def _slli(rd: int, rs1: int, bits: int) -> int:
+    return 1 << 12 | _addi(rd, rs1, bits)
+
+
+def _csrr(rd: int, csr: int) -> int:
+    return csr << 20 | 2 << 12 | rd << 7 | 0x73
+
+
+def _amoadd(rd: int, rs2: int, rs1: int) -> int:
+    return rs2 << 20 | rs1 << 15 | 2 << 12 | rd << 7 | 0x2F
+
+
+def _amoswap(rd: int, rs2: int, rs1: int) -> int:
+    return 1 << 27 | _amoadd(rd, rs2, rs1)
 
 
 def _jump(offset: int) -> int:

@@ -14,12 +14,15 @@ from benchmarks.processes import Dialogue
 from benchmarks.programs import (
     CLAIM,
     ECALL,
+    HARTS,
     ILLEGAL,
     LINE_STATUS,
     MTIME,
     RDTIME,
     Operation,
+    Sharing,
     Ticker,
+    harts_program,
     loop_program,
     patched,
     ticker_program,
@@ -36,6 +39,7 @@ GUESTS = Path(os.environ.get("MINSTRET_GUESTS") or Path(__file__).parents[2] / "
 
 LINUX_COMMAND_LINE = "console=ttyS0 minstret.script=poweroff"
 _UBOOT = Path(PACKAGED["u-boot"][64])
+_SMP = (("--smp", str(HARTS)), ("-smp", str(HARTS)))
 _NET = (("--net", "user,restrict=on"),
         ("-netdev", "user,id=net0,restrict=on", "-device", "virtio-net-device,netdev=net0"))  # fmt: skip
 
@@ -77,6 +81,7 @@ class Workload:
         smoke_work: Work for `smoke`; 0 leaves it out there.
         is_rv64_only: Whether there is no such guest for rv32.
         needs: A file that it needs; if that is missing, the workload is left out.
+        ends_on_qemu: Whether it does so there before long; otherwise it is run on minstret alone.
     """
 
     name: str
@@ -87,6 +92,7 @@ class Workload:
     smoke_work: int = 1
     is_rv64_only: bool = False
     needs: Path | None = None
+    ends_on_qemu: bool = True
 
     @property
     def is_session(self) -> bool:
@@ -149,12 +155,27 @@ def uboot(_: Place, __: int) -> Job:
     ))  # fmt: skip
 
 
+def harts(sharing: Sharing) -> Callable[[Place, int], Job]:
+    """All harts share so; the work is divided among them."""
+
+    def make(place: Place, work: int) -> Job:
+        path = place.binary(harts_program(sharing, work // HARTS))
+        return firmware(path, ("--cpu", f"rv{place.xlen}", *_SMP[0]), _SMP[1])
+
+    return make
+
+
 def linux(_: Place, __: int) -> Job:
     boot = {"bios": GUESTS / "opensbi.bin", "kernel": GUESTS / "Image", "initrd": GUESTS / "rootfs.cpio",
             "append": LINUX_COMMAND_LINE}  # fmt: skip
     here = [word for name, value in boot.items() for word in (f"--{name}", str(value))]
     there = [word for name, value in boot.items() for word in (f"-{name}", str(value))]
     return Job(("-m", "512M", *_NET[0], *here), ("-m", "512M", *_NET[1], *there))
+
+
+def linux_on_harts(place: Place, work: int) -> Job:
+    job = linux(place, work)
+    return Job((*_SMP[0], *job.minstret), (*_SMP[1], *job.qemu))
 
 
 # ---- the table
@@ -182,10 +203,14 @@ WORKLOADS = (
     Workload("ecall", "Traps: ecall", loop(ECALL), "traps", 2_000_000, 500_000),
     Workload("illegal", "Traps: illegal instruction", loop(ILLEGAL), "traps", 2_000_000, 400_000),
     Workload("rdtime", "Reads of time (rdtime)", loop(RDTIME), "reads", 10_000_000, 2_000_000),
+    Workload("harts", f"{HARTS} harts, independent", harts(Sharing.NOTHING), INSTRUCTIONS, 240_000_000, 24_000_000),
+    Workload("lock", f"{HARTS} harts, one lock", harts(Sharing.LOCK), "times", 4_000_000, 400_000),
     Workload("dhcp", "DHCP: image dhcp, polling", networked("dhcp")),
     Workload("dhcp-wfi", "DHCP: image dhcp-wfi, asleep", networked("dhcp-wfi"), smoke_work=0),
     Workload("uboot", "U-Boot: prompt, dhcp, poweroff", uboot, is_rv64_only=True, needs=_UBOOT),
     Workload("large", "1 GiB of RAM, 100 MiB written", large, smoke_work=0),
     Workload("linux", "Linux: boot, DHCP, ping, poweroff", linux, smoke_work=0, is_rv64_only=True,
              needs=GUESTS / "Image"),
+    Workload("linux-harts", f"Linux: the same, {HARTS} harts", linux_on_harts, smoke_work=0, is_rv64_only=True,
+             needs=GUESTS / "Image", ends_on_qemu=False),
 )  # fmt: skip
