@@ -100,7 +100,7 @@ def board_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "N busy harts take N times as long as one.")),
         click.option("--quantum", metavar="INSNS", default=str(DEFAULT_QUANTUM), show_default=True, help=(
             "With several harts: the instructions that one may run before it is the next one's turn, such as 1000 or "
-            "50K. The guest can see it.")),
+            "50K. The guest can see it. With less than 32 an LR and its SC may never succeed.")),
         click.option("-m", "--memory", metavar="SIZE", default="128M", show_default=True,
                      help="Size of RAM: 64M, 1G, ...; a number without a unit is in MiB."),
         click.option("--icount", metavar="shift=N,sleep=on|off", default="", help=(
