@@ -69,7 +69,7 @@ class Case:
 
 def draw_case(seed: str, xlen: int, counting: Counting, *, timers: bool) -> Case:
     pick = random.Random(seed)
-    harts, pages = pick.choice((2, 2, 3, 4)), pick.random() < 0.4
+    harts, pages = pick.choice((2, 2, 2, 3, 3, 4, 8)), pick.random() < 0.4
     timers = timers and pick.random() < 0.6
     program = generate(seed, xlen, harts, pages=pages, reads_time=True, strays=False, timers=timers)
     return Case(seed, xlen, counting, pick, program, pick.choice((0, 1, 7)), pick.choice((1, 7, 100, None)))
@@ -129,7 +129,7 @@ def _difference(board: Board, model: PlainSide) -> str | None:
     for hart in model.harts:
         ours = board.harts[hart.hart_id]
         registers = board.registers_of(hart.hart_id)
-        pairs = [("pc", ours.pc, hart.pc), ("minstret", registers["minstret"], hart.retired)]
+        pairs = [("pc", ours.pc, hart.pc), ("minstret", registers["minstret"], hart.minstret)]
         pairs += [(f"x{number}", a, b) for number, (a, b) in enumerate(zip(ours.env.x, hart.x, strict=True))]
         pairs.append(("waiting", ours.waiting and not ours.has_wake_up, not hart.can_run))
         found = [f"{name} {a:#x}, model {b:#x}" for name, a, b in pairs if a != b]

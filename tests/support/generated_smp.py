@@ -680,6 +680,8 @@ class _Maker:
         for _ in range(self.pick.randint(1, 3)):
             rd = self.pick.choice(RANDOM)
             self.text.emit(csrr(rd, self.pick.choice(names)), add(LOG, LOG, rd))
+        if self.pick.random() < 0.3:
+            self.text.emit(csrw(self.pick.choice(["minstret"] + ["mcycle"] * self.reads_time), self.pick.choice(ANY)))
 
     def trap(self) -> None:
         text, pick = self.text, self.pick

@@ -70,7 +70,7 @@ class PlainSide:
             self.memory.msip[turn.hart] = 1
         retired = hart.run(turn.insns)
         hart.leave()
-        return AfterTurn(retired, not hart.can_run, hart.retired, hart.pc, tuple(hart.x))
+        return AfterTurn(retired, not hart.can_run, hart.minstret, hart.pc, tuple(hart.x))
 
     def ram(self) -> bytes:
         return bytes(self.memory.ram)
@@ -134,9 +134,11 @@ class OurSide:
 
 
 def draw_case(seed: str, xlen: int, insns: int = 2500, *, reads_time: bool = False) -> tuple[SmpProgram, list[Turn]]:
-    """A program of that seed for two to four harts, and turns of about ``insns`` instructions together for it."""
+    """A program of that seed for two to eight harts, and turns of about ``insns`` instructions together for it."""
     pick = random.Random(seed)
-    program = generate(seed, xlen, pick.choice((2, 2, 2, 3, 4)), pages=pick.random() < 0.5, reads_time=reads_time)
+    program = generate(
+        seed, xlen, pick.choice((2, 2, 2, 2, 3, 3, 4, 8)), pages=pick.random() < 0.5, reads_time=reads_time
+    )
     return program, list(draw_turns(pick, program.harts, insns))
 
 

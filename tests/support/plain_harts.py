@@ -96,6 +96,7 @@ class PlainHart:
         self.privilege = _M
         self.csrs = dict.fromkeys(_KEPT, 0)
         self.retired = 0
+        self._written = {_MINSTRET: 0, _MCYCLE: 0}
         self.waiting = False
         self.reservation: int | None = None
 
@@ -404,7 +405,7 @@ class PlainHart:
             raise _Trap(_ILLEGAL, insn)
         if _CYCLE <= number <= _INSTRET and self.privilege < _M and not self.csrs[_MCOUNTEREN] >> number - _CYCLE & 1:
             raise _Trap(_ILLEGAL, insn)
-        if writes and number not in self.csrs:
+        if writes and number not in self.csrs and number not in self._written:
             raise NotImplementedError(f"a write to CSR {number:#x} at {self.pc:#x}")
         old = self._csr_value(number)
         operand = source if insn >> 14 & 1 else self.x[source]
@@ -414,17 +415,33 @@ class PlainHart:
                 _MSTATUS: _SIE | _MIE | _SPIE | _MPIE | _SPP | _MPP, _MIE_CSR: 0xAAA, _MEPC: self.mask - 1,
                 _SEPC: self.mask - 1, _MTVEC: self.mask - 3, _STVEC: self.mask - 3,
             }  # fmt: skip
-            self.csrs[number] = value & masks.get(number, self.mask)
+            if number in self._written:
+                self._write_counter(number, value)
+            else:
+                self.csrs[number] = value & masks.get(number, self.mask)
         self._set(insn >> 7 & 31, old)
         return self.pc + 4
+
+    @property
+    def minstret(self) -> int:
+        return self.retired + self._written[_MINSTRET] & _U64
+
+    @property
+    def mcycle(self) -> int:
+        return self.clock() + self._written[_MCYCLE] & _U64
+
+    def _write_counter(self, number: int, value: int) -> None:
+        """The next instruction reads ``value``; on rv32 the upper half stays."""
+        old = self.minstret if number == _MINSTRET else self.mcycle
+        self._written[number] += (old & ~self.mask | value) - old - 1
 
     def _csr_value(self, number: int) -> int:
         if number in self.csrs:
             return self.csrs[number]
         if number in (_MINSTRET, _INSTRET):
-            return self.retired & self.mask
+            return self.minstret & self.mask
         if number in (_MCYCLE, _CYCLE):
-            return self.clock() & self.mask
+            return self.mcycle & self.mask
         if number == _TIME:
             return self.memory.time() & self.mask
         if number == _MHARTID:

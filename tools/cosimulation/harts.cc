@@ -128,14 +128,14 @@ static bool is_awake(processor_t& core) {
 
 static void run(processor_t& core, reg_t insns) {
   state_t& state = *core.get_state();
-  reg_t begin = state.minstret->read();
+  reg_t begin = state.mcycle->read(), now = begin;  // counts them too, and no program writes to it
   unsigned traps = 0, in_place = 0;
-  while (state.minstret->read() - begin < insns && in_place < TRAPS_MAX && is_awake(core)) {
-    reg_t before = state.minstret->read();
+  while (now - begin < insns && in_place < TRAPS_MAX && is_awake(core)) {
     core.get_mmu()->flush_icache();
     core.get_mmu()->flush_tlb();
     core.step(1);
-    in_place = state.minstret->read() == before ? in_place + 1 : 0;
+    in_place = state.mcycle->read() == now ? in_place + 1 : 0;
+    now = state.mcycle->read();
     if (in_place) {
       traps++;
       core.get_mmu()->yield_load_reservation();
@@ -143,7 +143,7 @@ static void run(processor_t& core, reg_t insns) {
   }
   core.get_mmu()->yield_load_reservation();
   bool waits = core.is_waiting_for_interrupt() && !(state.mip->read() & state.mie->read());
-  printf("%llx %x %x ", (unsigned long long)(state.minstret->read() - begin), waits, traps);
+  printf("%llx %x %x ", (unsigned long long)(now - begin), waits, traps);
   print_registers(core);
 }
 
