@@ -113,7 +113,11 @@ class Wiring(Protocol):
         ...
 
     def hart_line(self, name: str, hart: int = 0) -> IrqLine:
-        """A line straight to a hart, by id: ``msip``, ``mtip``, ``meip`` or ``seip``."""
+        """A line straight to a hart, by id: ``msip``, ``mtip``, ``meip`` or ``seip``.
+
+        Raises:
+            ConfigError: there is no such line, or no such hart.
+        """
         ...
 
     def input(self, name: str, sink: Sink) -> None:
@@ -148,7 +152,7 @@ class Wiring(Protocol):
         """Tell every hart, or one by its id, the value of a register that is read often: see Hart.cached_register.
 
         Raises:
-            ConfigError: the board has as many as there can be: one for users' devices.
+            ConfigError: the board has as many as there can be, one for users' devices; or there is no such hart.
         """
         ...
 

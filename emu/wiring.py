@@ -235,10 +235,19 @@ class PartWiring:
         return self._assembly.line(self._name("irq"), partial(self._assembly.interrupts.set_source, source))
 
     def hart_line(self, name: str, hart: int = 0) -> IrqLine:
+        if name not in _HART_LINES:
+            raise ConfigError(
+                f"{self._part.name}: no line {name!r} leads to a hart; there are {', '.join(_HART_LINES)}"
+            )
+        self._check_hart(hart)
         interrupt = _HART_LINES[name]
         only = self._machine.harts[0].set_line
         set_line = partial(only, interrupt) if self.harts == 1 else partial(self._machine.set_line, hart, interrupt)
         return self._assembly.line(self._name(f"{name}{hart or ''}"), set_line)
+
+    def _check_hart(self, hart: int) -> None:
+        if not 0 <= hart < self.harts:
+            raise ConfigError(f"{self._part.name}: there is no hart {hart}; the board has {self.harts}")
 
     def input(self, name: str, sink: Sink) -> None:
         if self._guard is not None:
@@ -263,6 +272,8 @@ class PartWiring:
     def cached_register(self, offset: int, size: int, hart: int | None = None) -> Callable[[int | None], None]:
         if not isinstance(self._part, Device):
             raise ConfigError(f"{self._part.name}: only a part with registers of its own has cached registers")
+        if hart is not None:
+            self._check_hart(hart)
         harts = self._machine.harts if hart is None else [self._machine.harts[hart]]
         tells = [each.cached_register(self._part.base + offset, size) for each in harts]
         return tells[0] if len(tells) == 1 else partial(_tell_all, tells)

@@ -213,8 +213,14 @@ class Greedy(Device):
             Greedy(lambda wiring: [wiring.cached_register(4 * at, 4) for at in range(9)]),
             "there can be 4 cached registers on a board, and all are in use",
         ),
+        (
+            Greedy(lambda wiring: wiring.hart_line("nmi")),
+            "^greedy0: no line 'nmi' leads to a hart; there are msip, mtip, meip, seip$",
+        ),
+        (Greedy(lambda wiring: wiring.hart_line("msip", 1)), "^greedy0: there is no hart 1; the board has 1$"),
+        (Greedy(lambda wiring: wiring.cached_register(0, 4, -1)), "^greedy0: there is no hart -1; the board has 1$"),
     ],
-    ids=["no-irq", "irq-twice", "generator-twice", "cached-registers"],
+    ids=["no-irq", "irq-twice", "generator-twice", "cached-registers", "no-line", "no-hart", "no-hart-to-tell"],
 )
 def test_what_a_part_can_not_have_is_said_in_one_line(device: Device, error: str) -> None:
     with pytest.raises(ConfigError, match=error):
