@@ -1,6 +1,6 @@
 """Two harts over one memory: what belongs to a hart is its own, and what one stores is seen by the other.
 
-There is no scheduler yet: the tests say which hart runs.
+No schedule decides here: the tests say which hart runs.
 """
 
 from __future__ import annotations
