@@ -364,6 +364,11 @@ class Machine:
         return Position(icount, (icount << self.clock.shift) + self.clock.state.warp_ns)
 
     @property
+    def ran_last(self) -> str:
+        """Which of several harts that is, for messages: `` (hart1 ran last)``; nothing where there is one."""
+        return "" if self.schedule is None else f" ({self.hart.name} ran last)"
+
+    @property
     def handler_entry(self) -> HandlerEntry | None:
         """Where the run has stopped at a breakpoint between a trap and its handler: which of the traps here; else None.
 

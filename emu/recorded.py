@@ -278,7 +278,7 @@ class ReplaySession(Session[BoardT]):
 
     def _compare_end(self, end: dict[str, Any], outcome: Outcome) -> Outcome:
         self.door.check_end(f"the end ({outcome.reason.value})")
-        got = end_of(self.board, outcome)
+        got, ran_last = end_of(self.board, outcome), self.board.machine.ran_last
         reason = StopReason.REACHED.value if end["reason"] in _STOPPED_ON_THE_WAY else end["reason"]
         pairs: list[tuple[str, Any, Any]] = [
             ("reason", reason, outcome.reason.value),
@@ -293,7 +293,7 @@ class ReplaySession(Session[BoardT]):
                 continue
             if expected != actual:
                 raise DivergenceError(
-                    f"end at icount {got.position.icount:_}: expected {what} {expected}, got {actual};"
+                    f"end at icount {got.position.icount:_}{ran_last}: expected {what} {expected}, got {actual};"
                     f" look closer: minstret verify {self.reader.to_type}"
                 )
         return replace(outcome, reason=StopReason(end["reason"]))

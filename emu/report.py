@@ -173,7 +173,8 @@ def report(machine: Machine, outcome: Outcome, symbols: SymbolTable, recent: Seq
     """The crash report, several lines.
 
     Args:
-        recent: PCs of the last instructions, if known; otherwise the code around the PC is shown.
+        recent: PCs of the last instructions of the hart that ran last, if known; otherwise the code around the PC is
+            shown.
 
     The registers are those at the end. Nothing retires in a trap loop, so the general registers are also those of its
     first trap.
@@ -194,7 +195,8 @@ def report(machine: Machine, outcome: Outcome, symbols: SymbolTable, recent: Seq
         lines.append("  " + "  ".join(cells))
     lines += _call_sites(machine, symbols)
     if recent:
-        lines.append("  the last instructions that retired:")
+        who = f"that {hart.name} has" if len(machine.harts) > 1 else "that"
+        lines.append(f"  the last instructions {who} retired:")
         lines += [_row(machine, at, symbols, "  ") for at in recent]
         lines += [_row(machine, pc, symbols, "=>")] if outcome.first_trap is not None else []
     else:

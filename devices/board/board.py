@@ -47,6 +47,8 @@ from minstret.emu.report import InterruptCount, report
 from minstret.emu.wiring import Assembly
 
 _RNG_SEED_SIZE = 32
+_RETRACED_INSNS = 2000
+"""Of all harts, of which those of one are looked for."""
 P = TypeVar("P")
 
 
@@ -184,7 +186,13 @@ class Board:
         return self._registers[self.machine.hart.hart_id]
 
     def registers_of(self, hart: int) -> Registers:
-        """Those of a hart, by its id."""
+        """Those of a hart, by its id.
+
+        Raises:
+            ConfigError: there is no such hart.
+        """
+        if not 0 <= hart < len(self.harts):
+            raise ConfigError(f"there is no hart {hart}; the board has {len(self.harts)}")
         return self._registers[hart]
 
     @property
@@ -261,7 +269,8 @@ class Board:
     def retrace(self, insns: int) -> list[int]:
         """The PCs of the last ``insns`` instructions, found by running all again in a second board.
 
-        That is the same run as long as nothing came through the door and nobody wrote registers or memory.
+        That is the same run as long as nothing came through the door and nobody wrote registers or memory. Of several
+        harts those of the one that ran last; they may be fewer, if it had not run for long before.
         """
         end = self.position.icount
         images, is_bare = self.images, self.images.is_bare
@@ -270,12 +279,15 @@ class Board:
             initrd=images.initrd, append=images.append, loads=images.loads, files=self._files, script=self._script,
             devices=[again(device) for device in self._own],
         )  # fmt: skip
-        second.run_until(icount=max(0, end - insns))
+        hart = second.harts[self.hart.hart_id]
+        second.run_until(icount=max(0, end - (insns if len(self.harts) == 1 else max(insns, _RETRACED_INSNS))))
         pcs = []
         while second.position.icount < end:
-            pcs.append(second.hart.pc)
+            pc = hart.pc
             second.run_until(icount=second.position.icount + 1)
-        return pcs
+            if second.hart is hart:
+                pcs.append(pc)
+        return pcs[max(0, len(pcs) - insns) :]
 
     # ---- putting it together
 

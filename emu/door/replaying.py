@@ -61,6 +61,7 @@ class ReplayDoor:
         self._stop: tuple[int, Position] | None = None
         self.next_icount = self.next_ns = 0
         self._look_ahead()
+        self._ran_last: Callable[[], str] = str
         self.is_discarding = False
         """Whether what host-side parts post is thrown away (timer model no-attributes). Else that they do is a bug."""
 
@@ -70,6 +71,7 @@ class ReplayDoor:
 
     def attach(self, machine: Machine) -> None:
         self.observe(machine)
+        self._ran_last = lambda: machine.ran_last
         machine.idle = ReplayIdle(machine.clock, machine.timers, machine.pace, self)
         for timers in machine.timers:
             timers.on_checkpoint = self.checkpoint
@@ -258,7 +260,7 @@ class ReplayDoor:
     ) -> DivergenceError:
         before, number = max(0, position.icount - 1), self.next_seq if seq is None else seq
         return DivergenceError(
-            f"{who} at {_text(position)}: expected item {number}: {expected}, got {got};"
+            f"{who} at {_text(position)}{self._ran_last()}: expected item {number}: {expected}, got {got};"
             f" look closer: minstret replay --to {before} {self._reader.to_type}; minstret log {self._reader.path}"
         )
 

@@ -223,6 +223,15 @@ def test_report_is_of_the_hart_that_crashed_and_has_a_line_for_each_other(xlen: 
     ]
 
 
+def test_report_says_whose_the_last_instructions_are() -> None:
+    board = several(WAITS_FOR_MSI, CRASHES)
+    outcome = board.run()
+
+    assert f"\n  the last instructions that hart1 has retired:\n   {RAM:#x}: " in report(
+        board.machine, outcome, NO_SYMBOLS, recent=[RAM]
+    )
+
+
 def test_report_after_a_round_tells_where_the_others_have_come_to() -> None:
     crashes_later = asm.code(asm.li(asm.S0, 60), asm.addi(asm.S0, asm.S0, -1), asm.bne(asm.S0, 0, -4), ILLEGAL)
     board = several(WAITS_FOR_NOTHING, SPINS, crashes_later)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support import asm
 from support.elf_files import LOOPS, PASSES, says
-from support.harts import RAM, ROM_INSNS
+from support.harts import RAM, ROM_INSNS, program_at, programs_of
 from support.recordings import Hand, setup_of_code, setup_of_image, typed
 
 from minstret.devices.board.board import Board, Setup
@@ -127,6 +127,21 @@ def test_posted_bytes_enter_at_the_next_turn() -> None:
         board.post("uart7.rx", b"k")
 
 
+def test_registers_of_each_hart_are_its_own() -> None:
+    stays = asm.code(asm.csrr(asm.S1, "mhartid"), asm.LOOP)
+    board = board_of(programs_of(stays, stays, stays), smp=3, quantum=100)
+    board.run_until(icount=320)
+
+    assert [board.registers_of(hart)["s1"] for hart in range(3)] == [0, 1, 2]
+    assert [hart.name for hart in board.harts] == ["hart0", "hart1", "hart2"]
+    assert board.registers["mhartid"] == board.hart.hart_id == 0
+    board.registers_of(1)["s1"] = 77
+    assert board.harts[1].env.x[asm.S1] == 77
+    for number in (-1, 3):
+        with pytest.raises(ConfigError, match=f"^there is no hart {number}; the board has 3$"):
+            board.registers_of(number)
+
+
 # ---- reset, retrace
 
 
@@ -151,6 +166,21 @@ def test_retrace_gives_the_pcs_of_the_last_instructions() -> None:
     assert board.registers["pc"] == RAM + 8
     assert board.retrace(1000)[0] == Base.BOOT_ROM
     assert board.position.icount == ROM_INSNS + 6
+
+
+def test_retrace_of_several_harts_gives_those_of_the_one_that_ran_last() -> None:
+    """Its last turn is two instructions old; before that another hart had one of a hundred."""
+    spins = asm.code(asm.NOP, asm.NOP, asm.jal(asm.ZERO, -8))
+    board = board_of(programs_of(spins, spins), smp=2, quantum=100)
+    board.run_until(icount=302)
+    done = 102 - ROM_INSNS - 6
+    expected = [program_at(1) + 4 * (insn % 3) for insn in range(done - 5, done)]
+
+    assert (board.hart.name, board.registers_of(1)["minstret"]) == ("hart1", 102)
+    assert board.retrace(5) == expected
+    assert board.retrace(1000)[0] == Base.BOOT_ROM
+    assert len(board.retrace(1000)) == 102
+    assert board.retrace(0) == []
 
 
 def test_board_with_a_host_that_types_answers_it() -> None:

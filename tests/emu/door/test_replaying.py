@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 from support import asm
+from support.harts import programs_of
 from support.recordings import (
     RAM,
+    UART,
     Hand,
     Recorded,
     assert_replays,
@@ -43,7 +45,7 @@ from minstret.emu.trace.format import CLOCK_TYPES, Item, Kind
 from minstret.emu.trace.reader import TraceReader
 from minstret.emu.trace.writer import TraceWriter
 
-SHAPE = r"^[a-z0-9.]+( clock)? at icount [0-9_]+: expected .+, got .+; look closer: minstret "
+SHAPE = r"^[a-z0-9.]+( clock)? at icount [0-9_]+( \(hart[0-7] ran last\))?: expected .+, got .+; look closer: minstret "
 """Who, where, what was expected, what came instead, and what to do."""
 
 
@@ -169,6 +171,25 @@ def test_registers_of_another_hash_diverge(session: Recorded) -> None:
 
     assert_diverges(
         session.path, r"^hart at icount 300: .*with register hash 0x[0-9a-f]{8}, got register hash 0x[0-9a-f]{8}"
+    )
+
+
+def test_divergence_of_several_harts_names_the_one_that_ran_last(tmp_path: Path) -> None:
+    polls = asm.code(asm.li(asm.T0, UART), asm.lb(asm.T1, asm.T0, 0), asm.jal(asm.ZERO, -4))
+    setup = setup_of_code(programs_of(polls, polls), smp=2, quantum=100)
+    hand = Hand(stays=True)
+
+    def drive(board: Board) -> None:
+        board.run_until(icount=350)
+        hand.give(typed(b"a"))
+        board.run_until(icount=360)
+        board.machine.request_exit(0)
+
+    recorded = record(tmp_path, setup, source=hand, drive=drive)
+    tamper(recorded.path, "UPDATE events SET registers = registers + 1")
+
+    assert_diverges(
+        recorded.path, r"^hart at icount 350 \(hart1 ran last\): expected item 0: event 'uart0.rx 0x61' with "
     )
 
 

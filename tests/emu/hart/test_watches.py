@@ -23,7 +23,9 @@ from support.asm import (
     code,
     csrr,
     csrw,
+    jal,
     ld,
+    li,
     lr_w,
     lw,
     sb,
@@ -34,7 +36,7 @@ from support.asm import (
 )  # fmt: skip
 from support.generated_code import RAM_SIZE, Program, generate
 from support.generated_windows import generate_windows
-from support.harts import RAM, ROM_INSNS, board_of, run_insns
+from support.harts import RAM, ROM_INSNS, board_of, programs_of, run_insns
 from support.needs import Need
 
 from minstret import Device, Wiring
@@ -327,6 +329,21 @@ def test_rest_of_a_store_that_a_device_refuses_is_stored_in_a_watched_page_too(
     end = 2000 if counting != "python" else 700
     plain, written = run_program(program, counting, end, ())
     assert run_program(program, counting, end, written)[0] == plain
+
+
+def test_hit_has_the_hart_that_accessed(counting: str) -> None:
+    """Both store to the same word, in turns of ten instructions."""
+    stores = code(csrr(A0, "mhartid"), li(S0, RAM + PLACE), sw(A0, S0, 0), NOP, NOP, jal(ZERO, -12))
+    board = board_of(programs_of(stores, stores), counting=counting, smp=2, quantum=10)
+    watch = board.watches.add(STORE, RAM + PLACE, 4)
+    hits = []
+    for _ in range(12):
+        [hit] = board.run_until(icount=10_000).hits
+        hits.append((hit.hart, hit.new))
+        assert (hit.watch, hit.hart) == (watch, board.hart.hart_id)
+
+    assert {hart for hart, _ in hits} == {0, 1}
+    assert all(new == hart.to_bytes(4, "little") for hart, new in hits)
 
 
 def run_program(program: Program, counting: str, end: int, pages: tuple[Any, ...]) -> tuple[object, tuple[Any, ...]]:
