@@ -121,6 +121,8 @@ def run_command(arguments: list[str] | None) -> int:
             return obey(os.environ["_MINSTRET_COMPLETE"])
         result = cli.main(args=arguments, prog_name="minstret", standalone_mode=False)
         return result if isinstance(result, int) else 0
+    except click.NoSuchOption as error:
+        return _fail(_with_help(_of_the_board(error) or error.format_message().rstrip("."), error.ctx))
     except click.UsageError as error:
         return _fail(_with_help(error.format_message().rstrip("."), error.ctx))
     except click.ClickException as error:
@@ -140,6 +142,16 @@ def run_command(arguments: list[str] | None) -> int:
         return _fail(_refused(error))
     except click.Abort:  # click's word for KeyboardInterrupt
         return INTERRUPTED
+
+
+def _of_the_board(error: click.NoSuchOption) -> str | None:
+    """What to say where a replay is given an option that describes a board; None of others."""
+    if error.ctx is None or error.ctx.info_name != "replay":
+        return None
+    of_board = {option for parameter in load_command("dtb").params for option in parameter.opts}
+    if error.option_name not in of_board - {"-o", "--output"}:
+        return None
+    return f"{error.option_name}: a replay takes its board from the trace; leave it out"
 
 
 def _refused(error: OSError) -> str:
