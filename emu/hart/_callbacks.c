@@ -122,18 +122,41 @@ static void resync_after_this_instruction(struct shared *s)
     s->fast_limit = 0;
 }
 
+/* The other harts have to forget the code they have translated from the page. */
+static void code_is_stale(struct shared *s, uint64_t page)
+{
+    s->stale_tlbs++;
+    if (s->stale_page_count > STALE_PAGES_MAX)
+        return;
+    for (uint64_t i = 0; i < s->stale_page_count; i++)
+        if (s->stale_pages[i] == page)
+            return;
+    if (s->stale_page_count < STALE_PAGES_MAX)
+        s->stale_pages[s->stale_page_count] = page;
+    s->stale_page_count++;
+}
+
+/* The other harts have to forget all code they have translated. */
+static void all_code_is_stale(struct shared *s)
+{
+    s->stale_tlbs++;
+    s->stale_page_count = STALE_PAGES_MAX + 1;
+}
+
 /* Code in guest RAM [offset, offset + size), within one page, was written: drop the blocks made from it. An
  * instruction that does not decode is outside the bytes that Unicorn believes its block to have, so there all blocks
  * go, which can't be done while one of them runs. */
 static void code_was_written(void *uc, struct shared *s, uint64_t offset, uint64_t size)
 {
     uint8_t *flags = &s->page_flags[offset >> PAGE_BITS];
-    if (*flags & PAGE_UNDECODED)
+    if (*flags & PAGE_UNDECODED) {
         s->must_forget_blocks = 1;
-    else
+        all_code_is_stale(s);
+    } else {
         invalidate_code(uc, s, offset, size);
+        code_is_stale(s, offset >> PAGE_BITS);
+    }
     *flags &= (uint8_t)~PAGE_UNDECODED;
-    s->stale_blocks++;
     resync_after_this_instruction(s);
 }
 
@@ -216,7 +239,7 @@ static bool may_mark(void *uc, struct shared *s, uint64_t offset, uint64_t pa_of
     if (type != MEM_FETCH)
         note_instruction_under_way(uc, s);
     s->must_forget_blocks = 1;
-    s->stale_blocks++;
+    all_code_is_stale(s);
     resync_after_this_instruction(s);
     return true;
 }

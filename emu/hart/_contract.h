@@ -64,7 +64,8 @@ enum {
 
 enum {
     PAGE_BITS = 12, PAGE_SIZE = 4096, CACHED_REGISTERS = 4, SPECIAL_BITS = 16, SPECIAL_MASK = 65535,
-    DEMOTE_AFTER_WRITES = 256, TRAP_LOOP_TRAPS = 1000, WORK_OF_INVALIDATION = 20, PMP_ENTRIES = 16
+    DEMOTE_AFTER_WRITES = 256, TRAP_LOOP_TRAPS = 1000, WORK_OF_INVALIDATION = 20, STALE_PAGES_MAX = 64,
+    PMP_ENTRIES = 16
 };
 enum {
     PRIV_U = 0, PRIV_S = 1, PRIV_M = 3, PTE_V = 1, PTE_R = 2, PTE_W = 4, PTE_X = 8, PTE_U = 16, PTE_A = 64,
@@ -166,9 +167,11 @@ struct shared {
     uint32_t *write_generation;
     uint16_t *write_count;
     uint64_t generation;
-    /* How often this hart's guest has made stale what other harts have derived from memory: their address
-     * translations, and also their blocks. */
-    uint64_t stale_tlbs, stale_blocks;
+    /* What this hart's guest has made stale of what other harts have derived from memory, since they were last
+     * told: how often their address translations; and from which pages of RAM, by number, the code that they have
+     * translated. More of them than STALE_PAGES_MAX: all their code. */
+    uint64_t stale_tlbs, stale_page_count;
+    uint64_t stale_pages[64];
     /* PMP: [low, high) and configuration of each active entry, in order of priority. */
     uint64_t pmp_count;
     uint64_t pmp_low[16], pmp_high[16], pmp_cfg[16];
@@ -242,9 +245,9 @@ static const struct csr_row {
 
 #define CALLBACKS_CONTRACT(X, FIELD) \
     X(PAGE_BITS) X(PAGE_SIZE) X(CACHED_REGISTERS) X(SPECIAL_BITS) X(SPECIAL_MASK) X(DEMOTE_AFTER_WRITES) \
-    X(TRAP_LOOP_TRAPS) X(WORK_OF_INVALIDATION) X(PMP_ENTRIES) X(PRIV_U) X(PRIV_S) X(PRIV_M) X(PTE_V) X(PTE_R) \
-    X(PTE_W) X(PTE_X) X(PTE_U) X(PTE_A) X(PTE_D) X(MSTATUS_MPP_SHIFT) X(OP_LOAD) X(OP_LOAD_FP) X(OP_STORE) \
-    X(OP_STORE_FP) X(OP_AMO) X(OP_FMADD) X(OP_FP) X(OP_SYSTEM) X(CSRRW) X(CSRRS) X(CSRRC) X(AMO_LR) \
+    X(TRAP_LOOP_TRAPS) X(WORK_OF_INVALIDATION) X(STALE_PAGES_MAX) X(PMP_ENTRIES) X(PRIV_U) X(PRIV_S) X(PRIV_M) \
+    X(PTE_V) X(PTE_R) X(PTE_W) X(PTE_X) X(PTE_U) X(PTE_A) X(PTE_D) X(MSTATUS_MPP_SHIFT) X(OP_LOAD) X(OP_LOAD_FP) \
+    X(OP_STORE) X(OP_STORE_FP) X(OP_AMO) X(OP_FMADD) X(OP_FP) X(OP_SYSTEM) X(CSRRW) X(CSRRS) X(CSRRC) X(AMO_LR) \
     X(UC_RISCV_REG_PC) X(PROT_R) X(PROT_W) X(PROT_X) X(PROT_MIXED) X(MEM_READ) X(MEM_WRITE) X(MEM_FETCH) \
     X(FAULT_NONE) X(FAULT_PAGE) X(FAULT_ACCESS) X(FAULT_CROSSING) X(FAULT_COMPANY) X(FAULT_TRIGGER) X(STOP_NONE) \
     X(STOP_LIMIT) X(STOP_INTERRUPT) X(STOP_SPECIAL) X(STOP_RESYNC) X(STOP_FAULT) X(STOP_EXCEPTION) X(STOP_ALONE) \
@@ -277,14 +280,14 @@ static const struct csr_row {
     FIELD(mtime_address) FIELD(ram) FIELD(ram_base) FIELD(ram_size) FIELD(rom) FIELD(rom_base) FIELD(rom_size) \
     FIELD(rom_window) FIELD(watch_window) FIELD(slow_window) FIELD(io_size) FIELD(io_pages) FIELD(page_flags) \
     FIELD(code_bits) FIELD(special_marks) FIELD(write_generation) FIELD(write_count) FIELD(generation) \
-    FIELD(stale_tlbs) FIELD(stale_blocks) FIELD(pmp_count) FIELD(pmp_low) FIELD(pmp_high) FIELD(pmp_cfg) \
-    FIELD(fills) FIELD(flushes) FIELD(edges) FIELD(watched_writes) FIELD(invalidations) FIELD(next_growth) \
-    FIELD(block_count) FIELD(blocks_max) FIELD(is_device_access) FIELD(must_forget_blocks) FIELD(rewritten_pc) \
-    FIELD(rewritten_icount) FIELD(rewritten_insn) FIELD(new_entry) FIELD(cut_pc) FIELD(cut_size) \
-    FIELD(cut_insns) FIELD(cut_is_crossing) FIELD(next_cflags) FIELD(emu_start) FIELD(alone) FIELD(cuts) \
-    FIELD(ambiguous) FIELD(off_f) FIELD(has_kept_f) FIELD(kept_f) FIELD(has_helpers) FIELD(break_pcs) \
-    FIELD(break_count) FIELD(passed_pc) FIELD(passed_icount) FIELD(trigger_page_count) FIELD(trigger_pages) \
-    FIELD(trigger_passed_pc) FIELD(trigger_passed_icount)
+    FIELD(stale_tlbs) FIELD(stale_page_count) FIELD(stale_pages) FIELD(pmp_count) FIELD(pmp_low) FIELD(pmp_high) \
+    FIELD(pmp_cfg) FIELD(fills) FIELD(flushes) FIELD(edges) FIELD(watched_writes) FIELD(invalidations) \
+    FIELD(next_growth) FIELD(block_count) FIELD(blocks_max) FIELD(is_device_access) FIELD(must_forget_blocks) \
+    FIELD(rewritten_pc) FIELD(rewritten_icount) FIELD(rewritten_insn) FIELD(new_entry) FIELD(cut_pc) \
+    FIELD(cut_size) FIELD(cut_insns) FIELD(cut_is_crossing) FIELD(next_cflags) FIELD(emu_start) FIELD(alone) \
+    FIELD(cuts) FIELD(ambiguous) FIELD(off_f) FIELD(has_kept_f) FIELD(kept_f) FIELD(has_helpers) \
+    FIELD(break_pcs) FIELD(break_count) FIELD(passed_pc) FIELD(passed_icount) FIELD(trigger_page_count) \
+    FIELD(trigger_pages) FIELD(trigger_passed_pc) FIELD(trigger_passed_icount)
 
 #endif /* Py_PYTHON_H */
 

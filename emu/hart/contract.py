@@ -34,7 +34,7 @@ _ENUMS: tuple[tuple[str, type[IntEnum | IntFlag]], ...] = (
 
 _NUMBERS = (
     "PAGE_BITS", "PAGE_SIZE", "CACHED_REGISTERS", "SPECIAL_BITS", "SPECIAL_MASK", "DEMOTE_AFTER_WRITES",
-    "TRAP_LOOP_TRAPS", "WORK_OF_INVALIDATION",
+    "TRAP_LOOP_TRAPS", "WORK_OF_INVALIDATION", "STALE_PAGES_MAX",
 )  # fmt: skip
 """Constants of shared.py."""
 

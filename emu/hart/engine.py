@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from functools import cache
 from typing import Any
@@ -30,6 +30,7 @@ from minstret.emu.hart.shared import (
     NOWHERE,
     PAGE_BITS,
     PAGE_SIZE,
+    STALE_PAGES_MAX,
     WORK_MAX,
     WORK_OF_INVALIDATION,
     Counting,
@@ -99,8 +100,8 @@ class Engine:
         self.counting = counting if c_callbacks is not None else Counting.PYTHON
         self.memory = memory
         self.notes = PageNotes(memory.ram_size)
-        self._told_stale = 0, 0
-        self._has_stale_tlb = self._has_stale_blocks = False
+        self._has_stale_tlb = self._is_all_code_stale = False
+        self._stale_pages: set[int] = set()
         _check_room()
         self._uc = unicorn.Uc(uc_const.UC_ARCH_RISCV, getattr(uc_const, f"UC_MODE_RISCV{xlen}"))
         live = layout.find_live_state(self._uc, xlen)
@@ -164,10 +165,11 @@ class Engine:
         flags, page = self.memory.page_flags, offset >> PAGE_BITS
         if flags[page] & PageFlag.UNDECODED:  # all blocks go, which can't be done while one of them runs
             self.shared.must_forget_blocks = 1
+            self.shared.all_code_is_stale()
         else:
             self.invalidate_code(offset, size)
+            self.shared.code_is_stale(page)
         flags[page] &= ~PageFlag.UNDECODED & 0xFF
-        self.shared.stale_blocks += 1
 
     def drop_code(self, offset: int, size: int, is_undecoded: bool) -> None:
         """See DerivedFromMemory: somebody beside the guest has written."""
@@ -186,24 +188,32 @@ class Engine:
     def tell_what_is_stale(self) -> None:
         """Tell the other harts whether the guest has made stale, since the last call, what they derived from memory."""
         s = self.shared
-        stale = int(s.stale_tlbs), int(s.stale_blocks)
-        if stale != self._told_stale:
-            self.memory.is_stale(self, with_blocks=stale[1] != self._told_stale[1])
-            self._told_stale = stale
+        if s.stale_tlbs:
+            count = s.stale_page_count
+            self.memory.is_stale(self, s.stale_pages[:count] if count <= STALE_PAGES_MAX else None)
+            s.stale_tlbs = s.stale_page_count = 0
 
-    def became_stale(self, with_blocks: bool) -> None:
+    def became_stale(self, code_pages: Iterable[int] | None) -> None:
         """See DerivedFromMemory."""
         self._has_stale_tlb = True
-        self._has_stale_blocks = self._has_stale_blocks or with_blocks
+        if code_pages is None:
+            self._is_all_code_stale = True
+        else:
+            self._stale_pages.update(code_pages)
 
     def catch_up(self) -> None:
         """Forget what the guests of other harts have made stale."""
-        if self._has_stale_blocks:
-            self.flush_blocks()
-        if self._has_stale_tlb:
-            self.flush_tlb()
-        self._has_stale_tlb = self._has_stale_blocks = False
         self.shared.new_entry = NOWHERE
+        if not self._has_stale_tlb:
+            return
+        if self._is_all_code_stale:
+            self.flush_blocks()
+        else:
+            for page in self._stale_pages:
+                self.invalidate_code(page << PAGE_BITS, PAGE_SIZE)
+        self.flush_tlb()
+        self._has_stale_tlb = self._is_all_code_stale = False
+        self._stale_pages.clear()
 
     def invalidate_code(self, offset: int, size: int) -> None:
         """Forget the translated blocks of RAM ``[offset, offset + size)``."""
@@ -353,7 +363,7 @@ class Engine:
             view[: len(before)] = before
         self.flush_blocks()
         self.flush_tlb()
-        s.icount = s.edges = s.fills = s.flushes = s.stale_tlbs = s.stale_blocks = 0
+        s.icount = s.edges = s.fills = s.flushes = s.stale_tlbs = s.stale_page_count = 0
         s.stop_reason = Stop.NONE
 
     @staticmethod

@@ -86,8 +86,12 @@ class DerivedFromMemory(Protocol):
     def drop_translations(self) -> None:
         """A page table was written: forget all address translations, before the next instruction."""
 
-    def became_stale(self, with_blocks: bool) -> None:
-        """Another hart's guest has made address translations stale, or blocks too: forget them before running."""
+    def became_stale(self, code_pages: Iterable[int] | None) -> None:
+        """Another hart's guest has made stale what this one must forget before it runs: all address translations.
+
+        Args:
+            code_pages: And what was translated from these pages of RAM, by number; None: from all.
+        """
 
 
 class DirtyPages:
@@ -144,11 +148,11 @@ class GuestMemory:
         """Add a hart that runs on this memory."""
         self._harts.append(hart)
 
-    def is_stale(self, hart: DerivedFromMemory, *, with_blocks: bool) -> None:
-        """The guest of ``hart`` has made stale what the other harts derived from memory."""
+    def is_stale(self, hart: DerivedFromMemory, code_pages: Iterable[int] | None) -> None:
+        """The guest of ``hart`` has made stale what the other harts derived from memory: see ``became_stale``."""
         for other in self._harts:
             if other is not hart:
-                other.became_stale(with_blocks)
+                other.became_stale(code_pages)
 
     def watch_pages(self, pages: Iterable[int], flags: PageFlag) -> None:
         """Let every hart look at accesses to these pages, by number, one by one: SLOW, or SLOW and SLOW_READ.

@@ -165,7 +165,7 @@ class Mmu:
             self.note_instruction_under_way()
         self.s.must_forget_blocks = self.s.resync = 1
         self.s.fast_limit = 0
-        self.s.stale_blocks += 1
+        self.s.all_code_is_stale()
 
     def data_mode(self) -> int:
         """The privilege that loads and stores have now: MPRV lets M-mode borrow another's."""

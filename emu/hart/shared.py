@@ -17,6 +17,8 @@ PAGE_SIZE = 1 << PAGE_BITS
 CACHED_REGISTERS = 4
 TRIGGERS = 2
 """How many triggers the guest has: see triggers.py."""
+STALE_PAGES_MAX = 64
+"""Of so many pages a hart tells the others that it has overwritten code there; of more it tells that of all."""
 SPECIAL_BITS = 16
 SPECIAL_MASK = (1 << SPECIAL_BITS) - 1
 DEMOTE_AFTER_WRITES = 256
@@ -164,8 +166,12 @@ LAYOUT: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = (
         ("write_count", "uint16_t *@"),
         ("generation", U64),
     )),
-    ("How often this hart's guest has made stale what other harts have derived from memory: their address translations,"
-     " and also their blocks.", (("stale_tlbs stale_blocks", U64),)),
+    ("What this hart's guest has made stale of what other harts have derived from memory, since they were last told: how"
+     " often their address translations; and from which pages of RAM, by number, the code that they have translated. More"
+     " of them than STALE_PAGES_MAX: all their code.", (
+        ("stale_tlbs stale_page_count", U64),
+        ("stale_pages", U64 * STALE_PAGES_MAX),
+    )),
     ("PMP: [low, high) and configuration of each active entry, in order of priority.", (
         ("pmp_count", U64),
         ("pmp_low pmp_high pmp_cfg", _PMP),
@@ -229,6 +235,9 @@ class Shared(ctypes.Structure):
     limit: int
     fast_limit: int
     work_left: int
+    stale_tlbs: int
+    stale_page_count: int
+    stale_pages: Any
 
     _fields_ = [(name, _ctype(kind)) for name, kind in FIELDS]
 
@@ -239,6 +248,21 @@ class Shared(ctypes.Structure):
         else:
             self.work_left = 0
             self.end_slice()
+
+    def code_is_stale(self, page: int) -> None:
+        """The other harts have to forget the code they have translated from ``page``; the same as in C."""
+        self.stale_tlbs += 1
+        count = self.stale_page_count
+        if count > STALE_PAGES_MAX or page in self.stale_pages[:count]:
+            return
+        if count < STALE_PAGES_MAX:
+            self.stale_pages[count] = page
+        self.stale_page_count += 1
+
+    def all_code_is_stale(self) -> None:
+        """The other harts have to forget all code they have translated."""
+        self.stale_tlbs += 1
+        self.stale_page_count = STALE_PAGES_MAX + 1
 
     def is_break_pc(self, pc: int) -> bool:
         """Whether ``pc`` is on the list of addresses before which the run stops."""

@@ -13,7 +13,7 @@ from minstret.emu.bus import DeviceBus
 from minstret.emu.hart.engine import IO_SIZE
 from minstret.emu.hart.hart import Hart
 from minstret.emu.hart.memory import GuestMemory
-from minstret.emu.hart.shared import PAGE_SIZE, Counting
+from minstret.emu.hart.shared import PAGE_SIZE, STALE_PAGES_MAX, Counting
 
 A1 = asm.A1
 COUNTERS = [Counting.BLOCKS, Counting.INSTRUCTIONS, Counting.PYTHON]
@@ -91,6 +91,60 @@ def test_code_that_one_hart_makes_of_data_is_watched_on_the_other(counting: Coun
         run(second, 2)
 
     assert second.env.x[asm.A0] == 7
+
+
+@pytest.mark.parametrize("counting", COUNTERS)
+@pytest.mark.parametrize("pages", [3, STALE_PAGES_MAX, STALE_PAGES_MAX + 1])
+def test_code_stored_to_several_pages_in_one_turn_is_executed_by_the_other(pages: int, counting: Counting) -> None:
+    """The second executes an instruction of each page; the first stores others over them."""
+    first, second = two_harts(counting)
+    start = RAM + 0x10000
+    for page in range(pages):
+        ends = page == pages - 1
+        leave = asm.LOOP if ends else asm.jal(0, PAGE_SIZE - 4)
+        first.memory.write(start + page * PAGE_SIZE, asm.code(asm.addi(asm.A0, asm.A0, 1), leave))
+    store = (asm.sw(asm.A2, A1, 0), asm.add(A1, A1, asm.A3), asm.bne(A1, asm.A4, -8), asm.LOOP)
+    first.memory.write(RAM, asm.code(*store))
+    for register, value in ((A1, start), (asm.A3, PAGE_SIZE), (asm.A4, start + pages * PAGE_SIZE)):
+        first.env.x[register] = value
+    first.env.x[asm.A2] = asm.addi(asm.A0, asm.A0, 16)
+    for _ in range(2):
+        second.env.pc = start
+        run(second, 2 * pages)
+        run(first, 3 * pages)
+
+    assert second.env.x[asm.A0] == 17 * pages
+
+
+@pytest.mark.parametrize("counting", COUNTERS)
+def test_half_an_instruction_stored_behind_a_page_boundary_is_executed_by_the_other(counting: Counting) -> None:
+    first, second = two_harts(counting)
+    at = RAM + 2 * PAGE_SIZE - 2
+    first.memory.write(at, asm.code(asm.addi(asm.A0, asm.A0, 1), asm.LOOP))
+    first.memory.write(RAM, asm.code(asm.sh(asm.A2, A1, 0), asm.LOOP))
+    first.env.x[A1], first.env.x[asm.A2] = at + 2, asm.addi(asm.A0, asm.A0, 16) >> 16
+    for _ in range(2):
+        second.env.pc = at
+        run(second, 3)
+        run(first, 2)
+
+    assert second.env.x[asm.A0] == 17
+
+
+@pytest.mark.parametrize("counting", COUNTERS)
+def test_code_stored_over_what_did_not_decode_is_executed_by_the_other(counting: Counting) -> None:
+    first, second = two_harts(counting)
+    first.memory.write(RAM + LOOP_AT, asm.code(asm.LOOP))
+    first.memory.write(RAM + SHARED_AT, bytes(8))
+    first.memory.write(RAM, asm.code(asm.sw(asm.A2, A1, 0), asm.LOOP))
+    first.env.x[A1], first.env.x[asm.A2] = RAM + SHARED_AT, asm.addi(asm.A0, asm.A0, 16)
+    second.env.mtvec = RAM + LOOP_AT
+    for _ in range(2):
+        second.env.pc = RAM + SHARED_AT
+        run(second, 1)
+        run(first, 2)
+
+    assert second.env.x[asm.A0] == 16
 
 
 @pytest.mark.parametrize("counting", COUNTERS)
