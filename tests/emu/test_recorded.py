@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from support.own_devices import PulsedGpio, example_setup
-from support.random_cases import SEED_FAST, SEED_SLOW
+from support.random_cases import SEED_FAST, SEED_SLOW, TIMES
 from support.recordings import RAM, RAM_SIZE, setup_of_image, tamper
 from support.semihosting_program import MoodyFolder
 from support.steady_sessions import SUBJECTS, SteadyHost, live, same_trace
@@ -27,7 +27,7 @@ from minstret.emu.machine import Outcome, StopReason
 from minstret.emu.session import Session
 from minstret.emu.trace.reader import TraceReader
 
-CASES_FAST, CASES_SLOW = 3, 60
+CASES_FAST, CASES_SLOW = 3, 40 * TIMES
 
 STOPS = (StopReason.BREAKPOINT, StopReason.WATCH)
 STOPS_MAX = 12

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 from support import asm
-from support.random_cases import SEED_FAST, SEED_SLOW, run_cases
+from support.random_cases import SEED_FAST, SEED_SLOW, TIMES, run_cases
 from support.recordings import FAIL, PASS, RAM, finish_code, setup_of_code, setup_of_image
 from support.semihosting_program import MoodyFolder
 from support.steady_sessions import SUBJECTS, SteadyHost, live, same_trace
@@ -29,7 +29,7 @@ from minstret.emu.machine import Outcome
 from minstret.emu.session import LiveSession, Saved, Session
 from minstret.emu.trace.reader import TraceReader
 
-CASES_FAST, CASES_SLOW = 2, 40
+CASES_FAST, CASES_SLOW = 2, 40 * TIMES
 
 
 @dataclass(frozen=True)

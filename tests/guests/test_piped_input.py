@@ -1,17 +1,18 @@
 """Piped text: a guest gets all of it, at positions that follow from the guest alone, whatever its driver does.
 
-The number of cases and the seed are printed; MINSTRET_SEED repeats a run of the slow suite.
+The number of cases and the seed are printed; MINSTRET_SEED repeats a run of the slow suite, MINSTRET_TIMES=10 makes it
+ten times as many.
 """
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support.guest_boards import load
+from support.random_cases import SEED_FAST, SEED_SLOW, TIMES
 from support.recordings import Recorded, assert_replays, cut, record, setup_of_code, typed
 from support.serial_drivers import STOP, TEXT_MAX, Driver, draw_driver, received
 
@@ -22,9 +23,7 @@ from minstret.emu.door.live import LiveDoor
 from minstret.emu.hart.shared import Counting
 from minstret.emu.machine import Outcome, StopReason
 
-CASES_FAST, CASES_SLOW = 25, 1000
-SEED_FAST = 20181001
-SEED_SLOW = int(os.environ.get("MINSTRET_SEED", random.SystemRandom().randrange(1 << 32)))
+CASES_FAST, CASES_SLOW = 25, 600 * TIMES
 PASSED = Outcome(StopReason.FINISHED, 0)
 INSNS_MAX = 6_000_000
 SHIFT_OF_CHAOS = 10

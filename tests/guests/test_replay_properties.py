@@ -1,6 +1,7 @@
 """Random sessions: whatever is typed, pressed and cut where, a replay of it is the same run.
 
-The number of cases and the seed are printed; MINSTRET_SEED repeats a run of the slow suite.
+The number of cases and the seed are printed; MINSTRET_SEED repeats a run of the slow suite, and with MINSTRET_TIMES=10
+it has ten times as many.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from hypothesis import event
 from hypothesis import strategies as st
 from support.generated_code import generate
 from support.htif_guests import echo_setup
-from support.random_cases import SEED_FAST, SEED_SLOW, run_cases
+from support.random_cases import SEED_FAST, SEED_SLOW, TIMES, run_cases
 from support.recordings import (
     CTRL_C,
     Hand,
@@ -48,7 +49,7 @@ def setup_of_program(number: int, xlen: int) -> Setup:
     return setup_of_code(program.image(), xlen=xlen, icount_shift=program.icount_shift)
 
 
-CASES_FAST, CASES_SLOW = 4, 400
+CASES_FAST, CASES_SLOW = 4, 200 * TIMES
 """Sessions with each guest."""
 
 SUBJECTS: dict[str, tuple[Callable[[int], Setup], int]] = {

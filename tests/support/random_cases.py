@@ -12,6 +12,8 @@ from hypothesis.strategies import SearchStrategy
 
 T = TypeVar("T")
 
+TIMES = int(os.environ.get("MINSTRET_TIMES", "1"))
+"""Slow tests try so many times as many random cases."""
 SEED_FAST = 20181001
 SEED_SLOW = int(os.environ.get("MINSTRET_SEED", random.SystemRandom().randrange(1 << 32)))
 """Another one each time, unless MINSTRET_SEED says which."""

@@ -272,13 +272,23 @@ def test_thousands_of_accesses_across_pages_of_every_kind_are_one_run(
     check(bench, capsys, f"many windows {seed}", 250, 2500, window_ways, generate_windows)
 
 
+MANY: dict[str, tuple[int, int, Callable[[int], tuple[Way, ...]]]] = {
+    "many": (100, 4000, lambda number: (Way(), Way(BLOCKS, "random"), HOPS, SLICED[number % 4])),
+    "many more": (100, 4000, lambda number: (Way(), Way(BLOCKS, "random"), HOPS, SLICED[number % 4])),
+    "many full": (60, 4000, lambda number: (FULL,)),
+    "many in Python": (40, 2000, lambda number: (TWINS, Way())),
+    "many bare": (100, 4000, lambda number: (BARE[number % 3],)),
+    "many fresh": (40, 4000, lambda number: (FRESH, Way())),
+}
+"""How many programs of each width, how many instructions of each, and the ways to run them."""
+
+
 @pytest.mark.slow
-def test_thousands_of_generated_programs_are_one_run(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
-    check(bench, capsys, "many", 200, 4000, lambda number: (Way(), Way(BLOCKS, "random"), HOPS, SLICED[number % 4]))
-    check(bench, capsys, "many full", 60, 4000, lambda number: (FULL,))
-    check(bench, capsys, "many in Python", 40, 2000, lambda number: (TWINS, Way()))
-    check(bench, capsys, "many bare", 100, 4000, lambda number: (BARE[number % 3],))
-    check(bench, capsys, "many fresh", 40, 4000, lambda number: (FRESH, Way()))
+@pytest.mark.parametrize("name", MANY)
+def test_thousands_of_generated_programs_are_one_run(
+    bench: Bench, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    check(bench, capsys, name, *MANY[name])
 
 
 # ---- single rules
