@@ -166,9 +166,9 @@ LAYOUT: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = (
         ("write_count", "uint16_t *@"),
         ("generation", U64),
     )),
-    ("What this hart's guest has made stale of what other harts have derived from memory, since they were last told: how"
-     " often their address translations; and from which pages of RAM, by number, the code that they have translated. More"
-     " of them than STALE_PAGES_MAX: all their code.", (
+    ("What this hart's guest has made stale of what other harts have derived from memory, since they were last told:"
+     " how often their address translations; and from which pages of RAM, by number, the code that they have"
+     " translated. More of them than STALE_PAGES_MAX: all their code.", (
         ("stale_tlbs stale_page_count", U64),
         ("stale_pages", U64 * STALE_PAGES_MAX),
     )),
