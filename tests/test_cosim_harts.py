@@ -9,13 +9,13 @@ from support.generated_code import RAM
 from support.generated_smp import SmpProgram
 from support.interleavings import AfterTurn, OurSide, PlainSide, Turn, draw_case, first_difference, run_turns
 from support.needs import Need
-from support.random_cases import SEED_SLOW
+from support.random_cases import SEED_SLOW, TIMES
 
 from cosimulation.harts import SpikeHarts, program
 from cosimulation.spike import CosimError
 from minstret.emu.hart.shared import Counting
 
-PROGRAMS = {Counting.BLOCKS: 60, Counting.INSTRUCTIONS: 20, Counting.PYTHON: 10}
+PROGRAMS = {Counting.BLOCKS: 40, Counting.INSTRUCTIONS: 15, Counting.PYTHON: 5}
 
 
 @pytest.fixture
@@ -50,8 +50,9 @@ class SpikeSide:
 def test_the_model_of_several_harts_does_what_spike_does(
     xlen: int, announce: Callable[[str], None], spikes_harts: None
 ) -> None:
-    announce(f"100 programs on the model beside several harts of Spike, rv{xlen}, seed {SEED_SLOW}")
-    for case in range(100):
+    number = 60 * TIMES
+    announce(f"{number} programs on the model beside several harts of Spike, rv{xlen}, seed {SEED_SLOW}")
+    for case in range(number):
         program, turns = draw_case(f"{SEED_SLOW}/{case}", xlen)
         with SpikeHarts(xlen, program.harts, program.image) as harts:
             model = run_turns(SpikeSide(harts, program), turns)
@@ -64,7 +65,7 @@ def test_the_model_of_several_harts_does_what_spike_does(
 def test_several_harts_do_what_spikes_do(
     xlen: int, counting: str, announce: Callable[[str], None], spikes_harts: None
 ) -> None:
-    number = PROGRAMS[Counting(counting)]
+    number = TIMES * PROGRAMS[Counting(counting)]
     announce(f"{number} programs beside several harts of Spike, rv{xlen}, {counting}, seed {SEED_SLOW}")
     for case in range(number):
         program, turns = draw_case(f"{SEED_SLOW}/spike {case}", xlen, insns=5000)

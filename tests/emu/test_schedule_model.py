@@ -11,7 +11,7 @@ import pytest
 from support.generated_code import RAM
 from support.generated_smp import SmpProgram, generate
 from support.interleavings import PlainSide
-from support.random_cases import SEED_FAST, SEED_SLOW
+from support.random_cases import SEED_FAST, SEED_SLOW, TIMES
 from support.schedule_rules import NS_PER_TICK, RulesOfRounds
 
 from minstret.devices.board.board import Board
@@ -23,7 +23,7 @@ from minstret.emu.machine import StopReason
 from minstret.emu.schedule import DEFAULT_QUANTUM
 from minstret.emu.session import LiveSession
 
-PROGRAMS = {Counting.BLOCKS: (8, 200), Counting.INSTRUCTIONS: (4, 80), Counting.PYTHON: (3, 40)}
+PROGRAMS = {Counting.BLOCKS: (8, 80), Counting.INSTRUCTIONS: (4, 30), Counting.PYTHON: (3, 15)}
 """So many for each width of registers, and with --slow."""
 INSNS = 4000
 
@@ -34,7 +34,7 @@ def test_generated_programs_on_boards_do_what_the_model_does(
     xlen: int, size: str, counting: str, announce: Callable[[str], None]
 ) -> None:
     way = Counting(counting)
-    number, base = (PROGRAMS[way][0], SEED_FAST) if size == "few" else (PROGRAMS[way][1], SEED_SLOW)
+    number, base = (PROGRAMS[way][0], SEED_FAST) if size == "few" else (TIMES * PROGRAMS[way][1], SEED_SLOW)
     announce(f"{number} programs on boards with several harts, rv{xlen}, {counting}, seed {base}")
     for case in range(number):
         difference = first_difference(draw_case(f"{base}/{case}", xlen, way, timers=True))

@@ -11,11 +11,11 @@ from collections.abc import Callable
 import pytest
 from support.interleavings import OurSide, PlainSide, draw_case, first_difference, run_turns
 from support.plain_harts import PlainHart
-from support.random_cases import SEED_FAST, SEED_SLOW
+from support.random_cases import SEED_FAST, SEED_SLOW, TIMES
 
 from minstret.emu.hart.shared import Counting
 
-PROGRAMS = {Counting.BLOCKS: (12, 250), Counting.INSTRUCTIONS: (6, 100), Counting.PYTHON: (4, 60)}
+PROGRAMS = {Counting.BLOCKS: (12, 120), Counting.INSTRUCTIONS: (6, 40), Counting.PYTHON: (4, 30)}
 """So many for each width of registers, and with --slow."""
 
 
@@ -25,7 +25,7 @@ def test_generated_programs_on_several_harts_do_what_the_model_does(
     xlen: int, size: str, counting: str, announce: Callable[[str], None]
 ) -> None:
     way = Counting(counting)
-    number, base = (PROGRAMS[way][0], SEED_FAST) if size == "few" else (PROGRAMS[way][1], SEED_SLOW)
+    number, base = (PROGRAMS[way][0], SEED_FAST) if size == "few" else (TIMES * PROGRAMS[way][1], SEED_SLOW)
     announce(f"{number} programs on several harts, rv{xlen}, {counting}, seed {base}")
     for case in range(number):
         program, turns = draw_case(f"{base}/{case}", xlen, reads_time=True)
