@@ -61,6 +61,8 @@ RAM_SIZE = 1 << 20
 HART, LOG, ROUND, HARTS, MTIMECMP, MSIP = 8, 9, 18, 19, 20, 21
 BOOTS_AT = 0x6000
 """How often the board was reset, from where the guest is: beyond what a reset loads anew."""
+MEETING_PLACES = (0x3000, 0x4000, 0x4004, 0x4040, 0x4FFC, 0x5000)
+"""Offsets of words that several harts load and store, from where the guest is."""
 _SAVE, _COUNTER, _MIX, _EDGE, _STUB, _DONE = 0x5000, 0x4000, 0x4040, 0x4FFD, 0x3000, 0x4080
 _PLIC = int(Base.PLIC)
 _GENERATED_START = 0x30000
