@@ -1,6 +1,7 @@
 """What no change may break, with several harts: a run that is cut, stopped, put back or replayed anywhere is the same.
 
-The number of cases and the seed are printed; MINSTRET_SEED repeats a run of the slow suite.
+The number of cases and the seed are printed; MINSTRET_SEED repeats a run of the slow suite, MINSTRET_TIMES=10 takes ten
+times as many cases.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from hypothesis import strategies as st
 from support.generated_sessions import Host
 from support.guest_boards import restored
 from support.host_load import busy_machine
-from support.random_cases import SEED_FAST, SEED_SLOW, run_cases
+from support.random_cases import SEED_FAST, SEED_SLOW, TIMES, run_cases
 from support.recordings import RAM, Recorded, cut, record, setup_of_image, typed
 from support.smp_guests import BESIDE_AT, MEETING_PLACES, setup_beside, setup_of_busy, setup_of_generated
 
@@ -254,7 +255,7 @@ def test_run_is_the_same_whatever_cuts_and_stops_it(subject: str, announce: Call
 @pytest.mark.slow
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_many_runs_are_the_same_whatever_cuts_and_stops_them(subject: str, announce: Callable[[str], None]) -> None:
-    run_cases(runs(subject), check_way, subject, 12, SEED_SLOW, announce)
+    run_cases(runs(subject), check_way, subject, 10 * TIMES, SEED_SLOW, announce)
 
 
 # ---- recordings
@@ -362,7 +363,7 @@ def test_recording_replays_the_same_in_every_way(subject: str, announce: Callabl
 @pytest.mark.slow
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_many_recordings_replay_the_same_in_every_way(subject: str, announce: Callable[[str], None]) -> None:
-    run_cases(recordings(subject), check_recording, subject, 20, SEED_SLOW, announce)
+    run_cases(recordings(subject), check_recording, subject, 12 * TIMES, SEED_SLOW, announce)
 
 
 # ---- under load
