@@ -140,9 +140,9 @@ def no_process_is_left() -> Iterator[None]:
 
 
 def running_children() -> dict[int, str]:
-    """The processes that this one has started and that have not ended: id and command line."""
-    found = {}
-    for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
+    """The processes that this one has started and that have not ended: id and command line, where Linux tells."""
+    children, found = Path(f"/proc/self/task/{os.getpid()}/children"), dict[int, str]()
+    for pid in children.read_text().split() if children.exists() else ():
         try:
             state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
             command = Path(f"/proc/{pid}/cmdline").read_bytes()
