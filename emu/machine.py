@@ -430,7 +430,10 @@ class Machine:
         if stop is HartStop.LIMIT:
             return None
         if stop is HartStop.WAITING:
+            warp_ns = self.clock.state.warp_ns
             if (admitted and door.holds_input) or self.idle.skip(virtual_ns):
+                if self.schedule is not None and self.clock.state.warp_ns != warp_ns:
+                    self.schedule.time_was_skipped()
                 return None
             return Outcome(StopReason.WAITS_FOREVER)
         return self._stopped(stop)

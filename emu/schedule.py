@@ -5,8 +5,8 @@ nothing of it is recorded: a replay comes to the same.
 
 In a *round* each hart may retire up to one quantum of instructions, in the order of their ids. A hart that waits gives
 way; what is left of its quantum it may use when an interrupt wakes it within the round: then it runs at once, before
-the others. When no hart that could run has anything left, the next round begins. So an interrupt is as exact as with
-one hart, and two harts that wake each other all the time keep no third one from running.
+the others. When no hart that could run has anything left, or while all wait, the next round begins. So an interrupt is
+as exact as with one hart, and two harts that wake each other all the time keep no third one from running.
 
 With a chaos seed there are no rounds: the harts have ranks, drawn anew from time to time, and the highest one that
 could run does. Now and then the one that runs becomes the lowest. See ChaosSchedule.
@@ -217,15 +217,22 @@ class Schedule:
     def _spend(self, insns: int) -> None:
         self.state.left[self.state.running] -= insns
 
+    def time_was_skipped(self) -> None:
+        """All harts wait, and virtual time has gone on: what each ran before keeps it from nothing."""
+        self._begin_round()
+
+    def _begin_round(self) -> None:
+        count = len(self._harts)
+        self.state.left, self.state.woken = [self._quantum] * count, [_NOT_WOKEN] * count
+
     def _next(self, ready: list[int], now: int) -> int:
         """Which of these is to run."""
         state = self.state
         able = [number for number in ready if state.left[number] > 0]
         if not able:
-            count = len(self._harts)
-            state.left, state.woken = [self._quantum] * count, [_NOT_WOKEN] * count
+            self._begin_round()
             able = ready
-            state.turn = (state.turn + 1) % count
+            state.turn = (state.turn + 1) % len(self._harts)
         if max(state.woken) != _NOT_WOKEN:
             woken = max(state.woken[number] for number in able)
             if woken != _NOT_WOKEN:
@@ -284,6 +291,9 @@ class ChaosSchedule(Schedule):
 
     def _spend(self, insns: int) -> None:
         """No hart has a share."""
+
+    def time_was_skipped(self) -> None:
+        """Nothing changes."""
 
     def _next(self, ready: list[int], now: int) -> int:
         state = self.state

@@ -333,3 +333,29 @@ def test_device_that_writes_while_a_run_stands_at_a_breakpoint_of_the_next_hart_
         one.memory[Base.RAM + 0x8000 : Base.RAM + 0x8004] = b"1234"
         one.run_until(icount=10 * Q)
     assert board.digest() == plain.digest()
+
+
+def ticks(hart: int, period: int, work: int, times: int) -> bytes:
+    """So often after each ``period`` of ticks: work, and add to a3 how long after the tick it is done."""
+    loop = asm.code(
+        asm.add(asm.A1, asm.A1, asm.A2), asm.sw(asm.A1, asm.T0, 0), asm.WFI, [asm.NOP] * work, asm.csrr(asm.T2, "time"),
+        asm.sub(asm.T2, asm.T2, asm.A1), asm.add(asm.A3, asm.A3, asm.T2), asm.addi(asm.A4, asm.A4, -1),
+    )  # fmt: skip
+    return b"".join((
+        asm.code(asm.li(asm.T0, Base.CLINT + 0x4000 + 8 * hart), asm.sw(0, asm.T0, 4), asm.li(asm.A2, period)),
+        asm.code(asm.li(asm.A4, times), asm.addi(asm.T3, 0, 0x80), asm.csrw("mie", asm.T3)),
+        loop,
+        asm.code(asm.bne(asm.A4, 0, -len(loop)), asm.addi(asm.T2, 0, -1), asm.sw(asm.T2, asm.T0, 4), asm.WFI, asm.LOOP),
+    ))  # fmt: skip
+
+
+def test_hart_that_mostly_sleeps_is_as_exact_beside_a_busy_one_whatever_it_ran_before() -> None:
+    """It works for less than a quantum at each tick, for many quanta in all."""
+    done_after = []
+    for others in (0, 180):
+        board = board_of(ticks(0, 40, 180, 40), ticks(1, 199, others, 9), quantum=200)
+        assert board.run_until(icount=100_000).reason is StopReason.WAITS_FOREVER
+        assert board.registers_of(0)["minstret"] > 35 * 200
+        done_after.append(board.registers_of(0)["a3"])
+
+    assert done_after[0] == done_after[1]

@@ -56,7 +56,12 @@ class RulesOfRounds:
         ahead = [ticks for ticks in self.memory.mtimecmp if self.memory.time() < ticks < NEVER]
         if ahead:
             self.warp_ns += min(ahead) * NS_PER_TICK - self.virtual_ns
+            self._begin_round()
         return bool(ahead)
+
+    def _begin_round(self) -> None:
+        self._left = [self.quantum] * len(self.harts)
+        self._woken = {}
 
     def _choose(self) -> PlainHart | None:
         for hart in self.harts:
@@ -68,8 +73,7 @@ class RulesOfRounds:
             return None
         able = [number for number in ready if self._left[number]]
         if not able:
-            self._left = [self.quantum] * len(self.harts)
-            self._woken = {}
+            self._begin_round()
             self._turn = (self._turn + 1) % len(self.harts)
             able = ready
         woken = [number for number in able if number in self._woken]
