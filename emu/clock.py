@@ -52,7 +52,7 @@ class Clock(Protocol):
 
 @dataclass(slots=True)
 class VirtualClockState:
-    """Virtual time skipped while the hart waited, ns."""
+    """Virtual time skipped while all harts waited, ns."""
 
     warp_ns: int = 0
 

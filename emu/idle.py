@@ -1,4 +1,4 @@
-"""What becomes of virtual time while the hart waits: who decides how far to skip.
+"""What becomes of virtual time while all harts wait: who decides how far to skip.
 
 Live, time goes to the next deadline, and with ``sleep=on`` the host waits as long first. In a replay the trace decides.
 """
@@ -14,7 +14,7 @@ from minstret.emu.timers import IDLE, Timer, TimerAttribute, TimerGroup
 
 
 class Idle(Protocol):
-    """Skips virtual time while the hart waits."""
+    """Skips virtual time while all harts wait."""
 
     def skip(self, virtual_ns: int | None) -> bool:
         """Skip to the next moment at which something happens, no further than ``virtual_ns``.
@@ -41,7 +41,7 @@ class LiveIdle:
             door: Says whether input may still come.
             wait: Lets the host pass time, see Source.wait.
             sleeps: Whether the host waits as long as the guest does.
-            input_can_wake: Whether what the host sends could interrupt the hart's wait.
+            input_can_wake: Whether what the host sends could end a hart's wait.
             host_side_can_wake: Whether what EXTERNAL timers bring could.
         """
         self._clock = clock

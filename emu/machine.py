@@ -1,7 +1,7 @@
 """The machine: its harts, clocks, timers and devices, and the loop that runs them.
 
 One turn: admit what came through the door, run expired timers, execute up to the next point at which
-something must happen, and while the hart waits skip to that point. Where a turn ends is never visible to
+something must happen, and while all harts wait skip to that point. Where a turn ends is never visible to
 the guest.
 """
 
@@ -245,9 +245,9 @@ class Machine:
         self.on_reset: Callable[[], None] = lambda: None
         self.on_end_of_input: Callable[[], None] = lambda: None
         self.input_can_wake: Callable[[], bool] = lambda: False
-        """Whether what the host sends could interrupt the hart's wait."""
+        """Whether what the host sends could end a hart's wait."""
         self.host_side_can_wake: Callable[[], bool] = lambda: False
-        """Whether what EXTERNAL timers bring could interrupt the hart's wait."""
+        """Whether what EXTERNAL timers bring could end a hart's wait."""
         self.exit_code: int | None = None
         self._reset_requested = False
         self._stop_requested: Outcome | None = None
@@ -259,7 +259,7 @@ class Machine:
             self.clock, self.timers, self.pace, self.door, self._wait, sleeps=config.sleep,
             input_can_wake=lambda: self.input_can_wake(), host_side_can_wake=lambda: self.host_side_can_wake(),
         )  # fmt: skip
-        """Skips virtual time while the hart waits."""
+        """Skips virtual time while all harts wait."""
         self.door.connect(STOP_TARGET, self._on_stop_event)
         self.door.attach(self)
 
@@ -293,7 +293,7 @@ class Machine:
         )
 
     def _stop_at_deadline(self, deadline_ns: int) -> None:
-        """A timer was armed for before the others, perhaps while the hart runs."""
+        """A timer was armed for before the others, perhaps while a hart runs."""
         self.cpu.stop_by(self.clock.icount_at(deadline_ns))
 
     def _ask_clock(self, host_ns: Callable[[], int]) -> int:
@@ -503,8 +503,8 @@ class Machine:
         return max(limit, now.icount)
 
     def _limit_of_door(self, now: Position, next_icount: int) -> int:
-        """Latest icount to stop at for the door's next item: its own, or, where that comes while the hart waits there,
-        one more."""
+        """Latest icount to stop at for the door's next item: its own, or, where that comes while all harts wait
+        there, one more."""
         next_ns = self.door.next_ns
         if next_ns is not None and next_ns > (next_icount << self.clock.shift) + self.clock.state.warp_ns:
             next_icount += 1

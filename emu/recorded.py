@@ -272,7 +272,7 @@ class ReplaySession(Session[BoardT]):
         return Outcome(StopReason.REACHED)
 
     def _waits_for_end(self, end: dict[str, Any]) -> bool:
-        """Whether the recording ended at this icount, but later: while the hart waited."""
+        """Whether the recording ended at this icount, but later: while all harts waited."""
         position = self.board.position
         return position.icount == end["icount"] and bool(position.virtual_ns < end["virtual_ns"])
 

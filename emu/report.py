@@ -101,7 +101,10 @@ def harts_text(machine: Machine, symbols: SymbolTable, others_only: bool = False
 
 
 def where_facts(hart: Hart, symbols: SymbolTable) -> dict[str, Any]:
-    """The same for JSON. Addresses and values are hexadecimal strings: many JSON readers lose 64-bit integers."""
+    """What ``where_text`` and ``last_trap_text`` tell, for JSON.
+
+    Addresses and values are hexadecimal strings: many JSON readers lose 64-bit integers.
+    """
     trap = hart.last_trap
     return {
         "where": {

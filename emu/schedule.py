@@ -5,8 +5,9 @@ nothing of it is recorded: a replay comes to the same.
 
 In a *round* each hart may retire up to one quantum of instructions, in the order of their ids. A hart that waits gives
 way; what is left of its quantum it may use when an interrupt wakes it within the round: then it runs at once, before
-the others. When no hart that could run has anything left, or while all wait, the next round begins. So an interrupt is
-as exact as with one hart, and two harts that wake each other all the time keep no third one from running.
+the others. When no hart that could run has anything left, the next round begins; also when virtual time was skipped
+because all wait. So an interrupt is as exact as with one hart, and two harts that wake each other all the time keep no
+third one from running.
 
 With a chaos seed there are no rounds: the harts have ranks, drawn anew from time to time, and the highest one that
 could run does. Now and then the one that runs becomes the lowest. See ChaosSchedule.

@@ -97,7 +97,7 @@ class Breakpoints:
                 self._publish()
 
     def time_passed(self, before: int, icount: int) -> None:
-        """Other harts have run; this one is where it was."""
+        """Other harts have run from ``before`` to ``icount``; this one is where it was, its last stop too."""
         pc, reported_icount = self._reported
         if reported_icount == before:
             self._reported = pc, icount
