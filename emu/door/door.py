@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 
 class Position(NamedTuple):
-    """Where a run is; icount alone stands still while the hart waits."""
+    """Where a run is; icount alone stands still while all harts wait."""
 
     icount: int
     virtual_ns: int
@@ -35,7 +35,7 @@ class Observed(Protocol):
     def position(self) -> Position: ...
 
     def registers_hash(self, previous: int) -> int:
-        """A short hash of the hart's registers, chained to an earlier one."""
+        """A short hash of the harts' registers, chained to an earlier one."""
         ...
 
 
@@ -46,7 +46,7 @@ Sink = Callable[[bytes], int]
 """Takes the bytes it has room for, and says how many."""
 
 
-class Schedule(Protocol):
+class HostSchedule(Protocol):
     """What the host side does at given instruction counts: a script of keys."""
 
     @property
@@ -119,7 +119,7 @@ class Door(Protocol):
 
     @property
     def next_ns(self) -> int | None:
-        """In a replay: virtual time of the next item of the trace. Bounds warps while the hart waits."""
+        """In a replay: virtual time of the next item of the trace. Bounds warps while all harts wait."""
         ...
 
     def is_over(self, position: Position) -> bool:
@@ -169,7 +169,7 @@ class Door(Protocol):
         """Get to know ``machine``, a Machine that is whole but for its devices.
 
         A door that records is told by the machine's timers when they run. One that replays also decides which of them
-        run, and how far time skips while the hart waits.
+        run, and how far time skips while all harts wait.
         """
         ...
 
@@ -190,6 +190,6 @@ class Door(Protocol):
         """Whether the host may still give something."""
         ...
 
-    def use(self, *, schedule: Schedule | None = None, diversion: Diversion | None = None) -> None:
+    def use(self, *, schedule: HostSchedule | None = None, diversion: Diversion | None = None) -> None:
         """Ask these too, from now on. A replay, which asks nobody, leaves them alone."""
         ...

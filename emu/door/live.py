@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from minstret.emu.door.door import Diversion, Event, Position, Schedule, Sink
+from minstret.emu.door.door import Diversion, Event, HostSchedule, Position, Sink
 
 
 class Source(Protocol):
@@ -47,7 +47,7 @@ class LiveDoor:
 
     def __init__(self, source: Source | None = None) -> None:
         self._source = source
-        self.schedule: Schedule | None = None
+        self.schedule: HostSchedule | None = None
         self.diversion: Diversion | None = None
         """Asked about all that comes from the source."""
         self._sinks: dict[str, Sink] = {}
@@ -83,7 +83,7 @@ class LiveDoor:
     def attach(self, machine: Any) -> None:
         """A live door needs nothing of the machine."""
 
-    def use(self, *, schedule: Schedule | None = None, diversion: Diversion | None = None) -> None:
+    def use(self, *, schedule: HostSchedule | None = None, diversion: Diversion | None = None) -> None:
         self.schedule = schedule or self.schedule
         self.diversion = diversion or self.diversion
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from minstret.emu.clock import ClockType, HostClock
-from minstret.emu.door.door import BLOCKED_MARK, Diversion, Event, Observed, Position, Schedule, Sink
+from minstret.emu.door.door import BLOCKED_MARK, Diversion, Event, HostSchedule, Observed, Position, Sink
 from minstret.emu.errors import DivergenceError, TraceError
 from minstret.emu.idle import ReplayIdle
 from minstret.emu.machine import Machine
@@ -222,7 +222,7 @@ class ReplayDoor:
     def look(self) -> None:
         """There is no host to ask."""
 
-    def use(self, *, schedule: Schedule | None = None, diversion: Diversion | None = None) -> None:
+    def use(self, *, schedule: HostSchedule | None = None, diversion: Diversion | None = None) -> None:
         """A replay asks neither."""
 
     def wait(self, timeout_ns: int | None) -> int:
