@@ -1,9 +1,9 @@
 """What a part of a board is: a device or a service with one typed state, and what it may use once it is attached.
 
 A part says itself what it is called, where its registers are, which interrupt it raises, what stands for it in the
-device tree, what it takes from the host and what it sends. A device never imports the hart, the machine or a door:
-``attach`` gives it a ``Wiring``, which has all that it may use. Services, which the hart calls, get the hart too.
-docs/devices.md shows how to write a device.
+device tree, what it takes from the host and what it sends. A device never imports a hart, the machine or a door:
+``attach`` gives it a ``Wiring``, which has all that it may use. Services, which harts call, get the harts or the
+machine too. docs/devices.md shows how to write a device.
 """
 
 from __future__ import annotations
@@ -51,10 +51,6 @@ class Dma(Protocol):
         ...
 
 
-_MORE_HARTS = 14
-"""The phandles of hart 1 and its interrupt controller are so much and two higher than those of hart 0."""
-
-
 class Phandle(IntEnum):
     """Numbers by which nodes of the device tree refer to one another; CPU and CPU_INTC are those of hart 0."""
 
@@ -64,14 +60,18 @@ class Phandle(IntEnum):
     TEST = 4
 
 
-def cpu_intc(hart: int) -> int:
-    """The phandle of a hart's own interrupt controller. ``CPU + hart`` would not do: 2 to 4 are others'."""
-    return Phandle.CPU_INTC + (hart and _MORE_HARTS + 2 * hart)
+_CPU1 = 17
+"""The phandle of hart 1: each further hart has two numbers from here on, which are nobody else's."""
 
 
 def cpu_phandle(hart: int) -> int:
-    """The phandle of a hart."""
-    return Phandle.CPU + (hart and _MORE_HARTS + 2 * hart)
+    """The phandle of a hart, by id."""
+    return int(Phandle.CPU) if hart == 0 else _CPU1 + 2 * (hart - 1)
+
+
+def cpu_intc(hart: int) -> int:
+    """The phandle of a hart's own interrupt controller."""
+    return cpu_phandle(hart) + Phandle.CPU_INTC - Phandle.CPU
 
 
 class Wiring(Protocol):
@@ -242,7 +242,7 @@ class Part:
 
 
 class Device(Part):
-    """A part with registers. It knows offsets within its own window, never addresses, the hart, or the host.
+    """A part with registers. It knows offsets within its own window, never addresses, a hart, or the host.
 
     Attributes:
         base: Physical address of its first register.

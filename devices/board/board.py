@@ -47,8 +47,8 @@ from minstret.emu.report import InterruptCount, report
 from minstret.emu.wiring import Assembly
 
 _RNG_SEED_SIZE = 32
-_RETRACED_INSNS = 2000
-"""Of all harts, of which those of one are looked for."""
+_RETRACE_FROM_INSNS = 2000
+"""How far back the last instructions of one of several harts are looked for, in instructions of all."""
 P = TypeVar("P")
 
 
@@ -280,7 +280,8 @@ class Board:
             devices=[again(device) for device in self._own],
         )  # fmt: skip
         hart = second.harts[self.hart.hart_id]
-        second.run_until(icount=max(0, end - (insns if len(self.harts) == 1 else max(insns, _RETRACED_INSNS))))
+        back = insns if len(self.harts) == 1 else max(insns, _RETRACE_FROM_INSNS)
+        second.run_until(icount=max(0, end - back))
         pcs = []
         while second.position.icount < end:
             pc = hart.pc
