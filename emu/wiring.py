@@ -241,8 +241,10 @@ class PartWiring:
             )
         self._check_hart(hart)
         interrupt = _HART_LINES[name]
-        only = self._machine.harts[0].set_line
-        set_line = partial(only, interrupt) if self.harts == 1 else partial(self._machine.set_line, hart, interrupt)
+        if self.harts == 1:
+            set_line = partial(self._machine.hart.set_line, interrupt)
+        else:
+            set_line = partial(self._machine.set_line, hart, interrupt)
         return self._assembly.line(self._name(f"{name}{hart or ''}"), set_line)
 
     def _check_hart(self, hart: int) -> None:
@@ -327,8 +329,7 @@ class HartMemory:
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         self.read = machine.hart.read_physical
-        if len(machine.harts) == 1:
-            self.write = machine.hart.write_by_device  # type: ignore[method-assign]
+        self.write = machine.hart.write_by_device if len(machine.harts) == 1 else self._write_beside_running_hart
 
-    def write(self, address: int, data: bytes | memoryview) -> None:
+    def _write_beside_running_hart(self, address: int, data: bytes | memoryview) -> None:
         self._machine.hart.write_by_device(address, data)
