@@ -213,33 +213,11 @@ class Machine:
         self.bus = DeviceBus()
         self.memory = GuestMemory(config.ram_base, config.ram_size, config.rom_base, config.rom_size, io_size=IO_SIZE)
         self.time_delta: Callable[[], int] = lambda: 0
-        self.harts = [self._make_hart(number) for number in range(config.harts)]
-        self.hart = self.harts[0]
-        self.clock = VirtualClock(self.hart.read_icount, config.icount_shift)
-        self.cpu: Hart | Schedule = self.hart
-        self.schedule: Schedule | None = None
-        """Where there are several harts."""
-        self.breakpoints: Breakpoints | SharedBreakpoints = self.hart.breakpoints
-        self.watches: Watches | SharedWatches = self.hart.watches
-        if config.harts > 1:
-            self.cpu = self.schedule = self._make_schedule()
-            self.breakpoints = SharedBreakpoints([hart.breakpoints for hart in self.harts])
-            self.watches = SharedWatches([hart.watches for hart in self.harts])
-        self.virtual_rt = VirtualRtClock(self.clock)
-
-        wall_ns = partial(_in_64_bits, host_ns)
-        self.timers = self._make_timers(realtime_ns, wall_ns)
-        self.host_clock = HostClock(ClockType.HOST, lambda: self._ask_clock(wall_ns))
-        """Wall-clock time as a device reads it for the guest: each reading is an answer of the host's."""
+        self._add_harts()
+        self._add_timers(realtime_ns, partial(_in_64_bits, host_ns))
         self._slice_insns_max = config.slice_insns_max or UNLIMITED_INSNS
         if self._slice_insns_max == SLICE_INSNS_MAX and self.hart.counting is Counting.PYTHON:
             self._slice_insns_max = SLICE_INSNS_MAX_PYTHON
-        self.virtual_timers = self.timers[ClockType.VIRTUAL]
-        self.pace = Timer("idle.pace", self.timers[ClockType.VIRTUAL_RT], lambda late_ns: None)
-        """Paces waits in the host's time: see LiveIdle."""
-        self.virtual_timers.on_earlier = self._stop_at_deadline
-        self.more_timers: list[TimerList] = []
-        """Lists that are not the machine's, but go back with it."""
         self.lines: dict[str, IrqLine] = {}
         self.parts = Parts()
         self.on_reset: Callable[[], None] = lambda: None
@@ -263,6 +241,22 @@ class Machine:
         self.door.connect(STOP_TARGET, self._on_stop_event)
         self.door.attach(self)
 
+    def _add_harts(self) -> None:
+        """Make the harts and virtual time; where there are several, also what stands for all of them."""
+        config = self.config
+        self.harts = [self._make_hart(number) for number in range(config.harts)]
+        self.hart = self.harts[0]
+        self.clock = VirtualClock(self.hart.read_icount, config.icount_shift)
+        self.cpu: Hart | Schedule = self.hart
+        self.schedule: Schedule | None = None
+        """Where there are several harts."""
+        self.breakpoints: Breakpoints | SharedBreakpoints = self.hart.breakpoints
+        self.watches: Watches | SharedWatches = self.hart.watches
+        if config.harts > 1:
+            self.cpu = self.schedule = self._make_schedule()
+            self.breakpoints = SharedBreakpoints([hart.breakpoints for hart in self.harts])
+            self.watches = SharedWatches([hart.watches for hart in self.harts])
+
     def _make_hart(self, number: int) -> Hart:
         config = self.config
         return Hart(
@@ -281,16 +275,19 @@ class Machine:
         self.hart = hart
         self.clock.read_icount = hart.read_icount
 
-    def _make_timers(self, realtime_ns: Callable[[], int], wall_ns: Callable[[], int]) -> TimerGroup:
-        """A list of timers for each clock. In a replay what the host's clocks show is what the trace says."""
-        return TimerGroup(
-            [
-                HostClock(ClockType.REALTIME, realtime_ns),
-                self.clock,
-                HostClock(ClockType.HOST, wall_ns),
-                self.virtual_rt,
-            ]
-        )
+    def _add_timers(self, realtime_ns: Callable[[], int], wall_ns: Callable[[], int]) -> None:
+        """Make a list of timers for each clock. In a replay what the host's clocks show is what the trace says."""
+        self.virtual_rt = VirtualRtClock(self.clock)
+        realtime, wall = HostClock(ClockType.REALTIME, realtime_ns), HostClock(ClockType.HOST, wall_ns)
+        self.timers = TimerGroup([realtime, self.clock, wall, self.virtual_rt])
+        self.virtual_timers = self.timers[ClockType.VIRTUAL]
+        self.virtual_timers.on_earlier = self._stop_at_deadline
+        self.pace = Timer("idle.pace", self.timers[ClockType.VIRTUAL_RT], lambda late_ns: None)
+        """Paces waits in the host's time: see LiveIdle."""
+        self.more_timers: list[TimerList] = []
+        """Lists that are not the machine's, but go back with it."""
+        self.host_clock = HostClock(ClockType.HOST, lambda: self._ask_clock(wall_ns))
+        """Wall-clock time as a device reads it for the guest: each reading is an answer of the host's."""
 
     def _stop_at_deadline(self, deadline_ns: int) -> None:
         """A timer was armed for before the others, perhaps while a hart runs."""
