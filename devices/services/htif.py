@@ -55,7 +55,7 @@ class HtifState:
 
 
 class Htif(Part):
-    """Watches the words."""
+    """Watches the words, whichever hart stores to them."""
 
     name = "htif"
 

@@ -102,7 +102,7 @@ class Surroundings:
 
 
 class Semihosting(Part):
-    """Carries out calls."""
+    """Carries out the calls of all harts."""
 
     name = "semihosting"
 
@@ -120,7 +120,7 @@ class Semihosting(Part):
     ) -> None:
         self.state: SemihostingState = SemihostingState()
         self._hart = harts[0]
-        """Whose call it is."""
+        """The one that calls."""
         self._clock = clock
         self._time_ns = time_ns
         self._on_exit = on_exit
