@@ -109,7 +109,7 @@ class Assembly:
             guard.run("attach", part.attach, wiring)
         if isinstance(part, Device):
             self.machine.bus.attach(part.base, part if guard is None else GuardedDevice(part, guard))
-            self.machine.hart.map_io(part.base, part.size_bytes)
+            self.machine.memory.map_io(part.base, part.size_bytes)
         self.machine.parts.add(part.name, part)
         if guard is not None:
             self.machine.parts.checks.append(partial(guard.check_state, part, "state"))

@@ -19,7 +19,7 @@ from minstret.emu.hart.accesses import Accesses
 from minstret.emu.hart.breakpoints import Breakpoints
 from minstret.emu.hart.core import Core
 from minstret.emu.hart.decode import memory_access
-from minstret.emu.hart.engine import IO_SIZE, Engine
+from minstret.emu.hart.engine import Engine
 from minstret.emu.hart.layout import fflags_from_softfloat, softfloat_from_fflags
 from minstret.emu.hart.memory import GuestMemory
 from minstret.emu.hart.pmp import PmpState
@@ -170,7 +170,7 @@ class Hart:
 
     @property
     def waiting(self) -> bool:
-        """Whether a WFI has retired and nothing has woken the hart yet."""
+        """Whether a WFI has retired and the hart has not gone on since; see ``has_wake_up``."""
         return bool(self._shared.is_waiting)
 
     @waiting.setter
@@ -326,13 +326,11 @@ class Hart:
 
     # ---- beside other harts
 
-    def leave(self) -> None:
-        """Let another hart run from here on."""
-        self.tell_what_is_stale()
-        self.end_reservation()
+    # Another hart runs next: tell_what_is_stale on this one, enter on the other, and, once that has executed anything,
+    # end_reservation on this one.
 
     def tell_what_is_stale(self) -> None:
-        """Let the other harts know what this one's guest has made stale."""
+        """Let the other harts know what this one's guest has made stale since the last call."""
         self._engine.tell_what_is_stale()
 
     def end_reservation(self) -> None:
@@ -741,11 +739,6 @@ class Hart:
             self.write_physical(t.pa, data[at : at + size])
             at += size
         return True
-
-    def map_io(self, base: int, size: int) -> None:
-        """Let loads and stores to ``[base, base + size)`` reach the bus."""
-        assert base >= 0 and base + size <= IO_SIZE
-        self.memory.map_io(base, size)
 
     def cached_register(self, address: int, size: int) -> Callable[[int | None], None]:
         """Let the hart answer reads of a device's register from a value that the device has told it.

@@ -139,6 +139,7 @@ class GuestMemory:
 
     def map_io(self, base: int, size: int) -> None:
         """Let loads and stores to ``[base, base + size)`` reach the bus, on every hart."""
+        assert base >= 0 and base + size <= len(self.io_pages) << PAGE_BITS
         for page in range(base >> PAGE_BITS, (base + size - 1 >> PAGE_BITS) + 1):
             self.io_pages[page] = 1
 

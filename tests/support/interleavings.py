@@ -104,7 +104,7 @@ class OurSide:
             Hart(program.xlen, self.memory, bus, counting=counting, hart_id=number) for number in range(program.harts)
         ]
         msip.harts = self.harts
-        self.harts[0].map_io(MSIP, msip.size_bytes)
+        self.memory.map_io(MSIP, msip.size_bytes)
         self.memory.write(RAM, program.image)
         for hart, entry in zip(self.harts, program.entries, strict=True):
             hart.env.pc = RAM + entry
@@ -118,7 +118,8 @@ class OurSide:
         while hart.icount < before + turn.insns and stop is HartStop.LIMIT:
             stop = hart.run(before + turn.insns)
         assert stop in (HartStop.LIMIT, HartStop.WAITING), f"{stop} at {hart.pc:#x}"
-        hart.leave()
+        hart.tell_what_is_stale()
+        hart.end_reservation()
         self.icount = hart.icount
         waiting = hart.waiting and not hart.has_wake_up
         return AfterTurn(self.icount - before, waiting, self.minstret(hart), hart.pc, tuple(hart.env.x))

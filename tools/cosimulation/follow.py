@@ -133,7 +133,7 @@ class Follower:
         memory = GuestMemory(RAM_BASE, RAM_SIZE, _NO_ROM, PAGE_SIZE, io_size=IO_SIZE)
         self.hart = Hart(xlen, memory, self._devices, counting=counting)
         self._devices.hart = self.hart
-        self.hart.map_io(0, IO_SIZE)
+        memory.map_io(0, IO_SIZE)
         for segment in firmware.segments:
             try:
                 self.hart.write_physical(segment.address, bytes(segment.data).ljust(segment.size, b"\0"))

@@ -32,7 +32,8 @@ def run(hart: Hart, insns: int) -> None:
     """Run one of two harts that have counts of their own."""
     hart.enter(hart.icount)
     hart.run(hart.icount + insns)
-    hart.leave()
+    hart.tell_what_is_stale()
+    hart.end_reservation()
 
 
 @pytest.mark.parametrize("counting", COUNTERS)
