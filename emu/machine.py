@@ -42,7 +42,7 @@ from minstret.emu.hart.watches import SharedWatches, Watches, WatchHit
 from minstret.emu.idle import Idle, LiveIdle, earlier
 from minstret.emu.irq import IrqLine
 from minstret.emu.part import Parts, copied_counts, copied_states, load_counts, load_states
-from minstret.emu.schedule import DEFAULT_QUANTUM, ChaosSchedule, Schedule, ScheduleState
+from minstret.emu.schedule import DEFAULT_QUANTUM, ChaosSchedule, RoundRobin, Schedule, ScheduleState
 from minstret.emu.state import canonical_bytes
 from minstret.emu.timers import Timer, TimerCounts, TimerGroup, TimerList, TimerListState
 
@@ -268,7 +268,7 @@ class Machine:
     def _make_schedule(self) -> Schedule:
         seed = self.config.schedule_seed
         if seed is None:
-            return Schedule(self.harts, self.config.quantum, self._on_switch)
+            return RoundRobin(self.harts, self.config.quantum, self._on_switch)
         return ChaosSchedule(self.harts, seed, self._on_switch)
 
     def _on_switch(self, hart: Hart) -> None:

@@ -58,18 +58,19 @@ class ScheduleState:
 
 
 class Schedule:
-    """Runs several harts as if they were one: ``run``, ``stop_by`` and ``end_slice`` are those of ``Hart``."""
+    """Runs several harts as if they were one: ``run``, ``stop_by`` and ``end_slice`` are those of ``Hart``.
 
-    def __init__(self, harts: Sequence[Hart], quantum: int, on_switch: Callable[[Hart], None]) -> None:
+    How is here. Which one is next, and for how long, its two kinds decide: RoundRobin and ChaosSchedule.
+    """
+
+    def __init__(self, harts: Sequence[Hart], on_switch: Callable[[Hart], None]) -> None:
         """Begin with hart 0.
 
         Args:
             harts: In the order of their ids.
-            quantum: Instructions.
             on_switch: Called with the hart that runs from now on.
         """
         self._harts = harts
-        self._quantum = quantum
         self._on_switch = on_switch
         self._limit = 0
         self._ready: list[int] | None = None
@@ -82,9 +83,8 @@ class Schedule:
         self.reset()
 
     def reset(self) -> None:
-        """Hart 0 begins a round."""
-        count = len(self._harts)
-        self.load_state(ScheduleState(left=[self._quantum] * count, woken=[_NOT_WOKEN] * count))
+        """All harts begin anew."""
+        raise NotImplementedError
 
     def load_state(self, state: ScheduleState) -> None:
         """Become ``state``; the harts have got theirs."""
@@ -99,12 +99,8 @@ class Schedule:
         self._check_lists(state, count, icount)
 
     def _check_lists(self, state: ScheduleState, count: int, icount: int) -> None:
-        if not len(state.left) == len(state.woken) == count or state.rank or state.changes or state.epoch:
-            raise ValueError("its schedule is of other harts")
-        if not all(0 <= left <= self._quantum for left in state.left):
-            raise ValueError("a hart has more left than its quantum")
-        if not all(_NOT_WOKEN <= woken <= icount for woken in state.woken):
-            raise ValueError("a hart was woken at no possible time")
+        """The same for its lists, of ``count`` harts."""
+        raise NotImplementedError
 
     # ---- running
 
@@ -207,19 +203,65 @@ class Schedule:
             ready.append(number)
         return ready
 
-    def _note_woken(self, number: int, now: int) -> None:
-        self.state.woken = [*self.state.woken]
-        self.state.woken[number] = now
+    def _be_on(self, hart: Hart, now: int) -> None:
+        self.hart.tell_what_is_stale()
+        hart.enter(now)
+        self.hart = hart
+        self._on_switch(hart)
+
+    # ---- what a kind of schedule decides
+
+    def _next(self, ready: list[int], now: int) -> int:
+        """Which of these, by id, is to run."""
+        raise NotImplementedError
 
     def _end(self, now: int) -> int:
         """Before which icount another is to be chosen."""
+        raise NotImplementedError
+
+    def _note_woken(self, number: int, now: int) -> None:
+        """An interrupt has ended a hart's wait."""
+
+    def _spend(self, insns: int) -> None:
+        """The one that runs has executed so many instructions."""
+
+    def time_was_skipped(self) -> None:
+        """All harts wait, and virtual time has gone on."""
+
+
+class RoundRobin(Schedule):
+    """Rounds, in which each hart may retire one quantum of instructions. The module's docstring has the rules."""
+
+    def __init__(self, harts: Sequence[Hart], quantum: int, on_switch: Callable[[Hart], None]) -> None:
+        """Begin a round; ``quantum`` in instructions."""
+        self._quantum = quantum
+        super().__init__(harts, on_switch)
+
+    def reset(self) -> None:
+        """Hart 0 begins a round."""
+        self.load_state(ScheduleState())
+        self._begin_round()
+
+    def _check_lists(self, state: ScheduleState, count: int, icount: int) -> None:
+        if not len(state.left) == len(state.woken) == count or state.rank or state.changes or state.epoch:
+            raise ValueError("its schedule is of other harts")
+        if not all(0 <= left <= self._quantum for left in state.left):
+            raise ValueError("a hart has more left than its quantum")
+        if not all(_NOT_WOKEN <= woken <= icount for woken in state.woken):
+            raise ValueError("a hart was woken at no possible time")
+
+    def _end(self, now: int) -> int:
         return now + self.state.left[self.state.running]
+
+    def _note_woken(self, number: int, now: int) -> None:
+        self.state.woken = [*self.state.woken]
+        self.state.woken[number] = now
 
     def _spend(self, insns: int) -> None:
         self.state.left[self.state.running] -= insns
 
     def time_was_skipped(self) -> None:
-        """All harts wait, and virtual time has gone on: what each ran before keeps it from nothing."""
+        """What each ran before keeps it from nothing."""
         self._begin_round()
 
     def _begin_round(self) -> None:
@@ -227,7 +269,6 @@ class Schedule:
         self.state.left, self.state.woken = [self._quantum] * count, [_NOT_WOKEN] * count
 
     def _next(self, ready: list[int], now: int) -> int:
-        """Which of these is to run."""
         state = self.state
         able = [number for number in ready if state.left[number] > 0]
         if not able:
@@ -246,12 +287,6 @@ class Schedule:
         state.turn = number
         return number
 
-    def _be_on(self, hart: Hart, now: int) -> None:
-        self.hart.tell_what_is_stale()
-        hart.enter(now)
-        self.hart = hart
-        self._on_switch(hart)
-
 
 class ChaosSchedule(Schedule):
     """Lets rare interleavings happen: few preemptions, each at an instruction that follows from a seed.
@@ -269,7 +304,7 @@ class ChaosSchedule(Schedule):
     def __init__(self, harts: Sequence[Hart], seed: int, on_switch: Callable[[Hart], None]) -> None:
         """Begin an epoch; ``seed`` decides what happens in it and in all others."""
         self._seed = seed
-        super().__init__(harts, 0, on_switch)
+        super().__init__(harts, on_switch)
 
     def reset(self) -> None:
         self.load_state(ScheduleState(epoch=self.state.epoch))
@@ -286,15 +321,6 @@ class ChaosSchedule(Schedule):
 
     def _end(self, now: int) -> int:
         return self.state.changes[0]
-
-    def _note_woken(self, number: int, now: int) -> None:
-        """The ranks alone decide."""
-
-    def _spend(self, insns: int) -> None:
-        """No hart has a share."""
-
-    def time_was_skipped(self) -> None:
-        """Nothing changes."""
 
     def _next(self, ready: list[int], now: int) -> int:
         state = self.state
