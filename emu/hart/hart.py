@@ -324,51 +324,6 @@ class Hart:
         s.fast_limit = 0 if s.mip else s.limit
         s.stop_reason = s.resync = s.fault = 0
 
-    # ---- beside other harts
-
-    # Another hart runs next: tell_what_is_stale on this one, enter on the other, and, once that has executed anything,
-    # end_reservation on this one.
-
-    def tell_what_is_stale(self) -> None:
-        """Let the other harts know what this one's guest has made stale since the last call."""
-        self._engine.tell_what_is_stale()
-
-    def end_reservation(self) -> None:
-        """Another hart has run, and may have stored between an LR and its SC."""
-        self.env.load_res = self.xlen_mask
-
-    def enter(self, icount: int) -> None:
-        """Prepare to run, now that the machine's count has come to ``icount``: forget what other harts made stale."""
-        self.be_at(icount)
-        self._engine.catch_up()
-        self._shared.step_over = NOWHERE  # another instruction may be there now
-
-    def be_at(self, icount: int) -> None:
-        """Go with the machine's count, which other harts have moved on to ``icount``; minstret stays."""
-        s = self._shared
-        before = int(s.icount)
-        if before != icount:
-            s.minstret_offset = s.minstret_offset + before - icount & _U64
-            s.icount = icount
-            self.breakpoints.time_passed(before, icount)
-
-    @property
-    def has_wake_up(self) -> bool:
-        """Whether an interrupt is pending that ends a wait."""
-        return bool(self._shared.mip & self.env.mie)
-
-    def wake(self) -> None:
-        """The wait is over."""
-        self.waiting = False
-        self._woke_icount = self.icount
-
-    @property
-    def has_found(self) -> bool:
-        """Whether the next run comes back at once, as a device has written where somebody watches."""
-        return self._stop is not None
-
-    # ---- how long a run is
-
     def charge(self, work: int) -> None:
         """Count ``work`` of the guest's, in units of a call to Python: after ``work_max`` of it the slice ends."""
         self._shared.charge(work)
@@ -494,6 +449,49 @@ class Hart:
         """Where it is, if it is at the first instruction of a trap handler."""
         s = self._shared
         return HandlerEntry(self.pc, int(s.traps_in_place) if s.traps_icount == s.icount else 0)
+
+    # ---- beside other harts
+
+    # Another hart runs next: tell_what_is_stale on this one, enter on the other, and, once that has executed anything,
+    # end_reservation on this one.
+
+    def tell_what_is_stale(self) -> None:
+        """Let the other harts know what this one's guest has made stale since the last call."""
+        self._engine.tell_what_is_stale()
+
+    def end_reservation(self) -> None:
+        """Another hart has run, and may have stored between an LR and its SC."""
+        self.env.load_res = self.xlen_mask
+
+    def enter(self, icount: int) -> None:
+        """Prepare to run, now that the machine's count has come to ``icount``: forget what other harts made stale."""
+        self.be_at(icount)
+        self._engine.catch_up()
+        self._shared.step_over = NOWHERE  # another instruction may be there now
+
+    def be_at(self, icount: int) -> None:
+        """Go with the machine's count, which other harts have moved on to ``icount``; minstret stays."""
+        s = self._shared
+        before = int(s.icount)
+        if before != icount:
+            s.minstret_offset = s.minstret_offset + before - icount & _U64
+            s.icount = icount
+            self.breakpoints.time_passed(before, icount)
+
+    @property
+    def has_wake_up(self) -> bool:
+        """Whether an interrupt is pending that ends a wait."""
+        return bool(self._shared.mip & self.env.mie)
+
+    def wake(self) -> None:
+        """The wait is over."""
+        self.waiting = False
+        self._woke_icount = self.icount
+
+    @property
+    def has_found(self) -> bool:
+        """Whether the next run comes back at once, as a device has written where somebody watches."""
+        return self._stop is not None
 
     # ---- exceptions that Unicorn leaves to us
 
