@@ -22,6 +22,8 @@ from minstret.emu.session import LiveSession
 Q = 100
 BOOT_INSNS = 6
 """What each hart executes in the boot ROM."""
+START_INSNS = BOOT_INSNS + 5
+"""And before its own program: see board_of."""
 STRIDE = 0x1000
 MSIP1 = Base.CLINT + 4
 COUNT = asm.code(asm.addi(asm.S0, asm.S0, 1), asm.jal(0, -4))
@@ -42,9 +44,6 @@ def board_of(
     firmware = Firmware("programs", 64, Base.RAM, tuple(segments))
     made = BoardConfig(ram_size=1 << 20, smp=len(programs), quantum=quantum, counting=counting, **config)  # type: ignore[arg-type]
     return Board(firmware, made, door=door)
-
-
-START_INSNS = BOOT_INSNS + 5
 
 
 def counts(board: Board) -> list[int]:
@@ -122,6 +121,32 @@ def test_all_waiting_skips_time_to_the_first_timer_of_any_hart() -> None:
 
     assert outcome.reason is StopReason.WAITS_FOREVER
     assert [board.registers_of(hart)["s1"] for hart in range(3)] == [5000, 3000, 4000]
+
+
+def ticks(hart: int, period: int, work: int, times: int) -> bytes:
+    """So often after each ``period`` of ticks: work, and add to a3 how long after the tick it is done."""
+    loop = asm.code(
+        asm.add(asm.A1, asm.A1, asm.A2), asm.sw(asm.A1, asm.T0, 0), asm.WFI, [asm.NOP] * work, asm.csrr(asm.T2, "time"),
+        asm.sub(asm.T2, asm.T2, asm.A1), asm.add(asm.A3, asm.A3, asm.T2), asm.addi(asm.A4, asm.A4, -1),
+    )  # fmt: skip
+    return b"".join((
+        asm.code(asm.li(asm.T0, Base.CLINT + 0x4000 + 8 * hart), asm.sw(0, asm.T0, 4), asm.li(asm.A2, period)),
+        asm.code(asm.li(asm.A4, times), asm.addi(asm.T3, 0, 0x80), asm.csrw("mie", asm.T3)),
+        loop,
+        asm.code(asm.bne(asm.A4, 0, -len(loop)), asm.addi(asm.T2, 0, -1), asm.sw(asm.T2, asm.T0, 4), asm.WFI, asm.LOOP),
+    ))  # fmt: skip
+
+
+def test_hart_that_mostly_sleeps_is_as_exact_beside_a_busy_one_whatever_it_ran_before() -> None:
+    """It works for less than a quantum at each tick, for many quanta in all."""
+    done_after = []
+    for others in (0, 180):
+        board = board_of(ticks(0, 40, 180, 40), ticks(1, 199, others, 9), quantum=200)
+        assert board.run_until(icount=100_000).reason is StopReason.WAITS_FOREVER
+        assert board.registers_of(0)["minstret"] > 35 * 200
+        done_after.append(board.registers_of(0)["a3"])
+
+    assert done_after[0] == done_after[1]
 
 
 def test_reset_puts_all_harts_back() -> None:
@@ -224,20 +249,6 @@ def test_stop_at_a_breakpoint_where_a_hart_wakes_is_no_other_state() -> None:
         assert board.digest() == plain.digest()
 
 
-def test_wait_that_begins_where_the_quantum_ends_is_no_other_in_small_slices() -> None:
-    """Hart 1's quanta end with its WFI, while nobody else has anything left and hart 0 holds a reservation."""
-    reserve = asm.code(asm.NOP, asm.li(asm.T0, Base.RAM + 0x8000), asm.lr_w(asm.T1, asm.T0), asm.jal(0, -4))
-    nops = Q - START_INSNS - 1
-    digests = set()
-    for icount in (3 * Q + 1, 3 * Q + 2):
-        for slice_insns in (1, 5, None):
-            board = board_of(reserve, asm.code([asm.NOP] * nops, asm.WFI, asm.LOOP), slice_insns_max=slice_insns)
-            board.run_until(icount=icount)
-            digests.add((icount, board.digest()))
-
-    assert len(digests) == 2
-
-
 # ---- what harts have translated
 
 
@@ -283,6 +294,20 @@ def test_hart_executes_what_was_there_where_its_session_goes_back_to(counting: C
 
 
 # ---- quanta that end with WFI
+
+
+def test_wait_that_begins_where_the_quantum_ends_is_no_other_in_small_slices() -> None:
+    """Hart 1's quanta end with its WFI, while nobody else has anything left and hart 0 holds a reservation."""
+    reserve = asm.code(asm.NOP, asm.li(asm.T0, Base.RAM + 0x8000), asm.lr_w(asm.T1, asm.T0), asm.jal(0, -4))
+    nops = Q - START_INSNS - 1
+    digests = set()
+    for icount in (3 * Q + 1, 3 * Q + 2):
+        for slice_insns in (1, 5, None):
+            board = board_of(reserve, asm.code([asm.NOP] * nops, asm.WFI, asm.LOOP), slice_insns_max=slice_insns)
+            board.run_until(icount=icount)
+            digests.add((icount, board.digest()))
+
+    assert len(digests) == 2
 
 
 @pytest.mark.parametrize("chaos_seed", [None, *range(4)])
@@ -333,29 +358,3 @@ def test_device_that_writes_while_a_run_stands_at_a_breakpoint_of_the_next_hart_
         one.memory[Base.RAM + 0x8000 : Base.RAM + 0x8004] = b"1234"
         one.run_until(icount=10 * Q)
     assert board.digest() == plain.digest()
-
-
-def ticks(hart: int, period: int, work: int, times: int) -> bytes:
-    """So often after each ``period`` of ticks: work, and add to a3 how long after the tick it is done."""
-    loop = asm.code(
-        asm.add(asm.A1, asm.A1, asm.A2), asm.sw(asm.A1, asm.T0, 0), asm.WFI, [asm.NOP] * work, asm.csrr(asm.T2, "time"),
-        asm.sub(asm.T2, asm.T2, asm.A1), asm.add(asm.A3, asm.A3, asm.T2), asm.addi(asm.A4, asm.A4, -1),
-    )  # fmt: skip
-    return b"".join((
-        asm.code(asm.li(asm.T0, Base.CLINT + 0x4000 + 8 * hart), asm.sw(0, asm.T0, 4), asm.li(asm.A2, period)),
-        asm.code(asm.li(asm.A4, times), asm.addi(asm.T3, 0, 0x80), asm.csrw("mie", asm.T3)),
-        loop,
-        asm.code(asm.bne(asm.A4, 0, -len(loop)), asm.addi(asm.T2, 0, -1), asm.sw(asm.T2, asm.T0, 4), asm.WFI, asm.LOOP),
-    ))  # fmt: skip
-
-
-def test_hart_that_mostly_sleeps_is_as_exact_beside_a_busy_one_whatever_it_ran_before() -> None:
-    """It works for less than a quantum at each tick, for many quanta in all."""
-    done_after = []
-    for others in (0, 180):
-        board = board_of(ticks(0, 40, 180, 40), ticks(1, 199, others, 9), quantum=200)
-        assert board.run_until(icount=100_000).reason is StopReason.WAITS_FOREVER
-        assert board.registers_of(0)["minstret"] > 35 * 200
-        done_after.append(board.registers_of(0)["a3"])
-
-    assert done_after[0] == done_after[1]

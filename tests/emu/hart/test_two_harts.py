@@ -16,7 +16,6 @@ from minstret.emu.hart.memory import GuestMemory
 from minstret.emu.hart.shared import PAGE_SIZE, STALE_PAGES_MAX, Counting
 
 A1 = asm.A1
-COUNTERS = [Counting.BLOCKS, Counting.INSTRUCTIONS, Counting.PYTHON]
 LOOP_AT, SHARED_AT = 0x4000, 0x8000
 
 
@@ -36,7 +35,7 @@ def run(hart: Hart, insns: int) -> None:
     hart.end_reservation()
 
 
-@pytest.mark.parametrize("counting", COUNTERS)
+@pytest.mark.parametrize("counting", list(Counting))
 def test_a_second_hart_leaves_memory_and_the_first_as_they_are(counting: Counting) -> None:
     first, second = two_harts(counting)
     assert first.read_physical(RAM, 4) == asm.code(asm.addi(asm.A0, asm.A0, 1))
@@ -48,7 +47,7 @@ def test_a_second_hart_leaves_memory_and_the_first_as_they_are(counting: Countin
     assert (second.icount, third.icount) == (0, 0)
 
 
-@pytest.mark.parametrize("counting", COUNTERS)
+@pytest.mark.parametrize("counting", list(Counting))
 @pytest.mark.parametrize("turn", [1, 3, 100])
 def test_each_hart_runs_its_own_program(counting: Counting, turn: int) -> None:
     first, second = two_harts(counting)
@@ -62,7 +61,7 @@ def test_each_hart_runs_its_own_program(counting: Counting, turn: int) -> None:
     assert (second.env.x[asm.A0], second.env.x[A1], second.env.x[asm.T0]) == (0, 2 * ((second.icount + 2) // 3), 1)
 
 
-@pytest.mark.parametrize("counting", COUNTERS)
+@pytest.mark.parametrize("counting", list(Counting))
 def test_code_stored_by_one_hart_is_executed_by_the_other(counting: Counting) -> None:
     """The second counts by what the first stores over its instruction, each time after it has executed it."""
     first, second = two_harts(counting)
@@ -79,7 +78,7 @@ def test_code_stored_by_one_hart_is_executed_by_the_other(counting: Counting) ->
     assert second.env.x[asm.A0] == expected
 
 
-@pytest.mark.parametrize("counting", COUNTERS)
+@pytest.mark.parametrize("counting", list(Counting))
 def test_code_that_one_hart_makes_of_data_is_watched_on_the_other(counting: Counting) -> None:
     """The first stores to a page, as to any other, before the second executes it; then again."""
     first, second = two_harts(counting)
@@ -94,7 +93,7 @@ def test_code_that_one_hart_makes_of_data_is_watched_on_the_other(counting: Coun
     assert second.env.x[asm.A0] == 7
 
 
-@pytest.mark.parametrize("counting", COUNTERS)
+@pytest.mark.parametrize("counting", list(Counting))
 @pytest.mark.parametrize("pages", [3, STALE_PAGES_MAX, STALE_PAGES_MAX + 1])
 def test_code_stored_to_several_pages_in_one_turn_is_executed_by_the_other(pages: int, counting: Counting) -> None:
     """The second executes an instruction of each page; the first stores others over them."""
@@ -117,7 +116,7 @@ def test_code_stored_to_several_pages_in_one_turn_is_executed_by_the_other(pages
     assert second.env.x[asm.A0] == 17 * pages
 
 
-@pytest.mark.parametrize("counting", COUNTERS)
+@pytest.mark.parametrize("counting", list(Counting))
 def test_half_an_instruction_stored_behind_a_page_boundary_is_executed_by_the_other(counting: Counting) -> None:
     first, second = two_harts(counting)
     at = RAM + 2 * PAGE_SIZE - 2
@@ -132,7 +131,7 @@ def test_half_an_instruction_stored_behind_a_page_boundary_is_executed_by_the_ot
     assert second.env.x[asm.A0] == 17
 
 
-@pytest.mark.parametrize("counting", COUNTERS)
+@pytest.mark.parametrize("counting", list(Counting))
 def test_code_stored_over_what_did_not_decode_is_executed_by_the_other(counting: Counting) -> None:
     first, second = two_harts(counting)
     first.memory.write(RAM + LOOP_AT, asm.code(asm.LOOP))
@@ -148,7 +147,7 @@ def test_code_stored_over_what_did_not_decode_is_executed_by_the_other(counting:
     assert second.env.x[asm.A0] == 16
 
 
-@pytest.mark.parametrize("counting", COUNTERS)
+@pytest.mark.parametrize("counting", list(Counting))
 def test_what_others_write_is_dropped_on_every_hart(counting: Counting) -> None:
     first, second = two_harts(counting)
     second.env.pc = RAM
@@ -161,7 +160,7 @@ def test_what_others_write_is_dropped_on_every_hart(counting: Counting) -> None:
     assert (first.env.x[asm.A0], second.env.x[asm.A0]) == (18, 18)
 
 
-@pytest.mark.parametrize("counting", COUNTERS)
+@pytest.mark.parametrize("counting", list(Counting))
 def test_page_table_changed_by_one_hart_counts_on_the_other(counting: Counting) -> None:
     """The second reads through a table; the first stores another page into its entry."""
     first, second = two_harts(counting, xlen=32)
@@ -186,7 +185,7 @@ def test_page_table_changed_by_one_hart_counts_on_the_other(counting: Counting) 
     assert second.first_trap is not None and second.first_trap.cause == 13
 
 
-@pytest.mark.parametrize("counting", COUNTERS)
+@pytest.mark.parametrize("counting", list(Counting))
 def test_reservation_ends_when_another_hart_has_run(counting: Counting) -> None:
     first, second = two_harts(counting)
     first.memory.write(RAM, asm.code(asm.lr_w(asm.A0, A1), asm.sc_w(asm.A0, asm.A2, A1), asm.LOOP))
