@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pytest
 from support import asm
+from support.harts import ROM_INSNS, program_at, programs_of
 
 from minstret.devices.board.board import Board
 from minstret.devices.board.config import BoardConfig
@@ -20,11 +21,8 @@ from minstret.emu.schedule import HARTS_MAX
 from minstret.emu.session import LiveSession
 
 Q = 100
-BOOT_INSNS = 6
-"""What each hart executes in the boot ROM."""
-START_INSNS = BOOT_INSNS + 5
-"""And before its own program: see board_of."""
-STRIDE = 0x1000
+START_INSNS = ROM_INSNS + 6
+"""What each hart executes before its program: see programs_of."""
 MSIP1 = Base.CLINT + 4
 COUNT = asm.code(asm.addi(asm.S0, asm.S0, 1), asm.jal(0, -4))
 """Counts for ever."""
@@ -34,14 +32,8 @@ def board_of(
     *programs: bytes, quantum: int = Q, counting: Counting = Counting.BLOCKS, door: Door | None = None, **config: object
 ) -> Board:
     """A board on which each hart runs one of these; a0 is its id."""
-    start = asm.code(
-        asm.auipc(asm.T0, 0), asm.addi(asm.T1, asm.A0, 1), asm.slli(asm.T1, asm.T1, 12),
-        asm.add(asm.T0, asm.T0, asm.T1), asm.jalr(0, asm.T0, 0),
-    )  # fmt: skip
-    segments = [Segment(Base.RAM, start, len(start))]
-    for number, program in enumerate(programs):
-        segments.append(Segment(Base.RAM + STRIDE * (number + 1), program, len(program)))
-    firmware = Firmware("programs", 64, Base.RAM, tuple(segments))
+    image = programs_of(*programs)
+    firmware = Firmware("programs", 64, Base.RAM, (Segment(Base.RAM, image, len(image)),))
     made = BoardConfig(ram_size=1 << 20, smp=len(programs), quantum=quantum, counting=counting, **config)  # type: ignore[arg-type]
     return Board(firmware, made, door=door)
 
@@ -220,7 +212,7 @@ def test_stop_at_a_breakpoint_where_the_next_hart_begins_is_no_other_state(chaos
     board, plain = (board_of(loop, loop, quantum=7, chaos_seed=chaos_seed) for _ in range(2))
     for hart in range(2):
         for at in range(3):
-            board.breakpoints.add(Base.RAM + STRIDE * (hart + 1) + 4 * at)
+            board.breakpoints.add(program_at(hart) + 4 * at)
     switches = 0
     while switches < 20:
         before = board.hart
@@ -240,7 +232,7 @@ def test_stop_at_a_breakpoint_where_a_hart_wakes_is_no_other_state() -> None:
     )  # fmt: skip
     sleeper = asm.code(asm.csrrsi(0, "mie", 8), asm.li(asm.T0, MSIP1), asm.WFI, asm.sw(0, asm.T0, 0), asm.jal(0, -8))
     board, plain = (board_of(sends, sleeper) for _ in range(2))
-    after_wfi = Base.RAM + 2 * STRIDE + 4 * 7
+    after_wfi = program_at(1) + 4 * 7
     board.breakpoints.add(after_wfi)
     for _ in range(50):
         assert board.run().reason is StopReason.BREAKPOINT
@@ -280,11 +272,12 @@ def test_hart_that_boots_again_executes_what_another_one_stored_before_the_reset
 @pytest.mark.parametrize("counting", list(Counting))
 def test_hart_executes_what_was_there_where_its_session_goes_back_to(counting: Counting) -> None:
     """Hart 0 executes an instruction, stores and executes another; hart 1 stores a third, and much into its page."""
-    patched = Base.RAM + 3 * STRIDE
+    patched = program_at(2)
     first = asm.code(asm.li(asm.T0, patched), CALL) + stores(patched, ADDS[1], RETURN)
     first += asm.code(CALL, asm.WFI, asm.LOOP)
     sweep = asm.code(asm.sw(asm.T2, asm.T0, 0x400), asm.addi(asm.T2, asm.T2, 1), asm.jal(0, -8))
-    second = (stores(patched, ADDS[2], RETURN) + sweep).ljust(STRIDE, b"\0") + asm.code(ADDS[0], RETURN)
+    second = (stores(patched, ADDS[2], RETURN) + sweep).ljust(patched - program_at(1), b"\0")
+    second += asm.code(ADDS[0], RETURN)
     session = LiveSession(lambda door: board_of(first, second, quantum=5_000, counting=counting, door=door))
     saved = session.save()
     for _ in range(3):
@@ -344,7 +337,7 @@ def test_device_that_writes_while_a_run_stands_at_a_breakpoint_of_the_next_hart_
     board.watches.add(WatchKind.STORE, Base.RAM + 0x8000, 4, sees_devices=True)
     board.run_until(icount=3 * Q - 1)
     for at in (0, 4):
-        board.breakpoints.add(Base.RAM + 2 * STRIDE + at)
+        board.breakpoints.add(program_at(1) + at)
     assert board.run().reason is StopReason.BREAKPOINT
     position = board.position
     assert (board.hart.hart_id, position.icount) == (1, 3 * Q)
