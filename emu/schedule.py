@@ -22,7 +22,10 @@ from dataclasses import dataclass, field
 
 from minstret.emu.hart.hart import Hart, HartStop
 
-DEFAULT_QUANTUM = 10_000
+DEFAULT_QUANTUM = 50_000
+"""Instructions. A switch costs 4 us of host time, and cold caches: with 10,000 four harts in Linux's shell take almost
+twice as long. A hart that waits in a loop for another uses its quantum up: so a longer one makes handing over slow.
+docs/performance.md has figures."""
 QUANTUM_MAX = 1 << 32
 HARTS_MAX = 8
 _SWITCHES_MAX = 16
