@@ -120,8 +120,10 @@ def where_facts(hart: Hart, symbols: SymbolTable) -> dict[str, Any]:
 
 
 def harts_facts(machine: Machine, symbols: SymbolTable) -> list[dict[str, Any]]:
-    """What ``where_facts`` gives for each hart; what it waits for; and its minstret: what it has retired since a reset,
-    unless software has written it."""
+    """What ``where_facts`` gives for each hart, and what it waits for, and its minstret.
+
+    That is how many instructions it has retired since a reset, unless software has written it.
+    """
     return [
         {
             "id": hart.hart_id,

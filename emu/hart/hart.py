@@ -668,9 +668,6 @@ class Hart:
         core.lines = core.lines | bit if level else core.lines & ~bit
         core.publish_mip()
 
-    def flush_tlb(self) -> None:
-        self._engine.flush_tlb()
-
     # ---- memory, for everybody but the guest
 
     def read_physical(self, address: int, size: int) -> bytes:
