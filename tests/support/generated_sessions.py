@@ -31,6 +31,10 @@ from minstret.emu.trace.reader import TraceReader
 
 RECORDED_MODELS = tuple(model for model in TIMER_MODELS if model != "virtual-ext")
 SLICES = (1, 2, 7, 97, 1000, None, None)
+PULSED_NS = 20_000_000
+"""A session with a user's own device ends here: pulses would come each microsecond through a sleep of centuries."""
+QUANTA = (1, 3, 20, 100, 10_000)
+"""With several harts all of them run the same program, over the same memory."""
 COUNTINGS = (Counting.BLOCKS,) * 6 + (Counting.INSTRUCTIONS,) * 3 + (Counting.PYTHON,)
 
 
@@ -106,6 +110,8 @@ class Sessions:
         program = generate(seed, pick.choice((32, 64)))
         slot = pick.choice(list(SLOT))
         target, config = SLOT[slot]
+        harts = random.Random(f"{seed}/harts")
+        config = config | {"smp": harts.choice((1, 1, 2, 3, 4)), "quantum": harts.choice(QUANTA)}
         setup = setup_of_code(
             program.image().rstrip(b"\0"), xlen=program.xlen, ram_size=RAM_SIZE, icount_shift=program.icount_shift,
             sleep=pick.random() < 0.3, chaos_seed=pick.choice((None, pick.getrandbits(16))),
@@ -118,7 +124,7 @@ class Sessions:
             recorded = self._record(setup, pick, target)
             self._replay(recorded, pick)
         except Exception as error:
-            raise AssertionError(f"session {seed!r}, rv{program.xlen}: {error!r}") from error
+            raise AssertionError(f"session {seed!r}, rv{program.xlen}, {setup.config.smp} harts: {error!r}") from error
         self.sessions += 1
         self.ends[recorded.end.outcome.reason.value] += 1
 
@@ -128,16 +134,18 @@ class Sessions:
 
     def _record(self, setup: Setup, pick: random.Random, target: str | None) -> Recorded:
         host, limit = Host(pick, target), pick.choice((300, 1200, 2500))
+        virtual_ns = PULSED_NS if setup.devices else None
         steps = sorted(pick.randrange(limit) for _ in range(pick.randrange(4)))
         work_max = pick.choice((WORK_MAX, 10, 30, 100))
 
         def drive(board: Board) -> Outcome | None:
-            board.hart.work_max = work_max
+            for hart in board.harts:
+                hart.work_max = work_max
             for icount in steps:
-                if board.run_until(icount=icount).reason is not StopReason.REACHED:
+                if board.run_until(icount=icount, virtual_ns=virtual_ns).reason is not StopReason.REACHED:
                     break
                 host.give(typed(bytes([pick.randrange(256)])))
-            return board.run_until(icount=limit)
+            return board.run_until(icount=limit, virtual_ns=virtual_ns)
 
         every = pick.choice((0, limit // 60, 60, 200, 700))
         recorded = record(
