@@ -32,6 +32,7 @@ from support.recordings import (
     typed,
 )
 from support.semihosting_program import MoodyFolder, all_kinds
+from support.smp_guests import setup_of_busy
 from support.virtio_storms import finishing
 
 from minstret.devices.board.board import Board, Setup
@@ -67,6 +68,9 @@ SUBJECTS: dict[str, tuple[Callable[[int], Setup], int]] = {
     "files": (lambda _: all_kinds().setup(), 2_500),
     "htif": (lambda _: echo_setup(), 4_000),
     "storm": (lambda _: finishing(150, 20, 54), 60_000),
+    "harts": (lambda number: setup_of_busy(64, 2 + number % 3, quantum=1 << number % 10), 8_000),
+    "reading harts": (lambda number: setup_of_code(reader_code(), smp=3, quantum=1 + number % 30), 4_000),
+    "resetting harts": (lambda number: setup_of_code(resetter_code(), smp=2, quantum=1 + number % 30), 4_000),
 }
 """Guests, given the session's number, and after how many instructions a session with one ends at the latest."""
 

@@ -12,6 +12,7 @@ from support.htif_guests import echo_setup
 from support.own_devices import busy_setup, example_setup
 from support.recordings import CTRL_C, Hand, reader_code, resetter_code, setup_of_code, setup_of_image, typed
 from support.semihosting_program import all_kinds
+from support.smp_guests import setup_of_busy
 from support.virtio_storms import finishing
 
 from minstret.devices.board.board import Board, Setup
@@ -51,6 +52,9 @@ SUBJECTS: dict[str, tuple[Callable[[int], Setup], int]] = {
     "gpio": (lambda _: example_setup("gpio"), 60),
     "shout": (lambda _: example_setup("shout"), 2_000),
     "storm": (lambda _: finishing(150, 20, 54), 60_000),
+    "harts64": (lambda number: setup_of_busy(64, 2 + number % 3, quantum=1 << number % 8, rounds=8), 6_000),
+    "harts32": (lambda number: setup_of_busy(32, 2 + number % 7, quantum=1 << number % 10, rounds=5), 8_000),
+    "reading harts": (lambda number: setup_of_code(reader_code(), smp=3, quantum=1 + number % 30), 4_000),
 }
 """Guests, given a number, and how many instructions of each are run."""
 
