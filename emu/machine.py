@@ -144,8 +144,10 @@ class MachineNotes(NamedTuple):
 
     ``first_traps`` and ``refused_satp_modes`` are by hart. ``timers``: the lists that are not in the state, in their
     order. ``timer_counts`` are by clock and name; they, ``part_counts`` and ``refused_satp_modes`` are statistics.
+    ``hart``: the id of the one that has stopped, which may have executed nothing yet.
     """
 
+    hart: int
     stop_requested: Outcome | None
     blocked_at: Position | None
     stopped_before_handler: bool
@@ -539,7 +541,7 @@ class Machine:
     def save_notes(self) -> MachineNotes:
         """What belongs to the run and is not in the state, between two turns."""
         return MachineNotes(
-            stop_requested=self._stop_requested, blocked_at=self._blocked_at,
+            hart=self.hart.hart_id, stop_requested=self._stop_requested, blocked_at=self._blocked_at,
             stopped_before_handler=self._stopped_before_handler,
             first_traps=tuple(hart.first_trap for hart in self.harts),
             timers=tuple(timers.save_state() for timers in self._unsaved_timers()),
@@ -576,6 +578,8 @@ class Machine:
 
     def _load_notes(self, notes: MachineNotes | None) -> None:
         self._reached = False
+        if self.schedule is not None and notes is not None:
+            self.schedule.be_on(self.harts[notes.hart])
         self._stop_requested = None if notes is None else notes.stop_requested
         self._blocked_at = None if notes is None else notes.blocked_at
         self._stopped_before_handler = notes is not None and notes.stopped_before_handler

@@ -92,7 +92,11 @@ class Schedule:
     def load_state(self, state: ScheduleState) -> None:
         """Become ``state``; the harts have got theirs."""
         self.state = deepcopy(state)
-        self._be_on(self._harts[state.running], self.hart.icount)
+        self.be_on(self._harts[state.running])
+
+    def be_on(self, hart: Hart) -> None:
+        """Let ``hart`` be the one that has stopped; the next run begins with a choice."""
+        self._be_on(hart, self.hart.icount)
 
     def check(self, state: ScheduleState, icount: int) -> None:
         """Raise ValueError where ``state`` is none of this schedule's at that icount."""

@@ -33,7 +33,7 @@ STOPS = (StopReason.BREAKPOINT, StopReason.WATCH)
 STOPS_MAX = 12
 """After so many stops a run goes on without breakpoints and watches."""
 
-Place = tuple[StopReason, tuple[int, int], int, str]
+Place = tuple[StopReason, tuple[int, int], tuple[int, ...], str]
 """Why a run stopped, its position, pc and digest."""
 
 
@@ -70,7 +70,7 @@ class Stopper:
 
 
 def place_of(board: Board, outcome: Outcome) -> Place:
-    return outcome.reason, board.position, board.hart.pc, board.digest()
+    return outcome.reason, board.position, tuple(hart.pc for hart in board.harts), board.digest()
 
 
 def run_on(session: Session[Board], host: SteadyHost, limit: int, stops: int) -> tuple[list[Place], list[Any]]:

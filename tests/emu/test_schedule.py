@@ -351,3 +351,20 @@ def test_device_that_writes_while_a_run_stands_at_a_breakpoint_of_the_next_hart_
         one.memory[Base.RAM + 0x8000 : Base.RAM + 0x8004] = b"1234"
         one.run_until(icount=10 * Q)
     assert board.digest() == plain.digest()
+
+
+def test_hart_that_has_stopped_is_the_boards_again_after_going_back() -> None:
+    """It has executed nothing of its turn, so the state alone does not say that it was chosen."""
+    loop = asm.code(asm.addi(asm.S0, asm.S0, 1), asm.jal(0, -4))
+    session = LiveSession(lambda door: board_of(loop, loop, quantum=7, door=door))
+    board = session.board
+    for hart in range(2):
+        board.breakpoints.add(program_at(hart))
+        board.breakpoints.add(program_at(hart) + 4)
+    moments = []
+    for _ in range(30):
+        assert session.run().reason is StopReason.BREAKPOINT
+        moments.append((session.save(), board.hart.hart_id, board.registers["pc"]))
+    for saved, hart, pc in reversed(moments):
+        session.restore(saved)
+        assert (board.hart.hart_id, board.registers["pc"]) == (hart, pc)
