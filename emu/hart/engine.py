@@ -209,7 +209,7 @@ class Engine:
         if self._is_all_code_stale:
             self.flush_blocks()
         else:
-            for page in self._stale_pages:
+            for page in sorted(self._stale_pages):
                 self.invalidate_code(page << PAGE_BITS, PAGE_SIZE)
         self.flush_tlb()
         self._has_stale_tlb = self._is_all_code_stale = False
