@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from minstret.emu.clock import U64_MAX
 from minstret.emu.hart.hart import Hart
 from minstret.emu.hart.spec import ABI_NAMES, CAUSE_TEXT, INTERRUPT_TEXT, Cause, Interrupt
 from minstret.emu.hart.traps import TrapRecord
@@ -129,7 +128,7 @@ def harts_facts(machine: Machine, symbols: SymbolTable) -> list[dict[str, Any]]:
             "id": hart.hart_id,
             **where_facts(hart, symbols),
             "waits_for": _enabled_interrupts(hart) if hart.waiting else None,
-            "minstret": hart.icount + hart.minstret_offset & U64_MAX,
+            "minstret": hart.minstret,
         }
         for hart in machine.harts
     ]

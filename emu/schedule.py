@@ -95,8 +95,11 @@ class Schedule:
         self.be_on(self._harts[state.running])
 
     def be_on(self, hart: Hart) -> None:
-        """Let ``hart`` be the one that has stopped; the next run begins with a choice."""
-        self._be_on(hart, self.hart.icount)
+        """Let ``hart`` be the one that runs, or that has stopped: the next run begins with a choice."""
+        self.hart.tell_what_is_stale()
+        hart.enter(self.hart.icount)
+        self.hart = hart
+        self._on_switch(hart)
 
     def check(self, state: ScheduleState, icount: int) -> None:
         """Raise ValueError where ``state`` is none of this schedule's at that icount."""
@@ -192,7 +195,7 @@ class Schedule:
         self.state.running = number = self._next(ready, now)
         hart = self._harts[number]
         if hart is not self.hart:
-            self._be_on(hart, now)
+            self.be_on(hart)
         return hart
 
     def _wake(self, now: int) -> list[int]:
@@ -209,12 +212,6 @@ class Schedule:
                 self._note_woken(number, now)
             ready.append(number)
         return ready
-
-    def _be_on(self, hart: Hart, now: int) -> None:
-        self.hart.tell_what_is_stale()
-        hart.enter(now)
-        self.hart = hart
-        self._on_switch(hart)
 
     # ---- what a kind of schedule decides
 

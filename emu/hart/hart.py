@@ -195,6 +195,11 @@ class Hart:
     def minstret_offset(self, offset: int) -> None:
         self._shared.minstret_offset = offset
 
+    @property
+    def minstret(self) -> int:
+        """Instructions that this hart has retired, and what software added, modulo 2^64; on rv32 too."""
+        return self.icount + self.minstret_offset & _U64
+
     def time_written(self) -> None:
         """Ask again how time follows from icount."""
         s = self._shared

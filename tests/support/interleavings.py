@@ -122,11 +122,7 @@ class OurSide:
         hart.end_reservation()
         self.icount = hart.icount
         waiting = hart.waiting and not hart.has_wake_up
-        return AfterTurn(self.icount - before, waiting, self.minstret(hart), hart.pc, tuple(hart.env.x))
-
-    @staticmethod
-    def minstret(hart: Hart) -> int:
-        return hart.icount + hart.minstret_offset & (1 << 64) - 1
+        return AfterTurn(self.icount - before, waiting, hart.minstret, hart.pc, tuple(hart.env.x))
 
     def ram(self) -> bytes:
         data = self.memory.peek(RAM, self.size)
