@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from minstret.emu.errors import AccessFault
@@ -48,6 +49,9 @@ _PAGE_BITS = 12
 _Decoded = tuple[int, int, Callable[[int, int], int], Callable[[int, int, int], None]]
 """Where a window begins and ends, and its device's ``read`` and ``write``."""
 
+OnRead = Callable[[int, int, int], None]
+"""Told address, size and value of a read."""
+
 
 class DeviceBus:
     """Decodes addresses. Windows don't overlap.
@@ -59,6 +63,7 @@ class DeviceBus:
         self._windows: list[Window] = []
         self._bases: list[int] = []
         self._by_page: dict[int, _Decoded | None] = {}
+        self._on_read: OnRead | None = None
 
     def attach(self, base: int, device: BusDevice) -> None:
         """Let ``device`` answer from ``base`` on.
@@ -72,9 +77,25 @@ class DeviceBus:
                 raise ValueError(f"{device.name} at {base:#x} overlaps {window.device.name} at {window.base:#x}")
         self._windows = sorted([*self._windows, new], key=lambda window: window.base)
         self._bases = [window.base for window in self._windows]
-        decoded = _decoded(new)
-        for page in range(base >> _PAGE_BITS, (base + new.size - 1 >> _PAGE_BITS) + 1):
-            self._by_page[page] = None if page in self._by_page else decoded
+        self._decode()
+
+    def tell_reads(self, on_read: OnRead | None) -> None:
+        """Call ``on_read(address, size, value)`` with what each read has given, from now on; None: nobody."""
+        self._on_read = on_read
+        self._decode()
+
+    def _decode(self) -> None:
+        self._by_page = {}
+        for window in self._windows:
+            decoded = self._decoded(window)
+            for page in range(window.base >> _PAGE_BITS, (window.base + window.size - 1 >> _PAGE_BITS) + 1):
+                self._by_page[page] = None if page in self._by_page else decoded
+
+    def _decoded(self, window: Window) -> _Decoded:
+        read, on_read = window.device.read, self._on_read
+        if on_read is not None:
+            read = partial(_read_and_tell, window, on_read)
+        return window.base, window.base + window.size, read, window.device.write
 
     @property
     def windows(self) -> tuple[Window, ...]:
@@ -85,7 +106,7 @@ class DeviceBus:
         if index >= 0:
             window = self._windows[index]
             if address + size <= window.base + window.size:
-                return _decoded(window)
+                return self._decoded(window)
         raise AccessFault(f"nothing answers at {address:#x}")
 
     def read(self, address: int, size: int) -> int:
@@ -101,5 +122,7 @@ class DeviceBus:
         found[3](address - found[0], size, value & _MASKS[size])
 
 
-def _decoded(window: Window) -> _Decoded:
-    return window.base, window.base + window.size, window.device.read, window.device.write
+def _read_and_tell(window: Window, on_read: OnRead, offset: int, size: int) -> int:
+    value = window.device.read(offset, size)
+    on_read(window.base + offset, size, value & _MASKS[size])
+    return value

@@ -73,6 +73,10 @@ class VirtualClock:
     def now_ns(self) -> int:
         return (self.read_icount() << self.shift) + self.state.warp_ns
 
+    def ns_at(self, icount: int) -> int:
+        """The time at an icount between which and now nothing was skipped."""
+        return (icount << self.shift) + self.state.warp_ns
+
     def icount_at(self, deadline_ns: int) -> int:
         """The first icount at which ``now_ns() >= deadline_ns`` if nothing is skipped until then.
 

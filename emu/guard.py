@@ -22,6 +22,8 @@ class Guard:
         """Guard the device called ``name``; ``icount`` tells where the run is."""
         self._name = name
         self._icount = icount
+        self.on_worked: Callable[[], None] | None = None
+        """Called when the device has done something: its state may be another."""
 
     def error(self, what: str, text: str) -> DeviceError:
         return DeviceError(f"{self._name}: {what} at icount {self._icount():_}: {text}")
@@ -33,20 +35,28 @@ class Guard:
             DeviceError: it raised something that is none of our own errors.
         """
         try:
-            return function(*args)
+            result = function(*args)
         except MinstretError:
             raise
         except (Exception, SystemExit) as error:
             raise self.error(what, f"{type(error).__name__}: {error}") from error
+        self._has_worked()
+        return result
 
     def access(self, what: str, function: Callable[..., Any], *args: Any) -> Any:
         """The same for an access of the guest's, which may end with a fault of the guest's."""
         try:
-            return function(*args)
+            result = function(*args)
         except (GuestFault, MinstretError):
             raise
         except (Exception, SystemExit) as error:
             raise self.error(what, f"{type(error).__name__}: {error}") from error
+        self._has_worked()
+        return result
+
+    def _has_worked(self) -> None:
+        if self.on_worked is not None:
+            self.on_worked()
 
     def wrap(self, what: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """``function``, guarded."""

@@ -10,6 +10,7 @@ import os
 import resource
 import select
 import signal
+import stat
 import sys
 import termios
 import threading
@@ -28,7 +29,7 @@ _READ_MAX = 4096
 _WAIT_MAX_NS = 86_400 * 1_000_000_000
 """A single wait lasts a day at most: poll takes milliseconds in 32 bits, which is less than a month."""
 
-_BACKGROUND_S = 0.1
+_BACKGROUND_NS = 100_000_000
 """How often to check whether this process is in the foreground of the terminal again."""
 
 _HEAD_START_NS = 100_000_000
@@ -50,74 +51,6 @@ def user_ns() -> int:
 def entropy(size: int) -> bytes:
     """Random bytes from the host."""
     return os.urandom(size)
-
-
-class Progress:
-    """A progress line on standard error. Shown at a terminal only, after a second; cleared at the end."""
-
-    _FIRST_S, _EVERY_S = 1.0, 0.5
-    _NOTICE_S = 2.0
-
-    def __init__(self, text: Callable[[], str], *, notice: str = "", is_wanted: bool = True) -> None:
-        """Make it.
-
-        Args:
-            text: Returns the current line, or "" to show nothing now. Called in another thread.
-            notice: Written once after two seconds if standard error is not a terminal.
-            is_wanted: Whether to show anything.
-        """
-        self._text = text
-        self.notice = notice
-        self._is_wanted = is_wanted
-        self._is_terminal = is_terminal(sys.stderr)
-        self._lock = threading.Lock()
-        self._end = threading.Event()
-        self._is_drawn = False
-
-    @contextmanager
-    def shown(self) -> Iterator[None]:
-        """Show progress meanwhile."""
-        thread = threading.Thread(target=self._loop, name="progress", daemon=True)
-        if self._is_wanted and (self._is_terminal or self.notice):
-            with suppress(RuntimeError):  # the host can't start a thread: show nothing
-                thread.start()
-        try:
-            yield
-        finally:
-            self._end.set()
-            self.hide()
-
-    def hide(self) -> None:
-        """Clear the line, so that something else can be written to the terminal."""
-        with self._lock:
-            if self._is_drawn:
-                self._is_drawn = False
-                self._write("\r\x1b[K")
-
-    def _loop(self) -> None:
-        if not self._is_terminal:
-            if not self._end.wait(self._NOTICE_S) and self.notice:
-                self._write(f"{self.notice}\n")
-            return
-        pause_s = self._FIRST_S
-        while not self._end.wait(pause_s):
-            pause_s = self._EVERY_S
-            with self._lock:
-                text = self._text()
-                if text and not self._end.is_set():
-                    self._is_drawn = True
-                    self._write(f"\r{text[: _columns() - 1]}\x1b[K")
-
-    def _write(self, text: str) -> None:
-        with suppress(OSError, ValueError):  # ValueError: it was closed
-            os.write(sys.stderr.fileno(), text.encode(errors="backslashreplace"))
-
-
-def _columns() -> int:
-    try:
-        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
-    except (OSError, ValueError):
-        return 80
 
 
 class TimerThread:
@@ -230,6 +163,9 @@ class EscapeKeys:
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 """Signals that ask the process to end."""
 
+_KEY_SIGNALS = (signal.SIGINT, signal.SIGQUIT)
+"""Those that keys of the terminal send, to all processes of a job."""
+
 HANG_UP, INTERRUPT, NO_READER = int(signal.SIGHUP), int(signal.SIGINT), int(signal.SIGPIPE)
 """The signals for a terminal that is gone, for Ctrl-C, and for a pipe without a reader."""
 
@@ -256,6 +192,14 @@ def is_terminal(file: TextIO | None) -> bool:
         return file is not None and file.isatty()
     except (OSError, ValueError):
         return False
+
+
+def takes_text(file: TextIO | None) -> bool:
+    """Whether a few lines can be written to ``file`` without waiting for its reader."""
+    try:
+        return file is None or is_ready(file.fileno(), select.POLLOUT)
+    except (OSError, ValueError):  # it is closed
+        return True
 
 
 class Signals:
@@ -285,20 +229,32 @@ class Signals:
         elif now_ns - self._noted_ns > _LISTENS_NS:
             raise KeyboardInterrupt if number == signal.SIGINT else Terminated(number)
 
+    def _drop(self, number: int, frame: FrameType | None) -> None:
+        """A handler that does nothing. A process that is started does not inherit it, as it would SIG_IGN."""
+
     @contextmanager
-    def caught(self) -> Iterator[None]:
+    def caught(self, *, keys_are_ours: bool = True) -> Iterator[None]:
         """Note signals meanwhile. Signals that the parent process ignores stay ignored.
 
+        Within itself it does nothing.
+
+        Args:
+            keys_are_ours: Whether Ctrl-C and Ctrl-\\ are for this process. Otherwise they do nothing here, and a
+                process that is started meanwhile gets them as usual.
         Raises:
             HostError: there are no file descriptors left.
         """
+        if self._wakeup_fd >= 0:
+            yield
+            return
         with ExitStack() as stack:
             self._wakeup_fd, wakeup_write = _pipe()  # a signal must end a wait; Python's poll continues by itself
             stack.callback(self._close, self._wakeup_fd, wakeup_write)
             stack.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(wakeup_write, warn_on_full_buffer=False))
             for number in STOP_SIGNALS:
                 if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN:
-                    stack.callback(signal.signal, number, signal.signal(number, self._note))
+                    handler = self._note if keys_are_ours or number not in _KEY_SIGNALS else self._drop
+                    stack.callback(signal.signal, number, signal.signal(number, handler))
             yield
 
     def _close(self, *files: int) -> None:
@@ -336,23 +292,37 @@ def _pipe() -> tuple[int, int]:
     return read_fd, write_fd
 
 
-def _is_ready(fd: int, events: int) -> bool:
+def is_ready(fd: int, events: int) -> bool:
     """Whether reading or writing would return at once, also if it would fail."""
     poll = select.poll()
     poll.register(fd, events)
     return bool(poll.poll(0))
 
 
+def _stdout_fd() -> int | None:
+    if sys.stdout is None:  # closed by the parent process
+        return None
+    sys.stdout.flush()
+    return sys.stdout.fileno()
+
+
 class Output:
-    """Standard output. A run can end even if the reader of its output does not read."""
+    """Standard output, or another file. A run can end even if the reader of its output does not read."""
 
     _WRITE_MAX, _TERMINAL_MAX = 4096, 256
     """Bytes that can be written to a pipe or a terminal without waiting when poll says that it is writable."""
 
-    def __init__(self, signals: Signals, deadline_ns: Callable[[], int | None] = lambda: None) -> None:
-        """Make it. A write waits for the reader until a signal comes, or until host time ``deadline_ns()``."""
+    def __init__(
+        self, signals: Signals, deadline_ns: Callable[[], int | None] = lambda: None,
+        file: Callable[[], int | None] = _stdout_fd,
+    ) -> None:  # fmt: skip
+        """Make it. A write waits for the reader until a signal comes, or until host time ``deadline_ns()``.
+
+        ``file`` gives the descriptor; None where what is written is dropped.
+        """
         self._signals = signals
         self._deadline_ns = deadline_ns
+        self._file = file
         self.is_ending = False
         """Whether to write only what can be written without waiting."""
 
@@ -362,21 +332,28 @@ class Output:
         Raises:
             OSError: it can't be written.
         """
-        if sys.stdout is None:  # closed by the parent process
+        fd, done = self._file(), 0
+        if fd is None:
             return len(data)
-        sys.stdout.flush()
-        fd, done = sys.stdout.fileno(), 0
         size = self._TERMINAL_MAX if os.isatty(fd) else self._WRITE_MAX
         while done < len(data) and self._may_write(fd):
             done += os.write(fd, data[done : done + size])
         return done
 
     def _may_write(self, fd: int) -> bool:
-        if _is_ready(fd, select.POLLOUT):
+        if is_ready(fd, select.POLLOUT):
             return True
         deadline_ns = self._deadline_ns()
         left_ns = None if deadline_ns is None else max(0, deadline_ns - realtime_ns())
         return not self.is_ending and self._signals.wait([fd], left_ns, select.POLLOUT)
+
+
+def _is_elsewhere(fd: int) -> bool:
+    """Whether another job is in the foreground of a terminal: to set its modes or to read it stops this process."""
+    try:
+        return os.tcgetpgrp(fd) != os.getpgrp()
+    except OSError:  # not the terminal that controls us
+        return False
 
 
 class Terminal:
@@ -400,7 +377,7 @@ class Terminal:
             yield
 
     def _enter(self) -> None:
-        if self._is_elsewhere():
+        if _is_elsewhere(self._fd):
             return
         try:
             modes = termios.tcgetattr(self._fd)
@@ -416,18 +393,11 @@ class Terminal:
             pass
 
     def _leave(self) -> None:
-        if self._saved is None or self._is_elsewhere():
+        if self._saved is None or _is_elsewhere(self._fd):
             return
         with suppress(termios.error):  # it is gone
             termios.tcsetattr(self._fd, termios.TCSANOW, self._saved)  # type: ignore[arg-type]
         self._saved = None
-
-    def _is_elsewhere(self) -> bool:
-        """Whether another job is in the foreground: setting modes would then stop this process."""
-        try:
-            return os.tcgetpgrp(self._fd) != os.getpgrp()
-        except OSError:  # not the terminal that controls us
-            return False
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self._leave()
@@ -468,8 +438,8 @@ def _drop_keys(fd: int, done_fd: int) -> None:
     poll.register(done_fd, select.POLLIN)
     with suppress(OSError):
         while not any(ready == done_fd for ready, _ in poll.poll()):
-            if os.tcgetpgrp(fd) != os.getpgrp():  # another job is in the foreground: reading would stop this process
-                time.sleep(_BACKGROUND_S)
+            if _is_elsewhere(fd):
+                time.sleep(_BACKGROUND_NS / 1e9)
                 continue
             data = os.read(fd, _READ_MAX)
             if not data:
@@ -482,8 +452,9 @@ class HostSource:
     """What the host side decides live: console input, signals, and the time limit."""
 
     def __init__(
-        self, *, console_target: str | None, timeout_ns: int | None = None, ctrl_c_stops: bool = False
-    ) -> None:
+        self, *, console_target: str | None, timeout_ns: int | None = None, ctrl_c_stops: bool = False,
+        reads_stdin: bool = True,
+    ) -> None:  # fmt: skip
         """Make a source of events for the door.
 
         Args:
@@ -491,6 +462,7 @@ class HostSource:
             timeout_ns: Ask the machine to stop after this much host time, counted from ``listening``.
             ctrl_c_stops: At a terminal, Ctrl-C, Ctrl-Z and Ctrl-backslash send signals as usual; otherwise they go to
                 the guest.
+            reads_stdin: Whether the console's input is standard input.
         """
         self._console_target = console_target
         self._timeout_ns = timeout_ns
@@ -504,20 +476,43 @@ class HostSource:
         """Called with the key after Ctrl-A, except for x, which ends the run."""
         self.has_stopped = False
         """Whether the machine was asked to stop."""
+        self._last_stop: Event | None = None
+        """What asked it, other than the time limit: then nobody is waited for."""
         self.was_left = False
         """Whether it was asked to stop by Ctrl-A x."""
         self.keys_go_to_keyboard = False
         self.on_keys: Callable[[bytes], None] = lambda data: None
         """Called with what is typed at a terminal while ``keys_go_to_keyboard``."""
-        self._fd = sys.stdin.fileno() if console_target is not None else -1
+        self._fd = sys.stdin.fileno() if console_target is not None and reads_stdin else -1
+        self.has_escape_keys = self.is_terminal
+        """Whether Ctrl-A is a command key in what is typed."""
         self._is_live = self.is_terminal
         """Whether input is taken when it comes. Otherwise reading waits a moment for the writer at the other end."""
         self._wants_input = False
+        self._held: list[Event | bytes] = []
+        """What has come while the guest stood still; typed bytes are not given to it yet."""
+        self.on_poll: Callable[[], None] = lambda: None
+        """Called once a turn."""
+        self.more_files: Callable[[], Iterable[int]] = tuple
+        """What else ends a wait, so that there is a turn."""
 
     @property
     def is_terminal(self) -> bool:
         """Whether input comes from a terminal, where a person may type."""
         return self._fd >= 0 and os.isatty(self._fd)
+
+    @property
+    def has_writer(self) -> bool:
+        """Whether somebody may be at the other end of the input: it is neither a file nor the null device."""
+        if self._fd < 0:
+            return False
+        found = os.fstat(self._fd)
+        return not stat.S_ISREG(found.st_mode) and not os.path.samestat(found, os.stat(os.devnull))
+
+    @property
+    def _is_in_background(self) -> bool:
+        """Whether the terminal's keys are another job's, perhaps gdb's."""
+        return self.is_terminal and _is_elsewhere(self._fd)
 
     @property
     def keys_go_to(self) -> str:
@@ -529,7 +524,8 @@ class HostSource:
         self._failed_by = failed_by(error)
 
     def poll(self, wants_input: bool) -> Iterable[Event]:
-        events = self._stops()
+        self.on_poll()
+        events = [*self._take_held(), *self._stops()]
         self._wants_input = wants_input
         if not events and (wants_input or self.is_terminal) and self._fd >= 0 and self._has_input():
             events += self._read_input()
@@ -538,25 +534,29 @@ class HostSource:
     def _has_input(self) -> bool:
         """Whether there is data, or the end of input. Waits a moment for it, until once nothing has come."""
         if self._is_live:
-            return _is_ready(self._fd, select.POLLIN)
+            return is_ready(self._fd, select.POLLIN) and not self._is_in_background
         self._is_live = not self.signals.wait([self._fd], _HEAD_START_NS)
         return not self._is_live
 
     def _stops(self) -> list[Event]:
         """A reason to stop, at most one at a time."""
         if (number := self.signals.take()) is not None:
-            return [self._stop(StopReason.INTERRUPTED if number == signal.SIGINT else StopReason.TERMINATED, number)]
+            return [self.stop(StopReason.INTERRUPTED if number == signal.SIGINT else StopReason.TERMINATED, number)]
         if not self._has_timed_out and self.deadline_ns is not None and realtime_ns() >= self.deadline_ns:
             self._has_timed_out = True
-            return [self._stop(StopReason.TIMEOUT)]
+            return [self.stop(StopReason.TIMEOUT)]
         if self._failed_by is not None:
             number, self._failed_by = self._failed_by, None
-            return [self._stop(StopReason.TERMINATED, number)]
+            return [self.stop(StopReason.TERMINATED, number)]
         return []
 
-    def _stop(self, reason: StopReason, number: int = 0) -> Event:
+    def stop(self, reason: StopReason, number: int = 0) -> Event:
+        """The event that asks the machine to stop."""
         self.has_stopped = True
-        return Event(STOP_TARGET, stop_request(reason, number if reason is StopReason.TERMINATED else 0))
+        event = Event(STOP_TARGET, stop_request(reason, number if reason is StopReason.TERMINATED else 0))
+        if reason is not StopReason.TIMEOUT:
+            self._last_stop = event
+        return event
 
     @property
     def is_open(self) -> bool:
@@ -564,26 +564,36 @@ class HostSource:
         return self._fd >= 0
 
     def _read_input(self) -> list[Event]:
+        data = self._read()
+        return self.filtered(data) if self.has_escape_keys else self.typed(data)
+
+    def filtered(self, data: bytes) -> list[Event]:
+        """What comes of typed bytes, with Ctrl-A as a command key."""
+        events = []
+        for typed, key in self._escape_keys.feed(data):
+            events += [*self.typed(typed), *self.obey(key)]
+        return events
+
+    def _read(self) -> bytes:
+        """What is there to read; nothing, and then the source is closed, at its end."""
         try:
             data = os.read(self._fd, _READ_MAX)
         except OSError:  # the terminal is gone
             data = b""
         if not data:
             self._fd = -1
-            return []
-        if not os.isatty(self._fd):
-            return self._typed(data)
-        events = []
-        for typed, key in self._escape_keys.feed(data):
-            events += self._typed(typed)
-            if key == "x":
-                self.was_left = True
-                events.append(self._stop(StopReason.INTERRUPTED))
-            elif key:
-                self.on_command(key)
-        return events
+        return data
 
-    def _typed(self, data: bytes) -> list[Event]:
+    def obey(self, key: str) -> list[Event]:
+        """Do what the key after Ctrl-A asks for, if there is one."""
+        if key == "x":
+            self.was_left = True
+            return [self.stop(StopReason.INTERRUPTED)]
+        if key:
+            self.on_command(key)
+        return []
+
+    def typed(self, data: bytes) -> list[Event]:
         """Pass typed bytes on: at once to the keyboard, or as an event to the console."""
         if self.keys_go_to_keyboard:
             self.on_keys(data)
@@ -593,14 +603,56 @@ class HostSource:
     def wait(self, timeout_ns: int | None) -> int:
         start_ns = realtime_ns()
         limits_ns = [min(n, _WAIT_MAX_NS) for n in (timeout_ns, self._until_deadline_ns()) if n is not None]
-        files = [self._fd] if self._fd >= 0 and (self._wants_input or self.is_terminal) else []
-        self.signals.wait(files, min(limits_ns) if limits_ns else None)
+        if self._is_in_background:
+            limits_ns.append(_BACKGROUND_NS)
+        self.signals.wait([*self.input_files(), *self.more_files()], min(limits_ns) if limits_ns else None)
         return realtime_ns() - start_ns
+
+    def input_files(self) -> list[int]:
+        """What input may come from while the guest waits."""
+        has_use = self._fd >= 0 and (self._wants_input or self.is_terminal)
+        return [self._fd] if has_use and not self._is_in_background else []
 
     def _until_deadline_ns(self) -> int | None:
         if self.deadline_ns is None or self._has_timed_out:
             return None
         return max(0, self.deadline_ns - realtime_ns())
+
+    @property
+    def typed_files(self) -> list[int]:
+        """What to wait for while the guest stands still, before ``attend``."""
+        return [self._fd] if self.is_terminal and not self._is_in_background else []
+
+    def attend(self) -> bool:
+        """While the guest stands still: obey Ctrl-A, and keep the keys for it.
+
+        Returns:
+            Whether somebody wants the run to end; the time limit does not.
+        """
+        if self.is_terminal and self._has_input():
+            for typed, key in self._escape_keys.feed(self._read()):
+                self._held += [typed, *self.obey(key)]
+        return self._last_stop is not None or self.signals.number is not None
+
+    def _take_held(self) -> Iterator[Event]:
+        held, self._held = self._held, []
+        for each in held:
+            yield from self.typed(each) if isinstance(each, bytes) else [each]
+
+    def ask_to_end(self) -> None:
+        """End the run as was asked for already, else as Ctrl-C does."""
+        if self.signals.number is None:
+            self._held.append(self._last_stop or self.stop(StopReason.INTERRUPTED))
+
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """The time limit does not count this time."""
+        begin_ns = realtime_ns()
+        try:
+            yield
+        finally:
+            if self.deadline_ns is not None:
+                self.deadline_ns += realtime_ns() - begin_ns
 
     @contextmanager
     def listening(self) -> Iterator[None]:

@@ -16,8 +16,10 @@ from minstret.emu.timers import IDLE, Timer, TimerAttribute, TimerGroup
 class Idle(Protocol):
     """Skips virtual time while all harts wait."""
 
-    def skip(self, virtual_ns: int | None) -> bool:
+    def skip(self, virtual_ns: int | None, *, passes_time: bool = False) -> bool:
         """Skip to the next moment at which something happens, no further than ``virtual_ns``.
+
+        With ``passes_time`` time goes on to ``virtual_ns`` where nothing happens before.
 
         Returns:
             False when there is nothing to wait for.
@@ -54,7 +56,7 @@ class LiveIdle:
         self._sleeps = sleeps
         self._input_can_wake, self._host_side_can_wake = input_can_wake, host_side_can_wake
 
-    def skip(self, virtual_ns: int | None) -> bool:
+    def skip(self, virtual_ns: int | None, *, passes_time: bool = False) -> bool:
         clock = self._clock
         host_ns = self._host_timers.deadline_ns()
         expire_ns = self._virtual_timers.expire_ns()
@@ -63,12 +65,13 @@ class LiveIdle:
             waited_ns = self._wait(host_ns if expire_ns is None else min(host_ns, expire_ns - now_ns))
             clock.warp_to(earlier(now_ns + waited_ns, expire_ns))
             return True
-        if not self._timers_can_wake(expire_ns) and not (self._door.is_open and self._input_can_wake()):
+        can_wake = self._timers_can_wake(expire_ns) or (self._door.is_open and self._input_can_wake())
+        if not can_wake and not (passes_time and virtual_ns is not None):
             return False
         target_ns = virtual_ns if expire_ns is None else expire_ns
         if target_ns is None:
             self._wait(None)
-            return True
+            return self._door.source_is_open or self._door.has_arrivals  # what is held comes only if the guest takes it
         target_ns = earlier(target_ns, virtual_ns)
         clock.warp_to(self._sleep(target_ns) if self._sleeps else target_ns)
         return True
@@ -97,8 +100,8 @@ class TraceTimes(Protocol):
     """What a replay knows of times."""
 
     @property
-    def next_ns(self) -> int:
-        """Virtual time of the trace's next item, or of its end."""
+    def next_ns(self) -> int | None:
+        """Virtual time of the trace's next item, or of its end; None where it says nothing of what comes."""
         ...
 
     def may_run(self, clock_type: ClockType) -> bool:
@@ -116,12 +119,13 @@ class ReplayIdle:
         self._pace = pace
         self._trace = trace
 
-    def skip(self, virtual_ns: int | None) -> bool:
+    def skip(self, virtual_ns: int | None, *, passes_time: bool = False) -> bool:
         has_slept = self._trace.may_run(ClockType.VIRTUAL_RT)
         if has_slept:  # the recording, and to the end: its checkpoint says so
             self._pace.arm(0)
             self._rt_timers.run_expired()
-        target_ns = earlier(earlier(self._trace.next_ns, self._virtual_timers.expire_ns()), virtual_ns)
+        times_ns = (self._trace.next_ns, self._virtual_timers.expire_ns(), virtual_ns)
+        target_ns = min((ns for ns in times_ns if ns is not None), default=0)
         if target_ns <= self._clock.now_ns():
             return has_slept
         self._clock.warp_to(target_ns)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
+from typing import NamedTuple
 
 
 class IrqLine:
@@ -26,6 +28,42 @@ class IrqLine:
             if self._on_change is not None:
                 self._on_change(level)
 
+    def tap(self, listener: Callable[[bool], None]) -> Callable[[], None]:
+        """Tell ``listener`` of each change too, before who has it; call what this returns to end that."""
+        on_change = self._on_change
+
+        def tell_both(level: bool) -> None:
+            listener(level)
+            if on_change is not None:
+                on_change(level)
+
+        self._on_change = tell_both
+        return lambda: setattr(self, "_on_change", on_change)
+
     def load_level(self, level: bool) -> None:
         """Set the level as part of loading a state: nobody is told."""
         self.level = level
+
+
+class SourceChange(Enum):
+    """What happens to an interrupt source of a controller."""
+
+    RAISED = "raised"
+    LOWERED = "lowered"
+    CLAIMED = "claimed"
+    COMPLETED = "completed"
+
+
+class SourceState(NamedTuple):
+    """An interrupt source of a controller, for people who look at it.
+
+    ``in_service``: it was claimed, and is not completed. ``enabled`` are those whom it may interrupt: ``hart0 M``.
+    """
+
+    source: int
+    name: str
+    level: bool
+    is_pending: bool
+    in_service: bool
+    priority: int
+    enabled: tuple[str, ...]

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import partial
+from itertools import count
 from typing import Any, NamedTuple
 
 from minstret.emu import checks
 from minstret.emu.bus import DeviceBus
+from minstret.emu.changes import CHANGES_TARGET, apply_change
 from minstret.emu.clock import (
     NS_PER_TICK,
     U64_MAX,
@@ -43,7 +44,8 @@ from minstret.emu.idle import Idle, LiveIdle, earlier
 from minstret.emu.irq import IrqLine
 from minstret.emu.part import Parts, copied_counts, copied_states, load_counts, load_states
 from minstret.emu.schedule import DEFAULT_QUANTUM, ChaosSchedule, RoundRobin, Schedule, ScheduleState
-from minstret.emu.state import canonical_bytes
+from minstret.emu.state import canonical_bytes, copied
+from minstret.emu.text import printable
 from minstret.emu.timers import Timer, TimerCounts, TimerGroup, TimerList, TimerListState
 
 SLICE_INSNS_MAX = 1_000_000
@@ -53,6 +55,10 @@ SLICE_INSNS_MAX_PYTHON = 20_000
 
 STOP_TARGET = "machine.stop"
 """The door's target for reasons to end a run: see ``stop_request``."""
+
+RESET_TARGET = "machine.reset"
+"""The door's target for a reset that the host asks for; the event's data are RESET_REQUEST."""
+RESET_REQUEST = b"reset"
 
 _SIGNALS = range(1, 65)
 
@@ -73,10 +79,28 @@ class StopReason(Enum):
     END_OF_TIME = "end-of-time"
     """Virtual time has come to VIRTUAL_NS_MAX."""
     TERMINATED = "terminated"
+    MAX_TIME = "max-time"
+    UNTIL = "until"
+    """The guest has said what the run was to go on until."""
+    FAIL_ON = "fail-on"
+    """The guest has said what it must not say."""
+    EXPECTATION_MISSED = "expectation-missed"
+    """The guest has not said what was expected, in time or at all."""
     BREAKPOINT = "breakpoint"
     """Before an instruction: see ``Hart.breakpoints``."""
     WATCH = "watch"
     """After an access to memory: see ``Hart.watches``."""
+
+
+PAUSED = b"paused"
+"""For STOP_TARGET, where a run has stopped and something comes in before the next one: it marks that in the trace."""
+
+EXPECTATIONS = (StopReason.UNTIL, StopReason.FAIL_ON, StopReason.EXPECTATION_MISSED)
+"""Ends by what the guest has said, or has not said: the host side asks for them."""
+ASKED_FOR = (StopReason.TIMEOUT, StopReason.INTERRUPTED, StopReason.TERMINATED, *EXPECTATIONS)
+"""Ends that the host asks for, by an event."""
+STOP_TEXT_MAX = 1000
+"""Characters of ``Outcome.text``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +108,7 @@ class Outcome:
     """How a run ended.
 
     ``exit_code`` is the guest's, None unless it finished; ``signal`` is what terminated it; ``hits`` the accesses that
-    were watched for.
+    were watched for; ``text`` says which expectation ended it; ``met`` which condition of ``run_until`` holds.
     """
 
     reason: StopReason
@@ -92,11 +116,18 @@ class Outcome:
     first_trap: TrapRecord | None = None
     signal: int | None = None
     hits: tuple[WatchHit, ...] = ()
+    text: str = ""
+    met: str | None = field(default=None, compare=False)
 
 
-def stop_request(reason: StopReason, signal: int | None = None) -> bytes:
-    """What to send to STOP_TARGET: ``timeout``, ``interrupted``, ``terminated 15`` or, of no signal, ``terminated``."""
-    return reason.value.encode() + (b" %d" % signal if signal else b"")
+def stop_request(reason: StopReason, signal: int | None = None, text: str = "") -> bytes:
+    """What to send to STOP_TARGET: ``timeout``, ``interrupted``, ``terminated 15`` or, of no signal, ``terminated``.
+
+    ``waits-forever``: a run has come back there for that, and whoever drives the guest may have gone on. Ends by an
+    expectation have a text: ``until "login:"``.
+    """
+    what = printable(text, STOP_TEXT_MAX - len("...")) if text else str(signal or "")
+    return f"{reason.value} {what}".rstrip(" ").encode()
 
 
 def _asked_stop(data: bytes) -> Outcome:
@@ -105,15 +136,17 @@ def _asked_stop(data: bytes) -> Outcome:
     Raises:
         ValueError: the host can't ask for that.
     """
-    text, _, number = data.decode().partition(" ")
-    reason = StopReason(text)
-    if reason not in (StopReason.TIMEOUT, StopReason.INTERRUPTED, StopReason.TERMINATED):
+    word, _, number = data.decode().partition(" ")
+    reason = StopReason(word)
+    if reason not in (*ASKED_FOR, StopReason.WAITS_FOREVER):
         raise ValueError(f"the host can't ask for an end by {reason.value}")
+    if reason in EXPECTATIONS:
+        return Outcome(reason, text=printable(number, STOP_TEXT_MAX))
     if not number:
         return Outcome(reason)
     signal = int(number) if number.isdecimal() and len(number) < 4 else 0
     if reason is not StopReason.TERMINATED or signal not in _SIGNALS:
-        raise ValueError(f"the host can't ask for an end by {text} {number[:16]}")
+        raise ValueError(f"the host can't ask for an end by {word} {number[:16]}")
     return Outcome(reason, signal=signal)
 
 
@@ -142,8 +175,8 @@ class MachineState:
 class MachineNotes(NamedTuple):
     """What belongs to a run beside MachineState: nothing of it is visible to a guest, and no trace has it.
 
-    ``first_traps`` and ``refused_satp_modes`` are by hart. ``timers``: the lists that are not in the state, in their
-    order. ``timer_counts`` are by clock and name; they, ``part_counts`` and ``refused_satp_modes`` are statistics.
+    ``refused_satp_modes`` are by hart. ``timers``: the lists that are not in the state, in their order.
+    ``timer_counts`` are by clock and name; they, ``part_counts`` and ``refused_satp_modes`` are statistics.
     ``hart``: the id of the one that has stopped, which may have executed nothing yet.
     """
 
@@ -151,7 +184,6 @@ class MachineNotes(NamedTuple):
     stop_requested: Outcome | None
     blocked_at: Position | None
     stopped_before_handler: bool
-    first_traps: tuple[TrapRecord | None, ...]
     timers: tuple[TimerListState, ...]
     timer_counts: tuple[tuple[TimerCounts, ...], ...]
     part_counts: dict[str, Any]
@@ -163,6 +195,7 @@ class MachineConfig:
     """What a machine is made of. Sizes in bytes, times in ns; ``quantum`` in instructions.
 
     With a ``schedule_seed`` that decides which of several harts runs when, and not ``quantum``: see schedule.py.
+    ``reset_ends``: a reset ends the run.
     """
 
     xlen: int = 64
@@ -178,6 +211,10 @@ class MachineConfig:
     harts: int = 1
     quantum: int = DEFAULT_QUANTUM
     schedule_seed: int | None = None
+    reset_ends: bool = False
+
+
+_FINISHED_WELL = Outcome(StopReason.FINISHED, 0)
 
 
 def _in_64_bits(host_ns: Callable[[], int]) -> int:
@@ -215,6 +252,8 @@ class Machine:
         self.bus = DeviceBus()
         self.memory = GuestMemory(config.ram_base, config.ram_size, config.rom_base, config.rom_size, io_size=IO_SIZE)
         self.time_delta: Callable[[], int] = lambda: 0
+        self.on_switch: Callable[[int, int], None] = lambda icount, hart: None
+        """Called with the icount at which another hart, by id, begins to run; it may execute nothing there."""
         self._add_harts()
         self._add_timers(realtime_ns, partial(_in_64_bits, host_ns))
         self._slice_insns_max = config.slice_insns_max or UNLIMITED_INSNS
@@ -224,14 +263,24 @@ class Machine:
         self.parts = Parts()
         self.on_reset: Callable[[], None] = lambda: None
         self.on_end_of_input: Callable[[], None] = lambda: None
+        self.before_end: Callable[[Outcome], bool] = lambda outcome: False
+        """Asked where the guest has finished with 0, or waits forever: whether something comes in before the end."""
+        self.on_blocked: Callable[[], bool] = lambda: False
+        """Asked where the guest waits in a call, in which no time passes: whether something comes in for it."""
         self.input_can_wake: Callable[[], bool] = lambda: False
         """Whether what the host sends could end a hart's wait."""
         self.host_side_can_wake: Callable[[], bool] = lambda: False
-        """Whether what EXTERNAL timers bring could end a hart's wait."""
+        """Whether what armed EXTERNAL timers bring could end a hart's wait."""
         self.exit_code: int | None = None
         self._reset_requested = False
         self._stop_requested: Outcome | None = None
-        self._reached = False
+        self._reached = self._passes_time = False
+        self.is_running = False
+        """Whether ``run`` is under way."""
+        self.was_asked_to_stop = False
+        """Whether the last run has ended because the host, or in a replay the trace, has asked for it."""
+        self.has_run_out = False
+        """Whether the last run has ended after so many turns: then what is due where it is has not happened yet."""
         self._blocked_at: Position | None = None
         self._stopped_before_handler = False
         self._limit = 0
@@ -241,6 +290,8 @@ class Machine:
         )  # fmt: skip
         """Skips virtual time while all harts wait."""
         self.door.connect(STOP_TARGET, self._on_stop_event)
+        self.door.connect(RESET_TARGET, self._on_reset_event)
+        self.door.connect(CHANGES_TARGET, self._on_change)
         self.door.attach(self)
 
     def _add_harts(self) -> None:
@@ -274,6 +325,7 @@ class Machine:
         return ChaosSchedule(self.harts, seed, self._on_switch)
 
     def _on_switch(self, hart: Hart) -> None:
+        self.on_switch(self.clock.read_icount(), hart.hart_id)
         self.hart = hart
         self.clock.read_icount = hart.read_icount
 
@@ -308,7 +360,10 @@ class Machine:
         self.cpu.end_slice()
 
     def request_reset(self) -> None:
-        """Reset the board after this instruction."""
+        """Reset the board after this instruction; with ``reset_ends`` end the run, with exit code 0."""
+        if self.config.reset_ends:
+            self.request_exit(0)
+            return
         self._reset_requested = True
         self.cpu.end_slice()
 
@@ -320,6 +375,15 @@ class Machine:
     def reach(self) -> None:
         """End ``run`` after this instruction: what was waited for is here."""
         self._reached = True
+        self.cpu.end_slice()
+
+    @property
+    def was_made_to_reach(self) -> bool:
+        """Whether ``reach`` has ended the last run, or would end one now."""
+        return self._reached
+
+    def attend(self) -> None:
+        """Have a turn after this instruction: something was posted that is to enter there."""
         self.cpu.end_slice()
 
     def add_line(self, line: IrqLine) -> IrqLine:
@@ -352,7 +416,18 @@ class Machine:
         self.schedule.reset()
 
     def _on_stop_event(self, data: bytes) -> int:
-        self._stop_requested = _asked_stop(data)
+        if data != PAUSED:
+            self._stop_requested = _asked_stop(data)
+        return len(data)
+
+    def _on_reset_event(self, data: bytes) -> int:
+        if data != RESET_REQUEST:
+            raise ValueError(f"the host can't ask for a reset by {data[:16]!r}")
+        self.request_reset()
+        return len(data)
+
+    def _on_change(self, data: bytes) -> int:
+        apply_change(self.harts, data)
         return len(data)
 
     # ---- running
@@ -381,19 +456,39 @@ class Machine:
             previous = hart.registers_hash(previous)
         return previous
 
-    def run(self, *, icount: int | None = None, virtual_ns: int | None = None) -> Outcome:
+    def run(
+        self, *, icount: int | None = None, virtual_ns: int | None = None, hart: int | None = None,
+        turns: int | None = None, passes_time: bool = False,
+    ) -> Outcome:  # fmt: skip
         """Run until the position is reached, the guest finishes, or no more can happen.
 
         Args:
             icount: Stop when so many instructions have retired since power-on.
             virtual_ns: Stop at the first instruction boundary at or after this virtual time.
+            hart: Of several harts, stop when the one of this id has retired an instruction.
+            turns: Come back after so many turns, with REACHED and ``has_run_out`` set, if nothing has ended the run
+                before.
+            passes_time: Come to ``virtual_ns`` also where the guest waits and nothing can wake it.
         """
+        self.has_run_out = self.was_asked_to_stop = False
         self._reached = False
+        self._passes_time = passes_time
+        if self.schedule is not None:
+            self.schedule.awaited = hart
+        self.is_running = True
+        try:
+            return self._run_turns(icount, virtual_ns, turns)
+        finally:
+            self.is_running = False
+
+    def _run_turns(self, icount: int | None, virtual_ns: int | None, turns: int | None) -> Outcome:
         turn = self._checked_turn if checks.is_on else self._turn
-        while True:
+        for _ in count() if turns is None else range(turns):
             outcome = turn(icount, virtual_ns)
             if outcome is not None:
                 return outcome
+        self.has_run_out = True
+        return Outcome(StopReason.REACHED)
 
     def _checked_turn(self, icount: int | None, virtual_ns: int | None) -> Outcome | None:
         before = self.position
@@ -421,20 +516,26 @@ class Machine:
             self.on_reset()
             if door.has_arrivals or door.holds_input:  # there is room again
                 return None
+        if self.hart.has_found and self.exit_code is None:  # a device wrote where somebody watches: before all else
+            self._limit = position.icount + 1
+            return self._stopped(self.cpu.run(self._limit))
         outcome = self._outcome_now(position, icount, virtual_ns)
         if outcome is not None:
-            return outcome
+            return None if outcome == _FINISHED_WELL and self.before_end(outcome) else outcome
         self._limit = limit = self._slice_limit(position, icount, virtual_ns)
         stop = self.cpu.run(limit)
+        if self.schedule is not None and self.schedule.has_awaited:
+            self._reached = True
         if stop is HartStop.LIMIT:
             return None
         if stop is HartStop.WAITING:
             warp_ns = self.clock.state.warp_ns
-            if (admitted and door.holds_input) or self.idle.skip(virtual_ns):
+            if (admitted and door.holds_input) or self.idle.skip(virtual_ns, passes_time=self._passes_time):
                 if self.schedule is not None and self.clock.state.warp_ns != warp_ns:
                     self.schedule.time_was_skipped()
                 return None
-            return Outcome(StopReason.WAITS_FOREVER)
+            outcome = Outcome(StopReason.WAITS_FOREVER)
+            return None if self.before_end(outcome) else outcome
         return self._stopped(stop)
 
     def _enter_handler(self, position: Position, icount: int | None, virtual_ns: int | None) -> Outcome | None:
@@ -471,17 +572,20 @@ class Machine:
         """The guest reads and nothing is there: time stands still until something comes, or nothing more can."""
         if self.door.holds_input or self.door.has_arrivals or self.door.is_over(self.position):
             return
+        if self.on_blocked():
+            return
         if self.door.is_open:
             self._wait(None)
         else:
             self.on_end_of_input()
 
     def _outcome_now(self, now: Position, icount: int | None, virtual_ns: int | None) -> Outcome | None:
-        if self.exit_code is not None:
+        stop = self._stop_requested
+        if self.exit_code is not None and (stop is None or stop.reason not in EXPECTATIONS):
             return Outcome(StopReason.FINISHED, self.exit_code)
-        if self._stop_requested is not None:
-            outcome, self._stop_requested = self._stop_requested, None
-            return outcome
+        if stop is not None:
+            self._stop_requested, self.was_asked_to_stop = None, True
+            return replace(stop, exit_code=self.exit_code)
         reached_icount = icount is not None and now.icount >= icount
         reached_ns = virtual_ns is not None and now.virtual_ns >= virtual_ns
         has_reached = self._reached or reached_icount or reached_ns or self.door.is_over(now)
@@ -535,7 +639,7 @@ class Machine:
             exit_code=self.exit_code,
             reset_requested=self._reset_requested,
             host=copied_states(self.parts.host),
-            schedule=None if self.schedule is None else deepcopy(self.schedule.state),
+            schedule=None if self.schedule is None else copied(self.schedule.state),
         )
 
     def save_notes(self) -> MachineNotes:
@@ -543,7 +647,6 @@ class Machine:
         return MachineNotes(
             hart=self.hart.hart_id, stop_requested=self._stop_requested, blocked_at=self._blocked_at,
             stopped_before_handler=self._stopped_before_handler,
-            first_traps=tuple(hart.first_trap for hart in self.harts),
             timers=tuple(timers.save_state() for timers in self._unsaved_timers()),
             timer_counts=tuple(timers.copied_counts() for timers in (*self.timers, *self.more_timers)),
             part_counts=copied_counts(self.parts.guest),
@@ -584,7 +687,6 @@ class Machine:
         self._blocked_at = None if notes is None else notes.blocked_at
         self._stopped_before_handler = notes is not None and notes.stopped_before_handler
         for number, hart in enumerate(self.harts):
-            hart.first_trap = None if notes is None else notes.first_traps[number]
             hart.core.refused_satp_modes = set() if notes is None else set(notes.refused_satp_modes[number])
         load_counts(self.parts.guest, {} if notes is None else notes.part_counts)
         for number, timers in enumerate(self._unsaved_timers()):

@@ -8,7 +8,6 @@ machine too. docs/devices.md shows how to write a device.
 
 from __future__ import annotations
 
-import copy
 import random
 from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
@@ -17,6 +16,7 @@ from typing import Any, Protocol, Self
 from minstret.emu.clock import Clock, ClockType
 from minstret.emu.fdt import Node, Value, u64
 from minstret.emu.irq import IrqLine
+from minstret.emu.state import copied
 from minstret.emu.timers import Timer, TimerAttribute
 
 Sink = Callable[[bytes], "int | None"]
@@ -323,22 +323,22 @@ def state_types(parts: Mapping[str, HasState]) -> dict[str, type]:
 
 def copied_states(parts: Mapping[str, HasState]) -> dict[str, Any]:
     """A copy of each part's state, by name."""
-    return {name: copy.deepcopy(part.state) for name, part in parts.items()}
+    return {name: copied(part.state) for name, part in parts.items()}
 
 
 def load_states(parts: Mapping[str, HasState], states: Mapping[str, Any]) -> None:
     """Give each part a copy of its state of ``states``."""
     for name, part in parts.items():
-        part.state = copy.deepcopy(states[name])
+        part.state = copied(states[name])
 
 
 def copied_counts(parts: Mapping[str, HasState]) -> dict[str, Any]:
     """A copy of the statistics of those parts that have ``counts``, a dataclass that can be made without arguments."""
-    return {name: copy.deepcopy(part.counts) for name, part in parts.items() if hasattr(part, "counts")}
+    return {name: copied(part.counts) for name, part in parts.items() if hasattr(part, "counts")}
 
 
 def load_counts(parts: Mapping[str, HasState], counts: Mapping[str, Any]) -> None:
     """Put the statistics back to what ``copied_counts`` gave; those that are not there begin anew."""
     for name, part in parts.items():
         if hasattr(part, "counts"):
-            part.counts = copy.deepcopy(counts[name]) if name in counts else type(part.counts)()
+            part.counts = copied(counts[name]) if name in counts else type(part.counts)()

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
-from minstret.emu.door.door import Door
+from minstret.emu.clock import VirtualRtClockState
+from minstret.emu.door.door import Door, Event, Position
 from minstret.emu.door.live import Source
 from minstret.emu.door.recording import RecordingDoor, RecordOptions
-from minstret.emu.door.replaying import ReplayDoor, place_in_trace
+from minstret.emu.door.replaying import ReplayDoor, ReplayPlace, place_in_trace
 from minstret.emu.errors import DivergenceError, MinstretError, TraceError
 from minstret.emu.hart.traps import HandlerEntry
-from minstret.emu.machine import Outcome, StopReason
+from minstret.emu.machine import STOP_TARGET, Machine, MachineNotes, MachineState, Outcome, StopReason, stop_request
 from minstret.emu.session import NOTHING_SENT, BoardT, End, Saved, Session, end_of
+from minstret.emu.timers import TimerListState
+from minstret.emu.trace.cursor import OutputPlace
 from minstret.emu.trace.format import Snapshot
 from minstret.emu.trace.reader import TraceReader
-from minstret.emu.trace.snapshot import does_not_fit, other_states, snapshot_pages, snapshot_state, state_versions
+from minstret.emu.trace.snapshot import (
+    armed_external,
+    does_not_fit,
+    other_states,
+    snapshot_pages,
+    snapshot_state,
+    state_versions,
+)
 from minstret.emu.trace.writer import TraceWriter
-
-_ASKED_FOR = (StopReason.TIMEOUT, StopReason.INTERRUPTED, StopReason.TERMINATED)
-"""Ends that the host asked for, by an event."""
 
 
 def saved_snapshot(
@@ -44,11 +52,33 @@ def saved_snapshot(
     return Saved(snapshot.position, state, None, pages, NOTHING_SENT, door)
 
 
+def _without_host_side(machine: Machine, state: MachineState) -> MachineState:
+    """The state of a machine as a replay has it."""
+    external = armed_external(machine)
+    armed = [timer for timer in state.timers.armed if timer[0] not in external]
+    return replace(
+        state, virtual_rt=VirtualRtClockState(), host={}, timers=TimerListState(armed, state.timers.next_serial)
+    )
+
+
+def _without_counts(notes: MachineNotes | None) -> MachineNotes | None:
+    """Notes without statistics, and without timers that only a live run has."""
+    if notes is None:
+        return None
+    return notes._replace(
+        timers=(TimerListState(),) * len(notes.timers), timer_counts=((),) * len(notes.timer_counts), part_counts={}
+    )
+
+
 class RecordingSession(Session[BoardT]):
     """A live run that is recorded into a trace.
 
-    Leaving the context writes how the last ``run`` ended, if that was not written yet. If that run ended with an
-    exception, the trace has no end: it goes up to the last turn, like that of a recording that was killed.
+    Leaving the context writes how the last ``run`` ended, if that was not written yet, also where a test has failed
+    since. If that run ended with an exception, the trace has no end: it goes up to the last turn, like that of a
+    recording that was killed.
+
+    Attributes:
+        began_at: Where the run began: power-on, or with ``begin_at`` another place.
     """
 
     door: RecordingDoor
@@ -66,9 +96,10 @@ class RecordingSession(Session[BoardT]):
             options: How to record.
             realtime_ns: Paces the commits.
         """
-        self.path = writer.path
+        self.path, self._writer = writer.path, writer
         door = RecordingDoor(source, writer, options or RecordOptions(), realtime_ns)
         self._last: Outcome | None = None
+        self.began_at = Position(0, 0)
         try:
             super().__init__(door, make(door))
         except BaseException:
@@ -80,10 +111,47 @@ class RecordingSession(Session[BoardT]):
     def is_repeatable(self) -> bool:
         return not self.door.has_met_host
 
-    def run(self, *, icount: int | None = None, virtual_ns: int | None = None) -> Outcome:
+    def begin_at(self, saved: Saved) -> None:
+        """Begin where another run has come to: the trace begins with a snapshot of that, as a ring's does.
+
+        Args:
+            saved: Of a session with such a board; its ``door`` is a LivePlace.
+        Raises:
+            TraceError: the trace can't be written.
+        """
+        self._put_board(saved)
+        self.began_at = saved.position
+        pages = {page: saved.pages[page] or b"" for page in saved.pages.differing(self.pages_at_power_on)}
+        self.door.begin_at(saved.door, pages)
+
+    def run(
+        self, *, icount: int | None = None, virtual_ns: int | None = None, hart: int | None = None,
+        turns: int | None = None, passes_time: bool = False,
+    ) -> Outcome:  # fmt: skip
+        """Run on; see ``Machine.run``.
+
+        Raises:
+            TraceError: the recording is finished.
+        """
+        if self.end is not None:
+            raise TraceError(f"{self.path}: this recording is finished, so it can't go on")
         self._last = None
-        self._last = super().run(icount=icount, virtual_ns=virtual_ns)
+        self._last = self.board.machine.run(
+            icount=icount, virtual_ns=virtual_ns, hart=hart, turns=turns, passes_time=passes_time
+        )
         return self._last
+
+    def commit(self) -> None:
+        """Put what was recorded so far into the file: a recording that nobody finishes goes up to here."""
+        self.door.commit(self.board.position)
+
+    def note_wait(self) -> None:
+        """The last run has come back because the guest waits forever, and may be gone on with: the trace says so."""
+        last = self._last
+        self.door.post(Event(STOP_TARGET, stop_request(StopReason.WAITS_FOREVER)))
+        self._last = None
+        self.board.machine.run(icount=self.board.position.icount)
+        self._last = last
 
     def restore(self, saved: Saved) -> None:
         """Go back; what was recorded since is gone from the trace, and moments saved since are not there any more.
@@ -101,6 +169,18 @@ class RecordingSession(Session[BoardT]):
     def release(self, saved: Saved) -> None:
         self.door.release(saved.door)
 
+    def reader(self) -> TraceReader:
+        """The trace as it is so far, to be replayed in this process. What is recorded later is in it too, once this is
+        called again."""
+        return TraceReader(self.path, self._writer.rows_up_to(self.board.machine.position))
+
+    def save_for_replay(self) -> Saved:
+        """The moment here, for a replay of the trace so far: without the host side."""
+        machine = self.board.machine
+        seq, output = self._writer.split()
+        saved = self.save_with(ReplayPlace(seq, OutputPlace(output, ()), self.door.registers))
+        return replace(saved, state=_without_host_side(machine, saved.state), notes=_without_counts(saved.notes))
+
     def finish(self, outcome: Outcome) -> End:
         """Write how the run ended, and close the file."""
         end = end_of(self.board, outcome)
@@ -108,7 +188,7 @@ class RecordingSession(Session[BoardT]):
         self.door.finish({
             "reason": outcome.reason.value, "exit_code": outcome.exit_code, "icount": end.position.icount,
             "virtual_ns": end.position.virtual_ns, "digest": end.digest, "uart_sha256": end.uart_sha256,
-            **({} if entry is None else {"handler": entry}),
+            **({} if entry is None else {"handler": entry}), **({"text": outcome.text} if outcome.text else {}),
         })  # fmt: skip
         self.end = end
         return end
@@ -118,7 +198,7 @@ class RecordingSession(Session[BoardT]):
     ) -> None:
         if self.end is not None:
             return
-        if kind is None and self._last is not None:
+        if self._last is not None:  # what was raised since has nothing to do with the run
             self.finish(self._last)
         else:
             self.door.abandon(is_between_turns=kind is None)
@@ -163,6 +243,8 @@ class ReplaySession(Session[BoardT]):
         self._has_host_side = has_host_side
         self._from_snapshot: Snapshot | None = None
         self._is_interrupted = False
+        self.is_at_end = False
+        """Whether the last ``run`` has come to the end of the recording, and found what that had there."""
         self.is_whole = start is None
         """Whether it begins at power-on."""
         if start is not None:
@@ -196,14 +278,39 @@ class ReplaySession(Session[BoardT]):
         Raises:
             DivergenceError: the replay came to something else than the recording.
         """
-        try:
+        self.is_at_end = False
+        with self._blaming_snapshot():
             return self._run(icount, virtual_ns)
+
+    def play(
+        self, *, icount: int | None = None, virtual_ns: int | None = None, hart: int | None = None,
+        turns: int | None = None,
+    ) -> Outcome:  # fmt: skip
+        """Go on to a position, or on one hart's next instruction; nothing is looked for at the end of the recording.
+
+        In a diversion that is all there is: the guest goes on as if there were no recording.
+
+        Raises:
+            DivergenceError: the replay came to something else than the recording.
+        """
+        with self._blaming_snapshot():
+            return self._play(icount, virtual_ns, hart, turns)
+
+    def restore(self, saved: Saved) -> None:
+        self.is_at_end = False
+        super().restore(saved)
+
+    @contextmanager
+    def _blaming_snapshot(self) -> Iterator[None]:
+        """Devices trust their state: where that came from a snapshot, an error of theirs is one of the trace."""
+        try:
+            yield
         except MinstretError:
             raise
         except Exception as error:
             if self._from_snapshot is None:
                 raise
-            raise does_not_fit(self.reader, self._from_snapshot, error) from error  # devices trust their state
+            raise does_not_fit(self.reader, self._from_snapshot, error) from error
 
     def _run(self, icount: int | None, virtual_ns: int | None) -> Outcome:
         end = self.reader.end
@@ -214,11 +321,14 @@ class ReplaySession(Session[BoardT]):
         if end is not None and not is_part:
             icount, virtual_ns = _limit_of_end(end), None
         outcome = self._play(icount, virtual_ns)
-        if self._is_interrupted or outcome.reason in _STOPS_OF_HART:
+        if end is not None and not is_part and outcome.reason is StopReason.REACHED:
+            outcome = self._breakpoint_here() or outcome
+        if self._is_stopped_on_its_way(outcome):
             return outcome
         if end is None:
             if self.door.is_over(self.board.position):
                 self.door.check_end("the end of what was recorded")
+                self.is_at_end = True
             return outcome
         if outcome.reason is StopReason.REACHED:
             if is_part:
@@ -227,23 +337,46 @@ class ReplaySession(Session[BoardT]):
                 outcome = self._play(None, end["virtual_ns"])
             if "handler" in end and outcome.reason is StopReason.REACHED:
                 outcome = self._enter_handler(HandlerEntry(*end["handler"]), end["icount"])
-        if self._is_interrupted or outcome.reason in _STOPS_OF_HART:
+        if self._is_stopped_on_its_way(outcome):
             return outcome
-        return self._compare_end(end, outcome)
+        return self.compare_end(outcome)
+
+    def _breakpoint_here(self) -> Outcome | None:
+        """How a test's run stops at the end of the trace, for a breakpoint; None where it does not."""
+        machine = self.board.machine
+        if self.door.bench_run is None or machine.was_made_to_reach or machine.schedule is not None:
+            return None
+        if not machine.hart.is_at_breakpoint:
+            return None
+        outcome = self._play(self.board.position.icount + 1, None)
+        assert outcome.reason is StopReason.BREAKPOINT, outcome
+        return outcome
+
+    def _is_stopped_on_its_way(self, outcome: Outcome) -> bool:
+        """Whether somebody wants to look at it here, so that nothing is to be compared yet."""
+        machine = self.board.machine
+        is_in_between = self.door.bench_run is not None and self.door.holds_what_a_test_did
+        is_asked_for = self._is_interrupted or machine.was_made_to_reach or self.door.is_at_wait or is_in_between
+        return is_asked_for or outcome.reason in _STOPS_OF_HART
 
     def interrupt(self) -> None:
         """Make ``run`` come back soon, with INTERRUPTED. May be called by a signal's handler."""
         self._is_interrupted = True
         self.board.machine.reach()
 
-    def _play(self, icount: int | None, virtual_ns: int | None) -> Outcome:
+    def _play(
+        self, icount: int | None, virtual_ns: int | None, hart: int | None = None, turns: int | None = None
+    ) -> Outcome:
         """Run the board. Where the host asked for an end and the recording went on all the same, go on too."""
-        while True:
-            outcome = self.board.run_until(icount=icount, virtual_ns=virtual_ns)
+        while not self._is_interrupted:
+            outcome = self.board.machine.run(icount=icount, virtual_ns=virtual_ns, hart=hart, turns=turns)
             if self._is_interrupted:
-                return Outcome(StopReason.INTERRUPTED)
-            if outcome.reason not in _ASKED_FOR or not self._goes_on(outcome):
+                break
+            if not self.board.machine.was_asked_to_stop or not self._goes_on(outcome):
                 return outcome
+            if self.door.is_at_wait:
+                return outcome
+        return Outcome(StopReason.INTERRUPTED)
 
     def _goes_on(self, outcome: Outcome) -> bool:
         end = self.reader.end
@@ -276,7 +409,16 @@ class ReplaySession(Session[BoardT]):
         position = self.board.position
         return position.icount == end["icount"] and bool(position.virtual_ns < end["virtual_ns"])
 
-    def _compare_end(self, end: dict[str, Any], outcome: Outcome) -> Outcome:
+    def compare_end(self, outcome: Outcome) -> Outcome:
+        """The replay has ended here: how the recording did.
+
+        Raises:
+            DivergenceError: it did in another way, or elsewhere.
+        """
+        end = self.reader.end
+        if end is None:  # the recording was killed just before it was over
+            self.is_at_end = True
+            return outcome
         self.door.check_end(f"the end ({outcome.reason.value})")
         got, ran_last = end_of(self.board, outcome), self.board.machine.ran_last
         reason = StopReason.REACHED.value if end["reason"] in _STOPPED_ON_THE_WAY else end["reason"]
@@ -296,12 +438,16 @@ class ReplaySession(Session[BoardT]):
                     f"end at icount {got.position.icount:_}{ran_last}: expected {what} {expected}, got {actual};"
                     f" look closer: minstret verify {self.reader.to_type}"
                 )
+        self.is_at_end = True
         return replace(outcome, reason=StopReason(end["reason"]))
 
 
 _STOPPED_ON_THE_WAY = frozenset(
-    reason.value for reason in (StopReason.REACHED, StopReason.MAX_INSNS, StopReason.BREAKPOINT, StopReason.WATCH)
-)
+    reason.value
+    for reason in (
+        StopReason.REACHED, StopReason.MAX_INSNS, StopReason.MAX_TIME, StopReason.BREAKPOINT, StopReason.WATCH,
+    )
+)  # fmt: skip
 """Ends of recordings which the host side has set: the guest would have gone on."""
 
 

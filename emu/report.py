@@ -1,20 +1,40 @@
-"""Reports on a guest that did not finish: where it is and its last trap; in a trap loop also registers and code.
+"""Reports on a guest that did not finish: where it is, its last trap, who called; of a trap loop registers and code.
 
 Of several harts each has a line of its own: ``hart1: pc 0x80000044 <park>, in M-mode, in WFI for MSI; ...``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from minstret.emu.hart.decode import insn_size
 from minstret.emu.hart.hart import Hart
-from minstret.emu.hart.spec import ABI_NAMES, CAUSE_TEXT, INTERRUPT_TEXT, Cause, Interrupt
+from minstret.emu.hart.spec import (
+    ABI_NAMES,
+    CAUSE_TEXT,
+    INTERRUPT_TEXT,
+    MSTATUS_MPP_SHIFT,
+    MSTATUS_SPP,
+    PRIV_M,
+    PRIV_NAMES,
+    PRIV_S,
+    PRIV_U,
+    REG_FP,
+    REG_RA,
+    REG_SP,
+    Cause,
+    Interrupt,
+)
 from minstret.emu.hart.traps import TrapRecord
 from minstret.emu.images.loader import SymbolTable
 from minstret.emu.machine import Machine, Outcome, StopReason
 
-_PRIVILEGES = {0: "U-mode", 1: "S-mode", 3: "M-mode"}
+if TYPE_CHECKING:
+    from minstret.emu.callers import Callers
+
+_ENVIRONMENT_CALLS = (Cause.ECALL_FROM_U, Cause.ECALL_FROM_S, Cause.ECALL_FROM_M)
 SATP_MODES = {8: "Sv39", 9: "Sv48", 10: "Sv57", 11: "Sv64"}
 _BUSY_CLAIMS, _BUSIEST_MAX = 1000, 3
 _NOTHING_WAKES = "and no timer or input can raise one"
@@ -27,17 +47,17 @@ def headline(machine: Machine, outcome: Outcome, symbols: SymbolTable) -> str:
     hart, count = machine.hart, len(machine.harts)
     if outcome.reason is StopReason.WAITS_FOREVER:
         if count > 1:
-            return f"guest waits forever: all {count} harts are in WFI, {_NOTHING_WAKES_ANY}"
-        text = f"guest waits forever at {_place(hart.pc, symbols)}: {_wait_text(hart)}"
-        return f"{text}, {_NOTHING_WAKES}" if _enabled_interrupts(hart) else text
+            faults = [(one.name, fault) for one in machine.harts if (fault := handled_fault(one)) is not None]
+            after = "".join(f"; {name} after {_trap_text(fault, symbols)}" for name, fault in faults)
+            return f"guest waits forever: all {count} harts are in WFI, {_NOTHING_WAKES_ANY}{after}"
+        wait = f"{_wait_text(hart)}, {_NOTHING_WAKES}" if _enabled_interrupts(hart) else _wait_text(hart)
+        fault, where = handled_fault(hart), place_text(hart.pc, symbols)
+        if fault is not None:
+            return f"guest waits forever after {_trap_text(fault, symbols)}; its handler is at {where}, {wait}"
+        return f"guest waits forever at {where}: {wait}"
     trap = outcome.first_trap
-    loop = f"{hart.name + ': ' if count > 1 else ''}trap loop at {_place(hart.pc, symbols)}"
-    if trap is None:
-        return loop
-    return (
-        f"{loop}: the first trap was {cause_text(trap.cause)}"
-        f" at pc {_place(trap.epc, symbols)}, tval {trap.tval:#x}, in {_privilege(trap.priv)}"
-    )
+    loop = f"{hart.name + ': ' if count > 1 else ''}trap loop at {place_text(hart.pc, symbols)}"
+    return loop if trap is None else f"{loop}: the first trap was {_trap_text(trap, symbols)}"
 
 
 def _enabled_interrupts(hart: Hart) -> list[str]:
@@ -51,35 +71,38 @@ def _wait_text(hart: Hart) -> str:
     return f"in WFI for {' or '.join(enabled)}" if enabled else "in WFI with no interrupt enabled in mie"
 
 
-def cause_text(cause: int) -> str:
-    """An exception code in words."""
-    return f"{CAUSE_TEXT[Cause(cause)]} ({int(cause)})" if cause in list(Cause) else f"cause {cause}"
-
-
 def trap_name(trap: TrapRecord) -> str:
     """A trap's cause in words."""
     texts = INTERRUPT_TEXT if trap.is_interrupt else CAUSE_TEXT
     return texts.get(trap.cause, "unknown interrupt" if trap.is_interrupt else "unknown exception")
 
 
+def _trap_text(trap: TrapRecord, symbols: SymbolTable) -> str:
+    """A trap in a few words: what and where, and the value of an exception."""
+    value = "" if trap.is_interrupt else f", tval {trap.tval:#x}"
+    cause = f"{trap_name(trap)} ({trap.cause})"
+    return f"{cause} at pc {place_text(trap.epc, symbols)}{value}, in {_privilege(trap.priv)}"
+
+
 def where_text(hart: Hart, symbols: SymbolTable) -> str:
-    """Where a hart is: pc, symbol, privilege, and whether it waits there."""
+    """Where a hart is: pc, symbol, source line, privilege, and whether it waits there."""
     return f"{_pc_text(hart, symbols)}{', in WFI' if hart.waiting else ''}"
 
 
 def _pc_text(hart: Hart, symbols: SymbolTable) -> str:
-    return f"pc {_place(hart.pc, symbols)}, in {_privilege(int(hart.env.priv))}"
+    return f"pc {place_text(hart.pc, symbols)}, in {_privilege(int(hart.env.priv))}"
 
 
 def last_trap_text(hart: Hart, icount: int, symbols: SymbolTable) -> str:
     """The last trap that a hart has taken, on one line: cause, pc, tval, how long before ``icount``."""
     trap = hart.last_trap
-    if trap is None:
-        return "it has taken no trap"
+    return "it has taken no trap" if trap is None else f"its last trap: {_trap_and_age(trap, icount, symbols)}"
+
+
+def _trap_and_age(trap: TrapRecord, icount: int, symbols: SymbolTable) -> str:
     ago = icount - trap.icount
     return (
-        f"its last trap: {trap_name(trap)} ({trap.cause}) at pc {_place(trap.epc, symbols)}, tval {trap.tval:#x},"
-        f" in {_privilege(trap.priv)}, {ago:,} instruction{'' if ago == 1 else 's'} earlier"
+        f"{_trap_text(trap, symbols)}, {ago:,} instruction{'' if ago == 1 else 's'} earlier, at icount {trap.icount:,}"
     )
 
 
@@ -93,10 +116,198 @@ def harts_text(machine: Machine, symbols: SymbolTable, others_only: bool = False
     for hart in machine.harts:
         if hart is machine.hart and others_only:
             continue
-        name = hart.name + (" (ran last)" if hart is machine.hart else "")
+        name = _name(machine, hart)
         wait = f", {_wait_text(hart)}" if hart.waiting else ""
-        lines.append(f"{name}: {_pc_text(hart, symbols)}{wait}; {last_trap_text(hart, icount, symbols)}")
+        lines.append(f"{name}: {_pc_text(hart, symbols)}{wait}; {_traps_text(hart, icount, symbols)}")
     return lines
+
+
+def _name(machine: Machine, hart: Hart) -> str:
+    return hart.name + (" (ran last)" if hart is machine.hart and len(machine.harts) > 1 else "")
+
+
+def _traps_text(hart: Hart, icount: int, symbols: SymbolTable) -> str:
+    """A hart's last trap, and the last fault where that was another one; with who called the code that had it."""
+    text, fault = last_trap_text(hart, icount, symbols), last_fault(hart)
+    if fault is None:
+        return text
+    if fault != hart.last_trap:
+        text += f"; its last exception: {_trap_and_age(fault, icount, symbols)}"
+    callers = callers_of_trap(hart, fault, symbols)
+    return f"{text}, called from {place_text(callers[0], symbols)}" if callers else text
+
+
+# ---- faults, and who called
+
+
+def last_fault(hart: Hart) -> TrapRecord | None:
+    """The last exception that a hart has taken, whatever interrupts came after. Environment calls are no faults."""
+    trap = hart.last_trap if hart.last_trap is not None and not hart.last_trap.is_interrupt else hart.first_trap
+    return None if trap is None or trap.cause in _ENVIRONMENT_CALLS else trap
+
+
+def handled_fault(hart: Hart) -> TrapRecord | None:
+    """The last fault, if the hart is still in its handler."""
+    fault = last_fault(hart)
+    return fault if fault is not None and fault == hart.last_trap and _is_in_handler(hart, fault) else None
+
+
+def fatal_faults(machine: Machine, outcome: Outcome) -> list[tuple[Hart, TrapRecord]]:
+    """The faults in whose handlers harts are where the guest has finished with a failure; the hart that ran last first.
+
+    So a panic handler ends a run: its exit code tells nothing of the cause.
+    """
+    if outcome.reason is not StopReason.FINISHED or not outcome.exit_code:
+        return []
+    harts = sorted(machine.harts, key=lambda hart: hart is not machine.hart)
+    return [(hart, fault) for hart in harts if (fault := handled_fault(hart)) is not None]
+
+
+def _is_in_handler(hart: Hart, trap: TrapRecord) -> bool:
+    """Whether the hart has not come back from its last trap: the CSRs are then as the trap has left them."""
+    env, priv, mstatus = hart.env, int(hart.env.priv), int(hart.env.mstatus)
+    if priv == PRIV_M:
+        there = int(env.mepc), int(env.mcause), mstatus >> MSTATUS_MPP_SHIFT & 3
+    else:
+        there = int(env.sepc), int(env.scause), int(bool(mstatus & MSTATUS_SPP))
+    return priv in (PRIV_M, PRIV_S) and there == (trap.epc, trap.cause, trap.priv)
+
+
+def callers_now(hart: Hart, symbols: SymbolTable) -> list[int]:
+    """The addresses of the calls that have led to where a hart is, the last one first: those that are certain."""
+    from minstret.emu.callers import Frame  # imported here: most runs end well
+
+    x = hart.env.x
+    frame = Frame(hart.pc, int(x[REG_RA]), int(x[REG_SP]), int(x[REG_FP]))
+    return list(_program(hart, symbols, int(hart.env.priv)).of(frame))
+
+
+def callers_of_trap(hart: Hart, trap: TrapRecord, symbols: SymbolTable) -> list[int]:
+    """The same for where a trap came from.
+
+    After the handler the stack may have changed: then it is the last caller at most, and only if it was in ra.
+    """
+    from minstret.emu.callers import Frame
+
+    program = _program(hart, symbols, trap.priv, has_stack=_has_stack(hart, trap))
+    return list(program.of(Frame(trap.epc, trap.ra, trap.sp, trap.fp)))
+
+
+def _has_stack(hart: Hart, trap: TrapRecord) -> bool:
+    """Whether the stack is still what it was at a trap: in a trap loop, or in the handler."""
+    return hart.icount == trap.icount or (trap == hart.last_trap and _is_in_handler(hart, trap))
+
+
+def _program(hart: Hart, symbols: SymbolTable, priv: int, *, has_stack: bool = True) -> Callers:
+    from minstret.emu.callers import Callers
+
+    def read(address: int, size: int) -> bytes | None:
+        return hart.read_virtual(address, size, priv)
+
+    handlers = frozenset(int(vector) & ~3 for vector in (hart.env.mtvec, hart.env.stvec))
+    return Callers(symbols, read, hart.xlen, handlers, has_stack=has_stack)
+
+
+def _caller_lines(callers: Iterable[int], symbols: SymbolTable) -> list[str]:
+    return [f"  called from {place_text(caller, symbols)}" for caller in callers]
+
+
+class Past(NamedTuple):
+    """A moment of the same run, in another machine: a hart just before it took a trap.
+
+    ``recent`` are the PCs of the instructions that it executed before, the last one at the end.
+    """
+
+    hart: Hart
+    recent: Sequence[int]
+
+
+LookBack = Callable[[Hart, int], Past | None]
+"""Called with a hart and the icount of a trap that it took; gives the moment before, or None if it can't be had."""
+
+
+def why(
+    machine: Machine, outcome: Outcome | None, symbols: SymbolTable, look_back: LookBack | None = None
+) -> list[str]:
+    """Where each hart is and who called, and where its last trap came from: what one looks for a cause by.
+
+    Args:
+        machine: At any moment between two instructions.
+        outcome: How its run has just ended, where it has. Its ``headline`` is not repeated. Of a guest that finished
+            only its ``fatal_faults`` are told.
+        symbols: Names of addresses, and source lines.
+        look_back: Asked where the present does not tell where a trap came from.
+    """
+    if outcome is not None and outcome.reason is StopReason.FINISHED:
+        return _fatal_lines(machine, outcome, symbols, look_back)
+    several, lines = len(machine.harts) > 1, list[str]()
+    is_told = outcome is not None and outcome.reason is StopReason.WAITS_FOREVER and not several
+    is_stuck = outcome is not None and outcome.reason in (StopReason.WAITS_FOREVER, StopReason.TRAP_LOOP)
+    for hart in machine.harts:
+        looks = look_back if is_stuck or handled_fault(hart) is not None else None  # else the fault is long over
+        traps = _trap_lines(hart, machine.position.icount, symbols, looks, is_told=is_told)
+        if is_told and handled_fault(hart) is not None:
+            return traps
+        who = "the guest was at " if outcome is not None and not several else f"{_name(machine, hart)}: "
+        wait = f", {_wait_text(hart)}" if hart.waiting else ""
+        where = [] if is_told else [f"{who}{_pc_text(hart, symbols)}{wait}"]
+        callers = _caller_lines(callers_now(hart, symbols), symbols)
+        if where and not callers and len(traps) == 1:
+            lines.append(f"{where[0]}; {traps[0]}")
+        else:
+            lines += where + callers + [f"{'  ' * several}{line}" for line in traps]
+    return lines
+
+
+def _fatal_lines(
+    machine: Machine, outcome: Outcome, symbols: SymbolTable, look_back: LookBack | None
+) -> list[str]:  # fmt: skip
+    lines = list[str]()
+    for hart, fault in fatal_faults(machine, outcome):
+        who = f"{hart.name}: " if len(machine.harts) > 1 else ""
+        lines.append(f"{who}its last exception: {_trap_and_age(fault, machine.position.icount, symbols)}")
+        lines += _origin_lines(hart, fault, symbols, look_back)
+    return lines
+
+
+def _trap_lines(
+    hart: Hart, icount: int, symbols: SymbolTable, look_back: LookBack | None, *, is_told: bool
+) -> list[str]:
+    """A hart's last trap, and its last fault with where that came from; ``is_told``: the headline has that fault."""
+    fault = last_fault(hart)
+    if is_told and fault is not None and fault == handled_fault(hart):
+        return _origin_lines(hart, fault, symbols, look_back)
+    lines = [last_trap_text(hart, icount, symbols)]
+    if fault is None:
+        return lines
+    if fault != hart.last_trap:
+        lines.append(f"its last exception: {_trap_and_age(fault, icount, symbols)}")
+    return lines + _origin_lines(hart, fault, symbols, look_back)
+
+
+def _origin_lines(hart: Hart, trap: TrapRecord, symbols: SymbolTable, look_back: LookBack | None) -> list[str]:
+    """Who called the code that has trapped; where it trapped in no known code, how the hart came there."""
+    callers = callers_of_trap(hart, trap, symbols)
+    if callers and _has_stack(hart, trap):
+        return _caller_lines(callers, symbols)
+    past = None if look_back is None or trap.priv == PRIV_U else look_back(hart, trap.icount)
+    if callers or _program(hart, symbols, trap.priv).knows(trap.epc):
+        return _caller_lines(callers if past is None else callers_now(past.hart, symbols), symbols)
+    return _way_lines(hart, trap, symbols, () if past is None else past.recent)
+
+
+def _way_lines(hart: Hart, trap: TrapRecord, symbols: SymbolTable, recent: Sequence[int]) -> list[str]:
+    """How a hart came to where no known code is."""
+    is_return = trap.ra & ~1 == trap.epc
+    lines = ["  ra has this address too: a function has returned to a wrong address"] if is_return else []
+    if recent:
+        lines.append(f"  it came from {place_text(recent[-1], symbols)}: {_insn_text(hart, recent[-1])}")
+    elif not is_return and symbols.describe(trap.ra):
+        lines.append(f"  ra is {place_text(trap.ra, symbols)}")
+    return lines
+
+
+# ---- for programs
 
 
 def where_facts(hart: Hart, symbols: SymbolTable) -> dict[str, Any]:
@@ -104,17 +315,41 @@ def where_facts(hart: Hart, symbols: SymbolTable) -> dict[str, Any]:
 
     Addresses and values are hexadecimal strings: many JSON readers lose 64-bit integers.
     """
-    trap = hart.last_trap
     return {
         "where": {
-            "pc": f"{hart.pc:#x}", "symbol": symbols.describe(hart.pc) or None,
-            "privilege": _privilege(int(hart.env.priv)), "waiting": hart.waiting,
+            **place_facts(hart.pc, symbols), "privilege": _privilege(int(hart.env.priv)), "waiting": hart.waiting,
+            "callers": [place_facts(caller, symbols) for caller in callers_now(hart, symbols)],
         },
-        "last_trap": None if trap is None else {
-            "cause": trap.cause, "interrupt": trap.is_interrupt, "name": trap_name(trap),
-            "pc": f"{trap.epc:#x}", "symbol": symbols.describe(trap.epc) or None, "tval": f"{trap.tval:#x}",
-            "privilege": _privilege(trap.priv), "icount": trap.icount,
-        },
+        "last_trap": _trap_facts(hart, hart.last_trap, symbols),
+        "last_exception": _trap_facts(hart, hart.first_trap, symbols),
+    }  # fmt: skip
+
+
+def fatal_facts(machine: Machine, outcome: Outcome, symbols: SymbolTable) -> dict[str, Any]:
+    """The first of the ``fatal_faults`` as ``last_exception``, for JSON; nothing if there is none."""
+    faults = fatal_faults(machine, outcome)
+    return {"last_exception": _trap_facts(*faults[0], symbols)} if faults else {}
+
+
+def _trap_facts(hart: Hart, trap: TrapRecord | None, symbols: SymbolTable) -> dict[str, Any] | None:
+    if trap is None:
+        return None
+    return {
+        "cause": trap.cause, "interrupt": trap.is_interrupt, "name": trap_name(trap),
+        **place_facts(trap.epc, symbols), "tval": f"{trap.tval:#x}", "privilege": _privilege(trap.priv),
+        "icount": trap.icount,
+        "callers": [place_facts(caller, symbols) for caller in callers_of_trap(hart, trap, symbols)],
+    }  # fmt: skip
+
+
+def place_facts(address: int | None, symbols: SymbolTable) -> dict[str, Any]:
+    """A pc, its symbol and source line, for JSON; None where it is not known."""
+    if address is None:
+        return {"pc": None, "symbol": None, "source": None}
+    source = symbols.source(address)
+    return {
+        "pc": f"{address:#x}", "symbol": symbols.describe(address) or None,
+        "source": None if source is None else str(source),
     }  # fmt: skip
 
 
@@ -170,7 +405,7 @@ def satp_text(modes: Iterable[int]) -> str | None:
 
 
 def _privilege(priv: int) -> str:
-    return _PRIVILEGES.get(priv, "?")
+    return PRIV_NAMES.get(priv, "?")
 
 
 def report(machine: Machine, outcome: Outcome, symbols: SymbolTable, recent: Sequence[int] = ()) -> str:
@@ -197,12 +432,12 @@ def report(machine: Machine, outcome: Outcome, symbols: SymbolTable, recent: Seq
     for row in range(0, 32, 4):
         cells = (f"{ABI_NAMES[i]:>7} {env.x[i]:0{digits}x}" for i in range(row, row + 4))
         lines.append("  " + "  ".join(cells))
-    lines += _call_sites(machine, symbols)
+    lines += _call_sites(hart, outcome, symbols, recent)
     if recent:
         who = f"that {hart.name} has" if len(machine.harts) > 1 else "that"
         lines.append(f"  the last instructions {who} retired:")
-        lines += [_row(machine, at, symbols, "  ") for at in recent]
-        lines += [_row(machine, pc, symbols, "=>")] if outcome.first_trap is not None else []
+        lines += [_row(hart, at, symbols, "  ") for at in recent]
+        lines += [_row(hart, pc, symbols, "=>")] if outcome.first_trap is not None else []
     else:
         lines += disassembly(machine, pc, symbols)
     lines += [f"  {line}" for line in harts_text(machine, symbols, others_only=True)]
@@ -219,46 +454,64 @@ def _missing_handler(machine: Machine) -> list[str]:
     ]
 
 
-def _call_sites(machine: Machine, symbols: SymbolTable) -> list[str]:
-    ra = int(machine.hart.env.x[1])
-    place = symbols.describe(ra)
-    return [f"  called from {ra:#x} <{place}>"] if place else []
+def _call_sites(hart: Hart, outcome: Outcome, symbols: SymbolTable, recent: Sequence[int]) -> list[str]:
+    trap = outcome.first_trap
+    callers = callers_now(hart, symbols) if trap is None else callers_of_trap(hart, trap, symbols)
+    if trap is None or callers or _program(hart, symbols, trap.priv).knows(trap.epc):
+        return _caller_lines(callers, symbols)
+    return _way_lines(hart, trap, symbols, recent)
 
 
 def disassembly(machine: Machine, pc: int, symbols: SymbolTable) -> list[str]:
     """The instructions before ``pc`` in memory and the next few, one a line; ``pc`` is marked."""
-    if machine.hart.read_virtual(pc, 2) is None:
+    hart = machine.hart
+    if hart.read_virtual(pc, 2) is None:
         return [f"  no memory at pc {pc:#x}"]
     before, at = [], _instruction_boundary(machine, pc, symbols)
     while at < pc:
         before.append(at)
-        at += _size_at(machine, at)
+        at += _size_at(hart, at)
     after = [pc]
     for _ in range(_INSNS_AFTER):
-        after.append(after[-1] + _size_at(machine, after[-1]))
+        after.append(after[-1] + _size_at(hart, after[-1]))
     shown = before[-_INSNS_BEFORE:] + after
-    return [_row(machine, at, symbols, "=>" if at == pc else "  ") for at in shown]
+    return [_row(hart, at, symbols, "=>" if at == pc else "  ") for at in shown]
 
 
-def _size_at(machine: Machine, pc: int) -> int:
-    first = machine.hart.read_virtual(pc, 1)
-    return 4 if first is not None and first[0] & 3 == 3 else 2
+def _size_at(hart: Hart, pc: int) -> int:
+    first = hart.read_virtual(pc, 1)
+    return 2 if first is None else insn_size(first[0])
 
 
-def _row(machine: Machine, pc: int, symbols: SymbolTable, mark: str) -> str:
-    code = machine.hart.read_virtual(pc, _size_at(machine, pc))
-    if code is None:
-        return f"{mark} {_place(pc, symbols)}: no memory there"
-    text = _assembler(code, pc, machine.hart.xlen)
-    return f"{mark} {_place(pc, symbols)}: {code[::-1].hex():>8}  {text or '(not an instruction)'}"
+def code_at(hart: Hart, pc: int) -> bytes:
+    """The instruction at an address as memory has it now; nothing where there is none."""
+    return hart.read_virtual(pc, _size_at(hart, pc)) or b""
 
 
-def _assembler(code: bytes, pc: int, xlen: int) -> str:
+def _row(hart: Hart, pc: int, symbols: SymbolTable, mark: str) -> str:
+    code = code_at(hart, pc)
+    if not code:
+        return f"{mark} {place_text(pc, symbols)}: no memory there"
+    return f"{mark} {place_text(pc, symbols)}: {code[::-1].hex():>8}  {_insn_text(hart, pc)}"
+
+
+def _insn_text(hart: Hart, pc: int) -> str:
+    """The instruction at an address, as an assembler writes it."""
+    return assembler_text(code_at(hart, pc), pc, hart.xlen)
+
+
+def assembler_text(code: bytes, pc: int, xlen: int) -> str:
+    """The instruction that these bytes are, as an assembler writes it."""
+    found = next((f"{name} {operands}" for _, _, name, operands in _decoder(xlen).disasm_lite(code, pc, 1)), "")
+    return found.strip() or "(not an instruction)"
+
+
+@cache
+def _decoder(xlen: int) -> Any:
     import capstone  # takes a while, and most runs end well
 
     mode = capstone.CS_MODE_RISCV64 if xlen == 64 else capstone.CS_MODE_RISCV32
-    decoder = capstone.Cs(capstone.CS_ARCH_RISCV, mode | capstone.CS_MODE_RISCVC)
-    return next((f"{name} {operands}".strip() for _, _, name, operands in decoder.disasm_lite(code, pc, 1)), "")
+    return capstone.Cs(capstone.CS_ARCH_RISCV, mode | capstone.CS_MODE_RISCVC)
 
 
 def _instruction_boundary(machine: Machine, pc: int, symbols: SymbolTable) -> int:
@@ -270,12 +523,13 @@ def _instruction_boundary(machine: Machine, pc: int, symbols: SymbolTable) -> in
         code = machine.hart.read_virtual(pc - back, back) if pc >= back else None
         at = 0
         while code is not None and at < back:
-            at += 4 if code[at] & 3 == 3 else 2
+            at += insn_size(code[at])
         if code is not None and at == back:
             return pc - back
     return pc
 
 
-def _place(address: int, symbols: SymbolTable) -> str:
-    name = symbols.describe(address)
-    return f"{address:#x}" + (f" <{name}>" if name else "")
+def place_text(address: int, symbols: SymbolTable) -> str:
+    """An address, its symbol and source line, as far as they are known: ``0x800004ae <main+0x8> (src/app.c:31)``."""
+    name, source = symbols.describe(address), symbols.source(address)
+    return f"{address:#x}{f' <{name}>' if name else ''}{f' ({source.short})' if source is not None else ''}"

@@ -17,10 +17,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field
 
 from minstret.emu.hart.hart import Hart, HartStop
+from minstret.emu.state import copied
 
 DEFAULT_QUANTUM = 50_000
 """Instructions. A switch costs 4 us of host time, and cold caches: with 10,000 four harts in Linux's shell take almost
@@ -80,6 +80,10 @@ class Schedule:
         """Which harts do not wait; None where that has to be looked at."""
         self._woken: list[Hart] = []
         """Whose wait has ended with the last choice."""
+        self.awaited: int | None = None
+        """The run comes back once the hart of this id has executed an instruction."""
+        self.has_awaited = False
+        """Whether it has, in the last run."""
         self.hart = harts[0]
         """The hart that runs, or ran last."""
         self.state = ScheduleState()
@@ -91,7 +95,7 @@ class Schedule:
 
     def load_state(self, state: ScheduleState) -> None:
         """Become ``state``; the harts have got theirs."""
-        self.state = deepcopy(state)
+        self.state = copied(state)
         self.be_on(self._harts[state.running])
 
     def be_on(self, hart: Hart) -> None:
@@ -119,7 +123,7 @@ class Schedule:
 
         WAITING: all of them do.
         """
-        self._limit, self._ready = limit, None
+        self._limit, self._ready, self.has_awaited = limit, None, False
         if self.hart.has_found:
             return self.hart.run(limit)
         now = self.hart.icount
@@ -131,14 +135,17 @@ class Schedule:
             if hart is None:
                 return HartStop.WAITING
             end = min(self._limit, self._end(now))
+            if hart.hart_id == self.awaited:
+                end = min(end, now + 1)
             stop = hart.run(end)
             before_icount, now = now, hart.read_icount()
             if now == before_icount and not hart.has_just_trapped:
                 self._take_back(before)
             else:
                 self._go_through_with(before, now - before_icount)
+                self.has_awaited = hart.hart_id == self.awaited and now > before_icount
             if stop is HartStop.LIMIT:
-                if now < end:
+                if now < end or self.has_awaited:
                     break
             elif stop is not HartStop.WAITING:
                 return stop

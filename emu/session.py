@@ -17,7 +17,7 @@ from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
 from minstret.emu.door.door import Door, Position
 from minstret.emu.door.live import LiveDoor, Source
-from minstret.emu.machine import Machine, MachineNotes, MachineState, Outcome
+from minstret.emu.machine import Machine, MachineNotes, MachineState, Outcome, StopReason
 from minstret.emu.pages import PageKeeper, SavedPages
 
 
@@ -27,6 +27,8 @@ class SessionBoard(Protocol):
     machine: Machine
     console: bytearray
     """Every byte that the guest has sent."""
+    heard: int
+    """How much of that a test has looked through, bytes."""
 
     @property
     def position(self) -> Position: ...
@@ -35,11 +37,25 @@ class SessionBoard(Protocol):
         """What is in a page of RAM, by number, when the guest begins to run."""
         ...
 
-    def run_until(self, *, icount: int | None = None, virtual_ns: int | None = None) -> Outcome: ...
-
     def digest(self) -> str: ...
 
 
+class RunLimits(NamedTuple):
+    """How far a run may go, from power-on; None: as far as it will."""
+
+    icount: int | None = None
+    virtual_ns: int | None = None
+
+    def reached(self, position: Position) -> StopReason | None:
+        """Which of the two a run has come to, if it has."""
+        if self.icount is not None and position.icount >= self.icount:
+            return StopReason.MAX_INSNS
+        if self.virtual_ns is not None and position.virtual_ns >= self.virtual_ns:
+            return StopReason.MAX_TIME
+        return None
+
+
+NO_LIMITS = RunLimits()
 BoardT = TypeVar("BoardT", bound=SessionBoard)
 
 
@@ -80,7 +96,10 @@ NOTHING_SENT = Sent(None, b"", 0)
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A moment of a run, kept in memory. Moments share what is the same in them, so there may be hundreds."""
+    """A moment of a run, kept in memory. Moments share what is the same in them, so there may be hundreds.
+
+    ``heard``: how much of what was sent a test had looked through, bytes.
+    """
 
     position: Position
     state: MachineState
@@ -88,6 +107,7 @@ class Saved:
     pages: SavedPages
     sent: Sent
     door: Any
+    heard: int = 0
 
 
 class Session(Generic[BoardT]):
@@ -115,16 +135,20 @@ class Session(Generic[BoardT]):
 
     def run(self, *, icount: int | None = None, virtual_ns: int | None = None) -> Outcome:
         """Run on, to the end or to a position before it: see Machine.run."""
-        return self.board.run_until(icount=icount, virtual_ns=virtual_ns)
+        return self.board.machine.run(icount=icount, virtual_ns=virtual_ns)
 
     def save(self) -> Saved:
         """Where the run is, to come back to with ``restore``."""
+        return self.save_with(self.door.save())
+
+    def save_with(self, door: Any) -> Saved:
+        """The same with a place of the door, perhaps of another one."""
         machine, console = self.board.machine, self.board.console
         if len(console) > self._sent.size:
             self._sent = Sent(self._sent, bytes(console[self._sent.size :]), len(console))
         return Saved(
-            machine.position, machine.save_state(), machine.save_notes(), self._pages.save(), self._sent,
-            self.door.save(),
+            machine.position, machine.save_state(), machine.save_notes(), self._pages.save(), self._sent, door,
+            self.board.heard,
         )  # fmt: skip
 
     def restore(self, saved: Saved) -> None:
@@ -132,11 +156,16 @@ class Session(Generic[BoardT]):
 
         The host is not put back: what it has given since does not come again, and its files stay as they are.
         """
+        self._put_board(saved)
+        self.door.restore(saved.door)
+
+    def _put_board(self, saved: Saved) -> None:
+        """Put all of it there but the door."""
         self._pages.restore(saved.pages)
         self.board.machine.load_state(saved.state, saved.notes)
-        self.door.restore(saved.door)
         self._sent = saved.sent
         self.board.console[:] = saved.sent.text()
+        self.board.heard = saved.heard
         self.end = None
 
     @property

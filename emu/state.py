@@ -6,6 +6,7 @@ values (for snapshots) and canonical bytes (for digests and comparisons), and co
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import reprlib
@@ -17,6 +18,41 @@ T = TypeVar("T")
 
 Plain = Any
 """None, bool, int, str, list or dict of such, as JSON has them; bytes as {"hex": ...}."""
+
+
+_NEVER_CHANGE = frozenset({int, str, bytes, bool, type(None)})
+
+
+def copied(value: T) -> T:
+    """A deep copy of a state, or of what may be in one; several times as fast as ``deepcopy``."""
+    result: T = _copied(value)
+    return result
+
+
+def _copied(value: Any) -> Any:
+    kind = type(value)
+    if kind in _NEVER_CHANGE:
+        return value
+    if kind is list:
+        return [item if type(item) in _NEVER_CHANGE else _copied(item) for item in value]
+    names = _FIELDS[kind] if kind in _FIELDS else _field_names(kind)
+    if names is None:
+        return copy.deepcopy(value)
+    new = object.__new__(kind)
+    for name in names:
+        item = getattr(value, name)
+        object.__setattr__(new, name, item if type(item) in _NEVER_CHANGE else _copied(item))
+    return new
+
+
+_FIELDS: dict[type, tuple[str, ...] | None] = {}
+
+
+def _field_names(kind: type) -> tuple[str, ...] | None:
+    """The fields of a dataclass that has nothing else, as it has slots; None of others."""
+    has_more = not dataclasses.is_dataclass(kind) or "__dict__" in dir(kind)
+    _FIELDS[kind] = names = None if has_more else tuple(f.name for f in dataclasses.fields(kind))
+    return names
 
 
 def to_plain(value: Any) -> Plain:

@@ -1,4 +1,4 @@
-"""Makes text from files safe to show on a terminal.
+"""Text for messages: what is safe to show on a terminal, and names that a mistyped one may have meant.
 
 Names of files, symbols and timers, and what a parser quotes, may contain anything: escape sequences that move the
 cursor or change the title, marks that reverse the direction of writing, line ends. The guest's console output is not
@@ -6,6 +6,8 @@ changed.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 
 def printable(text: str, chars_max: int | None = None) -> str:
@@ -28,3 +30,16 @@ def printable(text: str, chars_max: int | None = None) -> str:
 
 def _escaped(char: str) -> str:
     return char.encode("unicode_escape").decode("ascii")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """``; did you mean hello?``, or an empty text if no known name is similar."""
+    found = nearest(name, known)
+    return f"; did you mean {' or '.join(found)}?" if found else ""
+
+
+def nearest(name: str, known: Iterable[str]) -> list[str]:
+    """Up to two similar names among the known ones, the most similar first."""
+    from difflib import get_close_matches  # imported only after an error
+
+    return get_close_matches(name, sorted(set(known)), n=2, cutoff=0.6)

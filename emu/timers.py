@@ -145,6 +145,8 @@ class TimerList:
         """Called after a pass in which EXTERNAL timers alone fired; gives the bytes that its checkpoint would take."""
         self.may_run: Callable[[ClockType], bool] | None = None
         """Asked before a pass; in a replay the trace says when timers of a host's clock fire."""
+        self.on_fired: Callable[[Timer, int], None] | None = None
+        """Called with each timer that fires, before what it does, and with its deadline, ns."""
         self.on_earlier: Callable[[int], None] | None = None
         """Called with the nearest deadline, ns, when it has moved closer."""
         self._armed: list[tuple[int, int, Timer]] = []  # sorted; serials differ, so timers are never compared
@@ -247,6 +249,8 @@ class TimerList:
                     f"{timer.name}: the timer arms itself for a time that is already past, again and again, so time"
                     " stands still; arm it for a later time"
                 )
+            if self.on_fired is not None:
+                self.on_fired(timer, now_ns - late_ns)
             timer._callback(late_ns)
         if needs_checkpoint and first is not None:
             first.counts.checkpoints_saved += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 
 from minstret.emu.errors import ConfigError
 
@@ -54,3 +55,16 @@ def parse_time_ns(text: str, what: str) -> int:
     if rest:
         raise ConfigError(f"{what}: {text!r} is finer than a nanosecond")
     return int(match[1]) * unit_ns + fraction_ns
+
+
+def parse_percent(text: str, what: str) -> Fraction | None:
+    """A percentage such as ``12.5%`` as a part of 1; None where it is none.
+
+    Raises:
+        ConfigError: it is more than 100%.
+    """
+    match = re.fullmatch(r"(\d{1,3}(?:\.\d{1,18})?|\.\d{1,18})\s*%", text, re.ASCII)
+    part = None if match is None else Fraction(match[1]) / 100
+    if part is not None and part > 1:
+        raise ConfigError(f"{what}: the end is at 100%, got {text!r}")
+    return part

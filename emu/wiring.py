@@ -6,7 +6,7 @@ Owns the names: the input ``rx`` of ``uart0`` is the door's target ``uart0.rx``,
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -91,7 +91,6 @@ class Assembly:
         self.inlets: dict[str, Inlet] = {}
         self.sources: dict[int, str] = {}
         self.interrupts = interrupts
-        self.memory = HartMemory(machine)
         self._seed = seed
 
     def add(self, part: Part, guard: Guard | None = None) -> None:
@@ -179,6 +178,12 @@ class Assembly:
             parts.add(state_name, generator)
         return generator
 
+    def guarded(self) -> Iterator[tuple[Part, Guard]]:
+        """The users' devices, and what is within them, with what guards them."""
+        for part, guard in zip(self.parts, self._guards, strict=True):
+            if guard is not None:
+                yield from ((each, guard) for each in (part, *part.parts()))
+
     def nodes(self) -> list[Node]:
         """What stands for the parts in the device tree."""
         nodes = (
@@ -205,7 +210,7 @@ class PartWiring:
         self._machine = machine
         self.clock: Clock = machine.clock
         self.host_clock: Clock = machine.host_clock
-        self.memory: Dma = assembly.memory
+        self.memory: Dma = HartMemory(machine, next((inner.name for inner in part.parts()), part.name))
         self.harts = len(machine.harts)
         self.charge = machine.hart.charge if self.harts == 1 else machine.charge
         self.room_for_input = machine.room_for_input
@@ -324,12 +329,12 @@ def _tell_all(tells: Sequence[Callable[[int | None], None]], value: int | None) 
 
 
 class HartMemory:
-    """Guest memory for devices that master the bus. Watches of the hart that runs see what they write."""
+    """Guest memory for a part that masters the bus. Watches of the hart that runs see what it writes."""
 
-    def __init__(self, machine: Machine) -> None:
-        self._machine = machine
+    def __init__(self, machine: Machine, part: str) -> None:
+        """Of ``machine``; what writes is called ``part``."""
+        self._machine, self._part = machine, part
         self.read = machine.hart.read_physical
-        self.write = machine.hart.write_by_device if len(machine.harts) == 1 else self._write_beside_running_hart
 
-    def _write_beside_running_hart(self, address: int, data: bytes | memoryview) -> None:
-        self._machine.hart.write_by_device(address, data)
+    def write(self, address: int, data: bytes | memoryview) -> None:
+        self._machine.hart.write_by_device(address, data, self._part)

@@ -30,6 +30,9 @@ _DESCRIPTION_BY_NAME = {
     "tftp": "gets an address by DHCP, fetches the boot file by TFTP and prints its size and CRC-32",
     "keys": "prints the events of virtio keyboards and tablets, switches a light at each key press, up to Esc",
     "crash": "stores to an unmapped address with no trap handler: the run ends in a crash report",
+    "thermostat": "a product with a command line on its UART, and with a planted bug that one of its tests finds",
+    "meter": "adds up pulses, typed or its own: an instruction, input or unwritten memory makes two runs part",
+    "smash": "overwrites a return address and finds out a million instructions later: for a debugger that goes back",
 }
 
 IMAGES: tuple[str, ...] = tuple(_DESCRIPTION_BY_NAME)

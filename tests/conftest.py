@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePath
 
 import pytest
+from support.browser import Browser, browser, need_browser
 from support.needs import Need
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
@@ -23,8 +24,8 @@ from minstret.emu.hart.shared import Counting
 
 ANNOUNCED = "announced"
 COSTLY_FILES = {
-    "test_completion.py", "test_demo.py", "test_linux.py", "test_packaging.py", "test_replay.py", "test_tools.py",
-    "test_trace_hostile.py",
+    "test_completion.py", "test_demo.py", "test_gdb_linux.py", "test_linux.py", "test_packaging.py",
+    "test_pytest_plugin.py", "test_replay.py", "test_tools.py", "test_trace_hostile.py",
 }  # fmt: skip
 """Their tests share what takes long to make: a whole guest's session, a package, gigabytes of spoilt traces."""
 
@@ -38,6 +39,9 @@ USUAL_HANDLERS = {
     signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL, signal.SIGHUP: signal.SIG_DFL,
     signal.SIGQUIT: signal.SIG_DFL,
 }  # fmt: skip
+
+collect_ignore = ["support/product"]
+"""A suite of its own, which tests/emu/package/test_pytest_plugin.py runs: one test of it fails."""
 
 checks.is_on = True
 
@@ -145,12 +149,20 @@ def running_children() -> dict[int, str]:
     for pid in children.read_text().split() if children.exists() else ():
         try:
             state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+            command = _command_line(pid) if state != "Z" else b""
         except OSError:
             continue
         if state != "Z":
             found[int(pid)] = command.replace(b"\0", b" ").decode(errors="replace").strip()
     return found
+
+
+def _command_line(pid: str) -> bytes:
+    """Of a process that has just begun another program it is empty for a moment, though its parent was told already."""
+    for _ in range(1000):
+        if command := Path(f"/proc/{pid}/cmdline").read_bytes():
+            return command
+    return b""
 
 
 @pytest.fixture
@@ -191,6 +203,14 @@ def _tell_costs(terminalreporter: pytest.TerminalReporter) -> None:
 def need(request: pytest.FixtureRequest) -> Need:
     """``need("qemu-system-riscv64", path)``: skip with the reason, or fail with --require-guests."""
     return Need(bool(request.config.getoption("--require-guests")))
+
+
+@pytest.fixture(scope="module")
+def chromium(need: Need) -> Iterator[Browser]:
+    """Headless Chromium, for the tests of a file."""
+    need_browser(need)
+    with browser() as found:
+        yield found
 
 
 @pytest.fixture

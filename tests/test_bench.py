@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 from support.needs import Need
 
+from benchmarks import qemu_replay
 from benchmarks.__main__ import main
 from benchmarks.processes import Took, run_to_end
 from benchmarks.programs import (
@@ -261,3 +262,34 @@ def test_command_without_qemu_fails_where_a_guest_fails(tmp_path: Path, monkeypa
 
     assert done.exit_code == 1
     assert "crash failed: " in done.output
+
+
+def test_going_back_is_measured_beside_qemu(need: Need, tmp_path: Path) -> None:
+    need("qemu-system-riscv64 and qemu-img (packages qemu-system-misc and qemu-utils)", qemu_replay.lacking() is None)
+    path = tmp_path / "timetravel.json"
+    options = ["--guest", "bench", "--bench-rounds", "1", "--repeat", "1", "--json", str(path)]
+
+    done = CliRunner().invoke(main, ["timetravel", *options])
+
+    assert done.exit_code == 0, done.output
+    found = json.loads(path.read_text())
+    assert [row["icount"] for row in found["steps"]] == [100_000, 10_000_000]
+    for row in found["steps"]:
+        counts = [len(row[name]) for name in ("seek_ms", "step_ms", "again_ms", "qemu_seek_ms", "qemu_step_ms")]
+        assert counts == [1] * 5
+    assert [len(row["seconds"]) for row in found["ratios"]] == [1] * 5
+    assert "bench, at 10,000,000" in done.output
+    assert "back over stores to a word of the array, 0.07 G insns" in done.output
+
+
+def test_questions_are_measured_beside_a_plain_replay(tmp_path: Path) -> None:
+    path = tmp_path / "questions.json"
+    options = ["--bench-rounds", "1", "--repeat", "1", "--only", "flow counts", "--json", str(path)]
+
+    done = CliRunner().invoke(main, ["questions", *options])
+
+    assert done.exit_code == 0, done.output
+    (row,) = json.loads(path.read_text())["questions"]
+    assert row["name"] == "flow counts"
+    assert len(row["seconds"]) == len(row["plain_s"]) == 1
+    assert "flow counts" in done.output

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from support import asm, elf_files, generated_code, instruction_encodings
+from support.random_cases import SEED_SLOW, TIMES
 
 TOOLS = Path(__file__).parent.parent / "tools"
 sys.path.insert(0, str(TOOLS))
@@ -122,22 +123,57 @@ def test_float_case_that_differs_is_named() -> None:
 def test_generated_programs_do_what_spike_does(
     xlen: int, counting: Counting, is_quiet: bool, tmp_path: Path, announce: Callable[[str], None], spike_is_here: None
 ) -> None:
-    programs, insns_max = 60 if is_quiet else 30, 3000
+    programs, insns_max = 20 if is_quiet else 12, 3000
     if counting is not Counting.BLOCKS:
-        programs, insns_max = 10, 3000 if counting is Counting.INSTRUCTIONS else 300
+        programs, insns_max = 4, 3000 if counting is Counting.INSTRUCTIONS else 300
     insns = exceptions = interrupts = 0
-    for seed in range(programs):
-        program = generated_code.generate(f"spike {seed}", xlen, is_portable=True, is_quiet=is_quiet)
+    for number in range(programs * TIMES):
+        seed = f"spike {SEED_SLOW}/{number}"
+        program = generated_code.generate(seed, xlen, is_portable=True, is_quiet=is_quiet)
         result = compared(program.image(), xlen, insns_max, tmp_path, counting)
-        assert result.difference is None, f"seed {seed}: {result.difference}"
+        assert result.difference is None, f"seed {seed!r}: {result.difference}"
         insns, exceptions = insns + result.insns, exceptions + result.exceptions
         interrupts += result.interrupts
     way = f"rv{xlen}, {counting.value}"
     assert not (is_quiet and interrupts)
     announce(
-        f"{programs} programs beside Spike, {way}: {insns:,} instructions, {exceptions:,} exceptions,"
-        f" {interrupts:,} interrupts"
+        f"{programs * TIMES} programs beside Spike, {way}, seed {SEED_SLOW}: {insns:,} instructions,"
+        f" {exceptions:,} exceptions, {interrupts:,} interrupts"
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("counting", list(Counting), ids=lambda counting: counting.value)
+@pytest.mark.parametrize("xlen", [64, 32])
+def test_generated_programs_with_finer_rights_do_what_spike_does(
+    xlen: int, counting: Counting, tmp_path: Path, announce: Callable[[str], None], spike_is_here: None
+) -> None:
+    programs, insns_max = {
+        Counting.BLOCKS: (12, 3000), Counting.INSTRUCTIONS: (4, 3000), Counting.PYTHON: (4, 500),
+    }[counting]  # fmt: skip
+    insns = exceptions = 0
+    for number in range(programs * TIMES):
+        seed = f"finer {SEED_SLOW}/{number}"
+        program = generated_code.generate(seed, xlen, is_portable=True, is_quiet=number % 4 != 3, has_finer_rights=True)
+        result = compared(program.image(), xlen, insns_max, tmp_path, counting)
+        assert result.difference is None, f"seed {seed!r}: {result.difference}"
+        insns, exceptions = insns + result.insns, exceptions + result.exceptions
+    assert exceptions > 10 * programs
+    announce(
+        f"{programs * TIMES} programs with finer rights beside Spike, rv{xlen}, {counting.value}, seed {SEED_SLOW}:"
+        f" {insns:,} instructions, {exceptions:,} exceptions"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("seed", "xlen"), [("spike 1128307464/9", 64), ("spike 1128307464/6", 32)])
+def test_program_that_was_another_in_spike_is_the_same(
+    seed: str, xlen: int, tmp_path: Path, spike_is_here: None
+) -> None:
+    """Each executes two bytes of 0 in a page with finer rights; see test_pmp.py for programs that do only that."""
+    program = generated_code.generate(seed, xlen, is_portable=True, is_quiet=True)
+
+    assert compared(program.image(), xlen, 3000, tmp_path).difference is None
 
 
 @pytest.mark.slow

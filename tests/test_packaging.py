@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import os
+import pickle
 import re
 import shutil
 import subprocess
@@ -21,6 +22,10 @@ import minstret
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("emu", "devices", "firmware")
+SHOWN_BY_GDB = Path("firmware/smash/main.c")
+"""The only source of firmware that is installed: for a first look at gdb."""
+PAGE = Path("emu/questions/page/static")
+"""What the page of ``minstret report`` is made of."""
 BUILT = {"minstret/emu/hart/_callbacks.abi3.so", "minstret/emu/hart/_helpers.abi3.so"}
 """In the wheel only where there was a C compiler."""
 
@@ -47,7 +52,8 @@ def in_the_wheel(path: Path) -> str:
 def belongs_in_the_wheel(path: Path) -> bool:
     if path.parts[0] not in ROOMS:
         return False
-    return path.suffix == ".py" or path.name == "py.typed" or path.parts[:2] == ("firmware", "images")
+    is_code = path.suffix == ".py" or path.name == "py.typed"
+    return is_code or path.parts[:2] == ("firmware", "images") or path == SHOWN_BY_GDB or path.parent == PAGE
 
 
 def test_every_module_has_its_place_in_the_import_rules() -> None:
@@ -69,6 +75,15 @@ def test_each_name_of_the_package_is_imported_for_type_checkers_and_at_run_time(
     assert minstret.__all__ == sorted(imported)
     for name, module in imported.items():
         assert getattr(minstret, name) is getattr(importlib.import_module(str(module)), name)
+
+
+def test_errors_are_called_by_the_name_that_they_are_imported_by_and_can_be_pickled() -> None:
+    kinds = [getattr(minstret, name) for name in minstret.__all__ if name.endswith(("Error", "Fault"))]
+
+    assert {kind.__module__ for kind in kinds} == {"minstret"}
+    for kind in kinds:
+        error = pickle.loads(pickle.dumps(kind("a text")))
+        assert (type(error), str(error)) == (kind, "a text")
 
 
 @pytest.fixture(scope="module")
@@ -141,12 +156,13 @@ def test_wheel_is_for_every_python_from_3_11_on(wheel: Path) -> None:
 
 
 @pytest.mark.slow
-def test_wheel_installs_the_command(wheel: Path) -> None:
+def test_wheel_installs_the_command_and_the_plugin_of_pytest(wheel: Path) -> None:
     with ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith("entry_points.txt"))
         entry_points = archive.read(name).decode()
 
     assert "minstret = minstret.emu.cli:main" in entry_points
+    assert "minstret = minstret.pytest_plugin" in entry_points
 
 
 @pytest.mark.slow

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
 import textwrap
 from pathlib import Path
 
 import pytest
-from support.commands import PATIENCE_S
+from support.gdb import need_gdb
 from support.needs import Need
+from support.transcripts import pattern_of, run_shell
 
 from minstret.devices.board.placement import PACKAGED
+from minstret.emu.cli.gdb import found_gdb
 from minstret.firmware import image_path
 
 README = Path(__file__).parents[1] / "README.md"
@@ -25,16 +25,8 @@ SESSIONS = [
 """What is shown as typed at a shell, and what it says."""
 COMMANDS = re.findall(r"^    (minstret .*?)(?:  .*)?$", TEXT[TEXT.index("\n## Use\n") :], re.MULTILINE)
 """Lists of commands, each with what it does."""
-VARIES = re.compile(
-    r"(?P<speed>[\d.]+ s host \(\d+ MIPS\))|(?P<digest>digest [0-9a-f]{16})"
-    r"|(?<=_s\": )(?P<seconds>[\d.]+)|(?<=mips\": )(?P<mips>[\d.]+)"
-    r"|(?P<hash>[0-9a-f]{16}\.\.\.(?=\"))|(?P<size>\d+ KiB)|(?P<rest>\.\.\.)"
-)
-INSTEAD = {
-    "speed": r"[\d.]+ s host \(\d+ MIPS\)", "digest": "digest [0-9a-f]{16}", "seconds": r"[\d.e-]+",
-    "mips": r"[\d.]+",    "hash": "[0-9a-f]{64}", "size": r"\d+ KiB", "rest": ".*",
-}  # fmt: skip
-"""What is another one each time, or with another state of the board, and what may be there."""
+PROMPT = r"\(gdb\) "
+"""What is typed behind it is not echoed where gdb's input is no terminal."""
 
 
 def test_readme_shows_python_and_commands() -> None:
@@ -49,11 +41,17 @@ def test_python_block_runs(number: int, capsys: pytest.CaptureFixture[str]) -> N
 
 
 @pytest.mark.parametrize("session", [each for each in SESSIONS if "get-guests" not in each])
-def test_session_comes_out_as_shown(session: str, tmp_path: Path) -> None:
+def test_session_comes_out_as_shown(session: str, tmp_path: Path, need: Need) -> None:
+    (test_of_firmware,) = (code for code in PYTHON if code.startswith("def test_"))
+    (tmp_path / "test_thermostat.py").write_text(test_of_firmware)
     for command, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", session, re.MULTILINE):
-        done = run_shell(command, tmp_path)
+        typed = re.findall(rf"^{PROMPT}(.*\n)", shown, re.MULTILINE)
+        if typed:
+            need_gdb(need)
+        done = run_shell(command, tmp_path, "".join(typed))
 
-        assert re.fullmatch(pattern_of(shown), done.stdout), f"{command} says\n{done.stdout}not\n{shown}"
+        pattern = session_with_gdb(shown) if typed else pattern_of(shown)
+        assert re.fullmatch(pattern, done.stdout), f"{command} says\n{done.stdout}not\n{shown}"
 
 
 @pytest.mark.parametrize("command", [each for each in COMMANDS if "..." not in each])
@@ -66,7 +64,9 @@ def test_listed_command_works(command: str, tmp_path: Path, need: Need) -> None:
     for name in ("opensbi", "u-boot"):
         if name in command.replace("--kernel", "opensbi"):
             need(name, Path(PACKAGED[name][64]).exists())
-    if command.endswith(".mst"):
+    if "debug" in command:
+        need("gdb", found_gdb())
+    if "app.mst" in command:
         assert run_shell("minstret record -o app.mst hello", tmp_path).returncode == 0
 
     done = run_shell(f"{command} --max-insns 20M" if "u-boot" in command else command, tmp_path)
@@ -83,23 +83,9 @@ def test_files_that_are_named_are_there() -> None:
     assert [page for page in re.findall(r"\]\(([\w./-]+)[#)]", TEXT) if not (folder / page).exists()] == []
 
 
-def run_shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["sh", "-c", command], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, timeout=PATIENCE_S, env=os.environ | {"LC_ALL": "C.UTF-8"}, check=False,
-    )  # fmt: skip
-
-
-def pattern_of(shown: str) -> str:
-    """What a shown text stands for: ``...`` for the rest of a line, or for any lines where it is alone."""
-    lines = []
-    for line in shown.splitlines():
-        if line.strip() == "...":
-            lines.append(r"(?:.*\n)*")
-            continue
-        at, pattern = 0, ""
-        for found in VARIES.finditer(line):
-            pattern += re.escape(line[at : found.start()]) + INSTEAD[found.lastgroup or ""]
-            at = found.end()
-        lines.append(pattern + re.escape(line[at:]) + r"\n")
-    return "".join(lines)
+def session_with_gdb(shown: str) -> str:
+    """``pattern_of``, without what is typed to gdb and with what it says at the end of its input."""
+    said = re.sub(
+        rf"^{PROMPT}.*\n(\.\.\.\n)?", lambda found: "(gdb) " + 2 * (found[1] or ""), shown, flags=re.MULTILINE
+    )
+    return pattern_of(said) + PROMPT + r"(?:.*\n)*.*"

@@ -12,6 +12,10 @@ COMMAND = TOP / "emu" / "cli"
 """Tests of the command are by what a user does, not by file."""
 
 ELSEWHERE = {
+    "emu/walk.py": "emu/test_past.py",
+    "emu/monitorwhy.py": "emu/test_monitor.py",
+    "emu/questions/farback.py": "emu/questions/test_registers.py",
+    "emu/questions/why.py": "cli/test_why.py",
     "devices/board/console.py": "guests/test_piped_input.py",
     "devices/board/map.py": "devices/board/test_tree.py",
     "devices/board/traced.py": "guests/test_replay.py",
@@ -24,6 +28,8 @@ ELSEWHERE = {
     "devices/virtio/constants.py": "devices/virtio/test_mmio.py",
     "devices/virtio/input_codes.py": "devices/virtio/test_input.py",
     "emu/door/door.py": "emu/door/test_live.py",
+    "emu/package/dutoptions.py": "emu/package/test_pytest_plugin.py",
+    "emu/package/duts.py": "emu/package/test_pytest_plugin.py",
     "emu/checks.py": "emu/test_machine.py",
     "emu/errors.py": "cli/test_cli.py",
     "emu/hart/accesses.py": "emu/hart/test_page_edges.py",
@@ -32,13 +38,22 @@ ELSEWHERE = {
     "emu/hart/core.py": "emu/hart/test_two_harts.py",
     "emu/hart/csr_table.py": "emu/hart/test_csr.py",
     "emu/hart/engine.py": "emu/hart/test_stale_code.py",
+    "emu/hart/flow_twin.py": "emu/hart/test_flow.py",
     "emu/hart/hart.py": "emu/hart/test_counting.py",
+    "emu/hart/observers.py": "emu/test_logs.py",
     "emu/hart/shared.py": "emu/hart/test_contract.py",
     "emu/hart/softfloat.py": "emu/hart/test_floating.py",
     "emu/hart/spec.py": "emu/hart/test_specification.py",
     "emu/hart/special.py": "emu/hart/test_stale_code.py",
     "emu/hart/state.py": "emu/hart/test_load_state.py",
     "emu/idle.py": "emu/test_machine.py",
+    "emu/questions/diffing/compared.py": "emu/questions/diffing/test_search.py",
+    "emu/questions/diffing/guards.py": "emu/questions/diffing/test_search.py",
+    "emu/questions/diffing/inputs.py": "emu/questions/diffing/test_search.py",
+    "emu/questions/diffing/side.py": "emu/questions/test_diff.py",
+    "emu/questions/diffing/stepping.py": "emu/questions/diffing/test_search.py",
+    "emu/questions/diffing/tables.py": "emu/questions/test_diff.py",
+    "emu/questions/diffing/telling.py": "cli/test_diff.py",
 }
 """Files that others' tests go through, and where those are."""
 

@@ -111,10 +111,12 @@ install_into_venv() {
 
 # mypy, import-linter and editors find the sources under their import names in .venv/src.
 link_sources() {
-    local room
+    local room file
     mkdir -p .venv/src/minstret
     for room in emu devices firmware; do
         ln -sfn "../../../$room" ".venv/src/minstret/$room"
     done
-    ln -sfn ../../../emu/package/__init__.py .venv/src/minstret/__init__.py
+    for file in emu/package/[!_]*.py emu/package/__init__.py; do
+        ln -sfn "../../../$file" ".venv/src/minstret/${file##*/}"
+    done
 }

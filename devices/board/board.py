@@ -6,17 +6,21 @@ from Python:        board = Board("firmware.elf"); board.run_until(uart="login:"
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from minstret.devices.board.bench import Bench
 from minstret.devices.board.boot import load_images, page_of_images
 from minstret.devices.board.config import DEFAULT_XLEN, BoardConfig, HostAnswers, check
 from minstret.devices.board.console import CONSOLE_STREAM, CONSOLE_TARGET, Console
 from minstret.devices.board.map import BOOT_ROM_SIZE, Base
 from minstret.devices.board.own import again, check_own
 from minstret.devices.board.placement import BootImages, Load, Placement, place
+from minstret.devices.board.port import NetPort
 from minstret.devices.board.tree import Described, device_tree
 from minstret.devices.board.virt import virt_parts
 from minstret.devices.board.wake import WakeUps
@@ -25,9 +29,11 @@ from minstret.devices.chips.clint import Reg as ClintReg
 from minstret.devices.chips.plic import Plic
 from minstret.devices.chips.rtc import GoldfishRtc
 from minstret.devices.chips.uart16550 import Uart16550
+from minstret.devices.hostside.expectations import Ending, Expectations
 from minstret.devices.hostside.hostinput.script import ScriptLine
+from minstret.devices.hostside.serial_line import SerialLine
 from minstret.devices.hostside.side import KEYBOARD, NET_STREAM, NET_TARGET, HostSide
-from minstret.devices.hostside.timer_models import MODELS, drop_attributes, host_side_timers
+from minstret.devices.hostside.timer_models import MODELS, TIMER_MODELS, drop_attributes, host_side_timers
 from minstret.devices.hostside.usernet.config import Files
 from minstret.devices.services.guestfiles import GuestFiles
 from minstret.devices.services.htif import Htif
@@ -41,14 +47,17 @@ from minstret.emu.guard import Guard
 from minstret.emu.hart.hart import Hart
 from minstret.emu.hart.views import Memory, Registers
 from minstret.emu.images.loader import Firmware, ImageFile, load_firmware, read_image
+from minstret.emu.irq import SourceState
 from minstret.emu.machine import Machine, MachineConfig, Outcome
 from minstret.emu.part import Device, Part
 from minstret.emu.report import InterruptCount, report
 from minstret.emu.wiring import Assembly
 
+if TYPE_CHECKING:
+    from minstret.emu.images.variables import Variables
+    from minstret.emu.logs import Logs
+
 _RNG_SEED_SIZE = 32
-_RETRACE_FROM_INSNS = 2000
-"""How far back the last instructions of one of several harts are looked for, in instructions of all."""
 P = TypeVar("P")
 
 
@@ -56,6 +65,7 @@ P = TypeVar("P")
 class Setup:
     """All that a board is made of: its configuration, what it boots, its host side's files and script, own devices.
 
+    ``endings`` are what ends its run when the guest says it.
     ``bios`` None: the kernel runs first, in M-mode. ``loads`` are further files to put into memory. Each board gets
     devices of its own, like those in ``devices``.
     """
@@ -67,6 +77,7 @@ class Setup:
     append: str = ""
     files: Files | None = None
     script: tuple[ScriptLine, ...] = ()
+    endings: tuple[Ending, ...] = ()
     loads: tuple[Load, ...] = ()
     devices: tuple[Part, ...] = ()
 
@@ -84,12 +95,12 @@ class Setup:
         """Make the board; see Board."""
         return Board(
             self.bios, self.config, kernel=self.kernel, initrd=self.initrd, append=self.append, loads=self.loads,
-            files=self.files, script=self.script, door=door, host=host, on_console=on_console,
+            files=self.files, script=self.script, endings=self.endings, door=door, host=host, on_console=on_console,
             has_host_side=has_host_side, devices=[again(device) for device in self.devices],
         )  # fmt: skip
 
 
-class Board:
+class Board(Bench):
     """A machine with firmware in it, ready to run from power-on.
 
     Attributes:
@@ -100,7 +111,9 @@ class Board:
         watches: Ranges of RAM to stop after an access to: ``board.watches.add(WatchKind.STORE, 0x8000_2000, 8)``.
         console: Every byte the guest has sent.
         host_side: The user network, the input queue and so on. A replay has none.
-        plic, clint, uart, net, inputs: Devices by what they are; ``net`` is None without a card.
+        heard: How much of that ``expect`` has used, bytes.
+        net: The far end of the network card: ``board.net.send(frame)``.
+        plic, clint, uart, card, inputs: Devices by what they are; ``card`` is None where there is none.
         on_frame: Called with each frame that crosses the card, either way, as it does.
     """
 
@@ -118,6 +131,7 @@ class Board:
         host: HostAnswers | None = None,
         files: Files | None = None,
         script: Sequence[ScriptLine] = (),
+        endings: Sequence[Ending] = (),
         has_host_side: bool = True,
         devices: Sequence[Part] = (),
     ) -> None:
@@ -135,7 +149,8 @@ class Board:
             door: What the host decides comes through here; by default nothing does.
             host: Host clocks, for ``rtc_follows_host``.
             files: What the user network's TFTP server offers.
-            script: What keyboard and tablet do when.
+            script: What keyboard, tablet and console do when, and what the guest is expected to say.
+            endings: What ends the run when the guest says it: ``until(...)`` and ``fail_on(...)``.
             has_host_side: Whether there are a user network, an input queue and so on. A replay has none: the trace says
                 what comes from them.
             devices: Devices of your own: see docs/devices.md.
@@ -154,9 +169,10 @@ class Board:
         self.harts = self.machine.harts
         self.console = bytearray()
         self._on_console = on_console
-        self._awaited = b""
+        self.heard = 0
+        self._hearers: list[Callable[[bytes], None]] = []
         self.on_frame: Callable[[bytes], None] = lambda frame: None
-        self._files, self._script = files, tuple(script)
+        self._files, self._script, self._endings = files, tuple(script), tuple(endings)
         self._own = tuple(devices)
         self._add_devices()
         self._registers = [Registers(hart) for hart in self.harts]
@@ -185,6 +201,13 @@ class Board:
         """Registers of ``hart`` by name: ``pc``, ``x5`` or ``t0``, ``f3``, ``mstatus``..."""
         return self._registers[self.machine.hart.hart_id]
 
+    @cached_property
+    def variables(self) -> Variables:
+        """The variables of what it boots, by path; ``read`` and ``write`` use them."""
+        from minstret.emu.images.variables import Variables  # imported here: most runs ask for none
+
+        return Variables(self.symbols)
+
     def registers_of(self, hart: int) -> Registers:
         """Those of a hart, by its id.
 
@@ -193,6 +216,8 @@ class Board:
         """
         if not 0 <= hart < len(self.harts):
             raise ConfigError(f"there is no hart {hart}; the board has {len(self.harts)}")
+        if self.harts[hart] is not self.hart:
+            self.harts[hart].be_at(self.hart.icount)  # its cycles and its time are the machine's
         return self._registers[hart]
 
     @property
@@ -203,24 +228,36 @@ class Board:
         """Run until the guest ends the run, or can't go on."""
         return self.machine.run()
 
-    def run_until(
-        self, *, icount: int | None = None, virtual_ns: int | None = None, uart: str | bytes | None = None
-    ) -> Outcome:
-        """Run until the first of the given conditions holds, or the run ends before.
+    @property
+    def _board(self) -> Board:
+        return self
 
-        A breakpoint or a watch stops it too; ``reason`` of the outcome says what did, ``hits`` which watch.
+    def _go(self, icount: int | None, virtual_ns: int | None, *, passes_time: bool = False) -> Outcome:
+        return self.machine.run(icount=icount, virtual_ns=virtual_ns, passes_time=passes_time)
 
-        Args:
-            icount: This many instructions have retired since power-on.
-            virtual_ns: Virtual time has come there, ns.
-            uart: The guest has sent this text since the call.
-        """
-        self._awaited = uart.encode() if isinstance(uart, str) else uart or b""
-        self._awaited_from = len(self.console)
+    @contextmanager
+    def heard_by(self, hearer: Callable[[bytes], None]) -> Iterator[None]:
+        """Call ``hearer`` with what the guest sends to its console meanwhile, as it comes."""
+        self._hearers.append(hearer)
         try:
-            return self.machine.run(icount=icount, virtual_ns=virtual_ns)
+            yield
         finally:
-            self._awaited = b""
+            self._hearers.remove(hearer)
+
+    @contextmanager
+    def saying(self, text: str | bytes) -> Iterator[list[bytes]]:
+        """Stop runs once the guest has sent ``text`` meanwhile; what is given has it in it then."""
+        awaited, begin = text.encode() if isinstance(text, str) else bytes(text), len(self.console)
+        said: list[bytes] = []
+
+        def hear(data: bytes) -> None:
+            first_end = len(self.console) - len(data) + 1
+            if not said and self.console.find(awaited, max(begin, first_end - len(awaited))) >= 0:
+                said.append(awaited)
+                self.machine.reach()
+
+        with self.heard_by(hear):
+            yield said
 
     def reset(self) -> None:
         """Reset as the board's reset button would: icount and virtual time go on."""
@@ -250,13 +287,42 @@ class Board:
             raise TypeError(f"{target}: expected bytes, got {data!r:.100}")
         if target not in self.assembly.inlets:
             raise ConfigError(f"nothing takes {target!r}; there are {', '.join(sorted(self.assembly.inlets))}")
+        self.live_side(target)
+        self.machine.door.post(Event(target, bytes(data)))
+
+    def give(self, event: Event) -> None:
+        """Let something come from the host: what is typed goes by the serial line; a recording has it.
+
+        Raises:
+            ConfigError: the board has no host side.
+        """
+        self.live_side(event.target)
+        self.machine.door.give(event)
+
+    def live_side(self, target: str) -> HostSide:
+        """The host side, for something that is to come in by ``target``.
+
+        Raises:
+            ConfigError: a replay has none.
+        """
         if self.host_side is None:
             raise ConfigError(f"{target}: in a replay everything comes from the trace")
-        self.machine.door.post(Event(target, bytes(data)))
+        return self.host_side
+
+    def _send_frame(self, frame: bytes) -> None:
+        """Send a frame to the guest's card; in a replay the trace has it."""
+        self.machine.door.host_acts()
+        if self.host_side is not None:
+            self.host_side.send_frame(frame)
+            self.machine.attend()
 
     def page_at_power_on(self, page: int) -> bytes:
         """What the images put into a page of RAM, by number."""
         return page_of_images(self.placement, page)
+
+    def images_in(self, address: int, size: int) -> tuple[str, ...]:
+        """The names of the images that put something into a physical range, at power-on and at a reset."""
+        return self.placement.names_in(address, size)
 
     def digest(self) -> str:
         """SHA-256, in hex, of everything the guest can see: see Machine.digest."""
@@ -266,29 +332,21 @@ class Board:
         """Several lines on why a run got nowhere; ``recent`` are the PCs of the last instructions, where known."""
         return report(self.machine, outcome, self.symbols, recent)
 
-    def retrace(self, insns: int) -> list[int]:
-        """The PCs of the last ``insns`` instructions, found by running all again in a second board.
+    @cached_property
+    def logs(self) -> Logs:
+        """What opens logs of the run."""
+        from minstret.emu.logs import Logs  # imported here: most runs have none
 
-        That is the same run as long as nothing came through the door and nobody wrote registers or memory. Of several
-        harts those of the one that ran last; they may be fewer, if it had not run for long before.
-        """
-        end = self.position.icount
+        return Logs(self.machine, self.plic, self.assembly.sources)
+
+    def again(self) -> Board:
+        """A board that is made in the same way, at power-on, without a host."""
         images, is_bare = self.images, self.images.is_bare
-        second = Board(
+        return Board(
             None if is_bare else self.firmware, self.config, kernel=self.firmware.file if is_bare else images.kernel,
             initrd=images.initrd, append=images.append, loads=images.loads, files=self._files, script=self._script,
-            devices=[again(device) for device in self._own],
+            endings=self._endings, devices=[again(device) for device in self._own],
         )  # fmt: skip
-        hart = second.harts[self.hart.hart_id]
-        back = insns if len(self.harts) == 1 else max(insns, _RETRACE_FROM_INSNS)
-        second.run_until(icount=max(0, end - back))
-        pcs = []
-        while second.position.icount < end:
-            pc = hart.pc
-            second.run_until(icount=second.position.icount + 1)
-            if second.hart is hart:
-                pcs.append(pc)
-        return pcs[max(0, len(pcs) - insns) :]
 
     # ---- putting it together
 
@@ -299,7 +357,7 @@ class Board:
             rom_size=BOOT_ROM_SIZE, icount_shift=config.icount_shift,
             mtime_address=Base.CLINT + ClintReg.MTIME, sleep=config.sleep,
             slice_insns_max=config.slice_insns_max, counting=config.counting, harts=config.smp, quantum=config.quantum,
-            schedule_seed=config.chaos_seed,
+            schedule_seed=config.chaos_seed, reset_ends=config.reset_ends,
         )  # fmt: skip
 
     def _add_devices(self) -> None:
@@ -319,7 +377,8 @@ class Board:
                 self.assembly.add(each, Guard(each.name, self._read_icount))
         self.clint, self.uart, self.rtc = _only(Clint, devices), _only(Uart16550, devices), _only(GoldfishRtc, devices)
         functions = [device.function for device in devices if isinstance(device, VirtioMmio)]
-        self.net = next((function for function in functions if isinstance(function, VirtioNet)), None)
+        self.card = next((function for function in functions if isinstance(function, VirtioNet)), None)
+        self.net = NetPort(self.card, self._send_frame)
         self.inputs = {f.name.rstrip("0"): f for f in functions if isinstance(f, VirtioInput)}
         with_host_side = [*(device for device in devices if isinstance(device, VirtioMmio)), *own]
         self._host_side_irqs = [
@@ -357,15 +416,16 @@ class Board:
             self.assembly.add(self.htif)
         self.assembly.connect(CONSOLE_TARGET, self._input.receive)
         machine.on_end_of_input = self.semihosting.end_of_input
-        wake_ups = WakeUps(
+        self._wake_ups = WakeUps(
             self.harts, self.plic, self._input, self._host_side_irqs, has_keyboard=KEYBOARD in config.inputs
         )
-        machine.input_can_wake, machine.host_side_can_wake = wake_ups.by_input, wake_ups.by_host_side
+        machine.input_can_wake = self._wake_ups.by_input
 
     def _listen(self) -> None:
         """Hear what the guest sends to its console, and what crosses its card."""
         self.assembly.stream(CONSOLE_STREAM).listeners.append(self._on_transmit)
-        if self.net is not None:
+        if self.card is not None:
+            self.assembly.stream(NET_STREAM).listeners.append(self.net.hear)
             for listeners in (self.assembly.stream(NET_STREAM).listeners, self.assembly.inlets[NET_TARGET].listeners):
                 listeners.append(lambda frame: self.on_frame(frame))
 
@@ -381,6 +441,40 @@ class Board:
         door.use(diversion=line)
         if self._script:
             door.use(schedule=host_side.script)
+        self._add_expectations(host_side, line)
+
+    def _add_expectations(self, host_side: HostSide, line: SerialLine) -> None:
+        """Let the script talk to the console, and have the run end by what the guest says."""
+        machine, script = self.machine, host_side.script
+        if script.uses_console and self.timer_model.name != TIMER_MODELS[0]:
+            raise ConfigError(f"an input script can't use the console with the timer model {self.timer_model.name}")
+        script.send = line.type
+        self.expectations = expectations = Expectations(
+            self._endings, script, machine.virtual_timers, machine.door.post, self.console
+        )
+        machine.parts.add_host("expectations", expectations.matcher)
+        machine.before_end, machine.on_blocked = expectations.before_end, script.hurry
+        machine.host_side_can_wake = self._host_side_can_wake
+        listeners = self.assembly.stream(CONSOLE_STREAM).listeners
+        if script.expects:
+            listeners.append(script.hear)
+        if self._endings:
+            listeners.append(expectations.hear)
+
+    def _host_side_can_wake(self) -> bool:
+        """Whether what comes of the timers of the host side could end a hart's wait."""
+        assert self.host_side is not None
+        script, armed = self.host_side.script, self.machine.virtual_timers.armed()
+        if script.will_send and self._wake_ups.by_input():
+            return True
+        return self._wake_ups.by_host_side() and any(each.is_external and each is not script.limit for each in armed)
+
+    def meet_host(self) -> None:
+        """Call it when a state was loaded, with another host: that may have another script, or more input."""
+        assert self.host_side is not None
+        assert self._input.line is not None
+        self.host_side.script.go_on()
+        self._input.line.go_on()
 
     def interrupt_counts(self) -> list[InterruptCount]:
         """How often each source of the PLIC was claimed, since the board was made."""
@@ -389,6 +483,10 @@ class Board:
             InterruptCount(source, name, claimed[source], bool(levels >> source & 1))
             for source, name in sorted(self.assembly.sources.items())
         ]
+
+    def interrupt_sources(self) -> list[SourceState]:
+        """How each source of the PLIC stands that a device has."""
+        return [self.plic.source_state(source, name) for source, name in sorted(self.assembly.sources.items())]
 
     def _read_icount(self) -> int:
         return self.hart.icount
@@ -408,10 +506,8 @@ class Board:
         self.console += data
         if self._on_console is not None:
             self._on_console(data)
-        if self._awaited:
-            first_end = len(self.console) - len(data) + 1
-            if self.console.find(self._awaited, max(self._awaited_from, first_end - len(self._awaited))) >= 0:
-                self.machine.reach()
+        for hearer in tuple(self._hearers):
+            hearer(data)
 
     def _in_ram(self, address: int, size: int) -> bool:
         return address >= Base.RAM and address + size <= Base.RAM + self.config.ram_size

@@ -35,7 +35,7 @@ class BoardConfig:
     ``chaos_seed`` what comes from the host side is delayed; see hostside/chaos.py. ``timer_model`` is one of
     TIMER_MODELS. ``host_files``: semihosting has files, those of HostAnswers; ``arguments`` follow the firmware's name
     in the command line that it gives. ``smp``: how many harts, up to HARTS_MAX; ``quantum``: for how many instructions
-    each of them runs before another does.
+    each of them runs before another does. ``reset_ends``: a reset ends the run, with exit code 0.
     """
 
     xlen: int | None = None
@@ -57,6 +57,7 @@ class BoardConfig:
     arguments: str = ""
     smp: int = 1
     quantum: int = DEFAULT_QUANTUM
+    reset_ends: bool = False
 
 
 @dataclass(slots=True)
@@ -72,6 +73,8 @@ class HostAnswers:
 def check(config: BoardConfig) -> None:
     """Raise ConfigError where no board can be made like that."""
     size, largest = config.ram_size, RAM_MAX[config.xlen or DEFAULT_XLEN]
+    if type(size) is not int:
+        raise ConfigError(f"memory: expected a number of bytes, got {size!r:.60}")
     if size <= 0 or size % PAGE_SIZE:
         raise ConfigError(f"memory: {size} bytes is not a positive multiple of {PAGE_SIZE}")
     if size > largest:
@@ -90,6 +93,8 @@ def check(config: BoardConfig) -> None:
         if value not in known:
             raise ConfigError(f"{what}: expected {', '.join(known)}, got {value!r}")
     inputs = config.inputs
+    if isinstance(inputs, str):
+        raise ConfigError(f'input: expected a tuple such as ("keyboard",), got {inputs!r:.60}')
     for kind in inputs:
         if kind not in INPUTS:
             raise ConfigError(f"input: expected {' or '.join(INPUTS)}, got {kind!r}")

@@ -57,15 +57,25 @@ class BootImages:
 class Placement:
     """Segments to load, and the addresses the boot ROM passes on. 0 where there is none.
 
-    ``others`` are kernel and loads, for their symbols; ``left_out`` says, a line each, what is not in memory.
+    ``others`` are kernel and loads, for their symbols; ``left_out`` says, a line each, what is not in memory. ``names``
+    are of what each segment is from.
     """
 
     segments: tuple[Segment, ...]
+    names: tuple[str, ...]
     entry: int
     tree: int
     next_entry: int
     others: tuple[Firmware, ...]
     left_out: tuple[str, ...]
+
+    def names_in(self, address: int, size: int) -> tuple[str, ...]:
+        """From what there is something in ``[address, address + size)``, in order."""
+        found = [
+            name for name, segment in zip(self.names, self.segments, strict=True)
+            if segment.address < address + size and address < segment.end
+        ]  # fmt: skip
+        return tuple(dict.fromkeys(found))
 
     def free_ram(self, ram_size: int) -> tuple[int, int]:
         """The largest part of RAM, as [start, end), with nothing loaded in it."""
@@ -192,6 +202,7 @@ def place(images: BootImages, xlen: int, ram_size: int,
     memory.check_overlaps()
     return Placement(
         segments=tuple(piece.segment for piece in memory.pieces),
+        names=tuple(piece.what for piece in memory.pieces),
         entry=images.bios.entry,
         tree=tree_base,
         next_entry=kernel.entry if kernel else 0,

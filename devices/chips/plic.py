@@ -7,10 +7,12 @@ claiming does not look at the threshold.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
 
 from minstret.emu.fdt import Value
+from minstret.emu.irq import SourceChange, SourceState
 from minstret.emu.part import Device, Phandle, Wiring, cpu_intc
 
 SOURCES = 53
@@ -59,7 +61,11 @@ class PlicState:
 
 
 class Plic(Device):
-    """The registers; raises one line for each context."""
+    """The registers; raises one line for each context.
+
+    Attributes:
+        on_change: Told what happens to which source, if anybody asks.
+    """
 
     name = "plic"
     size_bytes = 0x600000
@@ -71,6 +77,7 @@ class Plic(Device):
         self._contexts = 2 * harts
         self.state: PlicState = self._initial_state()
         self.counts = PlicCounts()
+        self.on_change: Callable[[SourceChange, int], None] | None = None
 
     def _initial_state(self, levels: int = 0) -> PlicState:
         contexts = self._contexts
@@ -89,6 +96,8 @@ class Plic(Device):
     def set_source(self, source: int, level: bool) -> None:
         """Set the level of an interrupt source's line."""
         state, bit = self.state, 1 << source
+        if self.on_change is not None:
+            self.on_change(SourceChange.RAISED if level else SourceChange.LOWERED, source)
         if level:
             state.levels |= bit
             if not state.claimed & bit:
@@ -143,6 +152,16 @@ class Plic(Device):
         self.state = self._initial_state(self.state.levels)
         self._update()
 
+    def source_state(self, source: int, name: str) -> SourceState:
+        """How an interrupt source stands; ``name`` is that of its device."""
+        state, bit = self.state, 1 << source
+        contexts = [f"hart{hart} {mode}" for hart in self._harts for mode in ("M", "S")]
+        return SourceState(
+            source, name, bool(state.levels & bit), bool(state.pending & bit), bool(state.claimed & bit),
+            state.priority[source],
+            tuple(who for who, enable in zip(contexts, state.enable, strict=True) if enable & bit),
+        )  # fmt: skip
+
     def _best(self, context: int, above: int) -> int:
         """The pending, enabled source of highest priority over ``above``; the lowest number among equals."""
         state = self.state
@@ -161,6 +180,8 @@ class Plic(Device):
             self.state.pending &= ~(1 << source)
             self.state.claimed |= 1 << source
             self.counts.claimed[source] += 1
+            if self.on_change is not None:
+                self.on_change(SourceChange.CLAIMED, source)
             self._update()
         return source
 
@@ -169,6 +190,8 @@ class Plic(Device):
         if bit & state.enable[context] & state.claimed:
             state.claimed &= ~bit
             state.pending |= bit & state.levels
+            if self.on_change is not None:
+                self.on_change(SourceChange.COMPLETED, source)
 
     def _update(self) -> None:
         state = self.state

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from minstret.emu.fdt import Value
 from minstret.emu.part import Device, Wiring
+from minstret.emu.serialbits import SerialFormat
 from minstret.emu.units import NS_PER_S
 
 FIFO_SIZE = 16
@@ -94,6 +95,8 @@ _TRIGGER_LEVELS = (1, 4, 8, 14)
 _MSR_CONNECTED = Msr.DCD | Msr.DSR | Msr.CTS
 _LOOPED = ((Mcr.RTS, Msr.CTS), (Mcr.DTR, Msr.DSR), (Mcr.OUT1, Msr.RI), (Mcr.OUT2, Msr.DCD))
 _TIMEOUT_CHARACTERS = 4
+_PARITIES = "NONEN1N0"
+"""By three bits of LCR: parity or none, even, sticky."""
 
 
 class Sender(Protocol):
@@ -317,6 +320,12 @@ class Uart16550(Device):
         lcr = self.state.lcr
         bits = 1 + 5 + (lcr & 3) + (1 if lcr & 0x08 else 0) + (2 if lcr & 0x04 else 1)
         return bits * NS_PER_S * 16 * max(1, self.state.divisor) // CLOCK_HZ
+
+    def serial_format(self) -> SerialFormat:
+        """How characters would be on its line now: with 8 bits where the guest has never set it up."""
+        lcr = self.state.lcr
+        bit_ns = NS_PER_S * 16 * max(1, self.state.divisor) // CLOCK_HZ
+        return SerialFormat(bit_ns, 5 + (lcr & 3) if lcr else 8, _PARITIES[lcr >> 3 & 7], 2 if lcr & 0x04 else 1)
 
     # ---- transmitter and modem
 

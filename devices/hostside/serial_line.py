@@ -113,6 +113,12 @@ class SerialLine:
         self._schedule()
         return True
 
+    def type(self, data: bytes) -> None:
+        """Take what somebody on the host side types."""
+        event = Event(self._target, data)
+        if not self.divert(event):
+            self._post(event)
+
     def recall(self) -> bool:
         """Post all held bytes at once if the line is bypassed. Returns whether there were any."""
         if not self.state.held or not self._is_bypassed():
@@ -120,6 +126,11 @@ class SerialLine:
         held, self.state.held = self.state.held, b""
         self._post(Event(self._target, held))
         return True
+
+    def go_on(self) -> None:
+        """Ask for more, after a state was loaded in which the host's input may have ended: now it may not have."""
+        if not self.state.held and not self._timer.pending:
+            self._schedule()
 
     # ---- the UART's side: see Sender
 

@@ -32,9 +32,9 @@ INPUTS = (KEYBOARD, TABLET)
 
 @dataclass(frozen=True, slots=True)
 class NetConfig:
-    """A network card on the user network."""
+    """A network card, on the user network; with ``user`` None nobody is on the other end but ``board.net``."""
 
-    user: UserNetConfig = field(default_factory=UserNetConfig)
+    user: UserNetConfig | None = field(default_factory=UserNetConfig)
     mac: bytes = DEFAULT_MAC
 
 
@@ -49,7 +49,7 @@ class HostSide:
     Attributes:
         network: The user network, None without a card.
         input: Where keys and pointer movements go in.
-        script: What plays them at given moments.
+        script: What plays them at given moments, and talks to the console.
         timers: Those of the host side; see timer_models.py.
         lock: Held while the guest's frames go into the user network.
     """
@@ -76,7 +76,7 @@ class HostSide:
             parts.add_host("chaos", chaos)
             self._post = post = chaos.take
         self.network: UserNetwork | None = None
-        if net is not None:
+        if net is not None and net.user is not None:
             from minstret.devices.hostside.usernet.network import UserNetwork  # its packet library takes a while
 
             user = replace(net.user, seed=seed)
@@ -90,8 +90,13 @@ class HostSide:
         parts.add_host("input", self.input)
         self.script = InputScript("input.script", script, self.input, timers)
         parts.add_host("input.script", self.script)
+        parts.add_host("input.script.match", self.script.matcher)
         assembly.make_host_sides(timers, post)
         self.script.start()
+
+    def send_frame(self, frame: bytes) -> None:
+        """Send a frame to the card, as the user network does."""
+        self._post(Event(NET_TARGET, frame))
 
     def _to_network(self, frame: bytes) -> None:
         assert self.network is not None

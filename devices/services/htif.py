@@ -133,7 +133,7 @@ class Htif(Part):
             self._want_character()
 
     def _clear_tohost(self) -> None:
-        self._hart.write_physical(self._tohost, bytes(_SIZE))
+        self._put(self._tohost, bytes(_SIZE))
 
     def _do_syscall(self, block: int) -> None:
         try:
@@ -165,7 +165,7 @@ class Htif(Part):
 
     def _finish_syscall(self, block: int, result: int) -> None:
         with suppress(AccessFault):  # in ROM
-            self._hart.write_physical(block, (result & _U64).to_bytes(_SIZE, "little"))
+            self._put(block, (result & _U64).to_bytes(_SIZE, "little"))
         self._answer(_SYSCALL, 0, _SYSCALL_DONE)
 
     def _want_character(self) -> None:
@@ -189,7 +189,10 @@ class Htif(Part):
         assert self._fromhost is not None
         if self.state.answers and self._word(self._fromhost) == 0:
             answer = self.state.answers.pop(0)
-            self._hart.write_physical(self._fromhost, answer.to_bytes(_SIZE, "little"))
+            self._put(self._fromhost, answer.to_bytes(_SIZE, "little"))
+
+    def _put(self, address: int, data: bytes) -> None:
+        self._machine.hart.write_by_device(address, data, self.name)
 
     def _word(self, address: int) -> int:
         return int.from_bytes(self._hart.read_physical(address, _SIZE), "little")

@@ -180,7 +180,7 @@ class Semihosting(Part):
 
     def _store_words(self, address: int, *words: int) -> bool:
         size = self._hart.xlen // 8
-        return self._hart.write_virtual(address, b"".join(word.to_bytes(size, "little") for word in words))
+        return self._hart.write_virtual(address, b"".join(word.to_bytes(size, "little") for word in words), self.name)
 
     def _failure(self, error: int) -> int:
         self.state.errno = error
@@ -336,7 +336,7 @@ class Semihosting(Part):
             return size
         if data is None:
             return None
-        return size - len(data) if self._hart.write_virtual(address, self._moved(data)) else size
+        return size - len(data) if self._hart.write_virtual(address, self._moved(data), self.name) else size
 
     def _read_file(self, handle: int, size: int) -> bytes:
         """Nothing at the end, or where that fails."""
@@ -401,7 +401,7 @@ class Semihosting(Part):
         """Store ``text`` with a NUL where there is room for ``size`` bytes."""
         if len(text) >= size:
             return self._failure(errno.EINVAL)
-        return 0 if self._hart.write_virtual(address, text + b"\0") else self._failure(errno.EFAULT)
+        return 0 if self._hart.write_virtual(address, text + b"\0", self.name) else self._failure(errno.EFAULT)
 
     # ---- what is there
 
@@ -441,5 +441,5 @@ class Semihosting(Part):
         return 0
 
     def _elapsed(self, parameter: int) -> int:
-        ok = self._hart.write_virtual(parameter, self._clock.now_ns().to_bytes(8, "little"))
+        ok = self._hart.write_virtual(parameter, self._clock.now_ns().to_bytes(8, "little"), self.name)
         return 0 if ok else _FAILED

@@ -25,6 +25,7 @@ from minstret.devices.virtio.input_codes import (
     Key,
     Led,
     Rel,
+    named_events,
 )
 from minstret.devices.virtio.mmio import VirtioFunction
 from minstret.devices.virtio.queue import Chain, VirtioError, Virtqueue
@@ -111,6 +112,10 @@ class VirtioInput(VirtioFunction):
                 self.state.subsel = value
 
     # ---- host to guest
+
+    def named_events(self, data: bytes) -> tuple[tuple[str, int], ...]:
+        """A batch of events, for people: see input_codes.py."""
+        return named_events(data)
 
     def receive(self, data: bytes) -> int:
         """Hand a batch of events to the guest, or drop it; takes it whole either way."""

@@ -228,3 +228,25 @@ EVENT_SIZE = 8
 
 REPORT = pack_event(EventType.EV_SYN, Syn.SYN_REPORT, 0)
 """Ends each batch of events."""
+
+_NAMES: dict[int, tuple[type[IntEnum], ...]] = {
+    EventType.EV_REL: (Rel,),
+    EventType.EV_ABS: (Abs,),
+    EventType.EV_KEY: (Key, Button),
+    EventType.EV_LED: (Led,),
+}
+
+
+def named_events(batch: bytes) -> tuple[tuple[str, int], ...]:
+    """Name and value of each event of a batch: ``KEY_A`` 1; ``3/40`` is code 40 of type 3, without a name."""
+    events = (batch[at : at + EVENT_SIZE] for at in range(0, len(batch) - EVENT_SIZE + 1, EVENT_SIZE))
+    return tuple(
+        (_name(int.from_bytes(event[:2], "little"), int.from_bytes(event[2:4], "little")),
+         int.from_bytes(event[4:], "little", signed=True))
+        for event in events if event != REPORT
+    )  # fmt: skip
+
+
+def _name(event_type: int, code: int) -> str:
+    found = (names(code).name for names in _NAMES.get(event_type, ()) if code in names._value2member_map_)
+    return next(found, f"{event_type}/{code}")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from minstret.emu.errors import Terminated
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
 
 INTERRUPTED = 130
 """The exit status after Ctrl-C."""
@@ -19,10 +24,38 @@ _OURS = 125
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: run the command and exit with its status."""
     status = _status_of(arguments)
+    signal.setitimer(signal.ITIMER_REAL, 0)
     for number in (*_TERMINATING, signal.SIGINT):  # the command has ended: signals need no handling any more
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
     sys.exit(status)
+
+
+def _notice_lost(lost: UnraisableHookArgs) -> None:
+    """Called with an exception that Python drops, such as one raised while an object is deleted.
+
+    If a signal raised it there, the signal is sent again.
+    """
+    if isinstance(lost.exc_value, Terminated):
+        _send_soon(lost.exc_value.number)
+    elif isinstance(lost.exc_value, KeyboardInterrupt):
+        _send_soon(signal.SIGINT)
+    else:
+        sys.__unraisablehook__(lost)
+
+
+_SOON_S = 0.001
+
+
+def _send_soon(number: int) -> None:
+    def send(alarm: int, frame: FrameType | None) -> None:
+        if frame is not None and frame.f_code in (_notice_lost.__code__, _send_soon.__code__):  # it would be dropped
+            signal.setitimer(signal.ITIMER_REAL, _SOON_S)
+        else:
+            os.kill(os.getpid(), number)
+
+    signal.signal(signal.SIGALRM, send)
+    signal.setitimer(signal.ITIMER_REAL, _SOON_S)
 
 
 _TERMINATING = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
@@ -30,6 +63,7 @@ _TERMINATING = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 def _status_of(arguments: list[str] | None) -> int:
     try:
+        sys.unraisablehook = _notice_lost
         for number in _TERMINATING:
             if signal.getsignal(number) == signal.SIG_DFL:  # a signal that our parent ignores stays ignored
                 signal.signal(number, _terminate)

@@ -106,6 +106,7 @@ _VALUES = {
     "net": ("none", "user", "user,restrict=on"),
     "icount": ("sleep=on", "sleep=off", "shift=1,sleep=on", "shift=1,sleep=off"),
     "inputs": ("keyboard", "tablet", "keyboard,tablet"),
+    "log": ("traps", "unmapped", "irq", "exec", "traps,unmapped,irq"),
     "rtc": ("clock=vm", "clock=host", "base=2018-10-01T00:00:00"),
 }
 """Example values for options with a syntax of their own, by parameter name."""

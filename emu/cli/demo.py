@@ -1,4 +1,4 @@
-"""``minstret demo``: runs under load, record and replay, what timer attributes save, a changed trace, and a race."""
+"""``minstret demo``: runs under load, record and replay, timer attributes, a changed trace, a race, gdb going back."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, redirect_stdout
@@ -25,8 +26,10 @@ from rich.table import Table
 from minstret.devices.hostside.timer_models import TIMER_MODELS
 from minstret.emu import host
 from minstret.emu.cli.exits import Exit
+from minstret.emu.cli.gdb import found_gdb
 from minstret.emu.cli.inspect import timer_table_facts, trace_facts
 from minstret.emu.cli.invocation import invocation
+from minstret.emu.cli.progress import HowFar, Progress
 from minstret.emu.cli.run import run
 from minstret.emu.trace.reader import TraceReader
 from minstret.emu.units import NS_PER_S
@@ -70,6 +73,14 @@ _KEY_CODE_AT = 2
 """Offset of the low byte of the key code in a keyboard event."""
 _SEEDS = 50
 """Of so many at least one has to find the race."""
+_TO_CULPRIT = (
+    "backtrace", "reverse-finish", "watch -l *(void **) ($sp - 8)", "reverse-continue", "print at",
+    "print sizeof survey->title",
+)  # fmt: skip
+"""What to ask gdb where ``smash`` has ended."""
+_CULPRIT = re.compile(
+    r"^Old value = .*\n(?:.*\n)*.*\bset_title \((?:.*\n)*\$1 = (\d+)\n\(gdb\) .*\n\$2 = (\d+)$", re.MULTILINE
+)
 LAST_LINE = "Now yours: {0} record your.elf && {0} replay your.mst"
 
 
@@ -105,8 +116,7 @@ class Screen:
     @contextmanager
     def waiting(self, text: str) -> Iterator[None]:
         """At a terminal, show meanwhile what is being done."""
-        start_ns = host.realtime_ns()
-        with host.Progress(lambda: f"{text}, {(host.realtime_ns() - start_ns) // NS_PER_S} s").shown():
+        with Progress(lambda: HowFar(text)).shown():
             yield
 
     def mark(self, is_same: bool) -> str:
@@ -526,6 +536,41 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
+# ---- 6: backwards
+
+
+def culprit_found(screen: Screen, folder: Folder) -> bool:
+    """Part 6. Returns whether gdb, going back in a recording, came to what the firmware died of; also without a gdb."""
+    screen.heading("6. Back from a crash to its cause")
+    if found_gdb() is None:
+        screen.say("Left out, as there is no gdb for RISC-V: install gdb-multiarch.")
+        return True
+    command = invocation()
+    screen.say(
+        "The firmware `smash` overwrites a return address, and uses it a million instructions later. From the end of"
+        " the recording gdb goes back to who did that.\n"
+    )
+    asked = [word for one in _TO_CULPRIT for word in ("-ex", f"echo (gdb) {one}\\n", "-ex", one)]
+    with screen.waiting("going back"):
+        folder.minstret("record", "-q", "--no-input", "-o", "smash.mst", "smash", expected=(Exit.GUEST_IDLE,))
+        done = folder.minstret("debug", "-q", "smash.mst", "--", "-nx", "-batch", *asked)
+    said = _of_gdb(done.stdout.decode(errors="replace"))
+    click.echo(f"$ {command} record smash\n$ {command} debug smash.mst\n{said}")
+    culprit = _CULPRIT.search(said)
+    is_good = culprit is not None and int(culprit[1]) >= int(culprit[2])
+    screen.verdict(
+        is_good, "There is no room for the name in the title: set_title does not look.",
+        "GDB DID NOT FIND WHAT OVERWROTE THE ADDRESS: this is a bug.",
+    )  # fmt: skip
+    return is_good
+
+
+def _of_gdb(text: str) -> str:
+    """What gdb says to its commands, without blank lines, and no wider than the demo."""
+    lines = [line.rstrip() for line in text[text.find("(gdb)") :].splitlines() if not line.startswith("[Inferior ")]
+    return "\n".join(textwrap.fill(line, _WIDTH, subsequent_indent="    ") for line in lines if line)
+
+
 # ---- the command
 
 
@@ -534,7 +579,7 @@ def _count(number: int, what: str) -> str:
 @click.option("--child", type=(click.Choice(TIMER_MODELS), int, str), hidden=True)
 def demo(runs: int, child: tuple[str, int, str] | None) -> int:
     """Show that repeated runs are the same run, even under load; record a run and replay it; show what timer attributes
-    are for; find a race between harts.
+    are for; find a race between harts; go back from a crash to its cause, if there is a gdb.
 
     Takes about half a minute on two cores. Exit status 0 if everything is as it should be, 125 if not.
     """
@@ -549,6 +594,7 @@ def demo(runs: int, child: tuple[str, int, str] | None) -> int:
         what_attributes_save(screen, folder)
         good.append(flaws_found(screen, folder))
         good.append(race_found(screen, folder))
+        good.append(culprit_found(screen, folder))
     screen.say(f"\nThis took {(host.realtime_ns() - start_ns) / NS_PER_S:.0f} s.")
     click.echo(LAST_LINE.format(invocation()))
     return 0 if all(good) else Exit.OURS

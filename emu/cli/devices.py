@@ -11,14 +11,15 @@ import traceback
 import types
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from minstret.devices.board.own import check_class
 from minstret.emu.cli.say import say
-from minstret.emu.cli.suggestions import did_you_mean
 from minstret.emu.errors import ConfigError, DeviceError
 from minstret.emu.part import Part
+from minstret.emu.text import did_you_mean
 
 _INT = re.compile(r"(-?)(0x[0-9a-f_]+|[0-9_]+)([km]?)", re.IGNORECASE | re.ASCII)
 _INT_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20}
@@ -157,6 +158,13 @@ def _is_own_class(value: object, module: types.ModuleType) -> bool:
     return isinstance(value, type) and value.__module__ == module.__name__ and issubclass(value, Part)
 
 
+class _Source(SourceFileLoader):
+    """Loads what a file says now: Python's cache takes a change within a second for none, if the size is the same."""
+
+    def get_code(self, fullname: str) -> types.CodeType:
+        return compile(self.get_data(self.path), self.path, "exec", dont_inherit=True)
+
+
 def _file_module(where: str) -> types.ModuleType:
     """The module in a file, imported once, under a name that no other module has; it finds others in its folder."""
     path = Path(where)
@@ -165,7 +173,9 @@ def _file_module(where: str) -> types.ModuleType:
     name = "minstret_device_" + re.sub(r"\W", "_", str(path.resolve()))
     if name in sys.modules:
         return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path.resolve())
+    file = str(path.resolve())
+    loader = _Source(name, file) if path.suffix == ".py" else None
+    spec = importlib.util.spec_from_file_location(name, file, loader=loader)
     if spec is None or spec.loader is None:
         raise ConfigError(f"--device: {where}: not a Python file; its name has to end in .py")
     if str(path.resolve().parent) not in sys.path:

@@ -11,6 +11,7 @@ import click
 
 from minstret.devices.board.placement import PACKAGED
 from minstret.emu.cli.exits import Exit
+from minstret.emu.cli.gdb import found_gdb
 from minstret.emu.errors import MinstretError
 from minstret.emu.hart import helpers
 from minstret.emu.hart.engine import c_callbacks
@@ -59,6 +60,7 @@ def doctor() -> int:
     click.echo(f"floats       {_floats_text()}")
     for tool, purpose in _TOOLS:
         click.echo(f"{tool:<20} {shutil.which(tool) or 'not found'} ({purpose})")
+    click.echo(f"{'gdb':<20} {found_gdb() or 'not found: install gdb-multiarch'} (minstret debug starts it)")
     for name, paths in PACKAGED.items():
         found = paths[64] if Path(paths[64]).exists() else "not found"
         click.echo(f"{name:<20} {found} (for --bios {name})")

@@ -23,6 +23,7 @@ class Exit(IntEnum):
     MAX_INSNS = 123
     TIMEOUT = 124
     OURS = 125  # a usage error, or one of minstret itself
+    EXPECTATION = 126  # not said, or said though it must not be
     INTERRUPTED = INTERRUPTED
 
 
@@ -35,9 +36,11 @@ Exit status:
   120    the guest waits forever; with --idle-ok this is status 0
   121    the guest crashed: it is in a trap loop
   122    a replay differs from its recording
-  123    --max-insns reached, or the end of virtual time (292 years)
+  123    --max-insns or --max-time reached, or the end of virtual time (292 years)
   124    --timeout reached
   125    usage error, unusable file, or an error in minstret itself
+  126    the guest has not said what was expected (--until, EXPECT in a script), or has
+         said what it must not say (--fail-on)
   128+N  ended by signal N: 130 Ctrl-C (SIGINT), 129 SIGHUP, 131 SIGQUIT, 143 SIGTERM"""
 
 
@@ -53,6 +56,10 @@ def exit_status(outcome: Outcome, idle_ok: bool = False) -> int:
         StopReason.WAITS_FOREVER: 0 if idle_ok else Exit.GUEST_IDLE,
         StopReason.REACHED: Exit.MAX_INSNS,
         StopReason.MAX_INSNS: Exit.MAX_INSNS,
+        StopReason.MAX_TIME: Exit.MAX_INSNS,
+        StopReason.UNTIL: 0,
+        StopReason.FAIL_ON: Exit.EXPECTATION,
+        StopReason.EXPECTATION_MISSED: Exit.EXPECTATION,
         StopReason.BREAKPOINT: Exit.MAX_INSNS,
         StopReason.WATCH: Exit.MAX_INSNS,
         StopReason.END_OF_TIME: Exit.MAX_INSNS,

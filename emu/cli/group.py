@@ -15,7 +15,7 @@ import click
 from minstret.emu.cli import INTERRUPTED, exits
 from minstret.emu.cli.say import say
 from minstret.emu.errors import DivergenceError, MinstretError
-from minstret.emu.text import printable
+from minstret.emu.text import did_you_mean, nearest, printable
 
 _COMMANDS = {
     "Run firmware": {
@@ -23,12 +23,20 @@ _COMMANDS = {
         "record": "Run firmware and write a trace of the run",
         "replay": "Play a trace back bit for bit",
         "verify": "Run or replay several times: is it the same run each time?",
+        "qemu": "Run what a command line of QEMU asks for",
         "demo": "See it work: runs under load, record and replay, next to QEMU",
     },
     "Look into a trace": {
         "info": "Show what was recorded, how it ended, how large it is",
-        "log": "List its events and checkpoints in order",
+        "log": "List a trace's events and checkpoints in order",
         "timers": "Show what each timer did, and what its attributes saved",
+        "why": "Who wrote this last, or read it, and where the last trap came from",
+        "diff": "Find the first instruction that two runs do not share",
+        "insns": "Show what ran: instructions, what they wrote, calls",
+        "debug": "Walk about in a trace with gdb, forwards and backwards",
+        "profile": "Count what was executed: by function, line or instruction",
+        "report": "Show a run on one page of HTML: a timeline, its console",
+        "export": "Write what happened for Wireshark, Perfetto, GTKWave, asciinema",
     },
     "Look at the board and the installation": {
         "dtb": "Write the device tree that the guest would get",
@@ -81,7 +89,6 @@ def load_command(name: str) -> click.Command:
 def _meant_instead(name: str) -> str:
     """A suggestion for an unknown command: one with a similar name, or ``run`` if it is a file or an image."""
     from minstret.emu.cli.invocation import invocation
-    from minstret.emu.cli.suggestions import did_you_mean, nearest
     from minstret.firmware import IMAGES
 
     if name == "help":  # other tools have such a command; the message ends with --help anyway

@@ -19,11 +19,12 @@ from minstret.emu.cli.streams import as_given, reads_trace
 from minstret.emu.door.door import Position
 from minstret.emu.errors import ConfigError, TraceError
 from minstret.emu.text import printable
-from minstret.emu.trace.format import Checkpoints, Item, Kind, Output, describe
+from minstret.emu.trace.format import Item, Output
+from minstret.emu.trace.listing import entry_line, group_line
 from minstret.emu.trace.reader import TraceReader
 
-_SHOWN_BYTES = 32
 _SHOWN_NAME = 100
+_SHOWN_TEXT = 1000
 
 
 def _table(*columns: str, numbers: tuple[str, ...] = ()) -> Table:
@@ -76,7 +77,8 @@ def info(trace: str, as_json: bool) -> None:
         click.echo("  end        none: the recording was killed; it replays up to the position below")
     else:
         code = "" if end["exit_code"] is None else f" with {end['exit_code']}"
-        click.echo(f"  end        {end['reason']}{code}, digest {end['digest'][:16]}")
+        text = f", {printable(end['text'], _SHOWN_TEXT)}" if "text" in end else ""
+        click.echo(f"  end        {end['reason']}{code}{text}, digest {end['digest'][:16]}")
     reached = facts["reached"]
     click.echo(f"  reached    {reached['icount']:,} instructions, {reached['virtual_ns'] / 1e9:.6f} s virtual")
     counts = facts["counts"]
@@ -166,7 +168,7 @@ def log(trace: str, from_icount: str, to_icount: str | None, show_all: bool, as_
     if not as_json and not show_all:
         is_empty = True
         for group in reader.groups(first, last):
-            click.echo(_group_line(group))
+            click.echo(group_line(group))
             is_empty = False
         if is_empty:
             say(f"minstret: {_NOTHING}")
@@ -174,7 +176,7 @@ def log(trace: str, from_icount: str, to_icount: str | None, show_all: bool, as_
     up_to_last = takewhile(lambda item: _is_up_to(item, last), reader.items())
     items = (item for item in up_to_last if first <= item.position.icount)
     for entry in _entries(items, reader, first, last):
-        click.echo(json.dumps(_entry_facts(entry)) if as_json else _line(entry))
+        click.echo(json.dumps(_entry_facts(entry)) if as_json else entry_line(entry))
 
 
 _NOTHING = "nothing to list: no host input and no timers here; --all shows what the guest sent"
@@ -188,40 +190,6 @@ def _entries(items: Iterator[Item], reader: TraceReader, first: int, last: int |
     """Items and outputs by position. At equal positions items come first: they enter before the instruction runs."""
     outputs = takewhile(lambda output: _is_up_to(output, last), reader.outputs(first))
     return merge(items, outputs, key=lambda entry: (entry.position.icount, isinstance(entry, Output)))
-
-
-def _group_line(group: Item | Checkpoints) -> str:
-    """An event by itself, checkpoints as a run."""
-    if isinstance(group, Item):
-        return _line(group)
-    first = group.first
-    if group.total == 1:
-        return _line(first)
-    return (
-        f"{first.seq:>8}  {first.position.icount:>14,}  {first.position.virtual_ns / 1e9:>14.9f}"
-        f"  {group.total:,} checkpoints ({', '.join(sorted(group.clocks))}) up to icount {group.last.icount:,}"
-    )
-
-
-def _line(entry: Item | Output) -> str:
-    at = entry.position
-    where = f"{at.icount:>14,}  {at.virtual_ns / 1e9:>14.9f}"
-    if isinstance(entry, Output):
-        return f"{'':>8}  {where}  -> {entry.stream:<16} {_shown(entry.data)}"
-    if entry.kind is Kind.CHECKPOINT:
-        return f"{entry.seq:>8}  {where}  checkpoint {entry.name}"
-    arrow = "<-" if entry.kind is Kind.EVENT else "<?"
-    return f"{entry.seq:>8}  {where}  {arrow} {entry.name:<16} {_shown(entry.data)}"
-
-
-def _shown(data: bytes) -> str:
-    """Printable text as text, other bytes in hexadecimal; shortened if long."""
-    if data and all(0x20 <= byte < 0x7F or byte in b"\r\n\t" for byte in data):
-        text = repr(data.decode())
-        return text if len(text) <= 2 * _SHOWN_BYTES else text[: 2 * _SHOWN_BYTES] + f"... {len(data)} bytes"
-    if len(data) <= _SHOWN_BYTES:
-        return describe(data) if len(data) <= 8 else data.hex()
-    return f"{data[:_SHOWN_BYTES].hex()}... {len(data)} bytes"
 
 
 def _entry_facts(entry: Item | Output) -> dict[str, Any]:

@@ -6,8 +6,11 @@ import os
 import shlex
 import shutil
 import sys
+from collections.abc import Sequence
 
 _NAME = "minstret"
+_SHOWN_MAX = 140
+"""Characters of a line with commands to type."""
 
 
 def invocation() -> str:
@@ -26,6 +29,34 @@ def invocation() -> str:
         nearer = script.removeprefix(folder)
         return shlex.quote(nearer if os.sep in nearer else os.path.join(".", nearer))
     return shlex.quote(script)
+
+
+def with_devices(trace: str, devices: Sequence[str]) -> str:
+    """A trace as it is typed after a command, behind the user's devices in it: ``--device gpio.py:Gpio run.mst``."""
+    return " ".join([*(f"--device {shlex.quote(text)}" for text in devices), shlex.quote(trace)])
+
+
+def how_to_look(trace: str) -> str:
+    """What to type to see why a run ended as it did; ``trace`` is as ``with_devices`` gives it."""
+    return f"to look at it: {invocation()} debug {trace}"
+
+
+def how_to_debug(trace: str, icount: int) -> str:
+    """What to type to see the place of an icount; ``trace`` is as ``with_devices`` gives it."""
+    return f"{invocation()} debug --at {icount} {trace}"
+
+
+def how_to_look_again(trace: str) -> str | None:
+    """The same for a run that was not recorded, as it was typed; None where that is too long to be read.
+
+    Args:
+        trace: What a recording of it would be called.
+    """
+    if sys.argv[1:2] != ["run"] or os.path.exists(trace):
+        return None
+    record = f"{invocation()} record {shlex.join(sys.argv[2:])}"
+    text = f"to look at it: {record}; {invocation()} debug {shlex.quote(trace)}"
+    return text if len(text) <= _SHOWN_MAX else None
 
 
 def _script() -> str | None:

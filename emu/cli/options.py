@@ -85,8 +85,12 @@ def device_errors(devices: Sequence[str], is_verbose: bool) -> AbstractContextMa
 
 def board_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that describe a board, and what boots on it, to a command."""
+    return click.argument("firmware", metavar="[FIRMWARE]", required=False)(options_of_board(function))
+
+
+def options_of_board(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same without FIRMWARE."""
     options = (
-        click.argument("firmware", metavar="[FIRMWARE]", required=False),
         click.option("--bios", metavar="FILE", help="The program that runs first: a file, opensbi, u-boot or none."),
         click.option("--kernel", metavar="FILE", help="The program that the firmware starts next, in S-mode."),
         click.option("--initrd", metavar="FILE", help="The kernel's initial RAM disk."),
@@ -131,6 +135,7 @@ def board_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--args", "arguments", metavar="TEXT", default="", help=(
             "Arguments for the firmware, which asks for them by semihosting.")),
         device_option,
+        click.option("--no-reboot", is_flag=True, help="End the run where the guest resets the board."),
         click.option("--timer-model", type=click.Choice(TIMER_MODELS), default="attributes", show_default=True, help=(
             "For comparison: virtual-ext runs EXTERNAL timers on a second clock, in a host thread; no-attributes "
             "treats them like all others.")),
@@ -272,7 +277,7 @@ def board_config(options: dict[str, Any], sleep_by_default: bool = False) -> Boa
         config, net=net_config(options["net"])[0], inputs=_inputs(options["inputs"]),
         virtio_legacy=options["virtio"] == "legacy", entropy=options["entropy"], chaos_seed=options["chaos_seed"],
         timer_model=options["timer_model"], host_files=options["semihosting"] is not None,
-        arguments=options["arguments"],
+        arguments=options["arguments"], reset_ends=options["no_reboot"],
     )  # fmt: skip
     config = _with_icount(config, options["icount"], sleep_by_default)
     config = _with_rtc(config, options["rtc"])

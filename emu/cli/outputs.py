@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from minstret.emu.cli.options import find_firmware, load_file
@@ -16,6 +17,14 @@ _DATABASE = b"SQLite format 3\0"
 
 Named = tuple[str, str | None]
 """The option that names a file (``--json``), and the file's path; None if the option is not given."""
+
+
+def default_trace(options: Mapping[str, Any]) -> str:
+    """What a recording is called, unless the user says: by what is booted."""
+    from minstret.emu.trace.format import SUFFIX  # imported here: most runs are not recorded, and end well
+
+    booted = str(options["kernel"] or options["firmware"] or options["bios"])
+    return ("stdin" if is_stream(booted) else Path(booted).stem) + SUFFIX
 
 
 def check_outputs(writes: Iterable[Named], reads: Iterable[Named]) -> None:

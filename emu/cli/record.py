@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,18 @@ import click
 from minstret.devices.board.board import Setup
 from minstret.devices.board.traced import Recording, lacking
 from minstret.devices.hostside.timer_models import lacking_text
-from minstret.emu import host, units
+from minstret.emu import units
 from minstret.emu.cli import exits
-from minstret.emu.cli.invocation import invocation
+from minstret.emu.cli.invocation import how_to_look, invocation, with_devices
+from minstret.emu.cli.lookback import in_trace
 from minstret.emu.cli.options import FIRMWARE_HELP, board_options, device_errors
-from minstret.emu.cli.outputs import Named, trace_written
+from minstret.emu.cli.outputs import Named, default_trace, trace_written
 from minstret.emu.cli.session import HostedRun, session_options
 from minstret.emu.cli.streams import is_stream
 from minstret.emu.door.recording import SNAPSHOT_EVERY_INSNS, RecordOptions
 from minstret.emu.errors import ConfigError
+from minstret.emu.hart.shared import Counting
+from minstret.emu.report import LookBack
 from minstret.emu.trace.format import SUFFIX
 
 
@@ -27,22 +31,21 @@ class HostedRecording(HostedRun):
     """A live run that is written into a trace."""
 
     def __init__(self, options: dict[str, Any], path: str | None, overwrite: bool, record: RecordOptions) -> None:
-        booted = str(options["kernel"] or options["firmware"] or options["bios"])
-        stem = "stdin" if is_stream(booted) else Path(booted).stem
-        self.path, self._overwrite, self._record = path or stem + SUFFIX, overwrite, record
+        self.path, self._overwrite, self._record = path or default_trace(options), overwrite, record
         super().__init__(options)
 
     def written(self) -> tuple[Named, ...]:
         return trace_written(self.path)
 
     def make_session(self, setup: Setup) -> Recording:
-        recording = Recording(
-            self.path, setup, source=self.source, host=self.host, on_console=self.console.write,
-            options=self._record, overwrite=self._overwrite, realtime_ns=host.realtime_ns,
-        )  # fmt: skip
+        self._own = setup.devices
+        recording = self.make_recording(setup, self.path, options=self._record, overwrite=self._overwrite)
         if lacks := lacking(setup):
             self.say(f"this recording {lacking_text(lacks)}")
         return recording
+
+    def look_back(self) -> LookBack:
+        return in_trace(self.path, Counting(self._counting), self._own)
 
     @property
     def keys_can_be_typed(self) -> bool:
@@ -57,6 +60,7 @@ Examples:
   minstret record --bios u-boot --net user,restrict=on
   minstret record --keep failure --ring 4 soak.elf  keep it only if the guest fails
   minstret record --smp 2 --chaos 7 app.elf         two harts, in an order that is drawn from 7
+  minstret record --gdb :1234 app.elf               gdb may connect, and go back
 
 """ + exits.HELP)  # fmt: skip
 @board_options
@@ -89,8 +93,21 @@ def record(output: str | None, force: bool, snapshot_every: str, keep: str, ring
         path.unlink(missing_ok=True)
         hosted.say("exit status 0: the trace is deleted (--keep failure)")
     else:
-        size = path.stat().st_size
-        devices = "".join(f"--device {shlex.quote(text.partition(',')[0])} " for text in options["devices"])
-        command = f"{invocation()} replay {devices}{shlex.quote(hosted.path)}"
-        hosted.say(f"recorded {hosted.path}, {size / 1024:,.0f} KiB; to replay it: {command}")
+        say_recorded(hosted, hosted.path, options["devices"], status)
     return status
+
+
+def say_recorded(hosted: HostedRun, path: str, devices: Sequence[str], status: int) -> None:
+    """Say how large the trace is that was written, how to replay it, and after a bad end how to look at it.
+
+    Args:
+        hosted: The run that was recorded.
+        path: The trace.
+        devices: As given to ``--device``.
+        status: The exit status.
+    """
+    trace = with_devices(path, [text.partition(",")[0] for text in devices])
+    size = os.path.getsize(path)
+    hosted.say(f"recorded {path}, {size / 1024:,.0f} KiB; to replay it: {invocation()} replay {trace}")
+    if status:
+        hosted.say(how_to_look(trace))

@@ -147,17 +147,34 @@ def as_given(text: str) -> str:
     return text if _copy is None else text.replace(_copy, STREAM)
 
 
+def came_from_stdin(path: str) -> bool:
+    """Whether the file is the copy of standard input."""
+    return path == _copy
+
+
+@contextmanager
+def trace_to_read(trace: str) -> Iterator[str]:
+    """The path of a trace that a user has named: ``-`` is read from standard input.
+
+    Raises:
+        ConfigError: there is none, or standard input can't be read.
+    """
+    if is_stream(trace):
+        with stdin_as_file(TRACE_SIZE_MAX) as copy:
+            yield copy
+        return
+    if not os.path.lexists(trace):
+        raise ConfigError(f"{trace}: {os.strerror(errno.ENOENT)}{file_or(trace, (), TRACE_SUFFIX)}")
+    yield trace
+
+
 def reads_trace(function: Callable[..., Any]) -> Callable[..., Any]:
     """Decorator for a command with the argument ``trace``: ``-`` is read from standard input."""
 
     @wraps(function)
     def command(trace: str, **options: Any) -> Any:
-        if not is_stream(trace):
-            if not os.path.lexists(trace):
-                raise ConfigError(f"{trace}: {os.strerror(errno.ENOENT)}{file_or(trace, (), TRACE_SUFFIX)}")
-            return function(trace=trace, **options)
-        with stdin_as_file(TRACE_SIZE_MAX) as copy:
-            return function(trace=copy, **options)
+        with trace_to_read(trace) as path:
+            return function(trace=path, **options)
 
     return command
 

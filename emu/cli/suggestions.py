@@ -1,22 +1,11 @@
-"""Suggestions for mistyped names."""
+"""Suggestions for mistyped names of files."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
 
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """``; did you mean hello?``, or an empty text if no known name is similar."""
-    found = nearest(name, known)
-    return f"; did you mean {' or '.join(found)}?" if found else ""
-
-
-def nearest(name: str, known: Iterable[str]) -> list[str]:
-    """Up to two similar names among the known ones, the most similar first."""
-    from difflib import get_close_matches  # imported only after an error
-
-    return get_close_matches(name, sorted(set(known)), n=2, cutoff=0.6)
+from minstret.emu.text import nearest
 
 
 def file_or(name: str, known: Iterable[str], ending: str | None = None) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import click
 from minstret.devices.board.traced import Replay
 from minstret.emu import host
 from minstret.emu.cli import exits
+from minstret.emu.cli.expectations import expectation_options, limits_of
 from minstret.emu.cli.options import (
     FIRMWARE_HELP,
     board_options,
@@ -25,18 +26,31 @@ from minstret.emu.cli.options import (
     check_boots_something,
     replayed_devices,
 )
+from minstret.emu.cli.progress import HowFar, Progress
 from minstret.emu.cli.say import say
 from minstret.emu.cli.slow import say_if_slow
 from minstret.emu.cli.streams import as_given, inputs_to_repeat
-from minstret.emu.clock import ClockType
-from minstret.emu.errors import DivergenceError, TraceError
+from minstret.emu.door.door import Position
+from minstret.emu.errors import DivergenceError, MinstretError, Terminated, TraceError
+from minstret.emu.machine import StopReason
+from minstret.emu.questions.diff import Diff
+from minstret.emu.questions.diffing import tables
+from minstret.emu.questions.diffing.side import Side
+from minstret.emu.questions.diffing.snapshots import beside_snapshots, known_lines
+from minstret.emu.questions.diffing.telling import difference_lines
+from minstret.emu.session import RunLimits
 from minstret.emu.text import printable
-from minstret.emu.trace.format import SUFFIX, Item, Kind, Output, describe
-from minstret.emu.trace.reader import TraceReader
+from minstret.emu.trace.format import SUFFIX
+from minstret.emu.trace.reader import TraceReader, reached_so_far
 from minstret.emu.trace.untrusted import has_trace_head
-from minstret.emu.units import NS_PER_S
 
 _SHOWN_BYTES = 16
+_MAX_INSNS, _MAX_TIME = "1G", "60s"
+"""Of a guest that never ends. Both take a few seconds of host time: the first of one that works, the second of one that
+mostly waits."""
+_PARTS = 1000
+"""Of a run, as far as its progress is shown."""
+_CUT = {StopReason.MAX_INSNS.value: "--max-insns", StopReason.MAX_TIME.value: "--max-time"}
 SAME, DIFFERENT, TROUBLE = 0, 1, int(exits.Exit.OURS)
 
 
@@ -45,6 +59,8 @@ SAME, DIFFERENT, TROUBLE = 0, 1, int(exits.Exit.OURS)
 Examples:
   minstret verify firmware.elf                 record 20 runs and compare them
   minstret verify dhcp --net user,restrict=on --runs 100
+  minstret verify --max-insns 10G --max-time 1000s linux.elf
+                                               a guest that never ends: compare so much of it
   minstret verify run.mst                      replay 20 times, and from each snapshot
 
 \b
@@ -57,45 +73,48 @@ Exit status:
     "--runs", type=click.IntRange(1, 100_000), default=20, show_default=True, help="Number of runs or replays."
 )
 @changed_devices_option
-@click.option("--max-insns", metavar="N", help="Stop each run after N instructions.")
+@click.option("--max-insns", metavar="N", default=_MAX_INSNS, show_default=True, help=(
+    "Stop each run after N instructions, and compare what was until then."))  # fmt: skip
 @click.option("--input-script", metavar="FILE", help="As for minstret run.")
 @click.option("--keys", metavar="TEXT", help="As for minstret run.")
+@click.option("--no-input", is_flag=True, expose_value=False, help=(
+    "As for minstret run, where it matters: here no run reads standard input."))  # fmt: skip
+@expectation_options
 @click.option(
     "--timeout",
     type=float,
     metavar="SECONDS",
     default=60.0,
     show_default=True,
-    help=(
-        "Host time for each run. A run that takes longer ends the comparison; for a guest that never ends use "
-        "--max-insns."
-    ),
+    help="Host time for each run. A run that takes longer ends the comparison.",
 )
 def verify(runs: int, timeout: float, **options: Any) -> int:
     """Run firmware, or replay a trace, several times, and check that it is the same run each time.
 
     Each run is recorded in a process of its own, so that the first difference can be shown. Its only input is what the
-    options give. FIRMWARE may be a trace: it is replayed from its start and from each of its snapshots.
+    options give. A guest that never ends is compared up to --max-insns, or 60 s of virtual time (--max-time). FIRMWARE
+    may be a trace: it is replayed from its start and from each of its snapshots.
     """
     say_if_slow(options["counting"])
     try:
         with inputs_to_repeat(options) as options:
             firmware = options["firmware"]
-            if firmware is not None and _is_trace(firmware):
+            if firmware is not None and is_trace(firmware):
                 return verify_trace(firmware, runs, options["devices"], options["changed_devices"])
             check_boots_something(options)
-            return _verify_runs(runs, timeout, _arguments(options))
+            limits = limits_of(options | {"max_time": options["max_time"] or _MAX_TIME})
+            return _verify_runs(runs, timeout, limits, _arguments(options), options["devices"])
     except DivergenceError as error:
-        click.echo(f"minstret: {printable(as_given(str(error)))}")
+        _tell([as_given(str(error)), *getattr(error, "__notes__", ())])
         return DIFFERENT
 
 
-def _progress(what: Callable[[], str]) -> host.Progress:
-    start_ns = host.realtime_ns()
-    return host.Progress(lambda: f"{what()}; {(host.realtime_ns() - start_ns) // NS_PER_S} s so far")
+def _tell(lines: Sequence[str]) -> None:
+    click.echo("\n".join((f"minstret: {printable(lines[0])}", *map(printable, lines[1:]))))
 
 
-def _is_trace(path: str) -> bool:
+def is_trace(path: str) -> bool:
+    """Whether a file is a trace, or is called one."""
     if not Path(path).exists():
         return False
     return path.endswith(SUFFIX) or (os.path.isfile(path) and has_trace_head(path))
@@ -104,7 +123,7 @@ def _is_trace(path: str) -> bool:
 def _arguments(options: dict[str, Any]) -> list[str]:
     """The options again, as a command line for another process."""
     context = click.get_current_context()
-    own = {"runs", "timeout", "firmware", "changed_devices"}
+    own = {"runs", "timeout", "firmware", "changed_devices", "max_insns", "max_time"}
     arguments = [] if options["firmware"] is None else [options["firmware"]]
     for parameter in context.command.params:
         value = options.get(parameter.name or "")
@@ -127,33 +146,111 @@ class Recorded:
     status: int
 
 
-def _verify_runs(runs: int, timeout: float, arguments: list[str]) -> int:
-    number = 1
-    progress = _progress(lambda: f"run {number} of {runs}, each of {timeout:g} s at most (--timeout)")
-    progress.notice = (
-        f"minstret: the first run has not ended yet; it may take {timeout:g} s (--timeout)."
-        " For a guest that never ends, give --max-insns N"
-    )
-    with tempfile.TemporaryDirectory(prefix="minstret-") as folder, progress.shown():
-        first: Recorded | None = None
-        for number in range(1, runs + 1):
-            recorded = record_again(os.path.join(folder, f"{number}{SUFFIX}"), arguments, timeout, str(number))
-            if first is None:
-                first, progress.notice = recorded, ""
-                continue
-            difference = first_difference(first.path, recorded.path)
-            if difference is not None:
-                click.echo(f"minstret: run {number} differs from run 1: {printable(difference)}")
-                return DIFFERENT
-            os.unlink(recorded.path)
-        assert first is not None
-        with closing(TraceReader(first.path)) as reader:
+@contextmanager
+def _stop_told(what: Callable[[], str]) -> Iterator[None]:
+    """Where a signal ends the command meanwhile, say so, and during what."""
+    try:
+        yield
+        return
+    except KeyboardInterrupt:
+        number, by = int(signal.SIGINT), "Ctrl-C"
+    except Terminated as error:
+        number, by = error.number, host.signal_name(error.number)
+    if host.takes_text(sys.stderr):  # told to end, so it waits for nobody
+        say(f"minstret: stopped by {by} during {what()}")
+    raise Terminated(number)
+
+
+class _Comparison:
+    """Several recordings, each compared with the first."""
+
+    def __init__(
+        self, folder: str, runs: int, timeout: float, limits: RunLimits, arguments: list[str], devices: Sequence[str]
+    ) -> None:  # fmt: skip
+        """Make it.
+
+        Args:
+            folder: For the traces.
+            runs: How many recordings.
+            timeout: Host time for each, seconds.
+            limits: Instructions and virtual time for each.
+            arguments: More for ``minstret record``.
+            devices: As given to ``--device``.
+        """
+        self._folder, self._runs, self._timeout, self._devices = folder, runs, timeout, devices
+        insns, time_ns = limits
+        assert insns is not None
+        assert time_ns is not None
+        self._arguments = [*arguments, "--max-insns", str(insns), "--max-time", f"{time_ns}ns"]
+        self._number, self._is_comparing = 1, False
+        self._whole = Position(max(1, insns), max(1, time_ns))  # of a run: of the first one that is its limits
+        self._progress = Progress(self._how_far, notice=(
+            f"minstret: the first run has not ended yet; it ends after {insns:,} instructions or {time_ns / 1e9:g} s"
+            f" virtual at the latest (--max-insns, --max-time), and may take {timeout:g} s (--timeout)"))  # fmt: skip
+
+    def _how_far(self) -> HowFar:
+        what, number = "comparing run" if self._is_comparing else "run", self._number
+        (icount, virtual_ns), whole = reached_so_far(self._path(number)) or Position(0, 0), self._whole
+        part = min(_PARTS, max(icount * _PARTS // whole.icount, virtual_ns * _PARTS // whole.virtual_ns))
+        before = (number - 1) * whole.icount
+        return HowFar(
+            f"{what} {number} of {self._runs}", (number - 1) * _PARTS + part, self._runs * _PARTS, before + icount
+        )
+
+    def run(self) -> str | None:
+        """Which run differs and where, in words; None if none does."""
+        with _stop_told(self._stopped_text), self._progress.shown():
+            first = self._record()
+            self._progress.notice = ""
+            with closing(TraceReader(first.path)) as reader:
+                icount, virtual_ns = reader.reached().position
+            self._whole = Position(max(1, icount), max(1, virtual_ns))
+            for number in range(2, self._runs + 1):
+                self._number = number
+                recorded = self._record()
+                self._is_comparing = True
+                difference = first_difference(first.path, recorded.path)
+                self._is_comparing = False
+                if difference is not None:
+                    lines = first_instruction(first.path, recorded.path, self._devices)
+                    if lines:
+                        lines[0] = f"A: run 1, B: run {number}: {lines[0]}"
+                    return "\n".join((f"run {number} differs from run 1: {difference}", *lines))
+                os.unlink(recorded.path)
+        return None
+
+    def _stopped_text(self) -> str:
+        same = self._number - 1
+        return f"run {self._number} of {self._runs}" + (f"; the {same} before were the same run" if same > 1 else "")
+
+    def _record(self) -> Recorded:
+        return record_again(self._path(self._number), self._arguments, self._timeout, str(self._number))
+
+    def _path(self, number: int) -> str:
+        return os.path.join(self._folder, f"{number}{SUFFIX}")
+
+    def end_text(self) -> str:
+        """How the first run ended."""
+        with closing(TraceReader(self._path(1))) as reader:
             end = reader.end
         assert end is not None
-    click.echo(
-        f"the same run {runs} times: {end['reason']}, {end['icount']:,} instructions,"
-        f" {end['virtual_ns'] / 1e9:.6f} s virtual, digest {end['digest'][:16]}"
-    )
+        how = f"compared up to {_CUT[end['reason']]}" if end["reason"] in _CUT else end["reason"]
+        return (
+            f"{how}, {end['icount']:,} instructions, {end['virtual_ns'] / 1e9:.6f} s virtual,"
+            f" digest {end['digest'][:16]}"
+        )
+
+
+def _verify_runs(
+    runs: int, timeout: float, limits: RunLimits, arguments: list[str], devices: Sequence[str]
+) -> int:  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="minstret-") as folder:
+        comparison = _Comparison(folder, runs, timeout, limits, arguments, devices)
+        difference = comparison.run()
+        if difference is not None:
+            _tell(difference.splitlines())
+            return DIFFERENT
+        click.echo(f"the same run {runs} times: {comparison.end_text()}")
     return SAME
 
 
@@ -188,78 +285,25 @@ def record_again(path: str, arguments: list[str], timeout: float, hash_seed: str
 def first_difference(one: str, other: str) -> str | None:
     """The first difference between two traces of what should be the same run, in words; None if there is none."""
     with closing(TraceReader(one)) as a, closing(TraceReader(other)) as b:
-        return _first_difference(a, b)
+        difference = tables.first_difference(a, b)
+    return None if difference is None else difference.text
 
 
-def _first_difference(a: TraceReader, b: TraceReader) -> str | None:
-    for expected, got in zip_longest(a.items(), b.items()):
-        if not _is_same(expected, got):
-            at = (expected or got).position
-            return f"at icount {at.icount:_}: expected {_item_text(expected)}, got {_item_text(got)}"
-    for sent, sent_then in zip_longest(_sent(a), _sent(b)):
-        if sent != sent_then:
-            at = (sent or sent_then).position
-            if sent is not None and sent_then is not None and sent.stream == sent_then.stream:
-                return f"{sent.stream}, sent from icount {at.icount:_} on: {_difference_text(sent, sent_then)}"
-            return f"at icount {at.icount:_}: expected {_output_text(sent)}, got {_output_text(sent_then)}"
-    for what in ("reason", "exit_code", "icount", "virtual_ns", "uart_sha256", "digest"):
-        expected_end, got_end = (a.end or {}).get(what), (b.end or {}).get(what)
-        if expected_end != got_end:
-            return f"at the end: expected {what} {expected_end}, got {got_end}"
-    return None
+def first_instruction(one: str, other: str, devices: Sequence[str]) -> list[str]:
+    """Lines on the first instruction that differs in two recordings; none where that is not to be found.
 
-
-def _is_same(one: Item | None, other: Item | None) -> bool:
-    """Whether two items are the same. Which checkpoints have a register hash depends on the times of commits."""
-    if one is None or other is None:
-        return one is other
-    hashes = (one.registers, other.registers)
-    if _told(one) != _told(other):
-        return False
-    return None in hashes or hashes[0] == hashes[1]
-
-
-def _told(item: Item) -> tuple[object, ...]:
-    """What an item says about the run. The value of VIRTUAL_RT is left out: it is how long the host took for a wait."""
-    is_pace = item.kind is Kind.CHECKPOINT and item.name == ClockType.VIRTUAL_RT.value
-    return item.seq, item.kind, item.position, item.name, b"" if is_pace else item.data
-
-
-def _sent(reader: TraceReader) -> Iterator[Output]:
-    """Outputs. Console bytes are joined, because commits, which follow host time, cut them into pieces."""
-    for stream, outputs in groupby(reader.outputs(), key=lambda output: output.stream):
-        if stream == "uart0.tx":
-            first = next(outputs)
-            yield Output(stream, first.position, b"".join((first.data, *(output.data for output in outputs))))
-        else:
-            yield from outputs
-
-
-def _difference_text(one: Output, other: Output) -> str:
-    """How what was sent by one stream differs: from the first byte that is another on, or in when it was sent."""
-    if one.data == other.data:
-        (_, ns), (icount_then, ns_then) = one.position, other.position
-        return f"expected at {ns} ns, got at icount {icount_then:_} and {ns_then} ns"
-    pairs = zip(one.data, other.data, strict=False)
-    same = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(one.data), len(other.data)))
-    expected, got = (_bytes_text(each.data[same : same + _SHOWN_BYTES]) for each in (one, other))
-    return f"at byte {same} expected {expected}, got {got}"
-
-
-def _bytes_text(data: bytes) -> str:
-    """As a string where it is text, as hex where not."""
-    return repr(data.decode()) if data.isascii() else f"0x{data.hex()}"
-
-
-def _item_text(item: Item | None) -> str:
-    if item is None:
-        return "nothing"
-    text = str(item) if item.kind is not Kind.CHECKPOINT else f"checkpoint {item.name}"
-    return f"{text} at {item.position.virtual_ns / 1e9:.9f} s"
-
-
-def _output_text(output: Output | None) -> str:
-    return "nothing sent" if output is None else f"{output.stream} sent {describe(output.data)}"
+    Args:
+        one: A trace of the first run, which is A there.
+        other: One of the other run.
+        devices: As given to ``--device`` for them.
+    """
+    classes = replayed_devices([text.partition(",")[0] for text in devices])
+    sides = [Side(path, Replay(path, devices=classes)) for path in (one, other)]
+    try:
+        difference = Diff(*sides).find().difference
+    except MinstretError:  # such as where what a device does is not the same each time
+        return []
+    return [] if difference is None else difference_lines(difference)
 
 
 def verify_trace(path: str, runs: int, devices: Sequence[str] = (), changed_devices: bool = False) -> int:
@@ -269,17 +313,26 @@ def verify_trace(path: str, runs: int, devices: Sequence[str] = (), changed_devi
         raise reader.nothing_recorded()
     snapshots = reader.snapshot_positions()
     starts: list[int | None] = [*[None] * runs, *(number for number, _ in snapshots)]
-    done, left_out = 0, None
-    with _progress(lambda: f"replay {done + 1} of {len(starts)}").shown():
+    how_far = _HowFarReplayed(reader, len(starts))
+    left_out = None
+
+    def new_replay(start: int | None) -> Replay:
+        classes = replayed_devices(devices)
+        return Replay(reader, snapshot=start, devices=classes, devices_may_have_changed=changed_devices)
+
+    with _stop_told(how_far.stopped_text), Progress(how_far).shown():
         for start in starts:
             if start is not None and left_out is not None:
                 break
-            replay = Replay(
-                reader, snapshot=start, devices=replayed_devices(devices), devices_may_have_changed=changed_devices
-            )
-            replay.run()
+            replay = new_replay(start)
+            how_far.begin(replay)
+            try:
+                replay.run()
+            except DivergenceError as error:
+                for line in _beside_snapshots(new_replay, start) if replay.left_out is None else ():
+                    error.add_note(line)
+                raise
             left_out = replay.left_out
-            done += 1
     if left_out is not None:
         say(f"minstret: {as_given(left_out)}")
         snapshots = []
@@ -287,3 +340,44 @@ def verify_trace(path: str, runs: int, devices: Sequence[str] = (), changed_devi
     from_snapshots = f", and from each of {len(snapshots)} snapshots" if snapshots else f"; {none}"
     click.echo(f"the same run {runs} times{from_snapshots}")
     return SAME
+
+
+def _beside_snapshots(new_replay: Callable[[int | None], Replay], start: int | None) -> list[str]:
+    """Lines on where the replay from ``start`` was still as recorded, and on the first snapshot that differs."""
+    try:
+        return list(known_lines(beside_snapshots(Side("", new_replay(start)), Side("", new_replay(start)))))
+    except MinstretError:
+        return []
+
+
+class _HowFarReplayed:
+    """How far several replays of one trace are, by virtual time, which passes where a guest waits too."""
+
+    def __init__(self, reader: TraceReader, count: int) -> None:
+        """Of so many replays."""
+        self._count, self._number = count, 0
+        self._end_ns = reader.reached().position.virtual_ns
+        self._replay: Replay | None = None
+        self._insns_before = self._begin_icount = 0
+
+    def begin(self, replay: Replay) -> None:
+        """The next one begins."""
+        if self._replay is not None:
+            self._insns_before += self._replay.board.position.icount - self._begin_icount
+        self._begin_icount = replay.board.position.icount
+        self._replay, self._number = replay, self._number + 1
+
+    def stopped_text(self) -> str:
+        """What was under way, for messages, and what is known of those before."""
+        same = max(0, self._number - 1)
+        known = f"; the {same} before {'was' if same == 1 else 'were'} as recorded" if same else ""
+        return f"replay {same + 1} of {self._count}{known}"
+
+    def __call__(self) -> HowFar | None:
+        if self._replay is None:
+            return None
+        (icount, virtual_ns), whole_ns = self._replay.board.position, max(1, self._end_ns)
+        return HowFar(
+            f"replay {self._number} of {self._count}", (self._number - 1) * whole_ns + virtual_ns,
+            self._count * whole_ns, self._insns_before + icount - self._begin_icount,
+        )  # fmt: skip

@@ -181,6 +181,14 @@ class Door(Protocol):
         """Take an event from a part of the host side; it enters at the next turn."""
         ...
 
+    def give(self, event: Event) -> None:
+        """Take an event that comes from the host at this moment: it enters at the next turn."""
+        ...
+
+    def host_acts(self) -> None:
+        """Something comes from the host by a part of the host side, which posts it."""
+        ...
+
     def look(self) -> None:
         """Ask the host for more at the next turn, before any instruction."""
         ...

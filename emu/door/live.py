@@ -94,6 +94,16 @@ class LiveDoor:
         self._waiting.append(event)
         self.has_arrivals = True
 
+    def give(self, event: Event) -> None:
+        """Take an event as if the source had given it: it enters at the next turn, what is typed by the line."""
+        self.host_acts()
+        if not self._diverts(event):
+            self.post(event)
+
+    def host_acts(self) -> None:
+        """Note that the host decides something here: the run is no longer the same each time."""
+        self.has_met_host = True
+
     def look(self) -> None:
         """Ask the source for more at the next turn, before any instruction."""
         self.has_arrivals = True

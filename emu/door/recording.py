@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from minstret.emu.clock import ClockType
-from minstret.emu.door.door import Position
+from minstret.emu.door.door import Event, Position
 from minstret.emu.door.live import LiveDoor, LivePlace, Source
 from minstret.emu.errors import TraceError
 from minstret.emu.hart.memory import DirtyPages
-from minstret.emu.machine import Machine
-from minstret.emu.trace.format import Kind
-from minstret.emu.trace.snapshot import take_snapshot
+from minstret.emu.machine import PAUSED, STOP_TARGET, Machine
+from minstret.emu.trace.format import HOST_AT_END, Kind, Snapshot
+from minstret.emu.trace.packing import pack_state
+from minstret.emu.trace.snapshot import host_at_end, split_state, take_snapshot
 from minstret.emu.trace.writer import Mark, TraceWriter
 from minstret.emu.units import NS_PER_S
 
@@ -57,13 +58,13 @@ class RecordingDoor(LiveDoor):
         """Record into ``writer``; ``realtime_ns`` paces the commits."""
         super().__init__(source)
         self._writer = writer
-        self._options = options
+        self.options = options
         self._realtime_ns = realtime_ns
         self._commit_at_ns = realtime_ns() + COMMIT_EVERY_NS
         self._next_snapshot = options.snapshot_every_insns or None
         self._snapshots: list[int] = []
         self._registers = 0
-        self._has_begun = False
+        self._has_begun = self._has_marked_pause = False
         self._machine: Machine
         self._dirty: DirtyPages
         """Pages written since the last snapshot, or since the start."""
@@ -84,9 +85,21 @@ class RecordingDoor(LiveDoor):
             timers.on_checkpoint = self._checkpoint
             timers.on_checkpoint_saved = self._checkpoint_saved
 
+    def begin_at(self, place: LivePlace, pages: Mapping[int, bytes]) -> None:
+        """Begin with a snapshot of the machine as it is; ``pages`` of its RAM differ from power-on."""
+        super().restore(place)
+        self._has_begun = True
+        self._dirty.take()
+        guest, host = split_state(self._machine, place.waiting)
+        position = self._machine.position
+        self._writer.begin_with(Snapshot(1, 0, position, 0, guest, host), pages)
+        self._snapshots = [1]
+        self._plan_snapshot(position)
+
     # ---- in
 
     def admit(self, position: Position) -> bool:
+        self._has_marked_pause = False
         if not self._has_begun:
             self._has_begun = True
             self._writer.begin()
@@ -94,7 +107,7 @@ class RecordingDoor(LiveDoor):
         if self._next_snapshot is not None and position.icount >= self._next_snapshot:
             self._snapshot(position)
         elif self._realtime_ns() >= self._commit_at_ns:
-            self._commit(position)
+            self.commit(position)
         return LiveDoor.admit(self, position)
 
     def _let_in(self, position: Position, target: str, data: bytes) -> int:
@@ -104,6 +117,13 @@ class RecordingDoor(LiveDoor):
             self._registers = registers
             self._writer.add_event(Kind.EVENT, position, target, data[:taken], registers)
         return taken
+
+    def host_acts(self) -> None:
+        """Between two runs: mark in the trace what was before, for a test that goes through it and stops there too."""
+        super().host_acts()
+        if not self._machine.is_running and not self._has_marked_pause:
+            self._has_marked_pause = True
+            self.post(Event(STOP_TARGET, PAUSED))
 
     def ask(self, name: str, live: Callable[[], bytes]) -> bytes:
         data = super().ask(name, live)
@@ -122,6 +142,11 @@ class RecordingDoor(LiveDoor):
 
     def _checkpoint_saved(self, clock_type: ClockType) -> int:
         return self._writer.checkpoint_size(self._machine.position, clock_type)
+
+    @property
+    def registers(self) -> int:
+        """The chained register hash, as of the last item."""
+        return self._registers
 
     # ---- going back
 
@@ -157,26 +182,42 @@ class RecordingDoor(LiveDoor):
 
     # ---- the file
 
-    def _commit(self, position: Position) -> None:
+    def commit(self, position: Position) -> None:
+        """Put everything so far into the file."""
         self._writer.put_meta("timers", timer_facts(self._machine))
         self._writer.commit(position)
         self._commit_at_ns = self._realtime_ns() + COMMIT_EVERY_NS
 
     def _snapshot(self, position: Position) -> None:
-        every = self._options.snapshot_every_insns
-        self._next_snapshot = position.icount // every * every + every
-        self._commit(position)  # outputs before and behind a snapshot are apart
+        self._plan_snapshot(position)
+        self.commit(position)  # outputs before and behind a snapshot are apart
         number = self._snapshots[-1] + 1 if self._snapshots else 1
-        snapshot, pages = take_snapshot(self._machine, self._dirty, number, self._writer.next_seq, self._registers)
+        snapshot, pages = take_snapshot(
+            self._machine, self._dirty, number, self._writer.next_seq, self._registers, tuple(self._waiting)
+        )
         self._writer.add_snapshot(snapshot, pages)
         self._snapshots.append(number)
-        if self._options.ring and len(self._snapshots) > self._options.ring:
-            self._snapshots = self._snapshots[-self._options.ring :]
+        if self.options.ring and len(self._snapshots) > self.options.ring:
+            self._snapshots = self._snapshots[-self.options.ring :]
             self._writer.drop_before(self._snapshots[0])
-        self._commit(position)
+        self.commit(position)
+
+    def _plan_snapshot(self, position: Position) -> None:
+        """The next one comes at the next multiple of their distance."""
+        every = self.options.snapshot_every_insns
+        self._next_snapshot = position.icount // every * every + every if every else None
+
+    def _keep_host_side(self) -> None:
+        """For going on live from here. Where it is larger than a trace may hold, the trace does without."""
+        try:
+            data = pack_state(host_at_end(self._machine, tuple(self._waiting)))
+        except TraceError:
+            return
+        self._writer.put_meta(HOST_AT_END, self._writer.add_blob(data))
 
     def finish(self, end: dict[str, object]) -> None:
         """Write how the run ended."""
+        self._keep_host_side()
         self._writer.put_meta("timers", timer_facts(self._machine))
         self._writer.finish(end | {"registers": self._machine.registers_hash(self._registers)}, self._machine.position)
 
@@ -187,6 +228,7 @@ class RecordingDoor(LiveDoor):
         """
         try:
             if is_between_turns:
+                self._keep_host_side()
                 self._writer.commit(self._machine.position)
         except TraceError:
             pass

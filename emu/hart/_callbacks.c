@@ -6,7 +6,8 @@
  * too.
  *
  * Nothing in this file looks at host time, allocates, or keeps state of its own: all of it is in `struct shared`. That,
- * and every number that Python has too, is in _contract.h, which is made from Python's side of it.
+ * and every number that Python has too, is in _contract.h, which is made from Python's side of it. _flow.h alone keeps
+ * more, for who asks where instructions went.
  */
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030b0000
@@ -21,9 +22,11 @@
 
 #if defined(__GNUC__)
 #define COLD __attribute__((noinline, cold))
+#define NOINLINE __attribute__((noinline))
 #define LIKELY(condition) __builtin_expect(!!(condition), 1)
 #else
 #define COLD
+#define NOINLINE
 #define LIKELY(condition) (condition)
 #endif
 
@@ -51,7 +54,8 @@ struct block {
     uint16_t insns;   /* so many instructions, */
     uint16_t special; /* the first special one among them, by its number, */
     uint16_t io;      /* and the first that accessed a device; NO_INDEX: none */
-    uint16_t is_ambiguous;
+    uint8_t is_ambiguous;
+    uint8_t transfer; /* what the last one is to who follows calls; NONE while nobody does */
 };
 
 static uint64_t env_word(const struct shared *s, uint64_t offset)
@@ -77,6 +81,8 @@ static uint64_t load_le(const uint8_t *at, uint64_t size)
     memcpy(&value, at, size);
     return value;
 }
+
+#include "_flow.h"
 
 /* ---- TLB and translated code -------------------------------------------------------------------- */
 
@@ -420,19 +426,19 @@ static bool fill_tlb(void *uc, uint64_t va, int type, uc_tlb_entry *entry, struc
         if (type == MEM_FETCH) {
             s->write_count[page] = 0;
             mark_page(uc, s, page, PAGE_CODE);
-            perms &= *flags & PAGE_SLOW_READ ? PROT_X : ~(uint32_t)PROT_W;
-        } else if (*flags & PAGE_SLOW_READ) {
+            perms &= *flags & PAGE_SLOW ? PROT_X : ~(uint32_t)PROT_W;
+        } else if (*flags & PAGE_SLOW) {
             entry->paddr = t.pa - s->ram_base + s->slow_window;
             perms &= PROT_R | PROT_W;
-        } else if (type == MEM_WRITE && *flags & (PAGE_CODE | PAGE_TABLE | PAGE_SLOW)) {
-            entry->paddr = t.pa - s->ram_base + (*flags & PAGE_SLOW ? s->slow_window : s->watch_window);
+        } else if (type == MEM_WRITE && *flags & (PAGE_CODE | PAGE_TABLE)) {
+            entry->paddr = t.pa - s->ram_base + s->watch_window;
             perms = PROT_W;
         } else {
             if (type == MEM_WRITE)
                 *flags |= PAGE_DIRTY;
             if (!(*flags & PAGE_CODE))
                 perms &= ~(uint32_t)PROT_X;
-            if (*flags & (PAGE_CODE | PAGE_TABLE | PAGE_SLOW) || !(*flags & PAGE_DIRTY))
+            if (*flags & (PAGE_CODE | PAGE_TABLE) || !(*flags & PAGE_DIRTY))
                 perms &= ~(uint32_t)PROT_W;
             if (perms & PROT_W)
                 s->write_generation[page] = (uint32_t)s->generation;
@@ -715,12 +721,13 @@ static bool is_floating_ours_now(const struct shared *s, uint32_t insn)
  * bits and a privilege that does not exist in mstatus, bit 0 of mepc and sepc, interrupts and exceptions of a
  * hypervisor, interrupts that are not delegated in sie, the upper half of the counter-enable registers. It does not make
  * FS Dirty when an instruction only raises flags, nor SD follow FS when a floating point CSR is written, and does not
- * show UXL in sstatus. Setting or clearing no bits by a register is no write to it. */
+ * show UXL in sstatus. Setting or clearing no bits by a register is no write to it. Who is told of returns is told by
+ * the hart. */
 static bool is_ours_now(const struct shared *s, uint32_t insn)
 {
     uint64_t mstatus = env_word(s, s->off_mstatus), mie = env_word(s, s->off_mie), mideleg = env_word(s, s->off_mideleg);
     if (insn == INSN_SRET || insn == INSN_MRET)
-        return mstatus & MSTATUS_MPRV || (insn == INSN_SRET && mstatus & MSTATUS_TSR);
+        return mstatus & MSTATUS_MPRV || (insn == INSN_SRET && mstatus & MSTATUS_TSR) || s->tells_returns;
     if ((insn & 0x7f) == OP_FP || is_fused(insn))
         return is_floating_ours_now(s, insn);
     const struct csr_row *row = csr_row(insn >> 20);
@@ -770,7 +777,8 @@ static bool fetch(void *uc, struct shared *s, uint64_t va, uint32_t *insn)
     return true;
 }
 
-static bool in_mixed_page(void *uc, struct shared *s, uint64_t va)
+/* Whether PMP rights to execute differ within the page of `va`. */
+static bool is_mixed_page(void *uc, struct shared *s, uint64_t va)
 {
     if (s->pmp_count == 0)
         return false;
@@ -779,13 +787,24 @@ static bool in_mixed_page(void *uc, struct shared *s, uint64_t va)
     return t.fault == FAULT_NONE && pmp_allows(s, t.pa & ~(uint64_t)(PAGE_SIZE - 1), PAGE_SIZE, mode) == PROT_MIXED;
 }
 
+static bool crosses_page(uint64_t va, uint32_t insn)
+{
+    return (insn & 3) == 3 && (va & (PAGE_SIZE - 1)) == PAGE_SIZE - 2;
+}
+
+/* Whether PMP rights to execute differ within a page that the instruction at `va` is in: then PMP is asked about it. */
+static bool in_mixed_page(void *uc, struct shared *s, uint64_t va, uint32_t insn)
+{
+    return is_mixed_page(uc, s, va) || (crosses_page(va, insn) && is_mixed_page(uc, s, va + 2));
+}
+
 /* The instruction at `va`, which is in the same page as those before it: `at` is where its first parcel is. */
 static uint32_t fetch_at(void *uc, struct shared *s, const uint8_t *at, uint64_t va)
 {
     uint32_t parcel = (uint32_t)load_le(at, 2);
     if ((parcel & 3) != 3)
         return parcel;
-    const uint8_t *high = (va & (PAGE_SIZE - 1)) != PAGE_SIZE - 2 ? at + 2 : ram_at(uc, s, va + 2);
+    const uint8_t *high = crosses_page(va, parcel) ? ram_at(uc, s, va + 2) : at + 2;
     return parcel | (high != NULL ? (uint32_t)load_le(high, 2) << 16 : 0);
 }
 
@@ -832,6 +851,8 @@ static uint64_t key_of(uint64_t pc, uint64_t size)
 
 /* The key of a block that on_block must look at more closely: never equal to what key_of gives. */
 #define SLOW_KEY (1ull << 54)
+/* The same where on_followed_block may take it. */
+#define FLOW_KEY (1ull << 55)
 
 static struct block *first_slot(const struct shared *s, uint64_t pc)
 {
@@ -846,7 +867,7 @@ static struct block *next_slot(const struct shared *s, struct block *b)
 /* The block of that address and size, or the free slot where it would go. */
 static struct block *find_block(const struct shared *s, uint64_t pc, uint64_t size)
 {
-    uint64_t key = key_of(pc, size);
+    uint64_t key = key_of(pc, size) ^ s->key_salt;
     struct block *b = first_slot(s, pc);
     while (b->key != 0 && b->key != key && b->key != (key ^ SLOW_KEY))
         b = next_slot(s, b);
@@ -860,15 +881,17 @@ static bool is_cut(const struct shared *s, uint64_t pc, uint64_t size)
 }
 
 /* Note what the block holds, or that another of its address and size held something else. */
-static void note_block(struct shared *s, uint64_t pc, uint64_t size, uint64_t insns, uint64_t special)
+static void note_block(struct shared *s, uint64_t pc, uint64_t size, const struct block *found)
 {
     struct block *b = find_block(s, pc, size);
-    uint64_t key = key_of(pc, size);
+    uint64_t key = key_of(pc, size) ^ s->key_salt;
     if (b->key == 0) {
-        *b = (struct block){special != NO_INDEX ? key ^ SLOW_KEY : key, (uint16_t)insns, (uint16_t)special, NO_INDEX, false};
+        *b = *found;
+        b->key = found->special != NO_INDEX ? key ^ SLOW_KEY : key;
+        b->is_ambiguous = false;
         if (++s->block_count >= s->blocks_max)
             s->fast_limit = 0;
-    } else if (b->insns != insns || b->special != special) {
+    } else if (b->insns != found->insns || b->special != found->special || b->transfer != found->transfer) {
         s->ambiguous += !b->is_ambiguous;
         b->is_ambiguous = true;
         b->key = key ^ SLOW_KEY;
@@ -890,21 +913,24 @@ static void note_parcel(struct shared *s, const uint8_t *at, bool decodes)
  * An instruction that does not decode is the last of its block, but its bytes are not among the block's `size`. */
 static struct block look_through(void *uc, struct shared *s, uint64_t pc, uint64_t size, uint64_t insns)
 {
-    struct block b = {key_of(pc, size) ^ SLOW_KEY, (uint16_t)insns, NO_INDEX, NO_INDEX, true};
-    bool mixed = in_mixed_page(uc, s, pc);
+    struct block b = {key_of(pc, size) ^ SLOW_KEY, (uint16_t)insns, NO_INDEX, NO_INDEX, true, TRANSFER_NONE};
+    bool mixed = is_mixed_page(uc, s, pc);
     const uint8_t *at = ram_at(uc, s, pc);
     for (uint64_t va = pc, index = 0; index < insns && at != NULL; index++) {
         uint32_t insn = fetch_at(uc, s, at, va);
         bool decodes = va < pc + size;
         note_parcel(s, at, decodes);
+        bool crosses = crosses_page(va, insn);
         if (size_of(insn) == 4)
-            note_parcel(s, (va & (PAGE_SIZE - 1)) != PAGE_SIZE - 2 ? at + 2 : ram_at(uc, s, va + 2), decodes);
-        if (mixed || is_special(s, insn) || is_break_pc(s, va)) {
+            note_parcel(s, crosses ? ram_at(uc, s, va + 2) : at + 2, decodes);
+        if (mixed || is_special(s, insn) || is_break_pc(s, va) || (crosses && is_mixed_page(uc, s, va + 2))) {
             if (s->blocks == NULL)
                 mark(s, va);
             if (b.special == NO_INDEX)
                 b.special = (uint16_t)index;
         }
+        if (s->flow != NULL)
+            b.transfer = (uint8_t)transfer_of(insn, s->xlen_bytes == 8);
         va += size_of(insn);
         at += size_of(insn);
     }
@@ -919,7 +945,7 @@ static void on_new_block(void *uc, const uc_tb *block, const uc_tb *previous, st
     charge(s, 1 + block->icount / INSNS_TRANSLATED_A_UNIT);
     struct block b = look_through(uc, s, block->pc, block->size, block->icount);
     if (s->blocks != NULL && block->size != 0 && !is_cut(s, block->pc, block->size))
-        note_block(s, block->pc, block->size, block->icount, b.special);
+        note_block(s, block->pc, block->size, &b);
 }
 
 /* ---- counters ----------------------------------------------------------------------------------- */
@@ -942,7 +968,7 @@ static bool execute_counter_read(void *uc, struct shared *s, uint64_t pc, uint32
 {
     uint32_t csr = insn >> 20, counter = csr & 0x1f, rd = insn >> 7 & 31;
     bool is_user = (csr & ~0x9fu) == 0xc00, is_machine = (csr & ~0x9fu) == 0xb00, is_high = csr & 0x80;
-    if (in_mixed_page(uc, s, pc) || (insn & 0xff07f) != 0x2073 || !(is_user || is_machine) || counter > COUNTER_INSTRET) /* csrrs rd, csr, x0 */
+    if (in_mixed_page(uc, s, pc, insn) || (insn & 0xff07f) != 0x2073 || !(is_user || is_machine) || counter > COUNTER_INSTRET) /* csrrs rd, csr, x0 */
         return false;
     if ((is_machine && counter == COUNTER_TIME) || (is_high && s->xlen_bytes == 8))
         return false;
@@ -951,6 +977,8 @@ static bool execute_counter_read(void *uc, struct shared *s, uint64_t pc, uint32
         return false;
     if (priv == PRIV_U && !(env_word(s, s->off_scounteren) >> counter & 1))
         return false;
+    if (s->flow != NULL)
+        flow_begins(s->flow, s, pc, 4, 1, TRANSFER_NONE);
     uint64_t value = counter_at(s, (int)counter, s->icount), next = pc + 4;
     value = is_high ? value >> 32 : value;
     if (rd != 0)
@@ -1035,11 +1063,6 @@ static void on_io_write(void *uc, uint64_t address, unsigned size, uint64_t valu
         call(uc, s, s->io_write, MEM_WRITE, address, size, value);
 }
 
-static uint64_t on_slow_read(void *uc, uint64_t offset, unsigned size, struct shared *s)
-{
-    return may_access(uc, s, false) ? call(uc, s, s->slow_read, MEM_READ, offset, size, 0) : 0;
-}
-
 /* Whether PMP rights to data differ within the page of RAM at `offset`. */
 static bool has_finer_rights(const struct shared *s, uint64_t offset)
 {
@@ -1050,15 +1073,58 @@ static bool has_finer_rights(const struct shared *s, uint64_t offset)
     return pmp_allows(s, page, PAGE_SIZE, mode) == PROT_MIXED;
 }
 
+/* Whether Python looks at a piece of an access, and if so at all its pieces: one of them may be in a watched range. An
+ * access of 8 bytes that is aligned is within one granule, so an AMO's pieces all go the same way. */
+static bool is_looked_at(const struct shared *s, uint64_t offset, unsigned size, uint64_t watch_count)
+{
+    uint64_t low = offset & ~7ull, high = (offset + size + 7) & ~7ull;
+    for (uint64_t i = 0; i < watch_count; i++)
+        if (low < s->watch_edges[2 * i + 1] && high > s->watch_edges[2 * i])
+            return true;
+    return has_finer_rights(s, offset);
+}
+
+static uint64_t on_slow_read(void *uc, uint64_t offset, unsigned size, struct shared *s)
+{
+    if (!is_looked_at(s, offset, size, s->watch_load_count))
+        return load_le(s->ram + offset, size);
+    return may_access(uc, s, false) ? call(uc, s, s->slow_read, MEM_READ, offset, size, 0) : 0;
+}
+
+/* A store to a page without code and page tables, and not near what is watched there. */
+static void store_plainly(struct shared *s, uint64_t offset, unsigned size, uint64_t value)
+{
+    s->page_flags[offset >> PAGE_BITS] |= PAGE_DIRTY;
+    memcpy(s->ram + offset, &value, size);
+}
+
 static void on_slow_write(void *uc, uint64_t offset, unsigned size, uint64_t value, struct shared *s)
 {
-    if (is_refused(s) && !has_finer_rights(s, offset)) /* a watch must not change what becomes of the rest of a store */
-        on_watched_write(uc, offset, size, value, s);
+    bool is_looked_at_here = is_looked_at(s, offset, size, s->watch_count);
+    if (!is_looked_at_here && !(s->page_flags[offset >> PAGE_BITS] & (PAGE_CODE | PAGE_TABLE)) && s->stop_reason == STOP_NONE)
+        store_plainly(s, offset, size, value);
+    else if (!is_looked_at_here || (is_refused(s) && !has_finer_rights(s, offset)))
+        on_watched_write(uc, offset, size, value, s); /* a watch must not change what becomes of the rest of a store */
     else if (may_access(uc, s, false))
         call(uc, s, s->slow_write, MEM_WRITE, offset, size, value);
 }
 
 /* ---- traps --------------------------------------------------------------------------------------- */
+
+/* A trap was taken: call Python, which logs it. An exception is left for `run` to raise. */
+COLD static void tell_trap(struct shared *s, int data_mode)
+{
+    bool took_lock = s->thread != NULL;
+    if (took_lock)
+        PyEval_RestoreThread(s->thread);
+    charge(s, 1);
+    PyObject *result = PyObject_CallFunction(s->on_trap, "i", data_mode);
+    if (result == NULL)
+        s->stop_reason = STOP_ERROR;
+    Py_XDECREF(result);
+    if (took_lock)
+        s->thread = PyEval_SaveThread();
+}
 
 /* Move the hart from PC into its trap handler: what traps.py does.
  * Source: The RISC-V Instruction Set Manual, Volume II, "Machine-Level ISA" and "Supervisor-Level ISA". */
@@ -1081,6 +1147,9 @@ static void enter_trap(void *uc, struct shared *s, uint64_t code, uint64_t tval,
     s->last_tval = s->xlen_bytes == 8 ? tval : tval & 0xffffffffu;
     s->last_priv = priv;
     s->last_icount = s->icount;
+    s->last_ra = env_word(s, REG_RA * s->xlen_bytes);
+    s->last_sp = env_word(s, REG_SP * s->xlen_bytes);
+    s->last_fp = env_word(s, REG_FP * s->xlen_bytes);
     set_env_word(s, delegated ? s->off_sepc : s->off_mepc, pc);
     set_env_word(s, delegated ? s->off_scause : s->off_mcause, cause);
     set_env_word(s, delegated ? s->off_stval : s->off_mtval, tval);
@@ -1094,6 +1163,10 @@ static void enter_trap(void *uc, struct shared *s, uint64_t code, uint64_t tval,
     if (old & MSTATUS_MPRV || s->trigger_page_count != 0)
         /* data accesses may go another way now, or one was let pass where a trigger is */
         flush_tlb(uc, s);
+    if (s->flow != NULL)
+        flow_traps(s->flow, s);
+    if (s->logs_traps)
+        tell_trap(s, priv == PRIV_M && old & MSTATUS_MPRV ? (int)(old >> MSTATUS_MPP_SHIFT & 3) : (int)priv);
 }
 
 static void take_exception(void *uc, struct shared *s, uint64_t cause, uint64_t tval)
@@ -1105,6 +1178,9 @@ static void take_exception(void *uc, struct shared *s, uint64_t cause, uint64_t 
         s->trap_tval = s->xlen_bytes == 8 ? tval : tval & 0xffffffffu;
         s->trap_priv = env_word(s, s->off_priv);
         s->trap_icount = s->icount;
+        s->trap_ra = env_word(s, REG_RA * s->xlen_bytes);
+        s->trap_sp = env_word(s, REG_SP * s->xlen_bytes);
+        s->trap_fp = env_word(s, REG_FP * s->xlen_bytes);
     }
     s->traps_in_place = s->traps_icount == s->icount ? s->traps_in_place + 1 : 1;
     s->traps_icount = s->icount;
@@ -1283,7 +1359,7 @@ static bool must_not_begin(void *uc, struct shared *s)
 static bool execute_satp_access(void *uc, struct shared *s, uint64_t pc, uint32_t insn)
 {
     uint32_t rd = insn >> 7 & 31, operation = insn >> 12 & 3;
-    if ((insn & 0x7f) != OP_SYSTEM || operation == 0 || insn >> 20 != CSR_SATP || in_mixed_page(uc, s, pc))
+    if ((insn & 0x7f) != OP_SYSTEM || operation == 0 || insn >> 20 != CSR_SATP || in_mixed_page(uc, s, pc, insn))
         return false;
     uint64_t priv = env_word(s, s->off_priv), old = env_word(s, s->off_satp), next = pc + 4;
     if (priv < PRIV_S || (priv == PRIV_S && env_word(s, s->off_mstatus) & MSTATUS_TVM))
@@ -1295,6 +1371,8 @@ static bool execute_satp_access(void *uc, struct shared *s, uint64_t pc, uint32_
         set_env_word(s, s->off_satp, written);
         flush_tlb(uc, s);
     }
+    if (s->flow != NULL)
+        flow_begins(s->flow, s, pc, 4, 1, TRANSFER_NONE);
     if (rd != 0)
         set_env_word(s, rd * s->xlen_bytes, old);
     s->step_over = NOWHERE;
@@ -1313,8 +1391,8 @@ static void execute_special(void *uc, struct shared *s, uint64_t pc)
     }
     if (execute_counter_read(uc, s, pc, insn) || execute_satp_access(uc, s, pc, insn))
         return;
-    bool is_ecall = insn == INSN_ECALL, is_compressed = insn != 0 && (insn & 3) != 3 && insn != INSN_C_EBREAK;
-    if ((is_ecall || is_compressed) && !in_mixed_page(uc, s, pc)) {
+    bool is_ecall = insn == INSN_ECALL, is_compressed = (insn & 3) != 3 && insn != INSN_C_EBREAK;
+    if ((is_ecall || is_compressed) && !in_mixed_page(uc, s, pc, insn)) {
         set_env_word(s, s->off_pc, pc);
         if (is_ecall)
             take_exception(uc, s, CAUSE_ECALL_FROM_U + env_word(s, s->off_priv), 0);
@@ -1326,7 +1404,9 @@ static void execute_special(void *uc, struct shared *s, uint64_t pc)
     }
     uint64_t priv = env_word(s, s->off_priv);
     if (insn == INSN_WFI && (priv == PRIV_M || (priv == PRIV_S && !(env_word(s, s->off_mstatus) & MSTATUS_TW)))
-        && !in_mixed_page(uc, s, pc)) {
+        && !in_mixed_page(uc, s, pc, insn)) {
+        if (s->flow != NULL)
+            flow_begins(s->flow, s, pc, 4, 1, TRANSFER_NONE);
         set_env_word(s, s->off_pc, pc + 4);
         s->icount++;
         s->step_over = NOWHERE;
@@ -1339,7 +1419,8 @@ static void execute_special(void *uc, struct shared *s, uint64_t pc)
     stop(uc, s, STOP_SPECIAL);
 }
 
-/* Whether the hart executes the instruction at `pc` itself, it is then in `special_insn`, or stops before it. */
+/* Whether the hart executes the instruction at `pc` itself, or stops before it. It is then in `special_insn`, NOWHERE
+ * if it can't be fetched: any bits may be an instruction, and 0 is one that is illegal. */
 static bool is_special_at(void *uc, struct shared *s, uint64_t pc)
 {
     uint32_t insn = 0;
@@ -1347,9 +1428,10 @@ static bool is_special_at(void *uc, struct shared *s, uint64_t pc)
         return true;
     if (pc == s->step_over)
         return false;
-    if (fetch(uc, s, pc, &insn) && !(is_special(s, insn) && is_ours_now(s, insn)) && !in_mixed_page(uc, s, pc))
+    bool is_there = fetch(uc, s, pc, &insn);
+    if (is_there && !(is_special(s, insn) && is_ours_now(s, insn)) && !in_mixed_page(uc, s, pc, insn))
         return false;
-    s->special_insn = insn;
+    s->special_insn = is_there ? insn : NOWHERE;
     return true;
 }
 
@@ -1426,8 +1508,20 @@ static void ask_for_no_short_block(struct shared *s)
     *s->next_cflags = UINT32_MAX;
 }
 
-static void start_block(struct shared *s, uint64_t pc, uint64_t insns)
+/* Tell who follows of a block that is not, or not as a whole, in the table. */
+COLD static void follow_start(void *uc, struct shared *s, uint64_t pc, uint64_t insns)
 {
+    uint64_t before = bytes_of(uc, s, pc, insns - 1), size = before;
+    const uint8_t *at = ram_at(uc, s, pc);
+    uint32_t insn = at != NULL ? fetch_at(uc, s, at + before, pc + before) : 0;
+    size += size_of(insn);
+    flow_begins(s->flow, s, pc, size, insns, (uint64_t)transfer_of(insn, s->xlen_bytes == 8));
+}
+
+static void start_block(void *uc, struct shared *s, uint64_t pc, uint64_t insns)
+{
+    if (s->flow != NULL)
+        follow_start(uc, s, pc, insns);
     s->icount += insns;
     s->block_pc = pc;
     s->block_insns = insns;
@@ -1471,14 +1565,14 @@ COLD static void look_at_block(void *uc, uint64_t pc, uint64_t size, struct shar
         return;
     }
     if (cut_insns != 0 && !s->cut_is_crossing) {
-        start_block(s, pc, cut_insns);
+        start_block(uc, s, pc, cut_insns);
         return;
     }
     if (size == 0) { /* an instruction that does not decode; whether it may be fetched at all is not yet said */
         if (is_special_at(uc, s, pc))
             execute_special(uc, s, pc);
         else
-            start_block(s, pc, 1);
+            start_block(uc, s, pc, 1);
         return;
     }
     struct block *known = find_block(s, pc, size), asked;
@@ -1488,7 +1582,7 @@ COLD static void look_at_block(void *uc, uint64_t pc, uint64_t size, struct shar
     } else if (known->key == 0 || known->is_ambiguous) {
         asked = ask_for_block(uc, s, pc, size);
         if (known->key == 0)
-            note_block(s, pc, size, asked.insns, asked.special);
+            note_block(s, pc, size, &asked);
         known = &asked;
     }
     uint64_t left = s->limit - s->icount, insns = known->insns < left ? known->insns : left;
@@ -1505,10 +1599,82 @@ COLD static void look_at_block(void *uc, uint64_t pc, uint64_t size, struct shar
             insns = known->io;
     }
     if (insns == known->insns) {
-        start_block(s, pc, insns);
+        start_block(uc, s, pc, insns);
     } else {
         ask_for_short_block(uc, s, pc, insns);
         s->reg_write(uc, UC_RISCV_REG_PC, &pc); /* leave this block, and come back with the short one */
+    }
+}
+
+static inline void begin_block(struct shared *s, uint64_t pc, uint64_t insns, uint64_t icount)
+{
+    s->icount = icount;
+    s->block_pc = pc;
+    s->block_insns = insns;
+}
+
+/* The same as on_block while somebody follows where instructions went: then the keys in the table have FLOW_KEY, so
+ * on_block takes none, and calls this or one of those below. */
+static NOINLINE void on_followed_block(
+    void *uc, uint64_t pc, uint32_t size, struct shared *s, const struct block *b)
+{
+    uint64_t insns = b->insns, icount = s->icount + insns;
+    if (LIKELY(b->key == (key_of(pc, size) ^ FLOW_KEY) && icount <= s->fast_limit)) {
+        flow_begins(s->flow, s, pc, size, insns, b->transfer);
+        begin_block(s, pc, insns, icount);
+    } else {
+        look_at_block(uc, pc, size, s);
+    }
+}
+
+/* The same where not all is asked, for what comes most often: no call, no return, no new run. */
+static inline void on_block_asked(
+    void *uc, uint64_t pc, uint32_t size, struct shared *s, const struct block *b, uint64_t asked)
+{
+    struct flow *f = s->flow;
+    uint64_t insns = b->insns, icount = s->icount + insns, next = f->next;
+    struct flow_run *run = asked & ASKED_COUNTS ? first_run(f, pc) : NULL;
+    if (LIKELY(b->key == (key_of(pc, size) ^ FLOW_KEY) && icount <= s->fast_limit)
+        && LIKELY(!(asked & ASKED_CALLS) || f->kind == TRANSFER_NONE)
+        && LIKELY(!(asked & ASKED_COUNTS) || (run->pc == pc && run->shape == (insns | priv_of(s) << 16)))) {
+        if (asked & ASKED_COUNTS)
+            count_again(f, run, icount - insns);
+        if (asked & ASKED_CALLS)
+            f->kind = b->transfer;
+        if (asked != ASKED_COUNTS)
+            f->next = pc + size;
+        begin_block(s, pc, insns, icount);
+        if (asked & ASKED_PATH && pc != next)
+            mix_place(f, s, pc, next);
+    } else {
+        on_followed_block(uc, pc, size, s, b);
+    }
+}
+
+#define FOLLOWER(name, asked) \
+    static void name( \
+        void *uc, uint64_t pc, uint32_t size, struct shared *s, const struct block *b) \
+    { \
+        on_block_asked(uc, pc, size, s, b, asked); \
+    }
+FOLLOWER(on_counted_block, ASKED_COUNTS)
+FOLLOWER(on_called_block, ASKED_CALLS)
+FOLLOWER(on_profiled_block, ASKED_COUNTS | ASKED_CALLS)
+FOLLOWER(on_hashed_block, ASKED_PATH)
+
+static follower *follower_of(uint64_t asked)
+{
+    switch (asked) {
+    case ASKED_COUNTS:
+        return on_counted_block;
+    case ASKED_CALLS:
+        return on_called_block;
+    case ASKED_COUNTS | ASKED_CALLS:
+        return on_profiled_block;
+    case ASKED_PATH:
+        return on_hashed_block;
+    default:
+        return on_followed_block;
     }
 }
 
@@ -1517,13 +1683,12 @@ static void on_block(void *uc, uint64_t pc, uint32_t size, struct shared *s)
 {
     const struct block *b = first_slot(s, pc);
     uint64_t insns = b->insns, icount = s->icount + insns;
-    if (LIKELY(b->key == key_of(pc, size) && icount <= s->fast_limit)) {
-        s->icount = icount;
-        s->block_pc = pc;
-        s->block_insns = insns;
-    } else {
+    if (LIKELY(b->key == key_of(pc, size) && icount <= s->fast_limit))
+        begin_block(s, pc, insns, icount);
+    else if (s->flow != NULL)
+        s->flow->on_block(uc, pc, size, s, b);
+    else
         look_at_block(uc, pc, size, s);
-    }
 }
 
 /* The block that runs accesses a device `index` instructions in: cut it there from now on. */
@@ -1531,9 +1696,9 @@ static void learn_access(struct shared *s, uint64_t index)
 {
     for (struct block *b = first_slot(s, s->block_pc); b->key != 0; b = next_slot(s, b)) {
         uint64_t size = (b->key ^ s->block_pc) >> 40 & 0xfff;
-        bool is_slow = b->key == (key_of(s->block_pc, size) ^ SLOW_KEY);
-        if (b->insns == s->block_insns && (is_slow || b->key == key_of(s->block_pc, size))) {
-            b->key = key_of(s->block_pc, size) ^ SLOW_KEY;
+        uint64_t key = key_of(s->block_pc, size) ^ s->key_salt;
+        if (b->insns == s->block_insns && (b->key == key || b->key == (key ^ SLOW_KEY))) {
+            b->key = key ^ SLOW_KEY;
             if (index < b->io)
                 b->io = (uint16_t)index;
         }
@@ -1547,6 +1712,8 @@ static void settle(void *uc, struct shared *s, uint64_t more)
     if (s->is_device_access)
         learn_access(s, index);
     s->icount = s->icount - s->block_insns + index + more;
+    if (s->flow != NULL)
+        flow_cut(s->flow, s, s->block_pc, s->block_insns, index, pc);
     s->block_pc = pc;
     s->block_insns = 1;
     s->is_device_access = false;
@@ -1631,11 +1798,14 @@ static int run_hart(void *uc, struct shared *s)
         if (s->mip != 0 && interrupt_is_takeable(s)) {
             ask_for_no_short_block(s);
             take_interrupt(uc, s);
+            if (s->stop_reason == STOP_ERROR)
+                return 0;
         }
         int code = s->emu_start(uc, env_word(s, s->off_pc), NEVER, 0, 0);
         bool goes_on = settle_and_go_on(uc, s);
         charge(s, WORK_OF_LEAVING);
-        if (!goes_on || s->icount >= s->limit || s->stop_reason == STOP_TRAP_LOOP)
+        bool is_over = s->stop_reason == STOP_TRAP_LOOP || s->stop_reason == STOP_ERROR;
+        if (!goes_on || s->icount >= s->limit || is_over)
             return code;
     }
 }
@@ -1662,6 +1832,8 @@ static PyObject *run(PyObject *module, PyObject *arguments)
     }
     return PyErr_Occurred() ? NULL : PyLong_FromLong(code);
 }
+
+#include "_flow_module.h"
 
 /* ---- the module --------------------------------------------------------------------------------- */
 
@@ -1690,6 +1862,7 @@ static int add_contract(PyObject *module)
 
 static PyMethodDef methods[] = {
     {"run", run, METH_VARARGS, "run(shared, engine): run translated code; Unicorn's error code."},
+    FLOW_METHODS
     {NULL, NULL, 0, NULL},
 };
 
@@ -1716,6 +1889,7 @@ PyMODINIT_FUNC PyInit__callbacks(void)
         || add_address(module, "on_exception", (const void *)on_exception) < 0
         || PyModule_AddIntConstant(module, "BLOCK_TABLE_BYTES", (long)(BLOCK_SLOTS * sizeof(struct block))) < 0
         || PyModule_AddIntConstant(module, "BLOCKS_MAX", BLOCK_SLOTS / 4 * 3) < 0
+        || PyModule_AddObject(module, "FLOW_KEY", PyLong_FromUnsignedLongLong(FLOW_KEY)) < 0
         || add_contract(module) < 0) {
         Py_DECREF(module);
         return NULL;

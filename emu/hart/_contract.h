@@ -68,9 +68,10 @@ enum {
     PMP_ENTRIES = 16
 };
 enum {
-    PRIV_U = 0, PRIV_S = 1, PRIV_M = 3, PTE_V = 1, PTE_R = 2, PTE_W = 4, PTE_X = 8, PTE_U = 16, PTE_A = 64,
-    PTE_D = 128, MSTATUS_MPP_SHIFT = 11, OP_LOAD = 3, OP_LOAD_FP = 7, OP_STORE = 35, OP_STORE_FP = 39,
-    OP_AMO = 47, OP_FMADD = 67, OP_FP = 83, OP_SYSTEM = 115, CSRRW = 1, CSRRS = 2, CSRRC = 3, AMO_LR = 2
+    REG_RA = 1, REG_SP = 2, REG_T0 = 5, REG_FP = 8, PRIV_U = 0, PRIV_S = 1, PRIV_M = 3, PTE_V = 1, PTE_R = 2,
+    PTE_W = 4, PTE_X = 8, PTE_U = 16, PTE_A = 64, PTE_D = 128, MSTATUS_MPP_SHIFT = 11, OP_LOAD = 3,
+    OP_LOAD_FP = 7, OP_STORE = 35, OP_STORE_FP = 39, OP_AMO = 47, OP_FMADD = 67, OP_FP = 83, OP_SYSTEM = 115,
+    OP_JALR = 103, OP_JAL = 111, CSRRW = 1, CSRRS = 2, CSRRC = 3, AMO_LR = 2
 };
 enum {
     UC_RISCV_REG_PC = 190
@@ -90,7 +91,7 @@ enum {
     STOP_BREAKPOINT = 12, STOP_TRIGGER = 13
 };
 enum {
-    PAGE_CODE = 1, PAGE_TABLE = 2, PAGE_SLOW = 4, PAGE_DIRTY = 8, PAGE_UNDECODED = 16, PAGE_SLOW_READ = 32
+    PAGE_CODE = 1, PAGE_TABLE = 2, PAGE_SLOW = 4, PAGE_DIRTY = 8, PAGE_UNDECODED = 16
 };
 enum {
     CAUSE_FETCH_MISALIGNED = 0, CAUSE_FETCH_ACCESS = 1, CAUSE_ILLEGAL_INSTRUCTION = 2, CAUSE_BREAKPOINT = 3,
@@ -109,8 +110,16 @@ enum {
     FP_ADD = 0, FP_SUB = 1, FP_MUL = 2, FP_DIV = 3, FP_SGNJ = 4, FP_MINMAX = 5, FP_FROM_FLOAT = 8, FP_SQRT = 11,
     FP_COMPARE = 20, FP_TO_INT = 24, FP_FROM_INT = 26, FP_CLASS = 28, FP_MOVE_FROM_X = 30
 };
+enum {
+    ASKED_COUNTS = 1, ASKED_CALLS = 2, ASKED_PATH = 4
+};
+enum {
+    TRANSFER_NONE = 0, TRANSFER_CALL = 1, TRANSFER_RETURN = 2, TRANSFER_SWAP = 3, TRANSFER_TRAP_RETURN = 4,
+    TRANSFER_START = 5
+};
 
 struct block;
+struct flow;
 
 /* One hart's side of what is shared: shared.py tells more. */
 struct shared {
@@ -133,8 +142,10 @@ struct shared {
     uint64_t off_load_res;
     /* The last exception at another instruction than the one before it, and how many came at one in a row. */
     uint64_t has_trapped, trap_cause, trap_epc, trap_tval, trap_priv, trap_icount, traps_in_place, traps_icount;
+    uint64_t trap_ra, trap_sp, trap_fp;
     /* The last trap of any kind. */
-    uint64_t has_last, last_code, last_is_interrupt, last_epc, last_tval, last_priv, last_icount;
+    uint64_t has_last, last_code, last_is_interrupt, last_epc, last_tval, last_priv, last_icount, last_ra, last_sp,
+        last_fp;
     /* Unicorn's exception, when a run ended with one; and whether the hart waits since a WFI. */
     uint64_t exception, is_waiting;
     /* Counters, which are functions of icount: see counter_at. */
@@ -199,11 +210,25 @@ struct shared {
      * same: see breakpoints.py. */
     const uint64_t *break_pcs;
     uint64_t break_count, passed_pc, passed_icount;
+    /* What somebody watches in RAM, with a margin: from and to which offset, for one range after the other, those
+     * first of which loads are watched. Accesses to the same pages that are not near need not come to Python: see
+     * watches.py. */
+    const uint64_t *watch_edges;
+    uint64_t watch_count, watch_load_count;
     /* Virtual pages, by number, on which a load or store may fire a trigger of the guest's; and the place of the
      * instruction that goes there all the same: see triggers.py. */
     uint64_t trigger_page_count;
     uint64_t trigger_pages[2];
     uint64_t trigger_passed_pc, trigger_passed_icount;
+    /* Whether each trap is told to `on_trap`, once it is taken, with the privilege that data accesses had before.
+     * */
+    uint64_t logs_traps;
+    PyObject *on_trap;
+    /* Whether the hart executes each MRET and SRET itself, as somebody is told of them. */
+    uint64_t tells_returns;
+    /* Who follows where instructions went, NULL: nobody; then `key_salt` is 0, else FLOW_KEY: see on_block. */
+    struct flow *flow;
+    uint64_t key_salt;
 };
 
 /* The CSRs of which the hart executes accesses itself, and when (csr_table.py); where the callbacks find
@@ -245,36 +270,39 @@ static const struct csr_row {
 
 #define CALLBACKS_CONTRACT(X, FIELD) \
     X(PAGE_BITS) X(PAGE_SIZE) X(CACHED_REGISTERS) X(SPECIAL_BITS) X(SPECIAL_MASK) X(DEMOTE_AFTER_WRITES) \
-    X(TRAP_LOOP_TRAPS) X(WORK_OF_INVALIDATION) X(STALE_PAGES_MAX) X(PMP_ENTRIES) X(PRIV_U) X(PRIV_S) X(PRIV_M) \
-    X(PTE_V) X(PTE_R) X(PTE_W) X(PTE_X) X(PTE_U) X(PTE_A) X(PTE_D) X(MSTATUS_MPP_SHIFT) X(OP_LOAD) X(OP_LOAD_FP) \
-    X(OP_STORE) X(OP_STORE_FP) X(OP_AMO) X(OP_FMADD) X(OP_FP) X(OP_SYSTEM) X(CSRRW) X(CSRRS) X(CSRRC) X(AMO_LR) \
-    X(UC_RISCV_REG_PC) X(PROT_R) X(PROT_W) X(PROT_X) X(PROT_MIXED) X(MEM_READ) X(MEM_WRITE) X(MEM_FETCH) \
-    X(FAULT_NONE) X(FAULT_PAGE) X(FAULT_ACCESS) X(FAULT_CROSSING) X(FAULT_COMPANY) X(FAULT_TRIGGER) X(STOP_NONE) \
-    X(STOP_LIMIT) X(STOP_INTERRUPT) X(STOP_SPECIAL) X(STOP_RESYNC) X(STOP_FAULT) X(STOP_EXCEPTION) X(STOP_ALONE) \
-    X(STOP_FULL) X(STOP_TRAP_LOOP) X(STOP_ERROR) X(STOP_WAITING) X(STOP_BREAKPOINT) X(STOP_TRIGGER) X(PAGE_CODE) \
-    X(PAGE_TABLE) X(PAGE_SLOW) X(PAGE_DIRTY) X(PAGE_UNDECODED) X(PAGE_SLOW_READ) X(CAUSE_FETCH_MISALIGNED) \
-    X(CAUSE_FETCH_ACCESS) X(CAUSE_ILLEGAL_INSTRUCTION) X(CAUSE_BREAKPOINT) X(CAUSE_LOAD_MISALIGNED) \
-    X(CAUSE_LOAD_ACCESS) X(CAUSE_STORE_MISALIGNED) X(CAUSE_STORE_ACCESS) X(CAUSE_ECALL_FROM_U) \
-    X(CAUSE_ECALL_FROM_S) X(CAUSE_ECALL_FROM_M) X(CAUSE_FETCH_PAGE_FAULT) X(CAUSE_LOAD_PAGE_FAULT) \
-    X(CAUSE_STORE_PAGE_FAULT) X(SSI) X(MSI) X(STI) X(MTI) X(SEI) X(MEI) X(OURS_NEVER) X(OURS_ALWAYS) \
-    X(OURS_WRONG_BITS) X(OURS_FLOAT) X(OURS_SSTATUS) X(OURS_SIE) X(OURS_MSTATUS) X(FP_ADD) X(FP_SUB) X(FP_MUL) \
-    X(FP_DIV) X(FP_SGNJ) X(FP_MINMAX) X(FP_FROM_FLOAT) X(FP_SQRT) X(FP_COMPARE) X(FP_TO_INT) X(FP_FROM_INT) \
-    X(FP_CLASS) X(FP_MOVE_FROM_X) X(MSTATUS_SIE) X(MSTATUS_MIE) X(MSTATUS_SPIE) X(MSTATUS_MPIE) X(MSTATUS_SPP) \
-    X(MSTATUS_MPP) X(MSTATUS_FS) X(MSTATUS_MPRV) X(MSTATUS_SUM) X(MSTATUS_MXR) X(MSTATUS_TVM) X(MSTATUS_TW) \
-    X(MSTATUS_TSR) X(MSTATUS_UXL) X(INSN_ECALL) X(INSN_EBREAK) X(INSN_WFI) X(INSN_SRET) X(INSN_MRET) \
-    X(INSN_C_EBREAK) X(S_INTERRUPTS) X(M_INTERRUPTS) X(PMP_LOCKED) X(NOWHERE) X(NEVER) X(CTL_TB_REQUEST_CACHE) \
-    X(CTL_TB_REMOVE_CACHE) X(CTL_TB_FLUSH) X(CTL_TLB_FLUSH) X(CSR_FFLAGS) X(CSR_FCSR) X(CSR_SSTATUS) X(CSR_SATP) \
-    X(MSTATUS_BOGUS) X(CSR_TABLE) X(SHARED_SIZE) FIELD(icount) FIELD(fast_limit) FIELD(blocks) FIELD(block_pc) \
-    FIELD(block_insns) FIELD(limit) FIELD(mip) FIELD(stop_reason) FIELD(resync) FIELD(step_over) \
-    FIELD(in_system_view) FIELD(special_insn) FIELD(has_bogus_entry) FIELD(fault) FIELD(fault_va) \
-    FIELD(fault_type) FIELD(emu_stop) FIELD(ctl) FIELD(env) FIELD(reg_write) FIELD(xlen_bytes) FIELD(off_pc) \
-    FIELD(off_priv) FIELD(off_mstatus) FIELD(off_mie) FIELD(off_mideleg) FIELD(off_satp) FIELD(off_mcounteren) \
-    FIELD(off_scounteren) FIELD(off_medeleg) FIELD(off_mtvec) FIELD(off_stvec) FIELD(off_mepc) FIELD(off_sepc) \
-    FIELD(off_mcause) FIELD(off_scause) FIELD(off_mtval) FIELD(off_stval) FIELD(off_load_res) FIELD(has_trapped) \
-    FIELD(trap_cause) FIELD(trap_epc) FIELD(trap_tval) FIELD(trap_priv) FIELD(trap_icount) FIELD(traps_in_place) \
-    FIELD(traps_icount) FIELD(has_last) FIELD(last_code) FIELD(last_is_interrupt) FIELD(last_epc) \
-    FIELD(last_tval) FIELD(last_priv) FIELD(last_icount) FIELD(exception) FIELD(is_waiting) FIELD(shift) \
-    FIELD(warp_ns) FIELD(ns_per_tick) FIELD(time_delta) FIELD(mcycle_offset) FIELD(minstret_offset) \
+    X(TRAP_LOOP_TRAPS) X(WORK_OF_INVALIDATION) X(STALE_PAGES_MAX) X(PMP_ENTRIES) X(REG_RA) X(REG_SP) X(REG_T0) \
+    X(REG_FP) X(PRIV_U) X(PRIV_S) X(PRIV_M) X(PTE_V) X(PTE_R) X(PTE_W) X(PTE_X) X(PTE_U) X(PTE_A) X(PTE_D) \
+    X(MSTATUS_MPP_SHIFT) X(OP_LOAD) X(OP_LOAD_FP) X(OP_STORE) X(OP_STORE_FP) X(OP_AMO) X(OP_FMADD) X(OP_FP) \
+    X(OP_SYSTEM) X(OP_JALR) X(OP_JAL) X(CSRRW) X(CSRRS) X(CSRRC) X(AMO_LR) X(UC_RISCV_REG_PC) X(PROT_R) \
+    X(PROT_W) X(PROT_X) X(PROT_MIXED) X(MEM_READ) X(MEM_WRITE) X(MEM_FETCH) X(FAULT_NONE) X(FAULT_PAGE) \
+    X(FAULT_ACCESS) X(FAULT_CROSSING) X(FAULT_COMPANY) X(FAULT_TRIGGER) X(STOP_NONE) X(STOP_LIMIT) \
+    X(STOP_INTERRUPT) X(STOP_SPECIAL) X(STOP_RESYNC) X(STOP_FAULT) X(STOP_EXCEPTION) X(STOP_ALONE) X(STOP_FULL) \
+    X(STOP_TRAP_LOOP) X(STOP_ERROR) X(STOP_WAITING) X(STOP_BREAKPOINT) X(STOP_TRIGGER) X(PAGE_CODE) \
+    X(PAGE_TABLE) X(PAGE_SLOW) X(PAGE_DIRTY) X(PAGE_UNDECODED) X(CAUSE_FETCH_MISALIGNED) X(CAUSE_FETCH_ACCESS) \
+    X(CAUSE_ILLEGAL_INSTRUCTION) X(CAUSE_BREAKPOINT) X(CAUSE_LOAD_MISALIGNED) X(CAUSE_LOAD_ACCESS) \
+    X(CAUSE_STORE_MISALIGNED) X(CAUSE_STORE_ACCESS) X(CAUSE_ECALL_FROM_U) X(CAUSE_ECALL_FROM_S) \
+    X(CAUSE_ECALL_FROM_M) X(CAUSE_FETCH_PAGE_FAULT) X(CAUSE_LOAD_PAGE_FAULT) X(CAUSE_STORE_PAGE_FAULT) X(SSI) \
+    X(MSI) X(STI) X(MTI) X(SEI) X(MEI) X(OURS_NEVER) X(OURS_ALWAYS) X(OURS_WRONG_BITS) X(OURS_FLOAT) \
+    X(OURS_SSTATUS) X(OURS_SIE) X(OURS_MSTATUS) X(FP_ADD) X(FP_SUB) X(FP_MUL) X(FP_DIV) X(FP_SGNJ) X(FP_MINMAX) \
+    X(FP_FROM_FLOAT) X(FP_SQRT) X(FP_COMPARE) X(FP_TO_INT) X(FP_FROM_INT) X(FP_CLASS) X(FP_MOVE_FROM_X) \
+    X(ASKED_COUNTS) X(ASKED_CALLS) X(ASKED_PATH) X(TRANSFER_NONE) X(TRANSFER_CALL) X(TRANSFER_RETURN) \
+    X(TRANSFER_SWAP) X(TRANSFER_TRAP_RETURN) X(TRANSFER_START) X(MSTATUS_SIE) X(MSTATUS_MIE) X(MSTATUS_SPIE) \
+    X(MSTATUS_MPIE) X(MSTATUS_SPP) X(MSTATUS_MPP) X(MSTATUS_FS) X(MSTATUS_MPRV) X(MSTATUS_SUM) X(MSTATUS_MXR) \
+    X(MSTATUS_TVM) X(MSTATUS_TW) X(MSTATUS_TSR) X(MSTATUS_UXL) X(INSN_ECALL) X(INSN_EBREAK) X(INSN_WFI) \
+    X(INSN_SRET) X(INSN_MRET) X(INSN_C_EBREAK) X(S_INTERRUPTS) X(M_INTERRUPTS) X(PMP_LOCKED) X(NOWHERE) X(NEVER) \
+    X(CTL_TB_REQUEST_CACHE) X(CTL_TB_REMOVE_CACHE) X(CTL_TB_FLUSH) X(CTL_TLB_FLUSH) X(CSR_FFLAGS) X(CSR_FCSR) \
+    X(CSR_SSTATUS) X(CSR_SATP) X(MSTATUS_BOGUS) X(CSR_TABLE) X(SHARED_SIZE) FIELD(icount) FIELD(fast_limit) \
+    FIELD(blocks) FIELD(block_pc) FIELD(block_insns) FIELD(limit) FIELD(mip) FIELD(stop_reason) FIELD(resync) \
+    FIELD(step_over) FIELD(in_system_view) FIELD(special_insn) FIELD(has_bogus_entry) FIELD(fault) \
+    FIELD(fault_va) FIELD(fault_type) FIELD(emu_stop) FIELD(ctl) FIELD(env) FIELD(reg_write) FIELD(xlen_bytes) \
+    FIELD(off_pc) FIELD(off_priv) FIELD(off_mstatus) FIELD(off_mie) FIELD(off_mideleg) FIELD(off_satp) \
+    FIELD(off_mcounteren) FIELD(off_scounteren) FIELD(off_medeleg) FIELD(off_mtvec) FIELD(off_stvec) \
+    FIELD(off_mepc) FIELD(off_sepc) FIELD(off_mcause) FIELD(off_scause) FIELD(off_mtval) FIELD(off_stval) \
+    FIELD(off_load_res) FIELD(has_trapped) FIELD(trap_cause) FIELD(trap_epc) FIELD(trap_tval) FIELD(trap_priv) \
+    FIELD(trap_icount) FIELD(traps_in_place) FIELD(traps_icount) FIELD(trap_ra) FIELD(trap_sp) FIELD(trap_fp) \
+    FIELD(has_last) FIELD(last_code) FIELD(last_is_interrupt) FIELD(last_epc) FIELD(last_tval) FIELD(last_priv) \
+    FIELD(last_icount) FIELD(last_ra) FIELD(last_sp) FIELD(last_fp) FIELD(exception) FIELD(is_waiting) \
+    FIELD(shift) FIELD(warp_ns) FIELD(ns_per_tick) FIELD(time_delta) FIELD(mcycle_offset) FIELD(minstret_offset) \
     FIELD(io_read) FIELD(io_write) FIELD(slow_read) FIELD(slow_write) FIELD(time_written) FIELD(access_fault) \
     FIELD(thread) FIELD(in_flight) FIELD(work_left) FIELD(cached_address) FIELD(cached_value) FIELD(cached_size) \
     FIELD(mtime_address) FIELD(ram) FIELD(ram_base) FIELD(ram_size) FIELD(rom) FIELD(rom_base) FIELD(rom_size) \
@@ -286,8 +314,10 @@ static const struct csr_row {
     FIELD(rewritten_pc) FIELD(rewritten_icount) FIELD(rewritten_insn) FIELD(new_entry) FIELD(cut_pc) \
     FIELD(cut_size) FIELD(cut_insns) FIELD(cut_is_crossing) FIELD(next_cflags) FIELD(emu_start) FIELD(alone) \
     FIELD(cuts) FIELD(ambiguous) FIELD(off_f) FIELD(has_kept_f) FIELD(kept_f) FIELD(has_helpers) \
-    FIELD(break_pcs) FIELD(break_count) FIELD(passed_pc) FIELD(passed_icount) FIELD(trigger_page_count) \
-    FIELD(trigger_pages) FIELD(trigger_passed_pc) FIELD(trigger_passed_icount)
+    FIELD(break_pcs) FIELD(break_count) FIELD(passed_pc) FIELD(passed_icount) FIELD(watch_edges) \
+    FIELD(watch_count) FIELD(watch_load_count) FIELD(trigger_page_count) FIELD(trigger_pages) \
+    FIELD(trigger_passed_pc) FIELD(trigger_passed_icount) FIELD(logs_traps) FIELD(on_trap) FIELD(tells_returns) \
+    FIELD(flow) FIELD(key_salt)
 
 #endif /* Py_PYTHON_H */
 

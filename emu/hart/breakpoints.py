@@ -79,10 +79,14 @@ class Breakpoints:
 
     def reports(self, pc: int, icount: int) -> bool:
         """Whether a run that stopped at ``pc`` comes back for a breakpoint: not where the one before it did."""
-        if pc not in self._addresses or self._reported == (pc, icount):
+        if not self.would_report(pc, icount):
             return False
         self._reported = pc, icount
         return True
+
+    def would_report(self, pc: int, icount: int) -> bool:
+        """What ``reports`` would say, which this does not."""
+        return pc in self._addresses and self._reported != (pc, icount)
 
     def skip(self, pc: int, icount: int) -> None:
         """Let the next run go past ``pc``, if it begins there."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from minstret.emu.hart.mmu import Mmu, Translation
+from minstret.emu.hart.mmu import Mmu, Translation, crosses_page
 from minstret.emu.hart.shared import (
     DEMOTE_AFTER_WRITES,
     NOWHERE,
@@ -33,10 +33,9 @@ from minstret.emu.hart.spec import (
 from minstret.emu.hart.special import is_ours_now, is_special
 from minstret.emu.hart.traps import interrupt_is_takeable
 
-_WATCHED = PageFlag.CODE | PageFlag.TABLE | PageFlag.SLOW
+_WATCHED = PageFlag.CODE | PageFlag.TABLE
 _R, _W, _X, _MIXED = int(Prot.R), int(Prot.W), int(Prot.X), int(Prot.MIXED)
 _CODE, _TABLE, _SLOW, _DIRTY = int(PageFlag.CODE), int(PageFlag.TABLE), int(PageFlag.SLOW), int(PageFlag.DIRTY)
-_SLOW_READ = int(PageFlag.SLOW_READ)
 
 
 class UcTb(ctypes.Structure):
@@ -138,13 +137,15 @@ class PythonCallbacks:
             return Stop.BREAKPOINT
         if pc != s.step_over:
             insn = self._mmu.fetch(pc)
-            if insn is None or self._is_ours(insn) or self._mmu.in_mixed_page(pc):
-                s.special_insn = insn or 0
+            if insn is None or self._is_ours(insn) or self._mmu.in_mixed_page(pc, insn):
+                s.special_insn = NOWHERE if insn is None else insn
                 return Stop.SPECIAL
         return Stop.NONE
 
     def _is_ours(self, insn: int) -> bool:
-        return is_special(self._env, 8 * self._s.xlen_bytes, insn) and is_ours_now(self._env, insn)
+        return is_special(self._env, 8 * self._s.xlen_bytes, insn) and is_ours_now(
+            self._env, insn, tells_returns=self._s.tells_returns
+        )
 
     def _fault(self, kind: Fault, va: int, access: int) -> bool:
         s = self._s
@@ -252,12 +253,12 @@ class PythonCallbacks:
         if access == Access.FETCH:
             self._notes.write_count[page] = 0
             self._mmu.mark_page(page, _CODE)
-            perms &= _X if flags[page] & _SLOW_READ else ~_W
-        elif flags[page] & _SLOW_READ:
+            perms &= _X if flags[page] & _SLOW else ~_W
+        elif flags[page] & _SLOW:
             result.paddr = offset + s.slow_window
             perms &= _R | _W
         elif access == Access.WRITE and flags[page] & _WATCHED:
-            result.paddr = offset + (s.slow_window if flags[page] & _SLOW else s.watch_window)
+            result.paddr = offset + s.watch_window
             perms = _W
         else:
             if access == Access.WRITE:
@@ -318,7 +319,7 @@ class PythonCallbacks:
         mmu, memory = self._mmu, self._memory
         va = block.contents.pc
         end = va + block.contents.size
-        mixed = mmu.in_mixed_page(va)
+        mixed = mmu.is_mixed_page(va)
         self._s.edges += 1
         for _ in range(block.contents.icount):  # the last may be one that does not decode, and begin at `end`
             insn = mmu.fetch(va)
@@ -331,6 +332,7 @@ class PythonCallbacks:
                     memory.mark_code(offset, 2, True)
                     if va >= end:
                         memory.page_flags[offset >> PAGE_BITS] |= PageFlag.UNDECODED
-            if mixed or is_special(self._env, 8 * self._s.xlen_bytes, insn) or self._s.is_break_pc(va):
+            is_mixed = mixed or (crosses_page(va, insn) and mmu.is_mixed_page(va + 2))
+            if is_mixed or is_special(self._env, 8 * self._s.xlen_bytes, insn) or self._s.is_break_pc(va):
                 self._notes.special_marks[(va >> 1 & SPECIAL_MASK) >> 3] |= 1 << (va >> 1 & 7)
             va += size

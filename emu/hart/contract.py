@@ -29,6 +29,7 @@ CALLBACKS, HELPERS = "callbacks", "functions in Unicorn's place"
 _ENUMS: tuple[tuple[str, type[IntEnum | IntFlag]], ...] = (
     ("PROT", shared.Prot), ("MEM", shared.Access), ("FAULT", shared.Fault), ("STOP", shared.Stop),
     ("PAGE", shared.PageFlag), ("CAUSE", spec.Cause), ("", spec.Interrupt), ("OURS", Ours), ("FP", spec.FpOp),
+    ("ASKED", shared.Asked), ("TRANSFER", shared.TransferKind),
 )  # fmt: skip
 """Enumerations that C has too, and what its names begin with."""
 
@@ -39,8 +40,9 @@ _NUMBERS = (
 """Constants of shared.py."""
 
 _SPEC_NUMBERS = (
+    "REG_RA", "REG_SP", "REG_T0", "REG_FP",
     "PRIV_U", "PRIV_S", "PRIV_M", "PTE_V", "PTE_R", "PTE_W", "PTE_X", "PTE_U", "PTE_A", "PTE_D", "MSTATUS_MPP_SHIFT",
-    "OP_LOAD", "OP_LOAD_FP", "OP_STORE", "OP_STORE_FP", "OP_AMO", "OP_FMADD", "OP_FP", "OP_SYSTEM",
+    "OP_LOAD", "OP_LOAD_FP", "OP_STORE", "OP_STORE_FP", "OP_AMO", "OP_FMADD", "OP_FP", "OP_SYSTEM", "OP_JALR", "OP_JAL",
     "CSRRW", "CSRRS", "CSRRC", "AMO_LR",
 )  # fmt: skip
 _SPEC_BITS = (
@@ -179,7 +181,7 @@ def header_text() -> str:
         _contract("HELPERS_CONTRACT(X)", [f"X({name})" for name, _ in helper_offsets() + bit_masks()]),
         "/* For _callbacks.c, after Python.h. */\n#ifdef Py_PYTHON_H\n",
         "".join(_enum(group) for group in enums()),
-        "struct block;\n\n/* One hart's side of what is shared: shared.py tells more. */\n" + _struct(),
+        "struct block;\nstruct flow;\n\n/* One hart's side of what is shared: shared.py tells more. */\n" + _struct(),
         _csr_rows(),
         f"#define CSR_TABLE {_unsigned(_csr_table())} /* a CRC of CSR_ROWS */\n"
         "#define SHARED_SIZE sizeof(struct shared)\n"

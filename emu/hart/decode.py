@@ -21,6 +21,16 @@ class MemoryAccess(NamedTuple):
 _SP = 2
 
 
+def insn_size(insn: int) -> int:
+    """Bytes of an instruction: the low two bits of its first parcel, or of its first byte, tell."""
+    return 4 if insn & 3 == 3 else 2
+
+
+def insn_bytes(insn: int) -> bytes:
+    """An instruction as memory has it."""
+    return insn.to_bytes(insn_size(insn), "little")
+
+
 def _signed(value: int, bits: int) -> int:
     return value - (1 << bits) if value >> (bits - 1) & 1 else value
 

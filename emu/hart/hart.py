@@ -7,7 +7,6 @@ purpose: ``run(limit)``, levels of interrupt lines, physical reads and writes, s
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import deepcopy
 from enum import Enum
 from typing import Any
 from zlib import crc32
@@ -20,8 +19,11 @@ from minstret.emu.hart.breakpoints import Breakpoints
 from minstret.emu.hart.core import Core
 from minstret.emu.hart.decode import memory_access
 from minstret.emu.hart.engine import Engine
+from minstret.emu.hart.flow import Flow
 from minstret.emu.hart.layout import fflags_from_softfloat, softfloat_from_fflags
-from minstret.emu.hart.memory import GuestMemory
+from minstret.emu.hart.mappings import Mapped, mapped
+from minstret.emu.hart.memory import GuestMemory, by_page
+from minstret.emu.hart.observers import Observers
 from minstret.emu.hart.pmp import PmpState
 from minstret.emu.hart.shared import (
     CACHED_REGISTERS,
@@ -36,6 +38,7 @@ from minstret.emu.hart.shared import (
     Prot,
     Shared,
     Stop,
+    TransferKind,
 )
 from minstret.emu.hart.spec import (
     INSN_C_EBREAK,
@@ -52,15 +55,19 @@ from minstret.emu.hart.spec import (
     PRIV_M,
     PRIV_S,
     PRIV_U,
+    REG_FP,
+    REG_RA,
+    REG_SP,
     XLEN_64,
     Cause,
     Interrupt,
 )
 from minstret.emu.hart.special import is_floating, is_ours_now, is_special
 from minstret.emu.hart.state import WORDS, HartState
-from minstret.emu.hart.traps import HandlerEntry, TrapRecord, interrupt_is_takeable
+from minstret.emu.hart.traps import HandlerEntry, TrapRecord, interrupt_is_takeable, last_trap
 from minstret.emu.hart.triggers import McontrolBit, Triggers
 from minstret.emu.hart.watches import Watches
+from minstret.emu.state import copied
 
 _SEMIHOSTING_BEFORE, _SEMIHOSTING_AFTER = 0x01F01013, 0x40705013  # slli x0, x0, 0x1f; srai x0, x0, 7
 _A0, _A1 = 10, 11
@@ -130,7 +137,7 @@ class Hart:
         self._in_python = self._engine.counting is Counting.PYTHON
         self._shared.mtime_address = mtime_address
         self.breakpoints = Breakpoints(xlen, self._shared)
-        self.watches = Watches(memory, hart_id)
+        self.watches = Watches(memory, self._shared, hart_id)
         self._accesses.connect(self._engine, self.watches)
         self.triggers = Triggers(xlen, self._shared, self.env, self.breakpoints, self._engine.flush_tlb)
         self.core = Core(
@@ -139,6 +146,10 @@ class Hart:
             hart_id=hart_id,
         )  # fmt: skip
         self.pmp = self.core.pmp
+        self.observers = Observers(xlen, self._shared, self._mmu)
+        """Who is told of each trap, and of each instruction."""
+        self.flow = Flow(self._engine, self.observers)
+        """Where its instructions went, for who asks."""
         self.on_semihosting: Callable[[int, int], int | None] | None = None
         """Called with a0 and a1 of a semihosting call; gives a0, or None to be called again later."""
         self.work_max = WORK_MAX
@@ -163,6 +174,11 @@ class Hart:
     def icount(self) -> int:
         """Instructions retired since power-on. Within an access: before the accessing instruction."""
         return self.read_icount()
+
+    @property
+    def is_accessing(self) -> bool:
+        """Whether a device, or who looks at an access, works at one of the instruction at ``pc``."""
+        return bool(self._shared.in_flight)
 
     @property
     def pc(self) -> int:
@@ -240,8 +256,8 @@ class Hart:
             fflags=fflags_from_softfloat(env.softfloat_flags), lines=self.core.lines, soft_mip=self.core.soft_mip,
             waiting=self.waiting, mcycle_offset=self.mcycle_offset, minstret_offset=self.minstret_offset,
             traps_in_place=int(self._shared.traps_in_place), traps_icount=int(self._shared.traps_icount),
-            last_trap=self.last_trap, pmp=PmpState(list(self.pmp.state.cfg), list(self.pmp.state.addr)),
-            triggers=deepcopy(self.triggers.state),
+            last_trap=self.last_trap, first_trap=self.first_trap,
+            pmp=PmpState(list(self.pmp.state.cfg), list(self.pmp.state.addr)), triggers=copied(self.triggers.state),
         )  # fmt: skip
 
     def load_state(self, state: HartState) -> None:
@@ -250,7 +266,7 @@ class Hart:
         Translated code stays, but for a change of PMP: it follows from RAM, whose writer drops what changes, and from
         the privilege, FS and the page tables, which a guest changes all the time too.
         """
-        env = self.env
+        env, before = self.env, int(self._shared.icount)
         env.x[:], env.f[:] = state.x, state.f
         for name, value in state.words.items():
             setattr(env, name, value)
@@ -259,12 +275,12 @@ class Hart:
         self.core.lines, self.core.soft_mip, self.waiting = state.lines, state.soft_mip, state.waiting
         self.mcycle_offset, self.minstret_offset = state.mcycle_offset, state.minstret_offset
         self._shared.traps_in_place, self._shared.traps_icount = state.traps_in_place, state.traps_icount
-        self.last_trap, self._shared.has_trapped = state.last_trap, False
+        self.last_trap, self.first_trap = state.last_trap, state.first_trap
         if self.pmp.state != state.pmp:
             self._engine.flush_blocks()
         self.pmp.state = PmpState(list(state.pmp.cfg), list(state.pmp.addr))
         self.pmp.publish()
-        self.triggers.state = deepcopy(state.triggers)
+        self.triggers.state = copied(state.triggers)
         self.triggers.publish()
         self.core.publish_mip()
         self._shared.cached_address[:] = [0] * CACHED_REGISTERS
@@ -273,6 +289,7 @@ class Hart:
         self._woke_icount = NOWHERE
         self.breakpoints.forget_stop()
         self.watches.forget_access()
+        self.flow.moved(before)
         self._engine.flush_tlb()
 
     def registers_hash(self, previous: int) -> int:
@@ -284,8 +301,18 @@ class Hart:
     def run(self, limit: int) -> HartStop:
         """Run until ``icount == limit``, or sooner: when the hart waits, loops in traps, or ``end_slice``.
 
-        Stops before the instruction at ``limit``; an interrupt that is due there is taken by the next run.
+        Stops before the instruction at ``limit``; an interrupt that is due there is taken by the next run. Where
+        somebody is told of each instruction it comes back after one.
         """
+        if self.observers.on_insn is not None:
+            return self.observers.step(self._run_and_follow, limit)
+        return self._run_and_follow(limit)
+
+    def _run_and_follow(self, limit: int) -> HartStop:
+        step = self.flow.step
+        return self._run(limit) if step is None else step(self._run, limit)
+
+    def _run(self, limit: int) -> HartStop:
         s, env = self._shared, self.env
         s.limit = limit
         s.work_left = self.work_max
@@ -298,14 +325,15 @@ class Hart:
             if s.is_waiting:
                 if not s.mip & env.mie:
                     return HartStop.WAITING
-                s.is_waiting = 0
-                self._woke_icount = int(s.icount)
+                self.wake()
             if self._in_python:
                 self._prepare_run()
             self._engine.run()
             self._after_run()
             while self._passes_trigger:
                 self._pass_trigger()
+            if self.observers.follower is not None and s.is_waiting:
+                self.observers.follower.waits(True)
             self.charge(1)
             if self._accesses.has_hit:
                 self._accesses.has_hit = False
@@ -400,22 +428,34 @@ class Hart:
             if not s.has_trapped or s.trap_icount != icount:
                 s.has_trapped, s.trap_icount, s.trap_cause = 1, icount, code
                 s.trap_epc, s.trap_tval, s.trap_priv = int(env.pc), tval & self.xlen_mask, int(env.priv)
+                s.trap_ra, s.trap_sp, s.trap_fp = self._x[REG_RA], self._x[REG_SP], self._x[REG_FP]
             s.traps_in_place = s.traps_in_place + 1 if s.traps_icount == icount else 1
             s.traps_icount = icount
-        self.last_trap = TrapRecord(code, int(env.pc), tval & self.xlen_mask, int(env.priv), icount, is_interrupt)
+        self.last_trap = TrapRecord(
+            code, int(env.pc), tval & self.xlen_mask, int(env.priv), icount, is_interrupt,
+            int(self._x[REG_RA]), int(self._x[REG_SP]), int(self._x[REG_FP]),
+        )  # fmt: skip
         s.limit = max(int(s.limit), icount + 1)  # where the run was to end after this instruction: see Shared.end_slice
         flushes = env.mstatus & MSTATUS_MPRV or s.trigger_page_count
+        data_mode = self._mmu.data_mode() if s.logs_traps else 0
         traps.enter_trap(env, self.xlen, code, tval, is_interrupt=is_interrupt)
         if flushes:  # data accesses may go another way now, or one was let pass where a trigger is
             self._engine.flush_tlb()
+        self.flow.traps()
+        if s.logs_traps:
+            self.charge(1)
+            self.observers.trapped(data_mode)
 
     @property
     def first_trap(self) -> TrapRecord | None:
-        """The last exception, or the first of those that came in a row at one place; None since a state was loaded."""
+        """The last exception, or the first of those that came in a row at one place; None since a reset."""
         s = self._shared
         if not s.has_trapped:
             return None
-        return TrapRecord(int(s.trap_cause), int(s.trap_epc), int(s.trap_tval), int(s.trap_priv), int(s.trap_icount))
+        return TrapRecord(
+            int(s.trap_cause), int(s.trap_epc), int(s.trap_tval), int(s.trap_priv), int(s.trap_icount), False,
+            int(s.trap_ra), int(s.trap_sp), int(s.trap_fp),
+        )  # fmt: skip
 
     @first_trap.setter
     def first_trap(self, trap: TrapRecord | None) -> None:
@@ -423,18 +463,12 @@ class Hart:
         s.has_trapped = trap is not None
         if trap is not None:
             s.trap_cause, s.trap_epc, s.trap_tval, s.trap_priv = trap.cause, trap.epc, trap.tval, trap.priv
-            s.trap_icount = trap.icount
+            s.trap_icount, s.trap_ra, s.trap_sp, s.trap_fp = trap.icount, trap.ra, trap.sp, trap.fp
 
     @property
     def last_trap(self) -> TrapRecord | None:
         """The last trap that was taken, be it an exception or an interrupt; None since a reset."""
-        s = self._shared
-        if not s.has_last:
-            return None
-        return TrapRecord(
-            int(s.last_code), int(s.last_epc), int(s.last_tval), int(s.last_priv), int(s.last_icount),
-            bool(s.last_is_interrupt),
-        )  # fmt: skip
+        return last_trap(self._shared)
 
     @last_trap.setter
     def last_trap(self, trap: TrapRecord | None) -> None:
@@ -443,6 +477,7 @@ class Hart:
         if trap is not None:
             s.last_code, s.last_epc, s.last_tval, s.last_priv = trap.cause, trap.epc, trap.tval, trap.priv
             s.last_icount, s.last_is_interrupt = trap.icount, trap.is_interrupt
+            s.last_ra, s.last_sp, s.last_fp = trap.ra, trap.sp, trap.fp
 
     @property
     def has_just_trapped(self) -> bool:
@@ -482,6 +517,7 @@ class Hart:
             s.minstret_offset = s.minstret_offset + before - icount & _U64
             s.icount = icount
             self.breakpoints.time_passed(before, icount)
+            self.flow.time_passed(icount - before)
 
     @property
     def has_wake_up(self) -> bool:
@@ -490,8 +526,10 @@ class Hart:
 
     def wake(self) -> None:
         """The wait is over."""
-        self.waiting = False
+        self._shared.is_waiting = 0
         self._woke_icount = self.icount
+        if self.observers.follower is not None:
+            self.observers.follower.waits(False)
 
     @property
     def has_found(self) -> bool:
@@ -544,6 +582,14 @@ class Hart:
 
     # ---- breakpoints
 
+    @property
+    def is_at_breakpoint(self) -> bool:
+        """Whether a run from here on would stop at once for one."""
+        s = self._shared
+        if self.waiting or (s.mip and interrupt_is_takeable(s.mip, self.env)):
+            return False
+        return self.breakpoints.would_report(self.pc, self.icount)
+
     def skip_breakpoint(self) -> None:
         """Let the next run go past a breakpoint where the hart is, as if a run had just stopped for it."""
         self.breakpoints.skip(self.pc, self.icount)
@@ -592,10 +638,12 @@ class Hart:
 
     def _execute_special(self) -> None:
         s, env = self._shared, self.env
-        insn = int(s.special_insn)  # 0 where it can't be fetched
-        if insn == 0 or not self._may_execute(2 if insn & 3 != 3 else 4):
-            self._take(Cause.FETCH_ACCESS, env.pc)
-        elif not is_special(env, self.xlen, insn) or not is_ours_now(env, insn):
+        insn = int(s.special_insn)
+        self.flow.arrives()
+        forbidden = env.pc if insn == NOWHERE else self._forbidden_by_pmp(2 if insn & 3 != 3 else 4)
+        if forbidden is not None:
+            self._take(Cause.FETCH_ACCESS, forbidden)
+        elif not is_special(env, self.xlen, insn) or not is_ours_now(env, insn, tells_returns=s.tells_returns):
             s.step_over = env.pc
         elif insn in (INSN_SRET, INSN_MRET):
             self._return_from_trap(insn)
@@ -633,10 +681,12 @@ class Hart:
         ):
             self._take(Cause.ILLEGAL_INSTRUCTION, insn)
             return
+        self.flow.retires(TransferKind.TRAP_RETURN)
         traps.leave_trap(env, self.xlen, is_mret=is_mret)
         self._engine.flush_tlb()
         self._shared.icount += 1
         self._shared.step_over = NOWHERE
+        self.observers.returned(is_mret)
 
     def _is_semihosting_call(self) -> bool:
         pc = int(self.env.pc)
@@ -654,16 +704,23 @@ class Hart:
             self._retire_special()
 
     def _retire_special(self) -> None:
+        self.flow.retires()
         self.env.pc = (self.env.pc + 4) & self.xlen_mask
         self._shared.icount += 1
         self._shared.step_over = NOWHERE
 
-    def _may_execute(self, size: int) -> bool:
-        if not self._mmu.in_mixed_page(self.env.pc):
-            return True
-        mode = int(self.env.priv)
-        pa = self._mmu.translate(self.env.pc, Access.FETCH, mode, quiet=True).pa
-        return self._mmu.pmp_allows(pa, size, mode) & (Prot.X | Prot.MIXED) == Prot.X
+    def _forbidden_by_pmp(self, size: int) -> int | None:
+        """Where PMP does not let the instruction at PC be fetched; each page that it is in is another access.
+
+        Asks only where rights differ within the page: elsewhere the fetch has shown it.
+        """
+        mmu, mode = self._mmu, int(self.env.priv)
+        for at, length in by_page(int(self.env.pc), size):
+            if mmu.is_mixed_page(at):
+                pa = mmu.translate(at, Access.FETCH, mode, quiet=True).pa
+                if mmu.pmp_allows(pa, length, mode) & (Prot.X | Prot.MIXED) != Prot.X:
+                    return at & self.xlen_mask
+        return None
 
     # ---- interrupts
 
@@ -696,48 +753,52 @@ class Hart:
         """
         self.memory.write(address, data)
 
-    def write_by_device(self, address: int, data: bytes | memoryview) -> None:
-        """The same for a device that masters the bus: watches that see devices are told.
+    def write_by_device(self, address: int, data: bytes | memoryview, device: str) -> None:
+        """The same for a device that masters the bus, or a service: watches that see devices are told.
 
         Raises:
             AccessFault: some of it is not RAM; nothing was written.
         """
         if self.watches.see_devices and 0 <= address - self.memory.ram_base <= self.memory.ram_size - len(data):
-            if self.watches.device_writes(address, data, self.pc):
+            if self.watches.device_writes(address, data, self.pc, self.icount, device):
                 self._stop = HartStop.WATCH
                 self.end_slice()
         self.memory.write(address, data)
 
-    def translate(self, va: int) -> int | None:
-        """The physical address of ``va`` as loads see it now, for debuggers; None where there is none."""
-        t = self._mmu.translate(va, Access.READ, self._mmu.data_mode(), quiet=True, ignore_accessed=True)
+    def translate(self, va: int, priv: int | None = None) -> int | None:
+        """The physical address of ``va`` as loads see it now, for debuggers; None where there is none.
+
+        Args:
+            va: Virtual address.
+            priv: As loads in that mode see it; by default those that the hart would do next.
+        """
+        mode = self._mmu.data_mode() if priv is None else priv
+        t = self._mmu.translate(va, Access.READ, mode, quiet=True, ignore_accessed=True)
         return t.pa if t.fault == Fault.NONE else None
 
-    def read_virtual(self, va: int, size: int) -> bytes | None:
-        """``size`` bytes at ``va`` as the guest sees them now, or None where some are not there."""
+    def mapped(self, ranges_max: int) -> Mapped:
+        """What satp maps, for debuggers: at most so many ranges."""
+        return mapped(self._mmu, ranges_max)
+
+    def read_virtual(self, va: int, size: int, priv: int | None = None) -> bytes | None:
+        """``size`` bytes at ``va`` as the guest sees them now, or None where some are not there; see ``translate``."""
         data = bytearray()
-        while len(data) < size:
-            at = va + len(data) & self.xlen_mask
-            pa = self.translate(at)
-            piece = None
-            if pa is not None:
-                piece = self.memory.peek(pa, min(size - len(data), PAGE_SIZE - at % PAGE_SIZE))
+        for at, length in by_page(va, size):
+            pa = self.translate(at & self.xlen_mask, priv)
+            piece = None if pa is None else self.memory.peek(pa, length)
             if piece is None:
                 return None
             data += piece
         return bytes(data)
 
-    def write_virtual(self, va: int, data: bytes) -> bool:
-        """Write as the guest would store, page by page; False, and nothing more written, where it may not."""
-        mode, at = self._mmu.data_mode(), 0
-        while at < len(data):
-            address = va + at & self.xlen_mask
-            size = min(len(data) - at, PAGE_SIZE - address % PAGE_SIZE)
-            t = self._mmu.translate(address, Access.WRITE, mode, quiet=False)
-            if t.fault != Fault.NONE or self.memory.peek(t.pa, size) is None or t.pa < self.memory.ram_base:
+    def write_virtual(self, va: int, data: bytes, service: str) -> bool:
+        """Write for a service as the guest would store, page by page; False, and no more written, where it may not."""
+        mode = self._mmu.data_mode()
+        for at, length in by_page(va, len(data)):
+            t = self._mmu.translate(at & self.xlen_mask, Access.WRITE, mode, quiet=False)
+            if t.fault != Fault.NONE or self.memory.peek(t.pa, length) is None or t.pa < self.memory.ram_base:
                 return False
-            self.write_physical(t.pa, data[at : at + size])
-            at += size
+            self.write_by_device(t.pa, data[at - va : at - va + length], service)
         return True
 
     def cached_register(self, address: int, size: int) -> Callable[[int | None], None]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 from weakref import WeakSet
 
@@ -20,8 +21,7 @@ _PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 
 
 _CODE, _TABLE = int(PageFlag.CODE), int(PageFlag.TABLE)
-_SLOW, _SLOW_READ = int(PageFlag.SLOW), int(PageFlag.SLOW_READ)
-_DIRTY, _UNDECODED = int(PageFlag.DIRTY), int(PageFlag.UNDECODED)
+_SLOW, _DIRTY, _UNDECODED = int(PageFlag.SLOW), int(PageFlag.DIRTY), int(PageFlag.UNDECODED)
 _IS_DIRTY = bytes(bits & _DIRTY != 0 for bits in range(256))
 _NOT_DIRTY = bytes(bits & ~_DIRTY & 0xFF for bits in range(256))
 
@@ -43,6 +43,15 @@ def area(size: int) -> memoryview:
 def address_of(view: memoryview) -> int:
     """The address of the first byte of ``view``."""
     return ctypes.addressof(ctypes.c_char.from_buffer(view))
+
+
+def by_page(address: int, size: int) -> Iterator[tuple[int, int]]:
+    """A range cut where pages end: address and size of each piece, bytes."""
+    end = address + size
+    while address < end:
+        length = min(end - address, PAGE_SIZE - address % PAGE_SIZE)
+        yield address, length
+        address += length
 
 
 class PageNotes:
@@ -123,7 +132,7 @@ class GuestMemory:
         self.rom_base, self.rom_size = rom_base, rom_size
         self._harts: list[DerivedFromMemory] = []
         self._dirty_pages: WeakSet[DirtyPages] = WeakSet()
-        self._watched: dict[int, list[PageFlag]] = {}
+        self._watched: Counter[int] = Counter()
         self.ram = area(ram_size)
         self.rom = area(rom_size)
         self.page_flags = area(ram_size >> PAGE_BITS)
@@ -155,24 +164,23 @@ class GuestMemory:
             if other is not hart:
                 other.became_stale(code_pages)
 
-    def watch_pages(self, pages: Iterable[int], flags: PageFlag) -> None:
-        """Let every hart look at accesses to these pages, by number, one by one: SLOW, or SLOW and SLOW_READ.
+    def watch_pages(self, pages: Iterable[int]) -> None:
+        """Let every hart look at accesses to these pages, by number, one by one.
 
         Each call is undone by one of ``unwatch_pages``.
         """
         for page in pages:
-            self._watched.setdefault(page, []).append(flags)
-            self.page_flags[page] |= flags
+            self._watched[page] += 1
+            self.page_flags[page] |= _SLOW
         self._flush_tlbs()
 
-    def unwatch_pages(self, pages: Iterable[int], flags: PageFlag) -> None:
-        """Undo what ``watch_pages`` did with the same arguments."""
+    def unwatch_pages(self, pages: Iterable[int]) -> None:
+        """Undo what ``watch_pages`` did with the same pages."""
         for page in pages:
-            wanted = self._watched[page]
-            wanted.remove(flags)
-            self.page_flags[page] &= ~(_SLOW | _SLOW_READ) & 0xFF
-            for still in wanted:
-                self.page_flags[page] |= still
+            self._watched[page] -= 1
+            if not self._watched[page]:
+                del self._watched[page]
+                self.page_flags[page] &= ~_SLOW & 0xFF
         self._flush_tlbs()
 
     def _flush_tlbs(self) -> None:
@@ -233,6 +241,10 @@ class GuestMemory:
             for hart in self._harts:
                 hart.drop_translations()
 
+    def has_ram(self, address: int, size: int) -> bool:
+        """Whether all of a range is RAM."""
+        return 0 <= address - self.ram_base <= self.ram_size - size
+
     def peek(self, pa: int, size: int) -> bytes | None:
         """``size`` bytes at physical ``pa``, or None where that is neither RAM nor ROM."""
         if 0 <= pa - self.ram_base <= self.ram_size - size:
@@ -243,15 +255,15 @@ class GuestMemory:
 
     def mark_code(self, offset: int, size: int, is_code: bool) -> None:
         """Note that the parcels in RAM ``[offset, offset + size)`` are, or are no longer, translated."""
-        if size == PAGE_SIZE and not is_code:
-            self.code_bits[offset >> 4 : (offset + size) >> 4] = bytes(size >> 4)
-            return
-        for half in range(offset // 2, (offset + size + 1) // 2):
-            if is_code:
-                self.code_bits[half >> 3] |= 1 << (half & 7)
-            else:
-                self.code_bits[half >> 3] &= ~(1 << (half & 7)) & 0xFF
+        first, last = offset // 2, (offset + size + 1) // 2
+        at = slice(first >> 3, last + 7 >> 3)
+        parcels = (1 << last - first) - 1 << (first & 7)
+        before = int.from_bytes(self.code_bits[at], "little")
+        after = before | parcels if is_code else before & ~parcels
+        self.code_bits[at] = after.to_bytes(at.stop - at.start, "little")
 
     def holds_code(self, offset: int, size: int) -> bool:
         """Whether any parcel in RAM ``[offset, offset + size)`` was translated."""
-        return any(self.code_bits[half >> 3] >> (half & 7) & 1 for half in range(offset // 2, (offset + size + 1) // 2))
+        first, last = offset // 2, (offset + size + 1) // 2
+        bits = int.from_bytes(self.code_bits[first >> 3 : last + 7 >> 3], "little")
+        return bits >> (first & 7) & (1 << last - first) - 1 != 0

@@ -55,6 +55,11 @@ _PAGE_FAULT = Translation(0, 0, Fault.PAGE)
 _ACCESS_FAULT = Translation(0, 0, Fault.ACCESS)
 
 
+def crosses_page(va: int, insn: int) -> bool:
+    """Whether the second half of the instruction at ``va`` is in the next page."""
+    return insn & 3 == 3 and va % PAGE_SIZE == PAGE_SIZE - 2
+
+
 class Mmu:
     """Address translation and PMP over the shared state; used by the callbacks and by the hart itself."""
 
@@ -174,12 +179,15 @@ class Mmu:
             return int(self.env.mstatus >> MSTATUS_MPP_SHIFT & 3)
         return mode
 
-    def fetch(self, va: int) -> int | None:
-        """The instruction at ``va`` (16 or 32 bits), or None where it can't plainly be fetched."""
-        low = self._fetch_parcel(va)
+    def fetch(self, va: int, priv: int | None = None, *, ignore_accessed: bool = False) -> int | None:
+        """The instruction at ``va`` (16 or 32 bits), or None where it can't plainly be fetched; in the hart's mode, or
+        in that of ``priv``. ``ignore_accessed``: also where the A bit of its page is clear.
+        """
+        mode = int(self.env.priv) if priv is None else priv
+        low = self._fetch_parcel(va, mode, ignore_accessed)
         if low is None or low & 3 != 3:
             return low
-        high = self._fetch_parcel(va + 2)  # perhaps at 0
+        high = self._fetch_parcel(va + 2, mode, ignore_accessed)  # perhaps at 0
         return None if high is None else low | high << 16
 
     def note_instruction_under_way(self) -> None:
@@ -190,7 +198,11 @@ class Mmu:
         if s.rewritten_pc != pc or s.rewritten_icount != icount:
             s.rewritten_insn, s.rewritten_pc, s.rewritten_icount = self.fetch(pc) or 0, pc, icount
 
-    def in_mixed_page(self, va: int) -> bool:
+    def in_mixed_page(self, va: int, insn: int) -> bool:
+        """Whether PMP rights to execute differ within a page that the instruction at ``va`` is in."""
+        return self.is_mixed_page(va) or (crosses_page(va, insn) and self.is_mixed_page(va + 2))
+
+    def is_mixed_page(self, va: int) -> bool:
         """Whether PMP rights to execute differ within the page of ``va``."""
         if self.s.pmp_count == 0:
             return False
@@ -204,8 +216,8 @@ class Mmu:
         offset = t.pa - self.s.ram_base
         return offset if t.fault == Fault.NONE and 0 <= offset < self.s.ram_size else None
 
-    def _fetch_parcel(self, va: int) -> int | None:
-        t = self.translate(va, Access.FETCH, int(self.env.priv), quiet=True)
+    def _fetch_parcel(self, va: int, mode: int, ignore_accessed: bool) -> int | None:
+        t = self.translate(va, Access.FETCH, mode, quiet=True, ignore_accessed=ignore_accessed)
         if t.fault != Fault.NONE:
             return None
         data = self.memory.peek(t.pa, 2)

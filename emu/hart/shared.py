@@ -100,10 +100,28 @@ class PageFlag(IntFlag):
 
     CODE = 1  # holds translated instructions
     TABLE = 2  # holds page table entries that were used
-    SLOW = 4  # stores are looked at one by one in Python
+    SLOW = 4  # loads and stores are looked at one by one: see watches.py
     DIRTY = 8  # written since the flag was last cleared
     UNDECODED = 16  # holds instructions that did not decode when they were translated
-    SLOW_READ = 32  # loads are looked at one by one in Python, and stores
+
+
+class Asked(IntFlag):
+    """What is asked of flow.py."""
+
+    COUNTS = 1
+    CALLS = 2
+    PATH = 4
+
+
+class TransferKind(IntEnum):
+    """What an instruction that has retired is to who follows calls."""
+
+    NONE = 0
+    CALL = 1
+    RETURN = 2
+    SWAP = 3  # a return, then a call
+    TRAP_RETURN = 4
+    START = 5  # none: what came before is not known
 
 
 U64 = ctypes.c_uint64
@@ -130,9 +148,10 @@ LAYOUT: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = (
     )),
     ("The last exception at another instruction than the one before it, and how many came at one in a row.", (
         ("has_trapped trap_cause trap_epc trap_tval trap_priv trap_icount traps_in_place traps_icount", U64),
+        ("trap_ra trap_sp trap_fp", U64),
     )),
     ("The last trap of any kind.", (
-        ("has_last last_code last_is_interrupt last_epc last_tval last_priv last_icount", U64),
+        ("has_last last_code last_is_interrupt last_epc last_tval last_priv last_icount last_ra last_sp last_fp", U64),
     )),
     ("Unicorn's exception, when a run ended with one; and whether the hart waits since a WFI.", (
         ("exception is_waiting", U64),
@@ -204,11 +223,26 @@ LAYOUT: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = (
         ("break_pcs", "const uint64_t *@"),
         ("break_count passed_pc passed_icount", U64),
     )),
+    ("What somebody watches in RAM, with a margin: from and to which offset, for one range after the other, those first"
+     " of which loads are watched. Accesses to the same pages that are not near need not come to Python: see"
+     " watches.py.", (
+        ("watch_edges", "const uint64_t *@"),
+        ("watch_count watch_load_count", U64),
+    )),
     ("Virtual pages, by number, on which a load or store may fire a trigger of the guest's; and the place of the"
      " instruction that goes there all the same: see triggers.py.", (
         ("trigger_page_count", U64),
         ("trigger_pages", U64 * TRIGGERS),
         ("trigger_passed_pc trigger_passed_icount", U64),
+    )),
+    ("Whether each trap is told to `on_trap`, once it is taken, with the privilege that data accesses had before.", (
+        ("logs_traps", U64),
+        ("on_trap", "PyObject *@"),
+    )),
+    ("Whether the hart executes each MRET and SRET itself, as somebody is told of them.", (("tells_returns", U64),)),
+    ("Who follows where instructions went, NULL: nobody; then `key_salt` is 0, else FLOW_KEY: see on_block.", (
+        ("flow", "struct flow *@"),
+        ("key_salt", U64),
     )),
 )  # fmt: skip
 """The fields of the structure: groups of what they are for, names, and their type.

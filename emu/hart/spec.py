@@ -12,7 +12,11 @@ ABI_NAMES = (
 ).split()
 """x0 to x31, as the calling convention names them."""
 
+REG_RA, REG_SP, REG_T0, REG_FP = 1, 2, 5, 8
+"""Numbers of the registers from which one finds the callers."""
+
 PRIV_U, PRIV_S, PRIV_M = 0, 1, 3
+PRIV_NAMES = {PRIV_U: "U-mode", PRIV_S: "S-mode", PRIV_M: "M-mode"}
 
 MSTATUS_SIE, MSTATUS_MIE, MSTATUS_SPIE, MSTATUS_MPIE, MSTATUS_SPP = 1 << 1, 1 << 3, 1 << 5, 1 << 7, 1 << 8
 MSTATUS_MPP_SHIFT = 11
@@ -143,7 +147,7 @@ S_INTERRUPTS = 1 << Interrupt.SSI | 1 << Interrupt.STI | 1 << Interrupt.SEI
 M_INTERRUPTS = 1 << Interrupt.MSI | 1 << Interrupt.MTI | 1 << Interrupt.MEI
 DELEGABLE = 0xB3FF  # exceptions 0 to 9, 12, 13, 15
 
-PTE_V, PTE_R, PTE_W, PTE_X, PTE_U, PTE_A, PTE_D = 1, 2, 4, 8, 16, 64, 128
+PTE_V, PTE_R, PTE_W, PTE_X, PTE_U, PTE_G, PTE_A, PTE_D = 1, 2, 4, 8, 16, 32, 64, 128
 
 PMP_R, PMP_W, PMP_X, PMP_LOCKED = 0x01, 0x02, 0x04, 0x80
 PMP_TOR, PMP_NA4, PMP_NAPOT = 1, 2, 3
@@ -151,6 +155,7 @@ PMP_MODE_SHIFT = 3
 
 OP_LOAD, OP_LOAD_FP, OP_STORE, OP_STORE_FP, OP_AMO = 0x03, 0x07, 0x23, 0x27, 0x2F
 OP_FMADD, OP_FMSUB, OP_FNMSUB, OP_FNMADD, OP_FP, OP_SYSTEM = 0x43, 0x47, 0x4B, 0x4F, 0x53, 0x73
+OP_JALR, OP_JAL = 0x67, 0x6F
 CSRRW, CSRRS, CSRRC = 1, 2, 3
 """What a CSR instruction does: bits 12 and 13."""
 AMO_LR, AMO_SC = 0x02, 0x03

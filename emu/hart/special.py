@@ -110,8 +110,8 @@ def is_floating_ours_now(env: Any, insn: int) -> bool:
     return True
 
 
-def is_ours_now(env: Any, insn: int) -> bool:
-    """Whether a special instruction is ours in the state the hart is in.
+def is_ours_now(env: Any, insn: int, *, tells_returns: int = 0) -> bool:
+    """Whether a special instruction is ours in the state the hart is in; with ``tells_returns`` MRET and SRET are.
 
     What Unicorn does wrong is ours, and only that. It has TW and TSR at other bits of mstatus, keeps MPRV, and what it
     allowed, when a trap handler returns, and lets all this be written: a bogus pair of bits and a privilege that does
@@ -124,7 +124,7 @@ def is_ours_now(env: Any, insn: int) -> bool:
     if is_floating(insn):
         return is_floating_ours_now(env, insn)
     if insn in (INSN_SRET, INSN_MRET):
-        return bool(mstatus & MSTATUS_MPRV or (insn == INSN_SRET and mstatus & MSTATUS_TSR))
+        return bool(mstatus & MSTATUS_MPRV or (insn == INSN_SRET and mstatus & MSTATUS_TSR) or tells_returns)
     if insn & 0x7F != OP_SYSTEM or insn >> 12 & 3 == 0:
         return True
     row = CSR_OF.get(insn >> 20)

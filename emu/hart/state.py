@@ -33,5 +33,6 @@ class HartState:
     traps_in_place: int
     traps_icount: int
     last_trap: TrapRecord | None = None
+    first_trap: TrapRecord | None = None
     pmp: PmpState = field(default_factory=PmpState)
     triggers: TriggerState = field(default_factory=TriggerState)

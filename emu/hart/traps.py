@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from minstret.emu.hart.shared import Shared
 from minstret.emu.hart.spec import (
     MSTATUS_MIE,
     MSTATUS_MPIE,
@@ -28,7 +29,12 @@ _PRIORITY = (Interrupt.MEI, Interrupt.MSI, Interrupt.MTI, Interrupt.SEI, Interru
 
 @dataclass(frozen=True, slots=True)
 class TrapRecord:
-    """One trap as it was taken, for reports. ``cause`` is the code of an exception or an interrupt."""
+    """One trap as it was taken, for reports.
+
+    Attributes:
+        cause: The code of an exception or an interrupt.
+        ra, sp, fp: x1, x2 and x8 at that moment, from which one finds who called.
+    """
 
     cause: int
     epc: int
@@ -36,6 +42,19 @@ class TrapRecord:
     priv: int
     icount: int
     is_interrupt: bool = False
+    ra: int = 0
+    sp: int = 0
+    fp: int = 0
+
+
+def last_trap(s: Shared) -> TrapRecord | None:
+    """The last trap that was taken, be it an exception or an interrupt; None since a reset."""
+    if not s.has_last:
+        return None
+    return TrapRecord(
+        int(s.last_code), int(s.last_epc), int(s.last_tval), int(s.last_priv), int(s.last_icount),
+        bool(s.last_is_interrupt), int(s.last_ra), int(s.last_sp), int(s.last_fp),
+    )  # fmt: skip
 
 
 class HandlerEntry(NamedTuple):

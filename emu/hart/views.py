@@ -14,7 +14,7 @@ from minstret.emu.hart.hart import Hart
 from minstret.emu.hart.spec import ABI_NAMES
 
 _F_BITS = (1 << 64) - 1
-_F_ABI_NAMES = (
+F_ABI_NAMES = (
     *(f"ft{i}" for i in range(8)), "fs0", "fs1", *(f"fa{i}" for i in range(8)), *(f"fs{i}" for i in range(2, 12)),
     *(f"ft{i}" for i in range(8, 12)),
 )  # fmt: skip
@@ -35,7 +35,7 @@ class Registers:
     def __init__(self, hart: Hart) -> None:
         self._hart = hart
         self._x = {name: i for i, name in enumerate(ABI_NAMES)} | {f"x{i}": i for i in range(32)} | {"fp": 8}
-        self._f = {f"f{i}": i for i in range(32)} | {name: i for i, name in enumerate(_F_ABI_NAMES)}
+        self._f = {f"f{i}": i for i in range(32)} | {name: i for i, name in enumerate(F_ABI_NAMES)}
         self._csrs = csrs_by_name(hart.xlen)
 
     def __getitem__(self, name: str) -> int:
@@ -59,6 +59,7 @@ class Registers:
         Raises:
             KeyError: there is no such register, or it can't be written.
         """
+        self.check_writable(name)
         env, bits = self._hart.env, value & self._hart.xlen_mask
         if name in self._x:
             if self._x[name]:
@@ -67,13 +68,18 @@ class Registers:
             env.f[self._f[name]] = value & _F_BITS
         elif name == "pc":
             env.pc = bits & ~1
-        elif name == "priv":
-            raise KeyError("priv can't be set: the guest changes its privilege by traps and returns")
         else:
-            row = self._csr(name)
-            if row.is_read_only or row.owner in _FIXED_OWNERS:
-                raise KeyError(f"{name} is a read-only register")
-            csr.write(self._hart.core, row, bits)
+            csr.write(self._hart.core, self._csr(name), bits)
+
+    def check_writable(self, name: str) -> None:
+        """Raise KeyError where there is no such register, or it can't be written."""
+        if name == "priv":
+            raise KeyError("priv can't be set: the guest changes its privilege by traps and returns")
+        if name in self._x or name in self._f or name == "pc":
+            return
+        row = self._csr(name)
+        if row.is_read_only or row.owner in _FIXED_OWNERS:
+            raise KeyError(f"{name} is a read-only register")
 
     def __contains__(self, name: object) -> bool:
         return name in self._x or name in self._f or name in ("pc", "priv") or name in self._csrs

@@ -1,17 +1,23 @@
 """Watches: ranges of RAM whose loads or stores are told of, or stop the run.
 
-A page with a watch on it goes the slow way (PageFlag.SLOW, SLOW_READ): each access to it comes to Python, piece by
-piece. Here the pieces become one access again. Other pages cost nothing.
+A page with a watch on it goes the slow way (PageFlag.SLOW): each access to it that is near the watched range comes to
+Python, piece by piece. Here the pieces become one access again. What is farther away C does itself, in some tens of ns.
+Other pages cost nothing. Loads go that way too where only stores are watched: an entry of Unicorn's TLB has one address
+for both, and would be filled anew for each store after a load.
 """
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntFlag
 
 from minstret.emu.hart.memory import GuestMemory
-from minstret.emu.hart.shared import PAGE_BITS, PageFlag
+from minstret.emu.hart.shared import PAGE_BITS, Shared
+
+_MARGIN = 8
+"""Bytes, as long as an access may be: where one of its pieces is in a watched range, all of them are near."""
 
 
 class WatchKind(IntFlag):
@@ -51,8 +57,10 @@ class WatchHit:
         pc: The virtual address of the accessing instruction.
         old: The bytes there before a store; None for a load.
         new: The bytes there after it, the same perhaps; None for a load.
-        is_by_device: Whether a device has written; ``pc`` is then where the hart was.
+        is_by_device: Whether a device or a service has written; ``pc`` is then where the hart was.
+        device: Its name.
         hart: The id of the hart that accessed; of the one that ran, where a device has written.
+        icount: How many instructions had retired before the access.
     """
 
     watch: Watch
@@ -64,6 +72,8 @@ class WatchHit:
     new: bytes | None = None
     is_by_device: bool = False
     hart: int = 0
+    icount: int = 0
+    device: str = ""
 
 
 @dataclass(slots=True)
@@ -71,7 +81,7 @@ class AccessUnderWay:
     """The access of one instruction in physical memory: one part, or two where it goes across a page's end.
 
     Attributes:
-        instruction: What tells this execution of the instruction from all others.
+        instruction: What tells this execution of the instruction from all others. It begins with the icount after it.
         pc: The virtual address of the instruction.
         kind: What it does: LOAD, STORE, or for an AMO ACCESS.
         parts: Address and size of each part.
@@ -91,10 +101,6 @@ class AccessUnderWay:
         return next(part for part in self.parts if part[0] >> PAGE_BITS == address >> PAGE_BITS)
 
 
-def _page_flags(watch: Watch) -> PageFlag:
-    return PageFlag.SLOW | PageFlag.SLOW_READ if watch.kind & WatchKind.LOAD else PageFlag.SLOW
-
-
 class Watches:
     """One hart's watches. Not part of its state: the guest can't see them.
 
@@ -102,9 +108,10 @@ class Watches:
     instruction that traps has not accessed, and an SC that fails neither. Each instruction hits a watch at most once.
     """
 
-    def __init__(self, memory: GuestMemory, hart: int = 0) -> None:
+    def __init__(self, memory: GuestMemory, shared: Shared, hart: int = 0) -> None:
         """Watch accesses to ``memory`` by the hart of that id."""
-        self._memory, self._hart = memory, hart
+        self._memory, self._shared, self._hart = memory, shared, hart
+        self._edges = (ctypes.c_uint64 * 0)()
         self._watches: list[Watch] = []
         self._access: AccessUnderWay | None = None
         self._found: list[WatchHit] = []
@@ -141,8 +148,7 @@ class Watches:
         Raises:
             ValueError: the range is not all in RAM, or ``on_store`` shall be told of more than the guest's stores.
         """
-        offset = address - self._memory.ram_base
-        if size <= 0 or not 0 <= offset <= self._memory.ram_size - size:
+        if size <= 0 or not self._memory.has_ram(address, size):
             raise ValueError(f"{size} bytes at {address:#x} are not in RAM")
         if on_store is not None and (kind is not WatchKind.STORE or sees_devices):
             raise ValueError("on_store is told of the guest's stores only")
@@ -153,10 +159,11 @@ class Watches:
         return watch
 
     def add_watch(self, watch: Watch) -> None:
-        """Add one that another hart has too."""
+        """Add one that another hart has too, or that was removed."""
         self._watches.append(watch)
+        self._publish()
         self.see_devices = self.see_devices or watch.sees_devices
-        self._memory.watch_pages(self._pages(watch), _page_flags(watch))
+        self._memory.watch_pages(self._pages(watch))
 
     def remove(self, watch: Watch) -> None:
         """Watch it no more.
@@ -165,14 +172,25 @@ class Watches:
             ValueError: it is not watched.
         """
         self._watches.remove(watch)
+        self._publish()
         self.see_devices = any(other.sees_devices for other in self._watches)
-        self._memory.unwatch_pages(self._pages(watch), _page_flags(watch))
+        self._memory.unwatch_pages(self._pages(watch))
 
     def clear(self) -> None:
         """Remove those that stop the run."""
         for watch in self:
             if watch.on_store is None:
                 self.remove(watch)
+
+    def _publish(self) -> None:
+        """Tell the callbacks which accesses are near."""
+        edges: list[int] = []
+        for watch in sorted(self._watches, key=lambda watch: not watch.kind & WatchKind.LOAD):
+            offset = watch.address - self._memory.ram_base
+            edges += max(0, offset - _MARGIN), offset + watch.size + _MARGIN
+        self._edges = (ctypes.c_uint64 * len(edges))(*edges)
+        self._shared.watch_edges, self._shared.watch_count = ctypes.addressof(self._edges), len(self._watches)
+        self._shared.watch_load_count = sum(bool(watch.kind & WatchKind.LOAD) for watch in self._watches)
 
     def _pages(self, watch: Watch) -> range:
         offset = watch.address - self._memory.ram_base
@@ -216,8 +234,10 @@ class Watches:
                 continue
             access.reported.append(watch)
             if watch.on_store is None:
-                hit = WatchHit(watch, access.kind, address, size, access.pc, old, new, hart=self._hart)
-                self._found.append(hit)
+                icount = access.instruction[0] - 1
+                self._found.append(
+                    WatchHit(watch, access.kind, address, size, access.pc, old, new, hart=self._hart, icount=icount)
+                )
             else:
                 watch.on_store(address, size)
 
@@ -234,13 +254,13 @@ class Watches:
         self._found_by_devices = []
         return bool(self.hits)
 
-    def device_writes(self, address: int, data: bytes | memoryview, pc: int) -> bool:
-        """A device is about to write; whether the run is to stop."""
+    def device_writes(self, address: int, data: bytes | memoryview, pc: int, icount: int, device: str) -> bool:
+        """A device, by name, is about to write; whether the run is to stop."""
         watches = [watch for watch in self._watches if watch.sees_devices and watch.overlaps(address, len(data))]
         for watch in watches:
             low, high = max(address, watch.address), min(address + len(data), watch.address + watch.size)
             old, new = self._bytes((low, high - low)), bytes(data[low - address : high - address])
-            hit = WatchHit(watch, WatchKind.STORE, low, high - low, pc, old, new, True, self._hart)
+            hit = WatchHit(watch, WatchKind.STORE, low, high - low, pc, old, new, True, self._hart, icount, device)
             self._found_by_devices.append(hit)
         return bool(watches)
 
@@ -273,6 +293,11 @@ class SharedWatches:
         for watches in others:
             watches.add_watch(watch)
         return watch
+
+    def add_watch(self, watch: Watch) -> None:
+        """Add one that was removed, or that another machine has too."""
+        for watches in self._of_harts:
+            watches.add_watch(watch)
 
     def remove(self, watch: Watch) -> None:
         """See ``Watches.remove``."""

@@ -18,7 +18,9 @@ from elftools.elf.enums import ENUM_SH_TYPE_BASE
 from elftools.elf.structs import ELFStructs  # the class ELFFile would import all that reads DWARF: 30 ms
 
 from minstret.emu.errors import ConfigError
+from minstret.emu.images.dwarf import DwarfFile
 from minstret.emu.images.image import Firmware, ImageFile, Segment, Symbol, SymbolTable
+from minstret.emu.images.lines import LineTable
 
 MAGIC = b"\x7fELF"
 
@@ -32,8 +34,10 @@ _HEADER_SIZE = {True: 64, False: 52}
 _UNWIND_NAMES = (b".eh_frame\0", b".eh_frame_hdr\0")
 _HIDDEN_NAMES = ("$", ".L")
 """Prefixes of mapping symbols and local labels, which are left out."""
-_STT_SHOWN = (0, 1, 2)
-"""Symbols without a type, objects and functions."""
+_STB_LOCAL = 0
+_STT_OBJECT, _STT_FILE = 1, 4
+_STT_READ = (0, _STT_OBJECT, 2, _STT_FILE)
+"""Symbols without a type, objects, functions, and names of source files."""
 
 
 def load_elf(file: ImageFile) -> Firmware:
@@ -210,7 +214,8 @@ class _Elf:
         """
         for kind in ("SHT_SYMTAB", "SHT_DYNSYM"):
             for section in self._sections_of_type(kind):
-                return SymbolTable.of(list(self._symbols_of(section)))
+                debug = DwarfFile(self._data)
+                return SymbolTable.of(list(self._symbols_of(section)), (LineTable(debug),), (debug,))
         return SymbolTable()
 
     def _symbols_of(self, section: Any) -> Iterator[Symbol]:
@@ -224,12 +229,14 @@ class _Elf:
         names = self._header("Elf_Shdr", self._sections.offset + link * self._sections.entry_size)
         self._check_range("the names of its symbols", names["sh_offset"], names["sh_size"])
         names_at, names_end, names_left = names["sh_offset"], names["sh_offset"] + names["sh_size"], _SYMBOL_NAMES_MAX
+        file = ""
         for fields in layout.iter_unpack(memoryview(self._data)[offset : offset + size]):
             if self._is_64:
                 at, info, _, section_number, address, symbol_size = fields
             else:
                 at, address, symbol_size, info, _, section_number = fields
-            if not section_number or info & 0xF not in _STT_SHOWN:
+            kind, is_local = info & 0xF, info >> 4 == _STB_LOCAL
+            if not section_number or kind not in _STT_READ:
                 continue
             start = names_at + at
             limit = min(names_end, start + _SYMBOL_NAME_MAX)
@@ -238,5 +245,7 @@ class _Elf:
             names_left -= len(name)
             if names_left < 0:
                 raise ConfigError(f"{self._file.name}: more than 64 MiB of symbol names; strip the file")
-            if name and not name.startswith(_HIDDEN_NAMES):
-                yield Symbol(address, symbol_size, name)
+            if kind == _STT_FILE:  # it is before the local symbols of that file
+                file = name
+            elif name and not name.startswith(_HIDDEN_NAMES):
+                yield Symbol(address, symbol_size, name, kind == _STT_OBJECT, file if is_local else "")

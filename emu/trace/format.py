@@ -3,7 +3,7 @@
 A trace is one SQLite file:
 
     meta            key, value (JSON): format, versions, configuration, and once the recording has ended: end
-    blobs           firmware, kernel, initrd and further files, by SHA-256, in parts of 4 MiB
+    blobs           firmware, kernel, initrd and further files, by SHA-256, in parts of 4 MiB; the host side at the end
     events          what the host decided: seq, kind, position, name, data, registers
     checkpoints     runs of timer passes between two events, packed (packing.py)
     outputs         what the guest sent: stream, position, data
@@ -45,6 +45,9 @@ BLOB_GAIN_MAX = 128 << 20
 META_ROWS_MAX, META_SIZE_MAX = 100, 1 << 20
 NUMBER_MAX = (1 << 63) - 1
 NAME_MAX = 64
+
+HOST_AT_END = "host_at_end"
+"""The key in meta for the SHA-256 of the host side's state where the recording ends, which is one of the blobs."""
 
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;

@@ -11,9 +11,11 @@ import io
 import json
 import os
 import sqlite3
+from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
 from minstret.emu.door.door import Position
 from minstret.emu.errors import TraceError
@@ -24,6 +26,7 @@ from minstret.emu.trace.format import (
     BLOB_SIZE_MAX,
     CHUNK_MAX,
     FORMAT_VERSION,
+    HOST_AT_END,
     META_ROWS_MAX,
     META_SIZE_MAX,
     NAME_MAX,
@@ -45,19 +48,62 @@ _SNAPSHOT_BYTES_MIN = 512
 """A snapshot takes more than this many bytes, which bounds how many a file can have."""
 
 
+class _Stretch(NamedTuple):
+    """Of the items those from one to another, both included, by number and by icount."""
+
+    first_seq: int = 0
+    last_seq: int = NUMBER_MAX
+    first_icount: int = 0
+    last_icount: int = NUMBER_MAX
+
+    def holds(self, seq: int, icount: int) -> bool:
+        return self.first_seq <= seq <= self.last_seq and self.first_icount <= icount <= self.last_icount
+
+    def is_before(self, seq: int, icount: int) -> bool:
+        return seq > self.last_seq or icount > self.last_icount
+
+
+class Rows(Protocol):
+    """What a reader asks: a stranger's file, or the tables of a recording under way."""
+
+    size_bytes: int
+
+    def rows(self, sql: str, *values: Any) -> Iterator[tuple[Any, ...]]: ...
+
+    def damaged(self, what: object) -> TraceError: ...
+
+    def close(self) -> None: ...
+
+
+def reached_so_far(path: str) -> Position | None:
+    """How far a recording of our own has come that is being written; None where that can't be told just now.
+
+    For showing it: nothing is checked, and nothing locked.
+    """
+    try:
+        with closing(sqlite3.connect(f"{Path(path).as_uri()}?mode=ro&immutable=1", timeout=0, uri=True)) as db:
+            row = db.execute("SELECT icount, virtual_ns FROM reached").fetchone()
+    except sqlite3.Error:
+        return None
+    return None if row is None else Position(*row)
+
+
 class TraceReader:
     """Reads one trace. Every method raises TraceError where the file is not what it should be."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, rows: Rows | None = None) -> None:
         """Open and check the file.
 
+        Args:
+            path: Where it is, also for messages.
+            rows: Its tables, where they are open already.
         Raises:
             TraceError: no such file, no trace, a damaged one, or one of another format version.
         """
         self.path = path
         self._blobs: dict[str, bytes] = {}
         self._gain = 0  # bytes that compression has saved in the blobs read so far
-        self._db = UntrustedDatabase(path)
+        self._db: Rows = UntrustedDatabase(path) if rows is None else rows
         try:
             self._check()
         except (ValueError, TypeError, RecursionError) as error:
@@ -205,16 +251,41 @@ class TraceReader:
     def groups(self, from_icount: int = 0, to_icount: int | None = None) -> Iterator[Item | Checkpoints]:
         """Items of a stretch of icount, both ends included; checkpoints that follow each other as one, not listed."""
         last = NUMBER_MAX if to_icount is None else to_icount
-        run: Checkpoints | None = None
+        return self._groups(self._first_seq, _Stretch(first_icount=from_icount, last_icount=last))
+
+    def groups_before(self, seq: int, count: int) -> list[Item | Checkpoints]:
+        """The last ``count`` of ``groups`` before item ``seq``, in order; fewer where there are no more."""
+        sql = "SELECT seq FROM events WHERE seq < ? ORDER BY seq DESC LIMIT ?"
+        events = [self._number(number) for (number,) in self._rows(sql, seq, count)]
+        first = max(self._first_seq, events[-1] if len(events) == count else 0)
+        return list(deque(self._groups(first, _Stretch(last_seq=seq - 1)), maxlen=count))
+
+    def groups_from(self, seq: int) -> Iterator[Item | Checkpoints]:
+        """``groups`` from item ``seq`` on."""
+        return self._groups(max(seq, self._first_seq), _Stretch(first_seq=seq))
+
+    def seq_at(self, position: Position) -> int:
+        """The number of the first item at a position or behind it; of the next one to be where there is none."""
         for one in self._pieces(self._first_seq):
+            if isinstance(one, Item):
+                if one.position >= position:
+                    return one.seq
+            elif one.last >= position:
+                return next(item.seq for item in one.items(self._first_seq) if item.position >= position)
+        return self.reached().seq
+
+    def _groups(self, first_seq: int, stretch: _Stretch) -> Iterator[Item | Checkpoints]:
+        """What is in ``stretch`` from item ``first_seq`` on."""
+        run: Checkpoints | None = None
+        for one in self._pieces(first_seq):
             if isinstance(one, Chunk):
-                found = self._part_of(one, from_icount, last)
+                found = self._part_of(one, stretch)
                 if found is not None:
                     run = found if run is None else run.joined(found)
                 continue
-            if one.position.icount > last:
+            if stretch.is_before(one.seq, one.position.icount):
                 break
-            if one.position.icount >= from_icount:
+            if stretch.holds(one.seq, one.position.icount):
                 if run is not None:
                     yield run
                     run = None
@@ -222,12 +293,17 @@ class TraceReader:
         if run is not None:
             yield run
 
-    def _part_of(self, chunk: Chunk, first: int, last: int) -> Checkpoints | None:
-        """Those within a stretch of icount as one; None where there are none."""
+    def _part_of(self, chunk: Chunk, stretch: _Stretch) -> Checkpoints | None:
+        """Those within a stretch as one; None where there are none."""
         whole = chunk.counted()
-        if chunk.seq >= self._first_seq and first <= whole.first.position.icount and whole.last.icount <= last:
+        first, last_seq = whole.first, chunk.seq + chunk.count - 1
+        if (
+            chunk.seq >= self._first_seq
+            and stretch.holds(first.seq, first.position.icount)
+            and stretch.holds(last_seq, whole.last.icount)
+        ):
             return whole
-        found = [item for item in chunk.items(self._first_seq) if first <= item.position.icount <= last]
+        found = [item for item in chunk.items(self._first_seq) if stretch.holds(item.seq, item.position.icount)]
         if not found:
             return None
         return Checkpoints(found[0], found[-1].position, len(found), frozenset(item.name for item in found))
@@ -308,6 +384,10 @@ class TraceReader:
             yield number, Output(self._name(name), position, self._data(data))
             last_id = number
 
+    def last_snapshot(self, icount: int) -> int | None:
+        """The id of the last snapshot up to an icount; None where there is none, so that one begins at power-on."""
+        return next((number for number, at in reversed(self.snapshot_positions()) if at.icount <= icount), None)
+
     def snapshot_positions(self) -> list[tuple[int, Position]]:
         """(id, position) of every snapshot, in order."""
         found: list[tuple[int, Position]] = []
@@ -331,13 +411,21 @@ class TraceReader:
             )  # fmt: skip
         raise TraceError(f"{self.path}: there is no snapshot {number}")
 
+    def host_at_end(self) -> dict[str, Any] | None:
+        """The host side's state where the recording ends; None where it is not in the trace."""
+        sha256 = self.meta.get(HOST_AT_END)
+        return None if sha256 is None else self._unpacked("the host side at its end", self.blob(sha256))
+
     def _state(self, number: int, data: Any) -> dict[str, Any]:
+        return self._unpacked(f"snapshot {number}", self._data(data))
+
+    def _unpacked(self, what: str, data: bytes) -> dict[str, Any]:
         try:
-            state = unpack_state(self._data(data))
+            state = unpack_state(data)
         except (ValueError, RecursionError) as error:
-            raise self._damaged(f"snapshot {number}: {error}") from None
+            raise self._damaged(f"{what}: {error}") from None
         if not isinstance(state, dict):
-            raise self._damaged(f"snapshot {number} is none")
+            raise self._damaged(f"{what} is none")
         return state
 
     def pages(self, number: int) -> Iterator[tuple[int, bytes]]:
@@ -359,6 +447,21 @@ class TraceReader:
                 break
             else:
                 raise self._damaged(f"page {shown(page)} of snapshot {number} is not in it")
+
+    def next_answer(self, name: str, first_seq: int) -> bytes | None:
+        """What the host answered next to a question of that name, from item ``first_seq`` on; None: nothing more."""
+        sql = "SELECT data FROM events WHERE seq >= ? AND kind = ? AND name = ? ORDER BY seq LIMIT 1"
+        return next((self._data(data) for (data,) in self._rows(sql, first_seq, Kind.ANSWER, name)), None)
+
+    def last_event(self, name: str, before_seq: int, kind: Kind = Kind.EVENT) -> tuple[int, Position] | None:
+        """Number and position of the last event, or answer, before item ``before_seq``; of that name, or any with an
+        empty one.
+        """
+        sql = ("SELECT seq, icount, virtual_ns FROM events WHERE seq < ? AND seq >= ? AND kind = ? AND ? IN ('', name)"
+               " ORDER BY seq DESC LIMIT 1")  # fmt: skip
+        for seq, icount, virtual_ns in self._rows(sql, before_seq, self._first_seq, kind, name):
+            return self._number(seq), self._position(icount, virtual_ns)
+        return None
 
     def counts(self) -> dict[str, int]:
         """How many items of each kind there are, without reading them. Their sum is checked."""

@@ -1,15 +1,18 @@
 """Snapshots: the whole machine between two turns, taken from one machine and put into another.
 
 A snapshot is a cache: a replay from power-on comes to the same state. Pages of RAM are those written since the
-snapshot before. The host side is a section of its own (``host``): a replay needs none of it.
+snapshot before. The host side is a section of its own (``host``): a replay needs none of it, going on live does. Where
+a recording ends there is only such a section, as a replay comes to all the rest by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from minstret.emu.clock import VIRTUAL_NS_MAX, ClockType, VirtualClockState, VirtualRtClockState
+from minstret.emu.door.door import Event
 from minstret.emu.errors import TraceError
 from minstret.emu.hart.csr_table import PMP_ENTRIES
 from minstret.emu.hart.memory import DirtyPages
@@ -25,16 +28,21 @@ from minstret.emu.timers import TimerList, TimerListState
 from minstret.emu.trace.format import NAME_MAX, Snapshot
 from minstret.emu.trace.reader import TraceReader
 
-STATE_VERSIONS = {"hart": 2, "machine": 4}
+STATE_VERSIONS = {"hart": 3, "machine": 4}
 """Versions of what a snapshot holds apart from parts, which have their own. Raise one when the fields of HartState, or
 of the other states that the machine keeps, change, or what they mean. tests/emu/trace/test_state_versions.py says when.
 """
+LIVE_VERSIONS = {"door": 1}
+"""The same of the host side's section, which only going on live needs."""
 
 
 def state_versions(machine: Machine) -> dict[str, dict[str, int]]:
     """The version of each state in a snapshot of this machine, as a trace keeps them."""
     parts = machine.parts
-    return {"core": dict(STATE_VERSIONS), "guest": _versions(parts.guest), "host": _versions(parts.host)}
+    return {
+        "core": dict(STATE_VERSIONS), "guest": _versions(parts.guest), "host": _versions(parts.host),
+        "live": dict(LIVE_VERSIONS),
+    }  # fmt: skip
 
 
 def _versions(parts: Mapping[str, HasState]) -> dict[str, int]:
@@ -47,11 +55,23 @@ def other_states(reader: TraceReader, machine: Machine) -> list[str]:
     With any of them, neither the trace's snapshots nor its digest mean anything to this machine; its items and outputs
     do.
     """
-    theirs, ours = reader.meta.get("state_versions"), state_versions(machine)
-    if not isinstance(theirs, dict):
-        return ["everything"]
+    return _others(reader, machine, ("core", "guest"))
+
+
+def other_host_states(reader: TraceReader, machine: Machine) -> list[str]:
+    """The same for host-side states: with any of them a run can't go on live from the trace."""
+    return _others(reader, machine, ("host", *(("live",) if "live" in _their_versions(reader) else ())))
+
+
+def _their_versions(reader: TraceReader) -> dict[str, Any]:
+    theirs = reader.meta.get("state_versions")
+    return theirs if isinstance(theirs, dict) else {}
+
+
+def _others(reader: TraceReader, machine: Machine, sections: Sequence[str]) -> list[str]:
+    theirs, ours = _their_versions(reader), state_versions(machine)
     found: list[str] = []
-    for section in ("core", "guest"):
+    for section in sections:
         their, our = theirs.get(section), ours[section]
         if not isinstance(their, dict):
             return ["everything"]
@@ -60,24 +80,36 @@ def other_states(reader: TraceReader, machine: Machine) -> list[str]:
 
 
 def take_snapshot(
-    machine: Machine, dirty: DirtyPages, number: int, seq: int, registers: int
+    machine: Machine, dirty: DirtyPages, number: int, seq: int, registers: int, waiting: Sequence[Event] = ()
 ) -> tuple[Snapshot, dict[int, memoryview]]:
-    """The machine as it is, and the ``dirty`` pages of its RAM, by number."""
+    """The machine as it is, and the ``dirty`` pages of its RAM, by number; ``waiting`` is what has not entered yet."""
     ram = machine.memory.ram
     pages = {page: ram[page << PAGE_BITS : (page << PAGE_BITS) + PAGE_SIZE] for page in dirty.take()}
-    guest, host = split_state(machine)
+    guest, host = split_state(machine, waiting)
     return Snapshot(number, seq, machine.position, registers, guest, host), pages
 
 
-def split_state(machine: Machine) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The machine's state as plain values: guest-side, host-side."""
+def armed_external(machine: Machine) -> set[str]:
+    """The timers of the host side that are armed in virtual time, by name: no replay has them."""
+    return {timer.name for timer in machine.virtual_timers.armed() if timer.is_external}
+
+
+def split_state(machine: Machine, waiting: Sequence[Event] = ()) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The machine's state as plain values: guest-side, host-side. ``waiting``: what stands before the door."""
     plain = to_plain(machine.save_state())
-    external = {timer.name for timer in machine.virtual_timers.armed() if timer.is_external}
+    external = armed_external(machine)
     armed = plain["timers"]["armed"]
     host = {"parts": plain.pop("host"), "virtual_rt": plain.pop("virtual_rt"),
-            "timers": [timer for timer in armed if timer[0] in external]}  # fmt: skip
+            "timers": [timer for timer in armed if timer[0] in external],
+            "waiting": [[event.target, to_plain(event.data)] for event in waiting]}  # fmt: skip
     plain["timers"]["armed"] = [timer for timer in armed if timer[0] not in external]
     return plain, host
+
+
+def host_at_end(machine: Machine, waiting: Sequence[Event]) -> dict[str, Any]:
+    """The host side where a recording ends, with the guest's timers, as serials say which of equal ones is first."""
+    guest, host = split_state(machine, waiting)
+    return host | {"guest_timers": guest["timers"]}
 
 
 def snapshot_pages(machine: Machine, reader: TraceReader, snapshot: Snapshot) -> dict[int, bytes]:
@@ -116,9 +148,51 @@ def snapshot_state(
     return state
 
 
+def state_at_end(machine: Machine, reader: TraceReader, host: dict[str, Any], state: MachineState) -> MachineState:
+    """Where a recording ends, for ``machine``, which is not changed: with the host side there.
+
+    Args:
+        machine: What it is for; it has a host side.
+        reader: The trace.
+        host: Its section, see ``host_at_end``.
+        state: What a replay has come to there.
+    Raises:
+        TraceError: it does not fit.
+    """
+    try:
+        timers = _joined_timers(host["guest_timers"], host)
+        _check_timers(machine.virtual_timers, timers)
+        external = {timer.name for timer in machine.virtual_timers.timers() if timer.is_external}
+        there = [(name, expire_ns) for name, expire_ns, _ in timers.armed if name not in external]
+        if there != [(name, expire_ns) for name, expire_ns, _ in state.timers.armed]:
+            raise ValueError("the guest has other timers there")
+        return replace(state, timers=timers, virtual_rt=_waited(host), host=_host_parts(machine, host))
+    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
+        raise host_does_not_fit(reader, error) from None
+
+
+def waiting_events(reader: TraceReader, host: dict[str, Any]) -> tuple[Event, ...]:
+    """What stood before the door, by the section of the host side; nothing where a trace is too old to have it.
+
+    Raises:
+        TraceError: it is no such thing.
+    """
+    try:
+        return tuple(
+            Event(from_plain(str, target), from_plain(bytes, data)) for target, data in host.get("waiting", [])
+        )
+    except (ValueError, TypeError) as error:
+        raise host_does_not_fit(reader, error) from None
+
+
 def does_not_fit(reader: TraceReader, snapshot: Snapshot, error: Exception) -> TraceError:
     """What to say of a snapshot that can't be put into its board."""
     return TraceError(f"{reader.path}: snapshot {snapshot.id} does not fit this board: {error!r}")
+
+
+def host_does_not_fit(reader: TraceReader, error: Exception) -> TraceError:
+    """What to say of a host side that can't be put into its board."""
+    return TraceError(f"{reader.path}: its host side does not fit this board: {error!r}")
 
 
 def _check_state(machine: Machine, state: MachineState) -> None:
@@ -175,14 +249,10 @@ def _check_timers(there: TimerList, timers: TimerListState) -> None:
 
 
 def _state_from_plain(machine: Machine, guest: dict[str, Any], host: dict[str, Any] | None) -> MachineState:
-    timers = dict(guest["timers"])
     parts: dict[str, Any] = {}
     virtual_rt = VirtualRtClockState()
     if host is not None:
-        virtual_rt = from_plain(VirtualRtClockState, host["virtual_rt"])
-        timers["armed"] = sorted([*timers["armed"], *host["timers"]], key=lambda timer: (timer[1], timer[2]))
-        kinds = state_types(machine.parts.host)
-        parts = {name: from_plain(kinds[name], plain) for name, plain in host["parts"].items()}
+        virtual_rt, parts = _waited(host), _host_parts(machine, host)
     kinds = state_types(machine.parts.guest)
     if sorted(kinds) != sorted(guest["devices"]):
         raise ValueError("it has other devices")
@@ -190,7 +260,7 @@ def _state_from_plain(machine: Machine, guest: dict[str, Any], host: dict[str, A
         harts=[from_plain(HartState, plain) for plain in guest["harts"]],
         clock=from_plain(VirtualClockState, guest["clock"]),
         virtual_rt=virtual_rt,
-        timers=from_plain(TimerListState, timers),
+        timers=_joined_timers(guest["timers"], host or {"timers": []}),
         host_timers=from_plain(TimerListState, guest["host_timers"]),
         devices={name: from_plain(kinds[name], plain) for name, plain in guest["devices"].items()},
         lines={name: bool(guest["lines"][name]) for name in machine.lines},
@@ -199,3 +269,23 @@ def _state_from_plain(machine: Machine, guest: dict[str, Any], host: dict[str, A
         host=parts,
         schedule=None if guest["schedule"] is None else from_plain(ScheduleState, guest["schedule"]),
     )
+
+
+def _joined_timers(guest: dict[str, Any], host: dict[str, Any]) -> TimerListState:
+    """All timers in virtual time that are armed, in their order: those of the guest, and the host side's."""
+    armed = sorted([*guest["armed"], *host["timers"]], key=lambda timer: (timer[1], timer[2]))
+    return from_plain(TimerListState, guest | {"armed": armed})
+
+
+def _waited(host: dict[str, Any]) -> VirtualRtClockState:
+    state = from_plain(VirtualRtClockState, host["virtual_rt"])
+    if not 0 <= state.waited_ns < VIRTUAL_NS_MAX:
+        raise ValueError("the host has waited for no possible time")
+    return state
+
+
+def _host_parts(machine: Machine, host: dict[str, Any]) -> dict[str, Any]:
+    kinds = state_types(machine.parts.host)
+    if sorted(kinds) != sorted(host["parts"]):
+        raise ValueError("its host side has other parts")
+    return {name: from_plain(kinds[name], plain) for name, plain in host["parts"].items()}

@@ -25,7 +25,7 @@ from minstret.emu.door.door import Position
 from minstret.emu.errors import TraceError
 from minstret.emu.newfile import is_being_written
 from minstret.emu.text import printable
-from minstret.emu.trace.format import NAME_MAX, PAGE_SIZE, ROW_SIZE_MAX
+from minstret.emu.trace.format import HOST_AT_END, NAME_MAX, PAGE_SIZE, ROW_SIZE_MAX
 
 _MAGIC, _NO_WAL = b"SQLite format 3\0", b"\x01\x01"
 _JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
@@ -253,10 +253,13 @@ class Order:
         return icount <= self._end.icount and position.virtual_ns <= self._end.virtual_ns
 
 
+_OUTSIDE_KINDS = {"script_lines": "count", "tftp": "flag"}
 _END_KINDS = {
     "reason": "name", "exit_code": "code", "icount": "count", "virtual_ns": "count", "digest": "name",
     "uart_sha256": "name", "registers": "count",
 }  # fmt: skip
+_MORE_END_KINDS = {"handler": "handler", "text": "text"}
+"""Of these an end may have none."""
 
 
 def check_meta(meta: dict[str, Any]) -> None:
@@ -268,7 +271,11 @@ def check_meta(meta: dict[str, Any]) -> None:
         "minstret": "name", "unicorn": "name", "config_version": "count", "config": "object", "images": "object",
         **({"end": "object"} if "end" in meta else {}),
         **({"first_snapshot": "count"} if "first_snapshot" in meta else {}),
+        **({HOST_AT_END: "name"} if HOST_AT_END in meta else {}),
+        **({"outside": "object"} if "outside" in meta else {}),
     })  # fmt: skip
+    outside = meta.get("outside", {})
+    _check_kinds("outside", outside, {name: kind for name, kind in _OUTSIDE_KINDS.items() if name in outside})
     _check_kinds("config", meta["config"], {"icount_shift": "count"})
     if meta["config"]["icount_shift"] > ICOUNT_SHIFT_MAX:
         raise ValueError(f"config: icount_shift is {shown(meta['config']['icount_shift'])}")
@@ -277,7 +284,8 @@ def check_meta(meta: dict[str, Any]) -> None:
         _check_kinds("images", meta["images"], {role: "object"})
         _check_kinds(f"images: {shown(role)}", meta["images"][role], {"name": "text", "sha256": "name"})
     if "end" in meta:
-        _check_kinds("end", meta["end"], _END_KINDS | ({"handler": "handler"} if "handler" in meta["end"] else {}))
+        more = {name: kind for name, kind in _MORE_END_KINDS.items() if name in meta["end"]}
+        _check_kinds("end", meta["end"], _END_KINDS | more)
 
 
 def _check_kinds(what: str, found: dict[str, Any], kinds: Mapping[str, str]) -> None:
@@ -303,6 +311,7 @@ def is_name(value: object) -> bool:
 
 _KINDS: Mapping[str, Callable[[Any], bool]] = {
     "count": is_count,
+    "flag": lambda value: isinstance(value, bool),
     "code": lambda value: value is None or (isinstance(value, int) and not isinstance(value, bool)),
     "name": is_name,
     "text": lambda value: isinstance(value, str),

@@ -1,4 +1,4 @@
-"""Writes a trace: in memory until the recording begins, then into its file, in transactions.
+"""Writes a trace: in memory until the recording begins, then into its file, in transactions; or in memory only.
 
 Owns the numbering of items and outputs, the open row of checkpoints, the open row of a stream's bytes, and which pages
 of RAM the file has. All of it can be put back to a mark. What the rows mean is in format.py, how they are packed in
@@ -37,6 +37,8 @@ from minstret.emu.trace.format import (
 )
 from minstret.emu.trace.packing import OpenChunk, pack_parts, pack_state, page_packer
 
+_IN_MEMORY = "the recording in memory"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mark:
@@ -54,15 +56,37 @@ class Mark:
     stream: tuple[str, Position, bytes] | None
 
 
+class OpenRows:
+    """The tables of a trace that is being written, for TraceReader. Nobody else writes them, so they are trusted."""
+
+    size_bytes = 1 << 62
+
+    def __init__(self, path: str, db: Callable[[], sqlite3.Connection]) -> None:
+        self.path = path
+        self._db = db
+
+    def rows(self, sql: str, *values: Any) -> Iterator[tuple[Any, ...]]:
+        """What a query finds."""
+        for row in self._db().execute(sql, values):  # noqa: UP028  # it would close the cursor after the database
+            yield row
+
+    def damaged(self, what: object) -> TraceError:
+        """What to say where something is not as it should be."""
+        return TraceError(f"{self.path}: {what}")
+
+    def close(self) -> None:
+        """The writer closes them."""
+
+
 class TraceWriter:
     """Writes one trace. Until ``begin`` it is in memory, and the path as it was; later each ``commit`` adds to it."""
 
-    def __init__(self, path: str, meta: Mapping[str, Any], blobs: Mapping[bytes, bytes], *, shift: int,
+    def __init__(self, path: str | None, meta: Mapping[str, Any], blobs: Mapping[bytes, bytes], *, shift: int,
                  overwrite: bool = False) -> None:  # fmt: skip
         """Look whether the file can be made.
 
         Args:
-            path: Where.
+            path: Where; None: in memory only.
             meta: What a replay must know, JSON-like.
             blobs: Files by their SHA-256.
             shift: The icount shift, with which virtual time follows from icount.
@@ -70,7 +94,7 @@ class TraceWriter:
         Raises:
             TraceError: it exists, is being recorded, or can't be written.
         """
-        self.path = path
+        self.path = _IN_MEMORY if path is None else path
         self._shift = shift
         self._next_seq = 0
         self._reached = Position(0, 0)
@@ -86,7 +110,7 @@ class TraceWriter:
         self._base = 0
         self._base_pages: dict[int, tuple[int, bytes]] = {}  # the row of each page up to snapshot _base, after a drop
         self._failure: TraceError | None = None
-        self._file = NewFile(path, overwrite)
+        self._file = None if path is None else NewFile(path, overwrite)
         self._has_begun = False
         self._db = sqlite3.connect(":memory:", isolation_level=None)
         self._db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, ROW_SIZE_MAX)
@@ -107,15 +131,28 @@ class TraceWriter:
         """
         if self._has_begun:
             return
+        self._has_begun = True
+        if self._file is None:
+            return
         self._execute("COMMIT", ())
         with closing(self._db) as db:
             self._file.publish(_file_of(db))
-        self._has_begun = True
         self._db = sqlite3.connect(os.path.abspath(self.path), isolation_level=None)
         self._db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, ROW_SIZE_MAX)
         for pragma in ("locking_mode=EXCLUSIVE", "synchronous=OFF", "journal_mode=DELETE"):
             self._execute(f"PRAGMA {pragma}", ())
         self._execute("BEGIN EXCLUSIVE", ())
+
+    def begin_with(self, snapshot: Snapshot, pages: Mapping[int, bytes]) -> None:
+        """Begin with a snapshot in place of power-on; ``pages`` are those that differ from power-on, by number.
+
+        Raises:
+            TraceError: it can't be written; what was at the path is there still.
+        """
+        self.add_snapshot(snapshot, pages)
+        self.put_meta("first_snapshot", snapshot.id)
+        self._go_up_to(snapshot.position)
+        self.begin()
 
     @property
     def next_seq(self) -> int:
@@ -145,6 +182,12 @@ class TraceWriter:
     def put_meta(self, key: str, value: Any) -> None:
         """Write, or write anew, something about the whole recording."""
         self._execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value, sort_keys=True)))
+
+    def add_blob(self, data: bytes) -> str:
+        """Keep ``data`` as a file; its SHA-256, in hex."""
+        sha256 = hashlib.sha256(data).digest()
+        self._execute_many("INSERT OR REPLACE INTO blobs VALUES (?, ?, ?, ?)", pack_parts({sha256: data}))
+        return sha256.hex()
 
     def _close_chunk(self) -> None:
         chunk = self._chunk
@@ -246,6 +289,18 @@ class TraceWriter:
         self._execute_many("DELETE FROM snapshot_pages WHERE snapshot = ? AND page = ?", superseded)
         self._execute_many("DELETE FROM pages WHERE sha256 = ?", sorted(unused))
 
+    # ---- read while it is written
+
+    def split(self) -> tuple[int, int]:
+        """Begin new rows: the numbers of the next item and of the next output."""
+        self._close_stream()
+        return self._next_seq, self._next_output
+
+    def rows_up_to(self, position: Position) -> OpenRows:
+        """For a reader in this process: what was written up to ``position``, where the recording now is."""
+        self._go_up_to(position)
+        return OpenRows(self.path, lambda: self._db)
+
     # ---- going back
 
     def mark(self) -> Mark:
@@ -325,13 +380,17 @@ class TraceWriter:
             TraceError: it can't be; what was committed before stays good.
         """
         self.begin()
+        self._go_up_to(position)
+        self._execute("COMMIT", ())
+        self._reached = position
+        self._execute("BEGIN", ())
+
+    def _go_up_to(self, position: Position) -> None:
+        """Write the rows that are open, and how far the recording goes."""
         self._close_chunk()
         self._close_stream()
         row = (self._next_seq, position.icount, position.virtual_ns)
         self._execute("UPDATE reached SET seq = ?, icount = ?, virtual_ns = ?", row)
-        self._execute("COMMIT", ())
-        self._reached = position
-        self._execute("BEGIN", ())
 
     def finish(self, end: Mapping[str, Any], position: Position) -> None:
         """Write how the recording ended, and close the file."""
@@ -346,7 +405,8 @@ class TraceWriter:
         with suppress(sqlite3.Error):
             self._db.rollback()
         self._db.close()
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
     def _execute(self, sql: str, row: tuple[Any, ...]) -> sqlite3.Cursor:
         return self._safely(self._db.execute, sql, row)
@@ -360,8 +420,9 @@ class TraceWriter:
         try:
             return execute(sql, values)
         except sqlite3.Error as error:
+            why = str(error).rstrip(".")
             self._failure = TraceError(
-                f"{self.path}: can't write it: {error}; the recording is good up to icount {self._reached.icount:,}"
+                f"{self.path}: can't write it: {why}; the recording is good up to icount {self._reached.icount:,}"
             )
             raise self._failure from None
 

@@ -95,14 +95,16 @@ def shell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 @pytest.mark.parametrize(
     ("typed", "completed"),
     [
-        ("minstret rep", "minstret replay "),
-        ("minstret run --max", "minstret run --max-insns "),
+        ("minstret repl", "minstret replay "),
+        ("minstret run --max-i", "minstret run --max-insns "),
         ("minstret run tic", "minstret run ticks"),
         ("minstret run firm", "minstret run firmware.elf "),
         ("minstret run hea", "minstret run heap.bin "),
         ("minstret replay fi", "minstret replay first.mst "),
         ("minstret replay trac", "minstret replay traces/"),
         ("minstret replay traces/", "minstret replay traces/second.mst "),
+        ("minstret debug fi", "minstret debug first.mst "),
+        ("minstret debug --symbols firm", "minstret debug --symbols firmware.elf "),
         ("minstret run --json no", "minstret run --json notes.txt "),
         ("minstret run --json=no", "minstret run --json=notes.txt "),
         ("minstret run --virtio m", "minstret run --virtio modern "),

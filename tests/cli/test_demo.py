@@ -12,11 +12,14 @@ from pathlib import Path
 
 import pytest
 from support.commands import COMMAND, PATIENCE_S
+from support.gdb import need_gdb
+from support.needs import Need
 
 from minstret.emu.cli.demo import (
     Folder,
     Run,
     Screen,
+    culprit_found,
     distinct,
     every_core_busy,
     flaws_found,
@@ -78,7 +81,7 @@ def some_run(fingerprint: str = "a", offer_ns: int = 1000) -> Run:
 # ---- what it shows
 
 
-def test_demo_shows_its_five_parts_and_exits_0(shown: subprocess.CompletedProcess[str]) -> None:
+def test_demo_shows_its_six_parts_and_exits_0(shown: subprocess.CompletedProcess[str]) -> None:
     assert shown.returncode == 0, shown.stdout + shown.stderr
     assert shown.stderr == ""
     assert [line[:2] for line in shown.stdout.splitlines() if re.match(r"[0-9]\. ", line)] == [
@@ -87,6 +90,7 @@ def test_demo_shows_its_five_parts_and_exits_0(shown: subprocess.CompletedProces
         "3.",
         "4.",
         "5.",
+        "6.",
     ]
     assert shown.stdout.splitlines()[-1].startswith("Now yours: ")
 
@@ -158,6 +162,24 @@ def test_without_qemu_the_demo_says_so(screen: Screen, no_path: None, capsys: py
     assert row(capsys.readouterr().out, "QEMU")[:2] == ["QEMU", "not installed"]
 
 
+def test_without_gdb_the_demo_says_so(shown: subprocess.CompletedProcess[str]) -> None:
+    text = shown.stdout.split("6. Back")[1]
+    assert "Left out, as there is no gdb for RISC-V: install gdb-multiarch." in text
+
+
+def test_gdb_goes_back_from_the_crash_to_its_cause(
+    screen: Screen, need: Need, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    need_gdb(need)
+
+    assert culprit_found(screen, Folder(str(tmp_path)))
+
+    said = capsys.readouterr().out
+    assert re.search(r"^\(gdb\) reverse-continue$", said, re.MULTILINE)
+    assert "survey->title[at] = name[at];" in said
+    assert max(len(line) for line in said.splitlines() if not line.startswith("$ ")) <= 100
+
+
 @pytest.mark.slow
 def test_demo_as_users_start_it_is_done_in_time() -> None:
     done = subprocess.run([*COMMAND, "demo"], capture_output=True, text=True, timeout=PATIENCE_S)
@@ -214,6 +236,17 @@ def test_replay_that_diverges_is_no_success(screen: Screen, tmp_path: Path, caps
     assert not recorded_and_replayed(screen, folder)
     assert "who: expected a, got b" in capsys.readouterr().out
     what_attributes_save(screen, folder)
+
+
+def test_gdb_that_finds_nothing_is_no_success(
+    screen: Screen, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gdb = tmp_path / "gdb-multiarch"
+    gdb.write_text("#!/bin/sh\necho '(gdb) reverse-continue'\n")
+    gdb.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert not culprit_found(screen, Folder(str(tmp_path)))
+    assert "DID NOT FIND" in capsys.readouterr().out
 
 
 def test_changed_byte_that_goes_unnoticed_is_no_success(

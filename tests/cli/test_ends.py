@@ -12,13 +12,15 @@ import resource
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from support import elf_files
 from support.commands import COMMAND, PATIENCE_S, minstret, started, wait_until_asleep
 from support.elf_files import says, write_elf
-from support.recordings import without_end
+from support.recordings import reader_code, without_end
 
 from minstret.emu.trace.reader import TraceReader
 
@@ -81,6 +83,22 @@ def test_sigterm_ends_a_read_that_waits_for_input(tmp_path: Path) -> None:
         assert process.wait(PATIENCE_S) == 143
 
 
+def test_sigterm_ends_a_recording_whose_guest_waits_in_a_semihosting_read(tmp_path: Path) -> None:
+    trace, one, two = tmp_path / "run.mst", tmp_path / "one.json", tmp_path / "two.json"
+    guest = write_elf(tmp_path / "guest.elf", says(READY) + reader_code())
+    with started("record", "-m", "4M", "-o", trace, "--json", one, guest, stdin=subprocess.PIPE) as process:
+        wait_until_ready(process)
+        wait_until_asleep(process)
+        process.send_signal(signal.SIGTERM)
+
+        assert process.wait(PATIENCE_S) == 143
+
+    assert minstret("replay", "-q", "--json", two, trace).returncode == 143
+    facts = [json.loads(path.read_text()) for path in (one, two)]
+    assert facts[0]["stop_reason"] == "terminated"
+    assert facts[0]["digest"] == facts[1]["digest"]
+
+
 @pytest.mark.parametrize("options", [("--timeout", "0.5"), ()], ids=["timeout", "sigterm"])
 def test_reader_of_the_console_that_does_not_read_keeps_no_end_off(tmp_path: Path, options: tuple[str, ...]) -> None:
     guest = write_elf(tmp_path / "guest.elf", elf_files.CHATTERS)
@@ -109,6 +127,75 @@ def test_hang_up_that_is_to_be_ignored_is(tmp_path: Path) -> None:
     finally:
         process.kill()
         process.communicate()
+
+
+DELETED = """
+import os, signal
+
+class Deleted:
+    def __del__(self):
+        os.kill(os.getpid(), signal.{0})
+        self.is_deleted = True
+
+Deleted()
+while True:
+    signal.pause()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_whose_exception_python_drops_ends_the_command_all_the_same(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    """As it does with one that is raised in the callback of a module's lock."""
+    device = tmp_path / "device.py"
+    device.write_text(DELETED.format(number.name))
+
+    done = minstret("run", "--device", f"{device}:Any", "hello")
+
+    assert (done.returncode, done.stderr.strip()) == (128 + number, b"")
+
+
+@contextmanager
+def full_pipe() -> Iterator[int]:
+    """The end to write to of a pipe that has no room."""
+    read_fd, write_fd = os.pipe()
+    os.set_blocking(write_fd, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(write_fd, bytes(4096))
+    os.set_blocking(write_fd, True)
+    yield write_fd
+    os.close(read_fd)
+    os.close(write_fd)
+
+
+def test_sigterm_ends_a_recording_whose_report_nobody_reads(tmp_path: Path) -> None:
+    trace, facts = tmp_path / "run.mst", tmp_path / "run.json"
+    guest = write_elf(tmp_path / "guest.elf", SPINS)
+    command = ("record", "-m", "4M", "-o", trace, "--json", facts, guest)
+    with full_pipe() as full, started(*command, stderr=full) as process:
+        wait_until_ready(process)
+        process.send_signal(signal.SIGTERM)
+
+        assert process.wait(PATIENCE_S) == 143
+
+    assert json.loads(facts.read_text())["stop_reason"] == "terminated"
+    assert TraceReader(str(trace)).end is not None
+
+
+def test_sigterm_ends_a_replay_whose_report_nobody_reads(tmp_path: Path) -> None:
+    trace, facts = tmp_path / "run.mst", tmp_path / "run.json"
+    guest = write_elf(tmp_path / "guest.elf", SPINS)
+    assert minstret("record", "-q", "-m", "4M", "--max-insns", "1M", "-o", trace, guest).returncode == 123
+    without_end(str(trace))
+    with full_pipe() as full, started("replay", "--json", facts, trace, stderr=full) as process:
+        wait_until_ready(process)
+        process.send_signal(signal.SIGTERM)
+
+        assert process.wait(PATIENCE_S) == 143
+
+    assert json.loads(facts.read_text())["stop_reason"] == "terminated"
 
 
 def test_signal_at_any_moment_leaves_a_whole_trace_or_none(tmp_path: Path) -> None:
@@ -193,15 +280,36 @@ def processes_of_session(session: int) -> list[int]:
 
 
 def test_verify_of_an_endless_guest_soon_says_what_limits_it(tmp_path: Path) -> None:
-    guest = write_elf(tmp_path / "guest.elf", SPINS)
+    guest = write_elf(tmp_path / "guest.elf", elf_files.CHATTERS)
     with started("verify", "-m", "4M", guest) as process:
         assert process.stderr is not None
         said = process.stderr.readline()  # after two seconds
 
-        assert said.startswith(b"minstret: the first run has not ended yet; it may take 60 s (--timeout). ")
+        assert said == (
+            b"minstret: the first run has not ended yet; it ends after 1,000,000,000 instructions or 60 s virtual"
+            b" at the latest (--max-insns, --max-time), and may take 60 s (--timeout)\n"
+        )
         assert process.poll() is None
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE_S) == 143
+        assert process.stderr.read() == b"minstret: stopped by SIGTERM during run 1 of 20\n"
+
+
+@pytest.mark.parametrize(
+    ("limit", "code", "said"),
+    [
+        (("--max-insns", "1M"), SPINS, b"--max-insns, 1,000,000 instructions, 0.002000 s virtual, digest "),
+        (("--max-time", "2ms"), SPINS, b"--max-time, 1,000,000 instructions, 0.002000 s virtual, digest "),
+        ((), SLEEPS, b"--max-time, "),
+    ],
+)
+def test_verify_of_an_endless_guest_says_up_to_where_it_was_compared(
+    tmp_path: Path, limit: tuple[str, ...], code: bytes, said: bytes
+) -> None:
+    done = minstret("verify", "--runs", "2", *limit, "-m", "4M", write_elf(tmp_path / "guest.elf", code))
+
+    assert done.returncode == 0
+    assert done.stdout.startswith(b"the same run 2 times: compared up to " + said)
 
 
 def test_verify_of_a_guest_that_ends_has_nothing_to_say_of_limits() -> None:

@@ -46,7 +46,7 @@ main(sys.argv[1:])
 """
 
 NOT_FOR_A_RUN = (
-    "asyncio", "backports.zstd", "capstone", "compression.zstd", "dpkt", "rich", "sqlite3",
+    "asyncio", "backports.zstd", "capstone", "compression.zstd", "dpkt", "elftools.dwarf.dwarfinfo", "rich", "sqlite3",
     "minstret.devices.board.traced", "minstret.devices.hostside.usernet.network", "minstret.emu.cli.demo",
     "minstret.emu.cli.inspect", "minstret.emu.cli.record", "minstret.emu.door.recording", "minstret.emu.door.replaying",
     "minstret.emu.trace.cursor", "minstret.emu.trace.packing", "minstret.emu.trace.reader",
@@ -79,6 +79,13 @@ def test_network_comes_with_the_card() -> None:
     assert "minstret.devices.hostside.usernet.network" in imported("run", "-q", "-m", "4M", "--net", "user", "hello")
 
 
+def test_replay_that_is_soon_over_imports_nothing_to_show_how_far_it_is(tmp_path: Path) -> None:
+    trace = str(tmp_path / "x.mst")
+    imported("record", "-q", "--no-input", "-m", "4M", "-o", trace, "hello")
+
+    assert "rich" not in imported("replay", "-q", trace)
+
+
 @pytest.mark.parametrize("arguments", [(), ("--help",)], ids=["bare", "help"])
 def test_list_of_commands_imports_none(arguments: tuple[str, ...]) -> None:
     modules = imported(*arguments)
@@ -90,7 +97,7 @@ def test_list_of_commands_imports_none(arguments: tuple[str, ...]) -> None:
 
 
 def test_each_command_of_the_list_is_there() -> None:
-    assert len(cli.commands) == 11
+    assert len(cli.commands) == 19
     for name, listed in cli.commands.items():
         command = load_command(name)
         assert (command.name, bool(command.help), bool(listed.short_help)) == (name, True, True)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import pty
-import select
+import re
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -22,78 +20,12 @@ from support import asm, elf_files
 from support.commands import COMMAND, PATIENCE_S, cpu_s, minstret, started
 from support.harts import programs_of
 from support.recordings import without_end
+from support.terminals import LFLAG, Terminal
 
 from minstret.emu.units import NS_PER_S
 
-"""How long to wait for output or an end before a test gives up."""
 BANNER = b"echo: type, end with a full stop"
 CTRL_A, CTRL_C = b"\x01", b"\x03"
-LFLAG, CC = 3, 6
-"""Where tcgetattr has the local modes and the control characters."""
-
-
-class Terminal:
-    """The command running at a pseudo-terminal of its own."""
-
-    def __init__(self, *arguments: object, vmin: int = 1) -> None:
-        self._master, self._slave = pty.openpty()
-        odd = termios.tcgetattr(self._slave)
-        odd[CC][termios.VMIN] = vmin
-        odd[LFLAG] &= ~termios.ECHOK  # not the defaults: restoring those would not do
-        odd[CC][termios.VSTOP] = b"\x15"
-        termios.tcsetattr(self._slave, termios.TCSANOW, odd)
-        self.attributes_before = self.attributes()
-        self.shown = b""
-        self.process = subprocess.Popen(
-            [*COMMAND, *map(str, arguments)], stdin=self._slave, stdout=self._slave, stderr=self._slave,
-            start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-        )  # fmt: skip
-
-    def set_attributes(self, attributes: list[Any]) -> None:
-        termios.tcsetattr(self._slave, termios.TCSANOW, attributes)
-
-    def hang_up(self) -> None:
-        """Close it as a window does, and with it this object."""
-        os.close(self._slave)
-        os.close(self._master)
-
-    def attributes(self) -> list[Any]:
-        return termios.tcgetattr(self._slave)
-
-    def type(self, keys: bytes) -> None:
-        os.write(self._master, keys)
-
-    def wait_for(self, text: bytes) -> bytes:
-        """Wait until ``text`` is shown; what came before it. The next call looks behind it."""
-        deadline = time.monotonic() + PATIENCE_S
-        while text not in self.shown:
-            assert self.shows_more(deadline - time.monotonic()), f"{text!r} does not come; shown: {self.shown!r}"
-        before, _, self.shown = self.shown.partition(text)
-        return before
-
-    def shows_more(self, within_s: float) -> bool:
-        if not select.select([self._master], [], [], max(0.0, within_s))[0]:
-            return False
-        self.shown += os.read(self._master, 4096)
-        return True
-
-    def end(self) -> int:
-        """The exit status, once there is one; reads what is still shown, so that nothing waits for a reader."""
-        deadline = time.monotonic() + PATIENCE_S
-        while self.process.poll() is None:
-            assert time.monotonic() < deadline, f"it goes on; shown: {self.shown!r}"
-            self.shows_more(0.01)
-        while self.shows_more(0):
-            pass
-        return self.process.returncode
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        os.close(self._master)
-        os.close(self._slave)
-
 
 StartTerminal = Callable[..., Terminal]
 
@@ -465,6 +397,22 @@ def test_stopped_run_leaves_the_terminal_as_it_was_and_comes_back_raw(echo: Term
     assert echo.attributes() == echo.attributes_before
 
 
+def test_ctrl_z_with_ctrl_c_stop_gives_the_shell_its_terminal_and_goes_on_with_fg(start: StartTerminal) -> None:
+    run = shlex.join((*COMMAND, "run", "--ctrl-c", "stop", "echo"))
+    shell = start("-c", f"set -m; {run}; echo status $?; stty -a; fg; echo status $?", command=("bash",))
+    shell.wait_for(BANNER)
+
+    shell.type(b"\x1a")
+    shell.wait_for(b"status 148")
+    assert b" icanon" in shell.wait_for(b"echoke")
+    shell.wait_for(b" run --ctrl-c stop echo")
+    wait_until(lambda: is_raw(shell))
+    shell.type(b"ab.")
+
+    shell.wait_for(b"AB")
+    shell.wait_for(b"status 0")
+
+
 def test_run_that_was_stopped_by_force_comes_back_raw(echo: Terminal) -> None:
     echo.process.send_signal(signal.SIGSTOP)
     wait_until(lambda: state_of(echo) == "T")
@@ -506,8 +454,9 @@ def test_replay_says_how_far_it_is_and_clears_that(start: StartTerminal, tmp_pat
     trace = recorded(tmp_path, elf_files.LOOPS)
     without_end(str(trace))
     terminal = start("replay", trace)
-    terminal.wait_for(b"\rreplaying: ")
-    terminal.wait_for(b" %, ")
+    terminal.wait_for(b"\rreplaying \x1b[")
+    terminal.wait_for(b" % ")
+    assert terminal.wait_for(b" instructions").replace(b",", b"").isdigit()
 
     terminal.process.send_signal(signal.SIGTERM)
 
@@ -516,13 +465,23 @@ def test_replay_says_how_far_it_is_and_clears_that(start: StartTerminal, tmp_pat
     assert terminal.shown.rpartition(CLEARED)[2].startswith(b"minstret: stopped by SIGTERM")
 
 
-@pytest.mark.parametrize(("options", "says"), [((), b"ready\nunfinished"), (("-q",), b"ready\n")])
-def test_replay_says_nothing_behind_an_unfinished_line_or_when_quiet(
-    start: StartTerminal, tmp_path: Path, options: tuple[str, ...], says: bytes
-) -> None:
-    trace = recorded(tmp_path, elf_files.says(says) + elf_files.LOOPS)
+def test_replay_says_how_far_it_is_though_the_guest_has_begun_a_line(start: StartTerminal, tmp_path: Path) -> None:
+    trace = recorded(tmp_path, elf_files.says(b"ready\nprompt> ") + elf_files.LOOPS)
     without_end(str(trace))
-    terminal = start("replay", *options, trace)
+    terminal = start("replay", trace)
+    terminal.wait_for(b"ready\r\n")
+    terminal.wait_for(b"\rreplaying \x1b[")
+
+    terminal.process.send_signal(signal.SIGTERM)
+
+    assert terminal.end() == 143
+    assert CLEARED + b"prompt> \r\nminstret: stopped by SIGTERM" in terminal.shown
+
+
+def test_quiet_replay_does_not_say_how_far_it_is(start: StartTerminal, tmp_path: Path) -> None:
+    trace = recorded(tmp_path, elf_files.says(b"ready\n") + elf_files.LOOPS)
+    without_end(str(trace))
+    terminal = start("replay", "-q", trace)
     terminal.wait_for(b"ready")
     until = time.monotonic() + 1.7  # the first comes after a second
     while time.monotonic() < until:
@@ -535,12 +494,30 @@ def test_replay_says_nothing_behind_an_unfinished_line_or_when_quiet(
 def test_verify_says_which_replay_it_is_at_and_clears_that(start: StartTerminal, tmp_path: Path) -> None:
     terminal = start("verify", "--runs", "1000", recorded(tmp_path, elf_files.LOOPS))
     terminal.wait_for(b"\rreplay ")
-    terminal.wait_for(b" of 1000; ")
+    terminal.wait_for(b" of 1000 \x1b[")
+    terminal.wait_for(b" left")
 
     terminal.process.send_signal(signal.SIGTERM)
 
     assert terminal.end() == 143
-    assert terminal.shown.endswith(CLEARED)
+    said = terminal.shown.rpartition(CLEARED)[2]
+    assert re.fullmatch(
+        rb"minstret: stopped by SIGTERM during replay \d+ of 1000(; the \d+ before w\w+ as recorded)?\r\n", said
+    )
+
+
+def test_verify_says_how_far_its_first_run_is_and_what_limits_it(start: StartTerminal, tmp_path: Path) -> None:
+    guest = elf_files.write_elf(tmp_path / "guest.elf", elf_files.LOOPS)
+    terminal = start("verify", "--runs", "2", "-m", "4M", "--max-insns", "100G", guest)
+    terminal.wait_for(b"minstret: the first run has not ended yet; it ends after 100,000,000,000 instructions or 60 s")
+    terminal.wait_for(b"\rrun 1 of 2 \x1b[")
+    while not terminal.wait_for(b" instructions").split()[-1].replace(b",", b"").strip(b"0"):
+        pass  # nothing is known of the first second
+
+    terminal.type(CTRL_C)
+
+    assert terminal.end() == 130
+    assert terminal.shown.endswith(CLEARED + b"minstret: stopped by Ctrl-C during run 1 of 2\r\n")
 
 
 def endless_trace(path: Path, elf: Path) -> Path:
@@ -721,3 +698,13 @@ def test_sleep_on_and_off_are_the_same_run_without_input(tmp_path: Path) -> None
         runs.append([result[name] for name in ("digest", "icount", "virtual_ns", "uart_sha256")])
 
     assert runs[0] == runs[1]
+
+
+def test_run_in_the_background_leaves_the_keys_to_the_job_in_the_foreground(start: StartTerminal) -> None:
+    script = f'set -m; {shlex.join(COMMAND)} run echo & read line; echo "got $line"; jobs; kill %1; wait; echo over'
+    terminal = start(command=["bash", "-c", script])
+    terminal.wait_for(BANNER)
+    terminal.type(b"for bash\n")
+
+    terminal.wait_for(b"got for bash")
+    assert b"Running" in terminal.wait_for(b"over")

@@ -105,7 +105,9 @@ def test_there_are_devices() -> None:
     assert {"plic", "clint", "uart0", "finisher", "virtio7", "virtio6", "virtio5", "virtio4", "virtio3"} <= set(DEVICES)
     assert {"gpio0"} <= set(DEVICES)
     assert {"net0", "keyboard0", "tablet0", "rng0", "shout0", "semihosting"} <= set(PARTS)
-    assert set(HOST_PARTS) == {"usernet", "input", "input.script", "chaos", "gpio0.host", "uart0.line"}
+    assert set(HOST_PARTS) == {
+        "usernet", "input", "input.script", "input.script.match", "expectations", "chaos", "gpio0.host", "uart0.line",
+    }  # fmt: skip
 
 
 @each_device
@@ -167,7 +169,7 @@ def deep_wiring(part: object) -> dict[str, list[object]]:
 
 def parts_of(board: Board) -> dict[str, Any]:
     """Parts that are not on the bus, guest-side and host-side."""
-    functions = [board.net, *board.inputs.values()]
+    functions = [board.card, *board.inputs.values()]
     return {part.name: part for part in functions if part is not None} | board.machine.parts.host
 
 

@@ -41,6 +41,20 @@ def test_device_is_asked_by_offset() -> None:
     assert device.calls == [("read", 4, 2), ("write", 0xFC, 4, 0xDEAD_BEEF)]
 
 
+def test_reads_are_told_while_somebody_asks() -> None:
+    bus, told = DeviceBus(), list[tuple[int, int, int]]()
+    for base in (0x1000, 0x1100, 0x8000):  # two on one page
+        bus.attach(base, FakeDevice(answer=base + 7))
+    bus.read(0x1000, 4)
+
+    bus.tell_reads(lambda *read: told.append(read))
+    assert [bus.read(0x1004, 4), bus.read(0x1100, 1), bus.read(0x8002, 2)] == [0x1007, 7, 0x8007]
+    bus.tell_reads(None)
+    bus.read(0x8002, 2)
+
+    assert told == [(0x1004, 4, 0x1007), (0x1100, 1, 7), (0x8002, 2, 0x8007)]
+
+
 @pytest.mark.parametrize(("size", "value"), [(1, 0x88), (2, 0x7788), (4, 0x55667788), (8, 0x1122334455667788)])
 def test_values_are_cut_to_the_size_of_the_access(size: int, value: int) -> None:
     bus, device = DeviceBus(), FakeDevice(answer=0xFF_1122334455667788)

@@ -6,6 +6,7 @@ import errno
 import os
 import pty
 import signal
+import subprocess
 import sys
 import termios
 import threading
@@ -133,6 +134,19 @@ def test_ignored_signal_stays_ignored_but_for_ctrl_c() -> None:
             signal.signal(number, handler)
 
 
+def test_keys_of_another_process_at_the_terminal_are_nothing_to_us_and_not_ignored_by_it() -> None:
+    signals = Signals()
+    with signals.caught(keys_are_ours=False):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGQUIT)
+        child = subprocess.run(["sh", "-c", "kill -INT $$"], check=False)
+        assert signals.number is None
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    assert signals.number == signal.SIGTERM
+    assert child.returncode == -signal.SIGINT
+
+
 def test_signal_ends_a_wait() -> None:
     signals = Signals()
     with signals.caught():
@@ -165,6 +179,16 @@ def test_wait_is_never_shorter_than_asked_for(timeout_ns: int) -> None:
     assert not Signals().wait([], timeout_ns)
 
     assert host.realtime_ns() - start_ns >= timeout_ns
+
+
+def test_signals_caught_within_themselves_are_caught_to_the_outer_end() -> None:
+    signals = Signals()
+    with signals.caught():
+        with signals.caught():
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    assert signals.take() == signal.SIGTERM
 
 
 def test_names_of_signals() -> None:
@@ -221,6 +245,18 @@ def test_key_at_a_terminal_comes_at_once_and_wait_ends_with_it(terminal: Files) 
         assert source.wait(FOREVER_NS) < FOREVER_NS
         assert list(source.poll(True)) == [Event(CONSOLE, b"k")]
         assert source.is_open
+
+
+def test_long_paste_at_a_terminal_comes_whole(terminal: Files) -> None:
+    text = bytes(range(2, 256)) * 400
+    typist = threading.Thread(target=os.write, args=(terminal[0], text), daemon=True)
+    source, taken = HostSource(console_target=CONSOLE), bytearray()
+    with source.signals.caught(), source.listening():
+        typist.start()
+        while len(taken) < len(text) and source.wait(FOREVER_NS) < FOREVER_NS:
+            taken += b"".join(event.data for event in source.poll(wants_input=False))
+
+    assert taken == text
 
 
 def test_escape_keys_at_a_terminal_are_commands(terminal: Files) -> None:
@@ -298,6 +334,102 @@ def test_source_without_a_console_leaves_standard_input_alone(pipe: int) -> None
     assert list(source.poll(True)) == []
     assert not source.is_open
     assert os.read(sys.stdin.fileno(), 100) == b"for somebody else"
+
+
+# ---- while the guest stands still
+
+
+def test_keys_that_come_while_the_guest_stands_still_are_kept_for_it(terminal: Files) -> None:
+    keyboard, _ = terminal
+    source = HostSource(console_target=CONSOLE)
+    commands: list[str] = []
+    source.on_command = commands.append
+    with source.listening():
+        assert not source.attend()
+        os.write(keyboard, b"one\x01ctwo")
+        assert not source.attend()
+        os.write(keyboard, b"three")
+
+        assert commands == ["c"]
+        assert list(source.poll(False)) == [Event(CONSOLE, b"one"), Event(CONSOLE, b"two")]
+        assert list(source.poll(False)) == [Event(CONSOLE, b"three")]
+
+
+def test_keys_for_the_keyboard_wait_too_until_the_guest_goes_on(terminal: Files) -> None:
+    keyboard, _ = terminal
+    source = HostSource(console_target=CONSOLE)
+    keys: list[bytes] = []
+    source.on_keys, source.keys_go_to_keyboard = keys.append, True
+    with source.listening():
+        os.write(keyboard, b"one")
+        source.attend()
+        assert keys == []
+
+        assert list(source.poll(False)) == []
+    assert b"".join(keys) == b"one"
+
+
+def test_run_can_be_left_while_the_guest_stands_still(terminal: Files) -> None:
+    keyboard, _ = terminal
+    source = HostSource(console_target=CONSOLE)
+    with source.listening():
+        assert source.typed_files == [sys.stdin.fileno()]
+        os.write(keyboard, b"\x01x")
+
+        assert source.attend()
+        assert source.was_left
+        assert list(source.poll(False)) == [Event(STOP_TARGET, b"interrupted")]
+
+
+def test_pipe_is_not_read_while_the_guest_stands_still(pipe: int) -> None:
+    source = HostSource(console_target=CONSOLE)
+    os.write(pipe, b"text")
+
+    assert source.typed_files == []
+    assert not source.attend()
+    assert list(source.poll(True)) == [Event(CONSOLE, b"text")]
+
+
+def test_signal_ends_a_run_that_stands_still() -> None:
+    source = HostSource(console_target=None)
+    with source.signals.caught():
+        assert not source.attend()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+        assert source.attend()
+        assert list(source.poll(False)) == [Event(STOP_TARGET, b"terminated 15")]
+
+
+def test_time_limit_does_not_count_while_the_guest_stands_still() -> None:
+    source = HostSource(console_target=None, timeout_ns=NS_PER_S)
+    before_ns = source.deadline_ns
+    assert before_ns is not None
+    start_ns = host.realtime_ns()
+    with source.standing_still():
+        Signals().wait([], 20 * NS_PER_MS)
+    passed_ns = host.realtime_ns() - start_ns
+
+    assert source.deadline_ns is not None
+    assert 20 * NS_PER_MS <= source.deadline_ns - before_ns <= passed_ns
+
+
+def test_request_to_end_is_like_ctrl_c() -> None:
+    source = HostSource(console_target=None)
+    source.ask_to_end()
+
+    assert source.has_stopped
+    assert list(source.poll(False)) == [Event(STOP_TARGET, b"interrupted")]
+
+
+def test_other_files_end_a_wait(pipe: int) -> None:
+    source = HostSource(console_target=None)
+    polls: list[str] = []
+    source.more_files, source.on_poll = lambda: [sys.stdin.fileno()], lambda: polls.append("polled")
+    soon(lambda: os.write(pipe, b"x"))
+
+    assert source.wait(FOREVER_NS) < FOREVER_NS
+    source.poll(False)
+    assert polls == ["polled"]
 
 
 # ---- reasons to stop

@@ -40,3 +40,16 @@ def test_line_without_a_listener_has_a_level_and_the_last_listener_hears() -> No
     line.set_level(False)
 
     assert (first, second) == ([], [False])
+
+
+def test_tapped_line_tells_both_and_the_tap_first_until_it_ends() -> None:
+    heard: list[tuple[str, bool]] = []
+    line = IrqLine("uart0.irq", lambda level: heard.append(("owner", level)))
+
+    end = line.tap(lambda level: heard.append(("tap", level)))
+    line.set_level(True)
+    line.set_level(True)
+    end()
+    line.set_level(False)
+
+    assert heard == [("tap", True), ("owner", True), ("owner", False)]

@@ -254,6 +254,11 @@ def test_host_that_sleeps_too_long_or_wakes_early_does_not_change_the_run(nap_of
         (CTRL_C, Outcome(StopReason.INTERRUPTED)),
         (TERMINATED, Outcome(StopReason.TERMINATED, signal=15)),
         (Event(STOP_TARGET, stop_request(StopReason.TERMINATED)), Outcome(StopReason.TERMINATED)),
+        (
+            Event(STOP_TARGET, stop_request(StopReason.FAIL_ON, text='"a b"\n')),
+            Outcome(StopReason.FAIL_ON, text='"a b"\\n'),
+        ),
+        (Event(STOP_TARGET, b"until"), Outcome(StopReason.UNTIL)),
     ],
 )
 def test_host_can_end_a_run_and_it_can_go_on_as_if_it_had_not(event: Event, outcome: Outcome) -> None:
@@ -271,15 +276,18 @@ def test_host_can_end_a_run_and_it_can_go_on_as_if_it_had_not(event: Event, outc
 
 
 @pytest.mark.parametrize(
-    "request_", [b"finished", b"reached", b"timeout 15", b"terminated 0", b"terminated 65", b"terminated x",
-                 b"terminated -1", b"terminated 0015", b"nonsense", b""],
+    "request_",
+    [
+        b"finished", b"reached", b"max-time", b"until \xff", b"timeout 15", b"terminated 0", b"terminated 65",
+        b"terminated x", b"terminated -1", b"terminated 0015", b"nonsense", b"",
+    ],
 )  # fmt: skip
 def test_host_can_ask_for_no_other_end(request_: bytes) -> None:
     hand = Hand(stays=True)
     board = board_of(COUNTS, hand)
     hand.give(Event(STOP_TARGET, request_))
 
-    with pytest.raises(ValueError, match=r"the host can't ask for an end by|is not a valid StopReason"):
+    with pytest.raises(ValueError, match=r"the host can't ask for an end by|is not a valid StopReason|can't decode"):
         board.run_until(icount=100)
 
 

@@ -9,26 +9,31 @@ from support import asm
 from support.harts import RAM, ROM_INSNS, board_of, program_at, programs_of
 
 from minstret.devices.board.board import Board
+from minstret.devices.board.map import Base
 from minstret.emu.images.image import Symbol, SymbolTable
 from minstret.emu.machine import Outcome, StopReason
 from minstret.emu.report import (
     InterruptCount,
     busiest_text,
     disassembly,
+    fatal_facts,
+    handled_fault,
     harts_facts,
     harts_text,
     headline,
     interrupt_facts,
+    last_fault,
     last_trap_text,
     report,
     satp_text,
     where_facts,
     where_text,
+    why,
 )
 
 SYMBOLS = SymbolTable.of([Symbol(RAM, 8, "_start"), Symbol(RAM + 8, 0x40, "main")])
 NO_SYMBOLS = SymbolTable()
-ILLEGAL = 0xFFFF_FFFF
+ILLEGAL, SRET = 0xFFFF_FFFF, 0x1020_0073
 HANDLER = 0x100
 SETS_HANDLER = [asm.auipc(asm.T0, 0), asm.addi(asm.T0, asm.T0, HANDLER), asm.csrw("mtvec", asm.T0)]
 RETURNS = asm.code(asm.csrr(asm.T1, "mepc"), asm.addi(asm.T1, asm.T1, 4), asm.csrw("mepc", asm.T1), asm.MRET)
@@ -85,8 +90,16 @@ def test_guest_without_traps_has_taken_none() -> None:
     assert last_trap_text(board.hart, board.position.icount, SYMBOLS) == "it has taken no trap"
     assert where_text(board.hart, SYMBOLS) == "pc 0x80000000 <_start>, in M-mode"
     assert where_facts(board.hart, SYMBOLS) == {
-        "where": {"pc": "0x80000000", "symbol": "_start", "privilege": "M-mode", "waiting": False},
+        "where": {
+            "pc": "0x80000000",
+            "symbol": "_start",
+            "source": None,
+            "privilege": "M-mode",
+            "waiting": False,
+            "callers": [],
+        },
         "last_trap": None,
+        "last_exception": None,
     }
 
 
@@ -101,11 +114,11 @@ def test_last_trap_is_told_with_where_and_how_long_ago(later: int, text: str) ->
 
     if later:
         place = "pc 0x8000000c <main+0x4>, tval 0xffffffff, in M-mode"
-        assert told == f"its last trap: illegal instruction (2) at {place}, {text} earlier"
+        assert told == f"its last trap: illegal instruction (2) at {place}, {text} earlier, at icount {trap_icount:,}"
     assert f", {ago:,} instruction" in told
     assert where_facts(board.hart, SYMBOLS)["last_trap"] == {
         "cause": 2, "interrupt": False, "name": "illegal instruction", "pc": "0x8000000c", "symbol": "main+0x4",
-        "tval": "0xffffffff", "privilege": "M-mode", "icount": trap_icount,
+        "source": None, "tval": "0xffffffff", "privilege": "M-mode", "icount": trap_icount, "callers": [],
     }  # fmt: skip
 
 
@@ -167,8 +180,86 @@ def test_report_names_the_caller() -> None:
     board = board_of(code)
     outcome = board.run()
 
-    assert "called from 0x80000004 <_start+0x4>" in report(board.machine, outcome, SYMBOLS)
+    assert "called from 0x80000000 <_start>" in report(board.machine, outcome, SYMBOLS)
     assert "called from" not in report(board.machine, outcome, NO_SYMBOLS)
+
+
+def test_report_of_a_jump_to_nowhere_says_where_it_came_from() -> None:
+    code = asm.code(asm.lui(asm.RA, 0x40000), asm.jalr(0, asm.RA, 0))
+    board = board_of(code)
+    outcome = board.run()
+
+    text = report(board.machine, outcome, SYMBOLS, recent=[RAM, RAM + 4])
+    assert "\n  ra has this address too: a function has returned to a wrong address\n" in text
+    assert "\n  it came from 0x80000004 <_start+0x4>: " in text
+    assert "called from" not in text
+    assert "it came from" not in report(board.machine, outcome, SYMBOLS)
+
+
+# ---- the fault that a handler is about
+
+S_MODE = [
+    *asm.li(asm.T0, 0xFFFFFFFF), asm.csrw("pmpaddr0", asm.T0), asm.addi(asm.T0, 0, 0x1F), asm.csrw("pmpcfg0", asm.T0),
+    *asm.li(asm.T0, 0xFFFF), asm.csrw("medeleg", asm.T0),
+    *asm.li(asm.T0, 1 << 11), asm.csrw("mstatus", asm.T0), asm.auipc(asm.T0, 0), asm.addi(asm.T0, asm.T0, 16),
+    asm.csrw("mepc", asm.T0), asm.MRET,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("is_delegated", [False, True])
+def test_fault_is_handled_until_the_handler_is_left(is_delegated: bool) -> None:
+    epc, tvec, ret = ("sepc", "stvec", SRET) if is_delegated else ("mepc", "mtvec", asm.MRET)
+    sets = [*(S_MODE if is_delegated else []), asm.auipc(asm.T0, 0), asm.addi(asm.T0, asm.T0, 16),
+            asm.csrw(tvec, asm.T0), asm.jal(0, 24)]  # fmt: skip
+    handler = [asm.csrr(asm.T1, epc), asm.NOP, asm.addi(asm.T1, asm.T1, 4), asm.csrw(epc, asm.T1), ret]
+    board = board_of(asm.code(sets, handler, ILLEGAL, asm.LOOP))
+    trap_icount = ROM_INSNS + len(sets)
+    seen = {}
+    for after in range(1, 8):
+        board.run_until(icount=trap_icount + after)
+        seen[after] = handled_fault(board.hart) is not None
+        fault = last_fault(board.hart)
+        assert fault is not None and (fault.cause, fault.icount) == (2, trap_icount)
+
+    assert seen == {1: True, 2: True, 3: True, 4: False, 5: False, 6: False, 7: False}
+
+
+@pytest.mark.parametrize(
+    ("at_fault", "code", "returns", "is_told"),
+    [(ILLEGAL, 70, False, True), (ILLEGAL, 0, False, False), (ILLEGAL, 70, True, False), (asm.ECALL, 70, False, False)],
+    ids=["panic", "success", "returned from", "environment call"],
+)
+def test_end_of_a_guest_tells_its_exception_if_that_handler_has_failed(
+    at_fault: int, code: int, returns: bool, is_told: bool
+) -> None:
+    word = code << 16 | 0x3333 if code else 0x5555
+    end = asm.code(asm.li(asm.T0, Base.FINISHER), asm.li(asm.T1, word), asm.sw(asm.T1, asm.T0, 0), asm.LOOP)
+    board = board_of(asm.code(SETS_HANDLER, at_fault) + end, (HANDLER, RETURNS if returns else end))
+
+    outcome = board.run()
+
+    assert outcome.exit_code == code
+    lines = why(board.machine, outcome, NO_SYMBOLS)
+    assert [line[:39] for line in lines] == ["its last exception: illegal instruction"] * is_told
+    assert len(fatal_facts(board.machine, outcome, NO_SYMBOLS)) == is_told
+
+
+def test_environment_call_is_no_fault() -> None:
+    board = board_of(asm.code(SETS_HANDLER, asm.ECALL, asm.LOOP), (HANDLER, asm.code(asm.WFI, asm.jal(0, -4))))
+    outcome = board.run()
+
+    assert last_fault(board.hart) is None
+    assert headline(board.machine, outcome, NO_SYMBOLS).startswith("guest waits forever at 0x80000104: in WFI")
+    assert why(board.machine, outcome, NO_SYMBOLS)[0].startswith("its last trap: environment call from M-mode (11)")
+
+
+def test_moment_of_a_run_that_goes_on_is_told_by_the_harts_name() -> None:
+    board = board_of(asm.code(asm.jal(asm.RA, 8), asm.NOP, asm.LOOP))
+    board.run_until(icount=20)
+
+    assert why(board.machine, None, SYMBOLS) == [
+        "hart0: pc 0x80000008 <main>, in M-mode", "  called from 0x80000000 <_start>", "it has taken no trap",
+    ]  # fmt: skip
 
 
 # ---- disassembly
@@ -268,10 +359,12 @@ def test_last_trap_of_another_hart_is_told_by_the_count_of_all() -> None:
     board.run_until(icount=2 * START_INSNS)
     [first, _] = harts_text(board.machine, NAMES)
 
+    hart0 = board.harts[0]
+    assert hart0.last_trap is not None
     assert first == (
         f"hart0: pc {program_at(0) + 20:#x} <program0+0x14>, in M-mode, in WFI with no interrupt enabled in mie;"
         f" its last trap: illegal instruction (2) at pc {program_at(0) + 12:#x} <program0+0xc>, tval 0xffffffff,"
-        f" in M-mode, {START_INSNS - 3} instructions earlier"
+        f" in M-mode, {START_INSNS - 3} instructions earlier, at icount {hart0.last_trap.icount:,}"
     )
 
 
@@ -281,9 +374,10 @@ def test_facts_of_several_harts_have_what_each_waits_for_and_its_minstret() -> N
     one, other = harts_facts(board.machine, NAMES)
 
     assert one == {
-        "id": 0, "last_trap": None, "waits_for": ["MSI"], "minstret": START_INSNS + 2,
+        "id": 0, "last_trap": None, "last_exception": None, "waits_for": ["MSI"], "minstret": START_INSNS + 2,
         "where": {
-            "pc": f"{program_at(0) + 8:#x}", "symbol": "program0+0x8", "privilege": "M-mode", "waiting": True,
+            "pc": f"{program_at(0) + 8:#x}", "symbol": "program0+0x8", "source": None, "privilege": "M-mode",
+            "waiting": True, "callers": [],
         },
     }  # fmt: skip
     assert (other["id"], other["waits_for"], other["minstret"]) == (1, None, 4 * START_INSNS - 2)

@@ -327,7 +327,7 @@ def test_session_that_goes_back_forgets_what_a_device_has_written() -> None:
     for _ in range(2):
         assert session.run(icount=5 * Q).reason is StopReason.REACHED
         ends.add(board.digest())
-        board.hart.write_by_device(Base.RAM + 0x8000, b"1234")
+        board.hart.write_by_device(Base.RAM + 0x8000, b"1234", "net0")
         session.restore(saved)
     assert len(ends) == 1
 
@@ -341,7 +341,7 @@ def test_device_that_writes_while_a_run_stands_at_a_breakpoint_of_the_next_hart_
     assert board.run().reason is StopReason.BREAKPOINT
     position = board.position
     assert (board.hart.hart_id, position.icount) == (1, 3 * Q)
-    board.hart.write_by_device(Base.RAM + 0x8000, b"1234")
+    board.hart.write_by_device(Base.RAM + 0x8000, b"1234", "net0")
 
     assert board.run().reason is StopReason.WATCH
     assert board.position == position

@@ -23,7 +23,7 @@ from minstret.emu.machine import StopReason
 from minstret.emu.schedule import DEFAULT_QUANTUM
 from minstret.emu.session import LiveSession
 
-PROGRAMS = {Counting.BLOCKS: (8, 80), Counting.INSTRUCTIONS: (4, 30), Counting.PYTHON: (3, 15)}
+PROGRAMS = {Counting.BLOCKS: (8, 30), Counting.INSTRUCTIONS: (4, 12), Counting.PYTHON: (3, 8)}
 """So many for each width of registers, and with --slow."""
 INSNS = 4000
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minstret.emu.state import canonical_bytes, from_plain, to_plain
+from minstret.emu.state import canonical_bytes, copied, from_plain, to_plain
 
 
 class Colour(Enum):
@@ -132,3 +132,32 @@ def test_canonical_bytes_do_not_depend_on_the_hash_seed() -> None:
     }
 
     assert outputs == {b'b\'{"a":1,"b":1,"c":1,"x":1,"y":1,"z":1}\'\n'}
+
+
+@dataclass
+class Loose:
+    """A user's, without slots."""
+
+    items: list[int] = field(default_factory=list)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [Outer(inner=Inner(3, b"x")), Inner(1), [[1, 2], [b"3", None]], {"a": [1]}, Loose([1]), Colour.RED, (1, [2])],
+)
+def test_copy_is_equal_and_shares_nothing_that_changes(value: Any) -> None:
+    copy = copied(value)
+    assert copy == value
+    assert type(copy) is type(value)
+    if isinstance(value, Outer):
+        assert copy.inner is not value.inner
+    if isinstance(value, list | Loose | dict):
+        assert copy is not value
+
+
+def test_copy_of_a_dataclass_with_more_than_its_fields_has_these_too() -> None:
+    loose = Loose([1])
+    loose.more = [2]  # type: ignore[attr-defined]
+    copy = copied(loose)
+    assert copy.more == [2]  # type: ignore[attr-defined]
+    assert copy.items is not loose.items

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minstret.emu.text import printable
+from minstret.emu.text import did_you_mean, printable
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,10 @@ def test_long_text_is_cut() -> None:
     assert printable("x" * 11, 10) == "x" * 10 + "..."
     assert printable("x" * 10, 10) == "x" * 10
     assert printable("\x1b" * 10**7, 3) == r"\x1b\x1b\x1b..."
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("helo", "; did you mean hello?"), ("xyz", ""), ("tiks", "; did you mean ticks or tick?")]
+)
+def test_similar_names_are_named(name: str, said: str) -> None:
+    assert did_you_mean(name, ("hello", "tick", "ticks")) == said

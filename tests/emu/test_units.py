@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from minstret.emu.errors import ConfigError
-from minstret.emu.units import GIB, KIB, MIB, parse_count, parse_size_bytes
+from minstret.emu.units import GIB, KIB, MIB, parse_count, parse_percent, parse_size_bytes
 
 
 @pytest.mark.parametrize(
@@ -67,3 +69,17 @@ def test_any_text_is_a_number_or_a_config_error(parse: object, text: str) -> Non
 def test_hostile_number_is_a_config_error(parse: object, text: str) -> None:
     with pytest.raises(ConfigError):
         parse(text, "--option")  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [("0%", 0), ("50%", Fraction(1, 2)), ("12.5 %", Fraction(1, 8)), (".1%", Fraction(1, 1000)), ("100%", 1),
+     ("50", None), ("-1%", None), ("1e1%", None), ("%", None), ("\u0661%", None)],
+)  # fmt: skip
+def test_percentage_is_a_part_of_one_and_other_text_is_none(text: str, part: Fraction | None) -> None:
+    assert parse_percent(text, "--at") == part
+
+
+def test_more_than_all_is_a_config_error() -> None:
+    with pytest.raises(ConfigError, match=r"^--at: the end is at 100%, got '100\.01%'$"):
+        parse_percent("100.01%", "--at")

@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -14,12 +15,14 @@ from support.guest_boards import RAM_SIZE, restored, run_cut, setup_of, summary
 from support.harts import Typist
 from support.host_load import busy_machine
 from support.needs import Need
+from support.random_cases import SEED_SLOW
 
-from minstret.devices.board.board import Board
+from minstret.devices.board.board import Board, Setup
 from minstret.devices.board.config import BoardConfig
 from minstret.devices.board.placement import PACKAGED
 from minstret.emu.door.live import LiveDoor
 from minstret.emu.hart.shared import Counting
+from minstret.emu.images.loader import read_image
 from minstret.emu.machine import StopReason
 from minstret.firmware import image_path
 
@@ -30,6 +33,8 @@ WITH_OUTSIDE = {"dhcp": 120_000, "dhcp-wfi": None, "tftp": None, "keys": None}
 """Images with input from the host side, and how far a short test runs them: past the first lease."""
 ANSWERED = 70_000
 """An icount at which the guests that sleep have got their first lease."""
+WINDOWS, WINDOW_SLICES = 5, 500
+"""A run of many slices is cut into them within so many windows, at other places each time: see ``run_in_slices``."""
 
 
 def make_board(image: str, xlen: int, *, slice_insns: int | None = None, counting: str = "blocks") -> Board:
@@ -43,42 +48,67 @@ def reference(image: str, xlen: int, icount: int | None) -> tuple[object, ...]:
     return summary(board, board.run_until(icount=icount))
 
 
+def stretches_of(total: int, slice_insns: int | None, what: str) -> list[tuple[bool, int | None]]:
+    """Of a run of so many instructions: whether one is cut into slices, and where it ends; None for the run's end."""
+    if slice_insns is None or total // slice_insns <= WINDOWS * WINDOW_SLICES:
+        return [(True, None)]
+    print(f"windows of seed {SEED_SLOW}")
+    size, stretches = WINDOW_SLICES * slice_insns, list[tuple[bool, int | None]]()
+    for begin in [0, *sorted(random.Random(f"{SEED_SLOW}/{what}").sample(range(size, total - size), WINDOWS - 1))]:
+        stretches += [(False, begin), (True, begin + size)]
+    return [*stretches, (False, None)]
+
+
+def run_cut_into(sliced: Setup, stretches: list[tuple[bool, int | None]], icount: int | None) -> tuple[object, ...]:
+    """The run up to ``icount`` on ``sliced``, and in stretches that are not, by blocks and in one slice."""
+    whole = replace(sliced, config=replace(sliced.config, counting=Counting.BLOCKS, slice_insns_max=None))
+    board, console, outcome = sliced.make(), b"", None
+    for is_sliced, end in stretches:
+        if end is None or end > board.position.icount:
+            console += bytes(board.console)
+            board = restored(board, sliced if is_sliced else whole)
+            outcome = board.run_until(icount=icount if end is None else end)
+    return outcome, board.position, board.digest(), console + bytes(board.console)
+
+
+def run_in_slices(
+    image: str, xlen: int, slice_insns: int | None, counting: str, icount: int | None = None
+) -> tuple[object, ...]:
+    """The run of an image up to ``icount``, with this way of counting and in slices of this size.
+
+    Where these would be very many, windows of the run alone are made so.
+    """
+    total = reference(image, xlen, icount)[1].icount  # type: ignore[attr-defined]
+    setup = setup_of(image, xlen, counting, slice_insns_max=slice_insns)
+    return run_cut_into(setup, stretches_of(total, slice_insns, f"{image}/{xlen}/{slice_insns}/{counting}"), icount)
+
+
 @pytest.mark.parametrize("xlen", WIDTHS)
-@pytest.mark.parametrize(
-    ("image", "slice_insns"),
-    [
-        pytest.param(image, slice_insns, marks=[pytest.mark.slow] if (image, slice_insns) == ("clocks", 1) else [])
-        for image in SHORT
-        for slice_insns in SLICES
-    ],
-)
+@pytest.mark.parametrize("slice_insns", SLICES)
+@pytest.mark.parametrize("image", SHORT)
 def test_slices_of_any_size_make_the_same_run(image: str, xlen: int, slice_insns: int | None, counting: str) -> None:
-    board = make_board(image, xlen, slice_insns=slice_insns, counting=counting)
-    assert summary(board, board.run()) == reference(image, xlen, None)
+    assert run_in_slices(image, xlen, slice_insns, counting) == reference(image, xlen, None)
 
 
 @pytest.mark.parametrize("slice_insns", SLICES)
 @pytest.mark.parametrize("xlen", WIDTHS)
 @pytest.mark.parametrize("image", ["traps", "paging"])
 def test_slices_of_any_size_make_the_same_checks(image: str, xlen: int, slice_insns: int | None, counting: str) -> None:
-    board = make_board(image, xlen, slice_insns=slice_insns, counting=counting)
-    assert summary(board, board.run()) == reference(image, xlen, None)
-    assert board.machine.exit_code == 0
+    assert run_in_slices(image, xlen, slice_insns, counting) == reference(image, xlen, None)
+    assert reference(image, xlen, None)[0].exit_code == 0  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("slice_insns", [997, 1000, None])
 @pytest.mark.parametrize("xlen", WIDTHS)
 def test_slices_of_any_size_make_the_same_schedule(xlen: int, slice_insns: int | None, counting: str) -> None:
-    board = make_board("rtos", xlen, slice_insns=slice_insns, counting=counting)
-    assert summary(board, board.run()) == reference("rtos", xlen, None)
+    assert run_in_slices("rtos", xlen, slice_insns, counting) == reference("rtos", xlen, None)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("slice_insns", [1, 7])
 @pytest.mark.parametrize("xlen", WIDTHS)
 def test_smallest_slices_make_the_same_schedule(xlen: int, slice_insns: int, counting: str) -> None:
-    board = make_board("rtos", xlen, slice_insns=slice_insns, counting=counting)
-    assert summary(board, board.run()) == reference("rtos", xlen, None)
+    assert run_in_slices("rtos", xlen, slice_insns, counting) == reference("rtos", xlen, None)
 
 
 @pytest.mark.parametrize("slice_insns", [7, 1000, None])
@@ -86,13 +116,13 @@ def test_slices_of_any_size_make_the_same_checks_under_opensbi(slice_insns: int 
     opensbi = Path(PACKAGED["opensbi"][64])
     need("fw_dynamic.bin (package opensbi)", opensbi.exists())
 
-    def run(slice_insns: int | None) -> tuple[object, ...]:
-        board = Board(opensbi, BoardConfig(slice_insns_max=slice_insns), kernel=image_path("paging-s"))
-        return summary(board, board.run())
-
-    whole = run(1_000_000)
-    assert b"178 checks, all ok" in whole[-1]  # type: ignore[operator]
-    assert run(slice_insns) == whole
+    setup = Setup(BoardConfig(ram_size=8 << 20), read_image(opensbi), kernel=read_image(image_path("paging-s")))
+    board = setup.make()
+    expected = summary(board, board.run())
+    assert b"178 checks, all ok" in board.console
+    sliced = replace(setup, config=replace(setup.config, slice_insns_max=slice_insns))
+    stretches = stretches_of(board.position.icount, slice_insns, "opensbi")
+    assert run_cut_into(sliced, stretches, None) == expected
 
 
 @pytest.mark.parametrize("xlen", WIDTHS)
@@ -110,16 +140,15 @@ def test_slices_of_any_size_make_the_same_work(xlen: int) -> None:
 def test_slices_of_any_size_hear_the_same_from_outside(
     image: str, xlen: int, slice_insns: int | None, counting: str
 ) -> None:
-    board = make_board(image, xlen, slice_insns=slice_insns, counting=counting)
-    assert summary(board, board.run_until(icount=WITH_OUTSIDE[image])) == reference(image, xlen, WITH_OUTSIDE[image])
+    end = WITH_OUTSIDE[image]
+    assert run_in_slices(image, xlen, slice_insns, counting, end) == reference(image, xlen, end)
 
 
 @pytest.mark.parametrize(
     ("image", "xlen", "end"), [("dhcp-wfi", 64, ANSWERED), ("tftp", 32, ANSWERED), ("keys", 64, None)]
 )
 def test_slices_of_one_instruction_hear_the_same_from_outside(image: str, xlen: int, end: int | None) -> None:
-    board = make_board(image, xlen, slice_insns=1)
-    assert summary(board, board.run_until(icount=end)) == reference(image, xlen, end)
+    assert run_in_slices(image, xlen, 1, "blocks", end) == reference(image, xlen, end)
 
 
 @pytest.mark.slow
@@ -127,15 +156,13 @@ def test_slices_of_one_instruction_hear_the_same_from_outside(image: str, xlen: 
 @pytest.mark.parametrize("xlen", WIDTHS)
 @pytest.mark.parametrize("image", WITH_OUTSIDE)
 def test_smallest_slices_hear_the_same_from_outside(image: str, xlen: int, slice_insns: int, counting: str) -> None:
-    board = make_board(image, xlen, slice_insns=slice_insns, counting=counting)
-    assert summary(board, board.run()) == reference(image, xlen, None)
+    assert run_in_slices(image, xlen, slice_insns, counting) == reference(image, xlen, None)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("slice_insns", [1, 7, 1000])
 def test_slices_of_one_instruction_make_the_same_work(slice_insns: int, counting: str) -> None:
-    board = make_board("bench", 64, slice_insns=slice_insns, counting=counting)
-    assert summary(board, board.run_until(icount=1_000_000)) == reference("bench", 64, 1_000_000)
+    assert run_in_slices("bench", 64, slice_insns, counting, 1_000_000) == reference("bench", 64, 1_000_000)
 
 
 @pytest.mark.parametrize("xlen", WIDTHS)

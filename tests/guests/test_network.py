@@ -90,9 +90,9 @@ def test_guest_gets_its_leases_and_pings_the_gateway(
     assert board.run() == PASSED
 
     assert same_everywhere(board) == LEASED
-    assert board.net is not None
-    assert (board.net.state.sent, board.net.state.received) == (10, 10)
-    assert (board.net.state.dropped_no_buffer, board.net.state.dropped_bad_size) == (0, 0)
+    assert board.card is not None
+    assert (board.card.state.sent, board.card.state.received) == (10, 10)
+    assert (board.card.state.dropped_no_buffer, board.card.state.dropped_bad_size) == (0, 0)
 
 
 @pytest.mark.parametrize("delay_ns", [0, 50_000, 3 * NS_PER_MS])
@@ -122,8 +122,8 @@ def test_guest_without_a_card_says_so() -> None:
 
 def test_card_without_a_cable_gives_no_lease() -> None:
     board = setup_of("dhcp-wfi").make()
-    assert board.net is not None
-    board.net.set_link(False)
+    assert board.card is not None
+    board.card.set_link(False)
 
     assert board.run() == Outcome(StopReason.FINISHED, 1)
     assert b"dhcp: no OFFER within 2 s" in board.console

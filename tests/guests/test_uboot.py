@@ -10,14 +10,17 @@ import pytest
 from support.asm import A0, ZERO, addi, code, jalr
 from support.harts import Typist
 from support.needs import Need
+from support.recordings import assert_replays, record
 
-from minstret.devices.board.board import Board
+from minstret.devices.board.board import Board, Setup
 from minstret.devices.board.config import BoardConfig
 from minstret.devices.board.placement import PACKAGED
+from minstret.devices.hostside.hostinput.script import parse_script
 from minstret.devices.hostside.side import NetConfig
 from minstret.devices.hostside.usernet.network import UserNetConfig
 from minstret.emu.door.live import LiveDoor
 from minstret.emu.host import HostFolder
+from minstret.emu.images.loader import read_image
 from minstret.emu.machine import Outcome, StopReason
 from minstret.emu.units import NS_PER_MS, NS_PER_S
 
@@ -63,10 +66,32 @@ def session(
     return Session(Board(first, config, kernel=kernel, door=LiveDoor(typist), files=files), typist)
 
 
+TALK = r"""
+EXPECT "autoboot" within 5s
+SEND " "
+EXPECT /=> $/
+SEND "version\r"
+EXPECT "U-Boot 20"
+EXPECT /=> $/
+SEND "poweroff\r"
+"""
+
+
 @pytest.fixture
 def uboot(need: Need) -> Session:
     need("u-boot.bin (package u-boot-qemu)", UBOOT.exists())
     return session(UBOOT)
+
+
+def test_script_talks_to_uboot_and_is_recorded(need: Need, tmp_path: Path) -> None:
+    need("u-boot.bin (package u-boot-qemu)", UBOOT.exists())
+    setup = Setup(BoardConfig(), read_image(UBOOT), script=tuple(parse_script(TALK, "talk.txt")))
+
+    recorded = record(tmp_path, setup, icount=INSNS_MAX)
+
+    assert recorded.end.outcome == Outcome(StopReason.FINISHED, 0)
+    assert b"=> version\r\nU-Boot 20" in recorded.console
+    assert_replays(recorded, slice_insns_max=49_999)
 
 
 def test_uboot_answers_and_powers_off(uboot: Session) -> None:

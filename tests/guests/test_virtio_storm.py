@@ -27,8 +27,8 @@ def test_work_that_is_too_much_for_one_kick_takes_virtual_time(chains: int, desc
 
     rounds = -(-chains // ROUND_CHAINS_MAX) if descriptors == 1 else -(-chains // 2)
     assert outcome.exit_code == 0
-    assert board.net is not None
-    assert board.net.state.sent + board.net.state.dropped_bad_size == chains
+    assert board.card is not None
+    assert board.card.state.sent + board.card.state.dropped_bad_size == chains
     assert (rounds - 1) * ROUND_NS <= board.position.virtual_ns < rounds * ROUND_NS
 
 
@@ -78,5 +78,5 @@ def test_endless_storm_hears_the_host_between_two_rounds() -> None:
     outcome = board.run()
 
     assert outcome.reason is StopReason.INTERRUPTED
-    assert board.net is not None
-    assert 0 < board.net.state.dropped_bad_size + board.net.state.sent <= 60 * 5
+    assert board.card is not None
+    assert 0 < board.card.state.dropped_bad_size + board.card.state.sent <= 60 * 5

@@ -201,17 +201,25 @@ class Program:
         return bytes(ram)
 
 
-def generate(seed: str, xlen: int, *, is_portable: bool = False, is_quiet: bool = False) -> Program:
+def generate(
+    seed: str, xlen: int, *, is_portable: bool = False, is_quiet: bool = False, has_finer_rights: bool = False
+) -> Program:
     """The program of that seed.
 
     A portable one fences what it stores to code and page tables: another implementation of the specifications does
-    the same. A quiet one takes no interrupts.
+    the same. A quiet one takes no interrupts. One with finer rights runs in pages where PMP rights differ within the
+    page, and has many instructions that are illegal or special.
     """
     pick = random.Random(f"{seed}/{xlen}")
     program = Program(seed, xlen, icount_shift=pick.choice((0, 1, 7)))
-    maker = _Maker(program, pick, is_portable, is_quiet)
+    maker = (_MakerWithFinerRights if has_finer_rights else _Maker)(program, pick, is_portable, is_quiet)
     maker.make()
     return program
+
+
+def generate_finer_rights(seed: str, xlen: int) -> Program:
+    """The program of that seed with finer rights."""
+    return generate(seed, xlen, has_finer_rights=True)
 
 
 class _Maker:
@@ -1387,3 +1395,39 @@ class _Maker:
         if pick.random() < 0.6:
             text.constant(T0, 0x1F << 24)
             text.emit(csrw("pmpcfg0", T0))
+
+
+class _MakerWithFinerRights(_Maker):
+    def _choose_units(self) -> list[Callable[[], None]]:
+        units = super()._choose_units()
+        for _ in range(self.pick.randint(0, 3)):
+            units.insert(self.pick.randrange(len(units)), self.across_a_page)
+        return units
+
+    def _unit(self, number: int, kind: Callable[[], None]) -> None:
+        def with_finer_rights() -> None:
+            if self.pick.random() < 0.6:
+                self.finer_rights()
+            kind()
+
+        with_finer_rights.__name__ = kind.__name__
+        super()._unit(number, with_finer_rights)
+
+    def finer_rights(self) -> None:
+        """Some bytes of a page with code have an entry of their own; mostly in M-mode, which is not held to it."""
+        text, pick = self.text, self.pick
+        text.emit(addi(SERVICE, ZERO, 3), ECALL)
+        number, page = pick.randrange(3), text.here // PAGE
+        page = pick.choice((page, page, page + 1, SWITCHED // PAGE, OTHER // PAGE))
+        at = page * PAGE + pick.choice((0, PAGE - 8, 8 * pick.randrange(PAGE // 8)))
+        text.constant(T0, (RAM + at >> 2) | pick.choice((0, 0, 1)))
+        text.emit(csrw(f"pmpaddr{number}", T0))
+        text.constant(T0, 0x1F << 24 | (pick.choice((0x10, 0x18)) | pick.choice((7, 7, 5, 1))) << 8 * number)
+        text.emit(csrw("pmpcfg0", T0))
+        self.filler(pick.randint(0, 10))
+
+    def any_plain(self) -> int:
+        if self.pick.random() < 0.9:
+            return super().any_plain()
+        ours = C_EBREAK, EBREAK, csrr(A0, "instret"), csrr(A0, "mstatus"), FENCE_I
+        return self.pick.choice((0, 0, 0, 0x8000, 0xFFFFFFFF, 0x0000000B, *ours))

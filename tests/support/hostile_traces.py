@@ -24,9 +24,12 @@ from support.commands import PATIENCE_S
 from support.footprint import high_water, reset_high_water
 from support.trace_fuzz import zstd
 
+from minstret.devices.board.golive import go_live
 from minstret.devices.board.traced import Replay
 from minstret.emu.cli import inspect
+from minstret.emu.cli.group import load_command
 from minstret.emu.errors import MinstretError
+from minstret.emu.trace.listing import entry_line
 from minstret.emu.trace.reader import TraceReader
 
 MORE_MEMORY_MAX = 200 << 20
@@ -379,13 +382,31 @@ def look(what: str, path: str) -> None:
         json.dumps(inspect.trace_facts(reader))
     elif what == "log":
         for entry in inspect._entries(reader.items(), reader, 0, None):
-            inspect._line(entry)
+            entry_line(entry)
     elif what == "timers":
         inspect.timer_table(inspect.timer_table_facts(reader))
+    elif what == "questions":
+        ask(path)
     else:
         Replay(reader).run()
-        for number, _ in reader.snapshot_positions()[:2]:
+        for number, position in reader.snapshot_positions()[:2]:
             Replay(reader, snapshot=number).run()
+            go_live(reader, snapshot=number).run(icount=position.icount + 2_000)
+
+
+QUESTIONS = {
+    "why": ("--write", "0x80000000", "--all"), "diff": (), "insns": ("--mem",),
+    "profile": ("--format", "collapsed", "-o", "/dev/null"), "export": ("--format", "perfetto", "-o", "/dev/null"),
+    "report": ("-o", "/dev/null"),
+}  # fmt: skip
+"""Commands that replay it, and their options."""
+
+
+def ask(path: str) -> None:
+    """Ask a trace one of them, by the number that its file is called by."""
+    name = list(QUESTIONS)[int(Path(path).stem) % len(QUESTIONS)]
+    traces = (path, path) if name == "diff" else (path,)
+    load_command(name).main(["-q", *QUESTIONS[name], *traces], standalone_mode=False)
 
 
 def said_by_child(what: str, path: str) -> dict[str, Any]:
@@ -411,7 +432,7 @@ def cost_of(what: str, path: str) -> dict[str, Any]:
     size = min(os.path.getsize(path), os.stat(path).st_blocks * 512) if os.path.isfile(path) else 0
     reset_high_water()
     before = high_water()
-    if what != "replay":  # a board takes address space that it never uses
+    if what not in ("replay", "questions"):  # a board takes address space that it never uses
         now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (now + size + MORE_MEMORY_MAX,) * 2)
     signal.signal(signal.SIGPROF, on_time_out)

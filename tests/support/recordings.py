@@ -26,6 +26,7 @@ from minstret.emu.door.recording import RecordOptions
 from minstret.emu.images.loader import ImageFile, read_image
 from minstret.emu.machine import STOP_TARGET, Outcome, StopReason
 from minstret.emu.session import End
+from minstret.emu.timeline import Timeline
 from minstret.emu.trace.format import Item
 from minstret.emu.trace.reader import TraceReader
 from minstret.firmware import image_path
@@ -262,3 +263,16 @@ def resetter_code() -> bytes:
 def finish_code(value: int) -> bytes:
     """Writes ``value`` to the finisher."""
     return asm.code(asm.li(asm.T3, FINISHER), asm.li(asm.T4, value), asm.sw(asm.T4, asm.T3, 0), asm.LOOP)
+
+
+def interrupt_at_stride(timeline: Timeline, number: int) -> None:
+    """Have moves of ``timeline`` interrupted once, at the stride of that number from now on."""
+    strides = 0
+
+    def on_stride() -> None:
+        nonlocal strides
+        strides += 1
+        if strides == number:
+            timeline.interrupt()
+
+    timeline.on_stride = on_stride

@@ -32,6 +32,21 @@ def setup_of_keys() -> Setup:
     )
 
 
+def setup_of_talk() -> Setup:
+    """Somebody at the console who waits for answers: matches that may grow, and times."""
+    lines = """
+        SEND "ab"
+        EXPECT /[A-Z]+/ within 5ms
+        SLEEP 1ms
+        SEND "cd"
+        EXPECT "CD"
+        SLEEP 20us
+        SEND "e."
+        EXPECT /[0-9]+ b/
+    """
+    return replace(setup_of_image("echo"), script=tuple(parse_script(lines, "")))
+
+
 SUBJECTS: dict[str, tuple[Callable[[int], Setup], int]] = {
     "keys": (lambda _: setup_of_keys(), 130_000),
     "dhcp": (lambda _: setup_of_image("dhcp"), 120_000),
@@ -41,6 +56,7 @@ SUBJECTS: dict[str, tuple[Callable[[int], Setup], int]] = {
     "rtos": (lambda _: setup_of_image("rtos"), 60_000),
     "paging": (lambda _: setup_of_image("paging"), 100_000),
     "rtc": (lambda _: setup_of_image("rtc", rtc_follows_host=True), 14_000),
+    "talk": (lambda _: setup_of_talk(), 20_000),
     "echo": (lambda _: setup_of_image("echo"), 20_000),
     "resetter": (lambda _: setup_of_code(resetter_code()), 4_000),
     "reader": (lambda _: setup_of_code(reader_code()), 4_000),

@@ -20,10 +20,12 @@ from support.harts import Typist
 
 from minstret.devices.board.board import Setup
 from minstret.devices.board.config import BoardConfig, HostAnswers
+from minstret.devices.board.golive import go_live
 from minstret.devices.board.traced import Recording, Replay
 from minstret.emu.cli import inspect
 from minstret.emu.door.recording import RecordOptions
 from minstret.emu.images.loader import ImageFile
+from minstret.emu.trace.listing import entry_line
 from minstret.emu.trace.reader import TraceReader
 
 if sys.version_info >= (3, 14):
@@ -97,12 +99,13 @@ def look_at_everything(path: Path) -> None:
     reader = TraceReader(str(path))
     try:
         for entry in inspect._entries(reader.items(), reader, 0, None):
-            inspect._line(entry)
+            entry_line(entry)
         json.dumps(inspect.trace_facts(reader))
         inspect.timer_table(inspect.timer_table_facts(reader))
         Replay(reader).run()
-        for number, _ in reader.snapshot_positions()[:1]:
+        for number, position in reader.snapshot_positions()[:1]:
             Replay(reader, snapshot=number).run()
+            go_live(reader, snapshot=number).run(icount=position.icount + 2_000)
     finally:
         reader.close()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 import oneline
-from benchmarks import compare, log, operations, replay
+from benchmarks import compare, log, operations, questions, replay, timetravel
 
 
 @click.group(
@@ -31,6 +31,8 @@ main.add_command(compare.linux)
 main.add_command(operations.main)
 main.add_command(replay.main)
 main.add_command(log.main)
+main.add_command(timetravel.main)
+main.add_command(questions.main)
 
 if __name__ == "__main__":
     oneline.run(main, "tools/bench")

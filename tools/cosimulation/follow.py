@@ -310,7 +310,7 @@ class Follower:
             is_float = insn >> 13 == 5 or (insn >> 13 == 7 and hart.xlen == 32)
         value = int((hart.env.f if is_float else hart.env.x)[rs2]).to_bytes(8, "little")
         self.allow("partial")
-        hart.write_virtual(address, value[: tval - address])
+        hart.write_virtual(address, value[: tval - address], "cosimulation")
 
     def _leaf(self, va: int) -> tuple[int, int] | None:
         """The address and value of the page table entry for ``va``."""

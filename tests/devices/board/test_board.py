@@ -1,11 +1,11 @@
-"""A board as a user's program has it: run, look, change, reset, retrace."""
+"""A board as a user's program has it: run, look, change, reset."""
 
 from __future__ import annotations
 
 import pytest
 from support import asm
 from support.elf_files import LOOPS, PASSES, says
-from support.harts import RAM, ROM_INSNS, program_at, programs_of
+from support.harts import RAM, ROM_INSNS, programs_of
 from support.recordings import Hand, setup_of_code, setup_of_image, typed
 
 from minstret.devices.board.board import Board, Setup
@@ -142,7 +142,17 @@ def test_registers_of_each_hart_are_its_own() -> None:
             board.registers_of(number)
 
 
-# ---- reset, retrace
+def test_cycles_and_time_are_the_same_for_each_hart_whichever_ran_last() -> None:
+    spins = asm.code(asm.LOOP)
+    board = board_of(programs_of(spins, spins), smp=2, quantum=100)
+    board.run_until(icount=250)
+
+    assert [board.registers_of(hart)["mcycle"] for hart in range(2)] == [250, 250]
+    assert len({board.registers_of(hart)["time"] for hart in range(2)}) == 1
+    assert [board.registers_of(hart)["minstret"] for hart in range(2)] == [150, 100]
+
+
+# ---- reset
 
 
 def test_reset_button_begins_anew_but_for_time() -> None:
@@ -156,31 +166,6 @@ def test_reset_button_begins_anew_but_for_time() -> None:
     assert board.run_until(uart="hart 0\n") == REACHED
     assert board.position.icount > before.icount
     assert bytes(board.console) == b"hello from minstret, rv64\nhart 0\n" * 2
-
-
-def test_retrace_gives_the_pcs_of_the_last_instructions() -> None:
-    board = board_of(asm.code(asm.NOP, asm.NOP, asm.jal(asm.ZERO, -4)))
-    board.run_until(icount=ROM_INSNS + 6)
-
-    assert board.retrace(5) == [RAM + 4, RAM + 8, RAM + 4, RAM + 8, RAM + 4]
-    assert board.registers["pc"] == RAM + 8
-    assert board.retrace(1000)[0] == Base.BOOT_ROM
-    assert board.position.icount == ROM_INSNS + 6
-
-
-def test_retrace_of_several_harts_gives_those_of_the_one_that_ran_last() -> None:
-    """Its last turn is two instructions old; before that another hart had one of a hundred."""
-    spins = asm.code(asm.NOP, asm.NOP, asm.jal(asm.ZERO, -8))
-    board = board_of(programs_of(spins, spins), smp=2, quantum=100)
-    board.run_until(icount=302)
-    done = 102 - ROM_INSNS - 6
-    expected = [program_at(1) + 4 * (insn % 3) for insn in range(done - 5, done)]
-
-    assert (board.hart.name, board.registers_of(1)["minstret"]) == ("hart1", 102)
-    assert board.retrace(5) == expected
-    assert board.retrace(1000)[0] == Base.BOOT_ROM
-    assert len(board.retrace(1000)) == 102
-    assert board.retrace(0) == []
 
 
 def test_board_with_a_host_that_types_answers_it() -> None:

@@ -190,3 +190,18 @@ def test_reset_is_the_state_of_power_on(bench: Bench) -> None:
 
     assert bench.uart.state == Bench().uart.state
     assert bench.read_all() == b""
+
+
+@pytest.mark.parametrize(
+    ("lcr", "form"),
+    [(0x03, (8, "N", 1)), (0x1B, (8, "E", 1)), (0x0E, (7, "O", 2)), (0x2B, (8, "1", 1)), (0x3A, (7, "0", 1)),
+     (0x10, (5, "N", 1)), (0x00, (8, "N", 1))],
+)  # fmt: skip
+def test_form_of_characters_follows_the_line_control_register(
+    bench: Bench, lcr: int, form: tuple[int, str, int]
+) -> None:
+    bench.write(Reg.LCR, 0x80)
+    bench.write(Reg.RBR_THR, 2)
+    bench.write(Reg.LCR, lcr)
+
+    assert bench.uart.serial_format() == (8_680, *form)  # 115,200 Bd

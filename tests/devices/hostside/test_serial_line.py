@@ -116,6 +116,35 @@ def test_nothing_enters_a_receiver_that_the_guest_does_not_use() -> None:
     assert bench.entered == b""
 
 
+def test_line_whose_input_had_ended_asks_again_where_it_goes_on_with_another_host() -> None:
+    bench = Bench()
+    bench.line.may_come = lambda: False
+    bench.read(Reg.LSR)
+    bench.let_pass(SETTLE_NS)
+    assert bench.asked == 0
+
+    bench.line.may_come = lambda: True
+    bench.line.go_on()
+    bench.let_pass(1)
+
+    assert bench.asked == 1
+    bench.line.go_on()
+    bench.let_pass(1)
+    assert bench.asked == 1
+
+
+@pytest.mark.parametrize("held", [b"", b"abc"])
+def test_line_that_goes_on_with_its_own_host_does_as_before(held: bytes, bench: Bench) -> None:
+    bench.line.divert(typed(held or b"x"))
+    if not held:
+        bench.let_pass(SETTLE_NS)
+    before = bench.timers.save_state(), bench.line.state
+
+    bench.line.go_on()
+
+    assert (bench.timers.save_state(), bench.line.state) == before
+
+
 @pytest.mark.parametrize("reg", [Reg.LSR, Reg.RBR_THR])
 def test_first_character_enters_soon_after_the_guest_has_looked(reg: Reg) -> None:
     bench = Bench()

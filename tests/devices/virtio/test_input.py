@@ -416,3 +416,16 @@ def test_device_answers_as_the_qemu_that_is_installed(qtest: Qtest) -> None:
                     assert int.from_bytes(ours, "little") & ~int.from_bytes(theirs, "little") == 0
                 else:
                     assert ours == theirs, f"{make.__name__}: {select.name} {subsel}"
+
+
+def test_events_of_a_batch_have_names() -> None:
+    pack = input_codes.pack_event
+    batch = (
+        pack(EventType.EV_KEY, Key.KEY_A, 1) + pack(EventType.EV_KEY, input_codes.Button.BTN_LEFT, 0)
+        + pack(EventType.EV_ABS, Abs.ABS_X, 7) + pack(EventType.EV_REL, input_codes.Rel.REL_WHEEL, -1)
+        + pack(EventType.EV_KEY, 0x2FF, 1) + input_codes.REPORT
+    )  # fmt: skip
+
+    assert input_codes.named_events(batch) == (
+        ("KEY_A", 1), ("BTN_LEFT", 0), ("ABS_X", 7), ("REL_WHEEL", -1), ("1/767", 1),
+    )  # fmt: skip

@@ -70,7 +70,7 @@ def test_translated_code_of_pages_that_stay_is_kept(counting: str) -> None:
     assert board.hart.statistics["edges"] == translated
 
 
-def test_first_trap_is_that_of_the_run_since_the_state_was_loaded(counting: str) -> None:
+def test_first_trap_is_part_of_the_state(counting: str) -> None:
     board = board_of(asm.code(asm.csrw("mtvec", asm.ZERO), 0x00000073), counting=counting)
     run_insns(board, 1)
     before = board.machine.save_state()
@@ -80,3 +80,5 @@ def test_first_trap_is_that_of_the_run_since_the_state_was_loaded(counting: str)
         board.run()
         assert board.hart.first_trap is not None
         assert (board.hart.first_trap.cause, board.hart.first_trap.epc) == (11, RAM + 4)
+        after = board.machine.save_state()
+        assert after.harts[0].first_trap == board.hart.first_trap

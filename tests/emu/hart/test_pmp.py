@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import pytest
 from support import asm
-from support.harts import RAM, board_of, run_insns
+from support.harts import RAM, ROM_INSNS, board_of, run_insns
 
+from minstret.devices.board.board import Board
 from minstret.emu.hart.pmp import Pmp
 from minstret.emu.hart.shared import Shared
 from minstret.emu.hart.spec import PMP_LOCKED, PMP_MODE_SHIFT, PMP_NA4, PMP_NAPOT, PMP_R, PMP_TOR, PMP_W, PMP_X
 
 TOR, NA4, NAPOT = (mode << PMP_MODE_SHIFT for mode in (PMP_TOR, PMP_NA4, PMP_NAPOT))
-LOAD_ACCESS = 5
+FETCH_ACCESS, ILLEGAL, BREAKPOINT, LOAD_ACCESS = 1, 2, 3, 5
+PAGE, PLACE, HANDLER = 0x1000, 0x2000, 0x800
+FORBIDDEN = 0x700
+"""Offset in the page at PLACE, of bytes for which there is an entry."""
 
 
 def pmp_with(*entries: tuple[int, int], xlen: int = 64) -> tuple[Pmp, Shared]:
@@ -98,3 +102,77 @@ def test_guest_is_held_to_a_range_within_a_page(counting: str, xlen: int) -> Non
     board.run_until(icount=board.position.icount + 1)
     assert board.hart.first_trap is not None
     assert (board.hart.first_trap.cause, board.hart.first_trap.tval) == (LOAD_ACCESS, at + 4)
+
+
+def board_with_finer_rights(
+    counting: str, xlen: int, slice_insns: int | None, at: int, code: bytes, *, entry: int = FORBIDDEN,
+    lock: int = PMP_LOCKED,
+) -> Board:  # fmt: skip
+    """At ``at`` in the page at PLACE; an entry for eight bytes there does not let M-mode execute them, if locked."""
+    board = board_of(
+        asm.code(asm.LOOP), (HANDLER, asm.code(asm.LOOP)), (PLACE + at, code), xlen=xlen, counting=counting,
+        slice_insns=slice_insns,
+    )  # fmt: skip
+    run_insns(board, 0)
+    hart = board.hart
+    hart.pmp.write_addr(0, RAM + PLACE + entry >> 2)
+    hart.pmp.write_addr(1, (1 << (54 if xlen == 64 else 32)) - 1)
+    hart.pmp.write_cfg(0, (NAPOT | PMP_R | PMP_W | PMP_X) << 8 | lock | NAPOT | PMP_R)
+    hart.core.pmp_changed()
+    hart.env.mtvec, board.registers["pc"] = RAM + HANDLER, RAM + PLACE + at
+    return board
+
+
+@pytest.mark.parametrize("xlen", [32, 64])
+@pytest.mark.parametrize("slice_insns", [1, None])
+@pytest.mark.parametrize("at", [0, FORBIDDEN - 6])
+@pytest.mark.parametrize("before", [0, 1, 2])
+@pytest.mark.parametrize("insn", [0, asm.C_EBREAK, 0x8000, 0xFFFFFFFF])
+def test_instruction_in_a_page_with_finer_rights_traps_as_elsewhere(
+    counting: str, xlen: int, slice_insns: int | None, at: int, before: int, insn: int
+) -> None:
+    """0 is an instruction like any other: illegal, but there."""
+    code = asm.code([asm.C_NOP] * before, insn)
+    board = board_with_finer_rights(counting, xlen, slice_insns, at, code)
+    run_insns(board, before + 2)
+    trap, pc = board.hart.first_trap, RAM + PLACE + at + 2 * before
+    assert trap is not None
+    if at + len(code) > FORBIDDEN:
+        assert (trap.cause, trap.epc, trap.tval) == (FETCH_ACCESS, pc, pc)
+    elif insn == asm.C_EBREAK:
+        assert (trap.cause, trap.epc, trap.tval) == (BREAKPOINT, pc, pc)
+    else:
+        assert (trap.cause, trap.epc, trap.tval) == (ILLEGAL, pc, insn)
+    assert board.position.icount == ROM_INSNS + before + 2
+
+
+@pytest.mark.parametrize("xlen", [32, 64])
+@pytest.mark.parametrize("slice_insns", [1, None])
+@pytest.mark.parametrize("before", [0, 1, 2])
+def test_zeros_that_may_not_be_executed_are_no_illegal_instruction(
+    counting: str, xlen: int, slice_insns: int | None, before: int
+) -> None:
+    code = asm.code([asm.C_NOP] * before, 0)
+    board = board_with_finer_rights(counting, xlen, slice_insns, FORBIDDEN - 2 * before, code)
+    run_insns(board, before + 2)
+    trap, pc = board.hart.first_trap, RAM + PLACE + FORBIDDEN
+    assert trap is not None
+    assert (trap.cause, trap.epc, trap.tval) == (FETCH_ACCESS, pc, pc)
+
+
+@pytest.mark.parametrize("xlen", [32, 64])
+@pytest.mark.parametrize("slice_insns", [1, None])
+@pytest.mark.parametrize("lock", [PMP_LOCKED, 0])
+def test_instruction_that_ends_in_forbidden_bytes_of_the_next_page_faults_there(
+    counting: str, xlen: int, slice_insns: int | None, lock: int
+) -> None:
+    """The page that it begins in is not one with finer rights."""
+    code = asm.code(asm.C_NOP, asm.C_NOP, asm.addi(asm.A0, 0, 5), asm.LOOP)
+    board = board_with_finer_rights(counting, xlen, slice_insns, PAGE - 6, code, entry=PAGE, lock=lock)
+    run_insns(board, 4)
+    trap, pc = board.hart.first_trap, RAM + PLACE + PAGE - 2
+    if lock:
+        assert trap is not None
+        assert (trap.cause, trap.epc, trap.tval) == (FETCH_ACCESS, pc, pc + 2)
+    else:
+        assert (trap, board.registers["a0"], board.registers["pc"]) == (None, 5, pc + 4)

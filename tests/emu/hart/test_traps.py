@@ -133,3 +133,19 @@ def test_environment_call_says_where_from(counting: str, priv: int) -> None:
     board.run_until(icount=board.position.icount + 1)
     assert board.hart.first_trap is not None
     assert (board.hart.first_trap.cause, board.hart.first_trap.priv) == (Cause.ECALL_FROM_U + priv, priv)
+
+
+@pytest.mark.parametrize("xlen", [64, 32])
+def test_trap_is_noted_with_the_registers_from_which_one_finds_the_caller(counting: str, xlen: int) -> None:
+    """Those of the moment: what the handler does with them comes after."""
+    high = 1 << (xlen - 4)
+    sets = [*asm.li(asm.RA, 0x123), *asm.li(asm.SP, 0x456), *asm.li(asm.S0, 7), asm.slli(asm.S0, asm.S0, xlen - 4)]
+    handler = asm.code(asm.li(asm.RA, 1), asm.li(asm.SP, 2), asm.li(asm.S0, 3), asm.LOOP)
+    code = asm.code(asm.auipc(asm.T0, 0), asm.addi(asm.T0, asm.T0, 0x100), asm.csrw("mtvec", asm.T0), sets, 0xFFFFFFFF)
+    board = board_of(code, (0x100, handler), xlen=xlen, counting=counting)
+    board.run_until(icount=60)
+
+    assert board.registers["s0"] == 3
+    for trap in (board.hart.last_trap, board.hart.first_trap):
+        assert trap is not None
+        assert (trap.ra, trap.sp, trap.fp) == (0x123, 0x456, 7 * high)

@@ -47,6 +47,7 @@ from minstret.emu.hart.shared import Counting, PageFlag
 from minstret.emu.hart.watches import WatchHit, WatchKind
 from minstret.emu.images.loader import Firmware, Segment
 from minstret.emu.machine import StopReason
+from minstret.emu.wiring import HartMemory
 
 LOAD, STORE, ACCESS = WatchKind.LOAD, WatchKind.STORE, WatchKind.ACCESS
 PAGE, PLACE = 4096, 0x4010
@@ -84,7 +85,9 @@ def test_store_stops_after_it_has_retired(counting: str) -> None:
     outcome = board.run_until(icount=ROM_INSNS + 20)
     assert outcome.reason is WATCH
     assert (board.position.icount, board.hart.pc) == (ROM_INSNS + 4, RAM + 16)
-    hit = WatchHit(watch, STORE, RAM + PLACE, 4, RAM + 12, b"\xaa\xbb\xcc\xdd", b"\x34\x12\x00\x00")
+    hit = WatchHit(
+        watch, STORE, RAM + PLACE, 4, RAM + 12, b"\xaa\xbb\xcc\xdd", b"\x34\x12\x00\x00", icount=ROM_INSNS + 3
+    )
     assert outcome.hits == (hit,)
     assert hits_of(board) == []
 
@@ -93,7 +96,7 @@ def test_load_stops_after_it_has_retired(counting: str) -> None:
     board = board_with(counting, lw(S0, S0, 0), addi(A0, A0, 1))
     board.memory.write(RAM + PLACE, b"\x01\x02\x03\x04")
     watch = board.hart.watches.add(LOAD, RAM + PLACE, 4)
-    assert hits_of(board) == [(4, WatchHit(watch, LOAD, RAM + PLACE, 4, RAM + 12))]
+    assert hits_of(board) == [(4, WatchHit(watch, LOAD, RAM + PLACE, 4, RAM + 12, icount=ROM_INSNS + 3))]
     assert board.registers["s0"] == 0x04030201
 
 
@@ -212,12 +215,14 @@ def test_device_that_writes_and_a_debugger_are_not_told(counting: str) -> None:
 
 def test_watch_that_sees_devices_stops_before_the_next_instruction(counting: str) -> None:
     board = board_with(counting, NOP)
-    dma = board.assembly.memory
+    dma = HartMemory(board.machine, "net0")
     watch = board.hart.watches.add(ACCESS, RAM + PLACE, 4, sees_devices=True)
     run_insns(board, 2)
     dma.write(RAM + PLACE + 4, b"beside")
     dma.write(RAM + PLACE - 2, b"abcd")
-    hit = WatchHit(watch, STORE, RAM + PLACE, 2, RAM + 8, bytes(2), b"cd", is_by_device=True)
+    hit = WatchHit(
+        watch, STORE, RAM + PLACE, 2, RAM + 8, bytes(2), b"cd", is_by_device=True, icount=ROM_INSNS + 2, device="net0"
+    )
     assert hits_of(board) == [(2, hit)]
     with pytest.raises(AccessFault):
         dma.write(0, b"nothing")
@@ -285,7 +290,7 @@ def test_removed_watch_leaves_the_page_as_it_was(counting: str) -> None:
     assert list(watches) == [kept]
     watches.clear()
     assert not list(watches)
-    assert not board.machine.memory.page_flags[PLACE >> 12] & (PageFlag.SLOW | PageFlag.SLOW_READ)
+    assert not board.machine.memory.page_flags[PLACE >> 12] & PageFlag.SLOW
     assert hits_of(board, 1 + 4 * 90) == []
     with pytest.raises(ValueError, match=r"not in list|x not in"):
         watches.remove(removed)
@@ -366,3 +371,17 @@ def run_program(program: Program, counting: str, end: int, pages: tuple[Any, ...
         if outcome.reason not in (REACHED, WATCH) or (outcome.reason is REACHED and board.position.icount >= end):
             summary = outcome.reason, board.position, board.digest(), board.hart.last_trap, bytes(board.console)
             return summary, tuple(hits if pages else written.take())
+
+
+@pytest.mark.parametrize("distance", [*range(-20, 21), 64, 2000])
+def test_access_beside_a_watched_range_is_done_and_told_of_only_where_it_overlaps(counting: str, distance: int) -> None:
+    watched = RAM + PLACE + 1024
+    board = board_with(counting, sd(A1, S0, 0), ld(A0, S0, 0))
+    board.registers["s0"] = address = watched + distance
+    board.hart.watches.add(ACCESS, watched, 4)
+    hits = [(hit.kind, hit.old, hit.new) for _, hit in hits_of(board)]
+    written = (0x1234).to_bytes(8, "little")
+    told = [(STORE, bytes(8), written), (LOAD, None, None)]
+    assert hits == (told if address < watched + 4 and watched < address + 8 else [])
+    assert board.memory.read(address, 8) == written
+    assert board.registers["a0"] == 0x1234

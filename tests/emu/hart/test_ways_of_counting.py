@@ -5,7 +5,6 @@ A case is one program run one way; each is compared with the run counted by inst
 
 from __future__ import annotations
 
-import os
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from support.asm import (
     A2,
     A3,
     C_NOP,
+    ECALL,
     LOOP,
     MRET,
     NOP,
@@ -47,10 +47,11 @@ from support.asm import (
     srli,
     sw,
 )  # fmt: skip
-from support.generated_code import PAGE, RAM, RAM_SIZE, WATCHED, Program, generate
+from support.generated_code import PAGE, RAM, RAM_SIZE, WATCHED, Program, generate, generate_finer_rights
 from support.generated_windows import generate_windows
 from support.harts import ROM_INSNS, board_of
 from support.needs import Need
+from support.random_cases import SEED_SLOW, TIMES
 
 from minstret.devices.board.board import Board
 from minstret.emu.hart.binding import ENVIRONMENT
@@ -264,31 +265,37 @@ def test_accesses_across_pages_of_every_kind_are_one_run(bench: Bench, capsys: p
     check(bench, capsys, "window", 18, 2000, window_ways, generate_windows)
 
 
+def test_generated_programs_with_finer_rights_are_one_run(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    check(bench, capsys, "finer", 5, 1500, lambda number: (Way(), SLICED[number]), generate_finer_rights)
+
+
 @pytest.mark.slow
-def test_thousands_of_accesses_across_pages_of_every_kind_are_one_run(
+def test_many_generated_programs_with_finer_rights_are_one_run(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    seed = os.environ.get("MINSTRET_SEED") or str(random.SystemRandom().randrange(1 << 32))
-    check(bench, capsys, f"many windows {seed}", 250, 2500, window_ways, generate_windows)
+    check(bench, capsys, f"many finer {SEED_SLOW}", 12 * TIMES, 2500, window_ways, generate_finer_rights)
+
+
+@pytest.mark.slow
+def test_many_accesses_across_pages_of_every_kind_are_one_run(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    check(bench, capsys, f"many windows {SEED_SLOW}", 60 * TIMES, 2500, window_ways, generate_windows)
 
 
 MANY: dict[str, tuple[int, int, Callable[[int], tuple[Way, ...]]]] = {
-    "many": (100, 4000, lambda number: (Way(), Way(BLOCKS, "random"), HOPS, SLICED[number % 4])),
-    "many more": (100, 4000, lambda number: (Way(), Way(BLOCKS, "random"), HOPS, SLICED[number % 4])),
-    "many full": (60, 4000, lambda number: (FULL,)),
-    "many in Python": (40, 2000, lambda number: (TWINS, Way())),
-    "many bare": (100, 4000, lambda number: (BARE[number % 3],)),
-    "many fresh": (40, 4000, lambda number: (FRESH, Way())),
+    "many": (40, 4000, lambda number: (Way(), Way(BLOCKS, "random"), HOPS, SLICED[number % 4])),
+    "many full": (20, 4000, lambda number: (FULL,)),
+    "many in Python": (20, 2000, lambda number: (TWINS, Way())),
+    "many bare": (40, 4000, lambda number: (BARE[number % 3],)),
+    "many fresh": (20, 4000, lambda number: (FRESH, Way())),
 }
 """How many programs of each width, how many instructions of each, and the ways to run them."""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MANY)
-def test_thousands_of_generated_programs_are_one_run(
-    bench: Bench, capsys: pytest.CaptureFixture[str], name: str
-) -> None:
-    check(bench, capsys, name, *MANY[name])
+def test_many_generated_programs_are_one_run(bench: Bench, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    programs, end, ways = MANY[name]
+    check(bench, capsys, f"{name} {SEED_SLOW}", programs * TIMES, end, ways)
 
 
 # ---- single rules
@@ -412,6 +419,42 @@ def test_instruction_that_crosses_into_a_forbidden_page_faults_in_its_turn(
     board.run_until(icount=ROM_INSNS + 3)
     assert board.registers["a0"] == 2
     assert trap_of(board) == (1, RAM + place + 8, RAM + place + 10)
+
+
+@pytest.mark.parametrize("slice_insns", [1, None])
+@pytest.mark.parametrize("insn", [addi(A0, A0, 1), csrr(A0, "cycle"), ECALL, 0xFFFFFFFF])
+@pytest.mark.parametrize("first", ["finer", "plain"])
+@pytest.mark.parametrize("second", ["finer", "forbidden", "beside a forbidden one"])
+def test_halves_of_an_instruction_across_two_pages_are_each_protected_where_they_are(
+    counting: str, slice_insns: int | None, insn: int, first: str, second: str
+) -> None:
+    # the second page is not the physical page behind the first one
+    place, where = 3 * PAGE - 6, 8 * PAGE
+    low, high = code(C_NOP, C_NOP, insn)[:6], code(insn)[2:]
+    board = board_of(
+        (0, code(LOOP)), (8, code(LOOP)), (place, low), (where, high + code(LOOP)), counting=counting,
+        slice_insns=slice_insns,
+    )  # fmt: skip
+    begin_as_supervisor(board)
+    board.memory.write(RAM + LEAVES + 8 * 3, (RAM + where >> 2 | 0xCF).to_bytes(8, "little"))
+    special = {"finer": where + 0x100, "forbidden": where, "beside a forbidden one": 3 * PAGE}[second]
+    pmp = board.hart.pmp
+    for entry, address in enumerate((RAM + 2 * PAGE + 0x100, RAM + special)):
+        pmp.write_addr(entry, address >> 2)
+    pmp.write_addr(2, (1 << 54) - 1)
+    pmp.write_cfg(0, 0x1F1000 | (0x10 if first == "finer" else 0))
+    board.hart.core.pmp_changed()
+    board.hart.env.mcounteren, board.hart.env.mcause, board.registers["pc"] = 7, 0, RAM + place
+    board.run_until(icount=ROM_INSNS + 3)
+    pc, cause, tval = RAM + place + 4, {ECALL: 9, 0xFFFFFFFF: 2}.get(insn), insn if insn == 0xFFFFFFFF else 0
+    if second == "forbidden":
+        cause, tval = 1, pc + 2
+    if cause is not None:
+        assert trap_of(board) == (cause, pc, tval)
+    else:
+        assert trap_of(board)[0] == 0
+        assert board.registers["pc"] == pc + 4
+        assert board.registers["a0"] == (1 if insn == addi(A0, A0, 1) else ROM_INSNS + 2)
 
 
 @pytest.mark.parametrize("xlen", [64, 32])

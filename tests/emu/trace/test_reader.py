@@ -217,19 +217,23 @@ def without_hash(groups: list[Item | Checkpoints]) -> list[Item | Checkpoints]:
     ]
 
 
+def trace_of(path: Path, script: list[Step]) -> TraceReader:
+    """A trace of these steps."""
+    writer, icount, warp_ns = writer_at(path), 0, 0
+    for step in script:
+        icount, warp_ns = icount + step.insns, warp_ns + step.warp_ns
+        write_step(writer, step, at(icount, warp_ns))
+    writer.finish(end_at(at(icount, warp_ns)), at(icount, warp_ns))
+    return TraceReader(str(path))
+
+
 @settings(max_examples=100, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck))
 @given(steps(), st.data())
 def test_groups_are_the_items_of_a_stretch_with_checkpoints_counted(script: list[Step], data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "run.mst"
-        writer, icount, warp_ns = writer_at(path), 0, 0
-        for step in script:
-            icount, warp_ns = icount + step.insns, warp_ns + step.warp_ns
-            write_step(writer, step, at(icount, warp_ns))
-        writer.finish(end_at(at(icount, warp_ns)), at(icount, warp_ns))
-        reader = TraceReader(str(path))
-        items = list(reader.items())
-        places = st.sampled_from([0, *(item.position.icount for item in items), icount + 1])
+        reader = trace_of(Path(folder, "run.mst"), script)
+        items, end = list(reader.items()), reader.reached().position
+        places = st.sampled_from([0, *(item.position.icount for item in items), end.icount + 1])
         first, last = data.draw(places, "first"), data.draw(st.one_of(st.none(), places), "last")
 
         groups = list(reader.groups(first, last))
@@ -238,6 +242,24 @@ def test_groups_are_the_items_of_a_stretch_with_checkpoints_counted(script: list
             item for item in items if first <= item.position.icount and (last is None or item.position.icount <= last)
         ]
         assert without_hash(groups) == without_hash(groups_of(inside))
+
+
+@settings(max_examples=100, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck))
+@given(steps(), st.data())
+def test_groups_around_an_item_are_those_before_and_from_it_on(script: list[Step], data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        reader = trace_of(Path(folder, "run.mst"), script)
+        items, end = list(reader.items()), reader.reached().position
+        seq = data.draw(st.integers(0, len(items)), "seq")
+        count = data.draw(st.integers(1, 4), "count")
+
+        before, after = reader.groups_before(seq, count), list(reader.groups_from(seq))
+
+        assert without_hash(before) == without_hash(groups_of(items[:seq]))[-count:]
+        assert without_hash(after) == without_hash(groups_of(items[seq:]))
+        for position in (*(item.position for item in items), end, end._replace(icount=end.icount + 1), START):
+            wanted = next((item.seq for item in items if item.position >= position), len(items))
+            assert reader.seq_at(position) == wanted
 
 
 def test_many_checkpoints_are_counted_without_being_listed(path: Path) -> None:

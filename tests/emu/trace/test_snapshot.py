@@ -131,7 +131,8 @@ def test_state_is_split_at_the_door() -> None:
 
     assert [name for name, _, _ in guest["timers"]["armed"]] == ["clint.mtimecmp"]
     assert "usernet.link" in [name for name, _, _ in host["timers"]]
-    assert sorted(host["parts"]) == ["input", "input.script", "uart0.line", "usernet"]
+    names = ["expectations", "input", "input.script", "input.script.match", "uart0.line", "usernet"]
+    assert sorted(host["parts"]) == names
     assert "host" not in guest
     external = [timer.name for timer in board.machine.virtual_timers.timers() if timer.is_external]
     assert not any(name in json.dumps(guest) for name in external)

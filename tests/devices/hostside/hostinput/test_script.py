@@ -11,13 +11,18 @@ from hypothesis import strategies as st
 from minstret.devices.hostside.hostinput.keymap import parse_keys
 from minstret.devices.hostside.hostinput.queue import KEYBOARD, TABLET, InputQueue, InputQueueState
 from minstret.devices.hostside.hostinput.script import (
+    EXPECT_NS,
     KEYS_AT_NS,
+    Expect,
     InputScript,
     InputScriptState,
     ScriptLine,
+    Send,
+    Sleep,
     keys_line,
     parse_script,
 )
+from minstret.devices.hostside.matcher import ConsoleMatcherState
 from minstret.devices.virtio.input_codes import Button, Key
 from minstret.emu.clock import VirtualClock
 from minstret.emu.errors import ConfigError
@@ -26,6 +31,8 @@ from minstret.emu.timers import TimerAttribute, TimerList
 
 MS = 1_000_000
 SHIFT = 1
+KNOWN = "expected one of press, hold, release, type, move, click, button, wheel, EXPECT, SEND, SLEEP"
+EXPECT_USAGE = 'expected EXPECT "TEXT" or /RE/, perhaps with: within TIME'
 A, B, C = Key.KEY_A, Key.KEY_B, Key.KEY_C
 
 
@@ -40,6 +47,10 @@ class Bench:
         self.queue = InputQueue("input", self.timers, self.deliver, {KEYBOARD: "k", TABLET: "t"})
         parsed = [line if isinstance(line, ScriptLine) else parse_script(line, "s")[0] for line in lines]
         self.script = InputScript("input.script", parsed, self.queue, self.timers)
+        self.sent: list[tuple[int, bytes]] = []
+        self.missed: list[str] = []
+        self.script.send = lambda data: self.sent.append((self.clock.now_ns(), data))
+        self.script.on_missed = self.missed.append
 
     def deliver(self, target: str, batch: bytes) -> None:
         code, value = int.from_bytes(batch[2:4], "little"), int.from_bytes(batch[4:8], "little")
@@ -180,7 +191,180 @@ def test_restored_anywhere_the_rest_of_the_script_is_the_same(cut: int) -> None:
     assert second.script.state == whole.script.state == InputScriptState(next_line=4)
 
 
+@pytest.mark.parametrize(("lines", "expire_ns"), [
+    (("AT 1us: press a", "AT 3us: hold c"), 3_000), (("AT 1us: press a", "AT 5us: hold c"), 5_000),
+    (("AT 1us: press a", "AT icount 9000: hold c"), None), (("AT 1us: press a",), None), ((), None),
+])  # fmt: skip
+def test_script_that_goes_on_waits_for_its_own_next_line(lines: tuple[str, ...], expire_ns: int | None) -> None:
+    first, second = Bench("AT 1us: press a", "AT 3us: hold c"), Bench(*lines)
+    first.script.start()
+    first.run(501)
+    second.icount = first.icount
+    second.timers.load_state(first.timers.save_state())
+    second.script.state = from_plain(InputScriptState, to_plain(first.script.state))
+
+    second.script.go_on()
+
+    armed = {timer.name: timer.expire_ns for timer in second.timers.armed()}
+    assert armed.get("input.script") == expire_ns
+
+
+# ---- the console
+
+
+def test_lines_without_a_moment_follow_each_other_at_once() -> None:
+    bench = Bench("AT 1ms: hold a", "hold b", "SLEEP 2ms", "hold c", 'SEND "x"')
+    bench.script.start()
+
+    bench.run(5_000_000)
+
+    assert bench.downs == [(1 * MS, A), (1 * MS, B), (3 * MS, C)]
+    assert bench.sent == [(3 * MS, b"x")]
+
+
+def test_send_comes_when_the_guest_has_said_what_is_expected() -> None:
+    bench = Bench('EXPECT "boot: " within 5ms', 'SEND "go\\r"', "EXPECT /ok/", "hold a")
+    bench.script.start()
+    bench.run(500_000)
+    bench.script.hear(b"boot:")
+    bench.run(600_000)
+    assert bench.sent == []
+
+    bench.script.hear(b" ok")
+
+    bench.run(600_000)
+    assert bench.sent == [(1_200_000, b"go\r")]
+    assert bench.downs == [(1_200_000, A)]
+    assert bench.missed == []
+
+
+def test_what_was_said_before_a_line_is_reached_counts_once() -> None:
+    bench = Bench("SLEEP 1ms", 'EXPECT "ok"', 'SEND "1"', 'EXPECT "ok" within 1ms', 'SEND "2"')
+    bench.script.start()
+    bench.script.hear(b"ok")
+
+    bench.run(2_000_000)
+
+    assert bench.sent == [(1 * MS, b"1")]
+    assert bench.missed == ['s:1: EXPECT "ok" within 1ms: not said in time']
+
+
+def test_match_that_may_grow_is_taken_when_the_guest_is_quiet() -> None:
+    bench = Bench("EXPECT /[0-9]+/ within 1.5ms", 'SEND "x"')
+    bench.script.start()
+    bench.run(0)
+    bench.script.hear(b"1")
+    bench.run(250_000)
+    bench.script.hear(b"2")
+
+    bench.run(1_000_000)
+
+    assert bench.sent == [(1_500_000, b"x")]
+    assert bench.missed == []
+
+
+def test_script_ends_where_it_is_not_said_in_time() -> None:
+    bench = Bench('EXPECT "a" within 1ms', 'SEND "x"')
+    bench.script.start()
+    bench.run(400_000)
+    bench.script.hear(b"b")
+
+    bench.run(2_000_000)
+    bench.script.hear(b"a")
+    bench.run(3_000_000)
+
+    assert (bench.sent, bench.missed) == ([], ['s:1: EXPECT "a" within 1ms: not said in time'])
+    assert bench.script.open_line() is None
+
+
+def test_script_knows_whether_it_will_type_by_itself() -> None:
+    bench = Bench("SLEEP 1ms", 'EXPECT "a"', 'SEND "x"', "SLEEP 1ms")
+    bench.script.start()
+    assert bench.script.will_send
+
+    bench.run(600_000)
+    assert not bench.script.will_send  # the guest has to say something first
+    bench.script.hear(b"a")
+    assert bench.script.will_send
+
+    bench.run(600_001)
+    assert bench.sent
+    assert not bench.script.will_send
+
+
+def test_script_in_a_hurry_waits_for_no_time() -> None:
+    bench = Bench("AT 5ms: hold a", "SLEEP 1s", 'SEND "x"', "SLEEP 1ms", "hold b")
+    bench.script.start()
+
+    bench.run(0)
+    while bench.script.hurry():
+        bench.run(0)
+
+    assert bench.sent == [(0, b"x")]
+    assert bench.downs == [(0, A)]
+
+
+def test_state_in_the_middle_of_an_expectation_goes_on_in_another_script() -> None:
+    lines = ("EXPECT /[0-9]+;/ within 5ms", 'SEND "x"')
+    first, second = Bench(*lines), Bench(*lines)
+    first.script.start()
+    first.run(0)
+    first.script.hear(b"ab12")
+
+    second.script.state = from_plain(InputScriptState, to_plain(first.script.state))
+    second.script.matcher.state = from_plain(ConsoleMatcherState, to_plain(first.script.matcher.state))
+    second.timers.load_state(first.timers.save_state())
+    second.script.go_on()
+    for each in (first, second):
+        each.script.hear(b"3;")
+        each.run(1_000_000)
+
+    assert first.sent == second.sent == [(1 * MS, b"x")]
+
+
+def test_line_that_has_changed_begins_anew_in_another_script() -> None:
+    first, second = Bench("SLEEP 1ms", 'SEND "x"'), Bench('EXPECT "a"', 'SEND "x"')
+    first.script.start()
+    first.run(0)
+
+    second.script.state = from_plain(InputScriptState, to_plain(first.script.state))
+    second.timers.load_state(first.timers.save_state())
+    second.script.go_on()
+    second.run(1_000_000)
+    assert second.sent == []
+    second.script.hear(b"a")
+    second.run(1_000_000)
+
+    assert second.sent == [(2 * MS, b"x")]
+
+
 # ---- parsing
+
+
+def test_console_lines_say_what_and_how_long() -> None:
+    text = r"""EXPECT "a\"\\\x41" within 1.5s # why
+        expect /=> $/
+        SEND "\r\n\t\xffé"
+        Sleep 5ms
+        AT 1s: send "x"
+    """
+
+    *lines, last = parse_script(text, "s")
+
+    steps = [line.step for line in lines]
+    first, second = steps[0], steps[1]
+    assert isinstance(first, Expect) and isinstance(second, Expect)
+    assert (first.expected.pattern.fullmatch('a"\\A') is not None, first.within_ns) == (True, 1_500_000_000)
+    assert (second.expected.shown, second.within_ns) == ("/=> $/", EXPECT_NS)
+    assert steps[2:] == [Send(b"\r\n\t\xff\xc3\xa9"), Sleep(5 * MS)]
+    assert (last.step, last.at_ns, last.source) == (Send(b"x"), 10**9, 's:5: AT 1s: send "x"')
+    assert not any(line.needs_input_device for line in lines)
+
+
+def test_keywords_may_be_in_lower_case() -> None:
+    (line,) = parse_script("at 1s: Press a", "s")
+
+    assert (line.at_ns, line.needs_input_device) == (10**9, True)
 
 
 def test_verbs_do_what_they_say() -> None:
@@ -255,14 +439,15 @@ def test_text_is_quoted(text: str, typed: list[str]) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("press a", "expected AT MOMENT: ACTION, such as AT 1.5s: press a, got 'press a'"),
         ("AT 1s press a", "expected AT MOMENT: ACTION, such as AT 1.5s: press a, got 'AT 1s press a'"),
-        ("at 1s: press a", "expected AT MOMENT: ACTION, such as AT 1.5s: press a, got 'at 1s: press a'"),
         ("AT : press a", "expected AT MOMENT: ACTION, such as AT 1.5s: press a, got 'AT : press a'"),
-        ("AT 1s:", "expected one of press, hold, release, type, move, click, button, wheel, got ''"),
-        ("AT 1s: # nothing", "expected one of press, hold, release, type, move, click, button, wheel, got ''"),
-        ("AT 1s: reset", "expected one of press, hold, release, type, move, click, button, wheel, got 'reset'"),
-        ("AT 1s: \"press\" a", "expected one of press, hold, release, type, move, click, button, wheel, got ''"),
+        ("AT 1s:", f"{KNOWN}, got ''"),
+        ("AT 1s: # nothing", f"{KNOWN}, got '# nothing'"),
+        ("AT 1s: reset", f"{KNOWN}, got 'reset'"),
+        ("reset", f"{KNOWN}, got 'reset'"),
+        ('EXPCT "x"', f"{KNOWN}, got 'EXPCT'; did you mean EXPECT?"),
+        ("Pres a", f"{KNOWN}, got 'Pres'; did you mean press?"),
+        ("AT 1s: \"press\" a", f"{KNOWN}, got '\"press\" a'"),
         ("AT 1.5: press a", "expected a time such as 50us or 1.5s, got '1.5'"),
         ("AT -1s: press a", "expected a time such as 50us or 1.5s, got '-1s'"),
         ("AT 1.s: press a", "expected a time such as 50us or 1.5s, got '1.s'"),
@@ -291,11 +476,26 @@ def test_text_is_quoted(text: str, typed: list[str]) -> None:
         ("AT 1s: move -1 0", "expected move X Y, both 0..32767"),
         ("AT 1s: move 1.0 0", "expected move X Y, both 0..32767"),
         ("AT 1s: move \u0661 0", "expected move X Y, both 0..32767"),
-        ("AT 1s: click", "expected click left|middle|right"),
+        ("AT 1s: click", "expected click left|middle|right|side|extra"),
         ("AT 1s: click up", "there is no button 'up'; did you mean "),
-        ("AT 1s: button left", "expected button left|middle|right down|up"),
-        ("AT 1s: button left press", "expected button left|middle|right down|up"),
+        ("AT 1s: button left", "expected button left|middle|right|side|extra down|up"),
+        ("AT 1s: button left press", "expected button left|middle|right|side|extra down|up"),
         ("AT 1s: wheel left", "expected wheel up|down"),
+        ("EXPECT", f"{EXPECT_USAGE}, got 'EXPECT'"),
+        ("EXPECT login", f"{EXPECT_USAGE}, got 'EXPECT login'"),
+        ('EXPECT "a" in 5s', f"{EXPECT_USAGE}, got "),
+        ('EXPECT "a" within 5', "expected a time such as 50us or 1.5s, got '5'"),
+        ('EXPECT ""', "expected a text or a regular expression to wait for, got nothing"),
+        ("EXPECT /(/", "/(/: not a regular expression: "),
+        ("EXPECT /a*/", "/a*/: it matches where nothing was said"),
+        ('EXPECT "\\xff"', "what is expected has to be UTF-8"),
+        ("SEND hello", "expected SEND \"TEXT\", got 'SEND hello'"),
+        ('SEND "a" "b"', "expected SEND \"TEXT\", got "),
+        ('SEND "\\a"', "expected \\r \\n \\t \\xNN \\\\ or \\\", got "),
+        ('SEND "\\x1"', "expected \\r \\n \\t \\xNN \\\\ or \\\", got "),
+        ("SLEEP", "expected SLEEP TIME, got 'SLEEP'"),
+        ("SLEEP 5", "expected a time such as 50us or 1.5s, got '5'"),
+        ("SLEEP 1s 2s", "expected SLEEP TIME, got 'SLEEP 1s 2s'"),
     ],
 )  # fmt: skip
 def test_bad_line_is_refused_with_its_place(line: str, message: str) -> None:
@@ -312,7 +512,8 @@ def test_script_of_comments_has_no_lines() -> None:
 
 PIECES = [
     "AT", "1s", ":", " ", "press", "a", "ctrl-c", "type", '"', "<ret>", "icount", "5", "move", "\n", "#", "for",
-    "click", "left", "\\", "\xe9", "wheel", "up", "AT 1s: ", "AT 0: wheel up\n", 'AT 5s: type "a"\n',
+    "click", "left", "\\", "\xe9", "wheel", "up", "AT 1s: ", "AT 0: wheel up\n", 'AT 5s: type "a"\n', "EXPECT", "SEND",
+    "SLEEP 1s\n", "within", "/a/", "/", 'SEND "\\r"\n', 'EXPECT "b" within 2s\n',
 ]  # fmt: skip
 
 
@@ -325,7 +526,7 @@ def test_any_text_is_a_script_or_refused_in_one_line(announce: Callable[[str], N
             lines, refusal = parse_script(text, "s"), None
         except ConfigError as error:
             lines, refusal = [], str(error)
-        assert all((line.at_ns is None) != (line.at_icount is None) for line in lines)
+        assert all(line.at_ns is None or line.at_icount is None for line in lines)
         assert refusal is None or (refusal.startswith("s:") and len(refusal.splitlines()) == 1)
         cases["script" if refusal is None else "refused"] += 1
 

@@ -1,0 +1,1 @@
+"""How the first difference between two runs is found: strides side by side, then instruction by instruction."""

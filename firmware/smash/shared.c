@@ -1,0 +1,4 @@
+/* How several harts start. */
+
+#include "../harts/harts.c"
+#include "../harts/tree.c"
