@@ -243,8 +243,7 @@ class ReplaySession(Session[BoardT]):
         self._has_host_side = has_host_side
         self._from_snapshot: Snapshot | None = None
         self._is_interrupted = False
-        self.is_at_end = False
-        """Whether the last ``run`` has come to the end of the recording, and found what that had there."""
+        self._ended: Outcome | None = None
         self.is_whole = start is None
         """Whether it begins at power-on."""
         if start is not None:
@@ -278,9 +277,12 @@ class ReplaySession(Session[BoardT]):
         Raises:
             DivergenceError: the replay came to something else than the recording.
         """
-        self.is_at_end = False
+        is_part, ended, self._ended = self._is_part(icount, virtual_ns), self._ended, None
+        if ended is not None and not (is_part or self._is_interrupted or self.door.is_diverted):
+            self._ended = ended  # it is there already
+            return ended
         with self._blaming_snapshot():
-            return self._run(icount, virtual_ns)
+            return self._run(icount, virtual_ns, is_part)
 
     def play(
         self, *, icount: int | None = None, virtual_ns: int | None = None, hart: int | None = None,
@@ -296,8 +298,13 @@ class ReplaySession(Session[BoardT]):
         with self._blaming_snapshot():
             return self._play(icount, virtual_ns, hart, turns)
 
+    @property
+    def is_at_end(self) -> bool:
+        """Whether the last ``run`` has come to the end of the recording, and found what that had there."""
+        return self._ended is not None
+
     def restore(self, saved: Saved) -> None:
-        self.is_at_end = False
+        self._ended = None
         super().restore(saved)
 
     @contextmanager
@@ -312,12 +319,16 @@ class ReplaySession(Session[BoardT]):
                 raise
             raise does_not_fit(self.reader, self._from_snapshot, error) from error
 
-    def _run(self, icount: int | None, virtual_ns: int | None) -> Outcome:
+    def _is_part(self, icount: int | None, virtual_ns: int | None) -> bool:
+        """Whether a run to there is over before the end of the recording."""
         end = self.reader.end
-        is_part = end is not None and (
+        return end is not None and (
             (icount is not None and icount < end["icount"])
             or (virtual_ns is not None and virtual_ns < end["virtual_ns"])
         )
+
+    def _run(self, icount: int | None, virtual_ns: int | None, is_part: bool) -> Outcome:
+        end = self.reader.end
         if end is not None and not is_part:
             icount, virtual_ns = _limit_of_end(end), None
         outcome = self._play(icount, virtual_ns)
@@ -328,7 +339,7 @@ class ReplaySession(Session[BoardT]):
         if end is None:
             if self.door.is_over(self.board.position):
                 self.door.check_end("the end of what was recorded")
-                self.is_at_end = True
+                self._ended = outcome
             return outcome
         if outcome.reason is StopReason.REACHED:
             if is_part:
@@ -417,7 +428,7 @@ class ReplaySession(Session[BoardT]):
         """
         end = self.reader.end
         if end is None:  # the recording was killed just before it was over
-            self.is_at_end = True
+            self._ended = outcome
             return outcome
         self.door.check_end(f"the end ({outcome.reason.value})")
         got, ran_last = end_of(self.board, outcome), self.board.machine.ran_last
@@ -438,8 +449,8 @@ class ReplaySession(Session[BoardT]):
                     f"end at icount {got.position.icount:_}{ran_last}: expected {what} {expected}, got {actual};"
                     f" look closer: minstret verify {self.reader.to_type}"
                 )
-        self.is_at_end = True
-        return replace(outcome, reason=StopReason(end["reason"]))
+        self._ended = replace(outcome, reason=StopReason(end["reason"]))
+        return self._ended
 
 
 _STOPPED_ON_THE_WAY = frozenset(

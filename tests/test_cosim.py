@@ -158,7 +158,7 @@ def test_generated_programs_with_finer_rights_do_what_spike_does(
         result = compared(program.image(), xlen, insns_max, tmp_path, counting)
         assert result.difference is None, f"seed {seed!r}: {result.difference}"
         insns, exceptions = insns + result.insns, exceptions + result.exceptions
-    assert exceptions > 10 * programs
+    assert exceptions, "the programs meet traps"
     announce(
         f"{programs * TIMES} programs with finer rights beside Spike, rv{xlen}, {counting.value}, seed {SEED_SLOW}:"
         f" {insns:,} instructions, {exceptions:,} exceptions"

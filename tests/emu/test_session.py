@@ -204,7 +204,9 @@ def check_replay(case: Case, path: str, stops: list[int]) -> None:
                 if stop > position.icount:
                     session.run(icount=stop)
                     assert session.board.digest() == run.seen[stop].digest
-            assert session.run().reason.value == end["reason"]
+            ended = session.run()
+            assert ended.reason.value == end["reason"]
+            assert session.run() == ended, "it is at the end already"
             assert session.board.digest() == end["digest"]
         if stops:
             run.restore(stops[0])
@@ -228,6 +230,12 @@ def test_session_that_went_back_runs_on_as_it_did(subject: str, announce: Callab
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_many_sessions_that_went_back_run_on_as_they_did(subject: str, announce: Callable[[str], None]) -> None:
     run_cases(cases(subject), check_both, subject, CASES_SLOW, SEED_SLOW, announce)
+
+
+def test_replay_that_ended_with_a_missed_expectation_ends_so_again(tmp_path: Path) -> None:
+    """The only snapshot is behind all stops, so it runs where the recording has missed what it expected already."""
+    case = Case("talk", 0, Counting.BLOCKS, 0, True, 97, 6666, 1, (0, 672), ((0, 0),))
+    check_recording(case, tmp_path)
 
 
 # ---- moments in which much is under way
