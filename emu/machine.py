@@ -32,6 +32,7 @@ from minstret.emu.clock import (
 from minstret.emu.door.door import BLOCKED_MARK, RESET_MARK, Door, Position
 from minstret.emu.door.live import LiveDoor
 from minstret.emu.hart.breakpoints import Breakpoints, SharedBreakpoints
+from minstret.emu.hart.cpu import RV64GC, Cpu
 from minstret.emu.hart.engine import IO_SIZE
 from minstret.emu.hart.hart import Hart, HartStop
 from minstret.emu.hart.memory import GuestMemory
@@ -198,7 +199,7 @@ class MachineConfig:
     ``reset_ends``: a reset ends the run.
     """
 
-    xlen: int = 64
+    cpu: Cpu = RV64GC
     ram_base: int = 0x8000_0000
     ram_size: int = 128 << 20
     rom_base: int = 0x1000
@@ -313,7 +314,7 @@ class Machine:
     def _make_hart(self, number: int) -> Hart:
         config = self.config
         return Hart(
-            config.xlen, self.memory, self.bus, shift=config.icount_shift, ns_per_tick=NS_PER_TICK,
+            config.cpu, self.memory, self.bus, shift=config.icount_shift, ns_per_tick=NS_PER_TICK,
             skipped=lambda: (self.clock.state.warp_ns, self.time_delta()), mtime_address=config.mtime_address,
             counting=config.counting, hart_id=number,
         )  # fmt: skip

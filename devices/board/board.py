@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from minstret.devices.board.bench import Bench
 from minstret.devices.board.boot import load_images, page_of_images
-from minstret.devices.board.config import DEFAULT_XLEN, BoardConfig, HostAnswers, check
+from minstret.devices.board.config import BoardConfig, HostAnswers, check, cpu_of
 from minstret.devices.board.console import CONSOLE_STREAM, CONSOLE_TARGET, Console
 from minstret.devices.board.map import BOOT_ROM_SIZE, Base
 from minstret.devices.board.own import again, check_own
@@ -105,6 +105,7 @@ class Board(Bench):
 
     Attributes:
         machine: The loop, the clocks and the timers.
+        cpu: What its harts are.
         harts: The CPUs, in the order of their ids.
         memory: Physical memory: ``board.memory[0x8000_0000:0x8000_0010]`` reads, assignment writes.
         breakpoints: Virtual addresses to stop before: ``board.breakpoints.add(0x8000_0100)``.
@@ -160,7 +161,8 @@ class Board(Bench):
         config = config or BoardConfig()
         self.images = _boot_images(firmware, _image(kernel), _image(initrd), append, loads, config.ram_size)
         self.firmware = self.images.bios
-        self.config = replace(config, xlen=_choose_xlen(self.firmware, config.xlen))
+        self.cpu = cpu_of(config, self.firmware.name, self.firmware.xlen)
+        self.config = replace(config, xlen=self.cpu.xlen, cpu=str(self.cpu))
         check(self.config)
         self.timer_model = MODELS[self.config.timer_model]
         self._host = host or HostAnswers()
@@ -353,7 +355,7 @@ class Board(Bench):
     def _machine_config(self) -> MachineConfig:
         config = self.config
         return MachineConfig(
-            xlen=config.xlen or DEFAULT_XLEN, ram_base=Base.RAM, ram_size=config.ram_size, rom_base=Base.BOOT_ROM,
+            cpu=self.cpu, ram_base=Base.RAM, ram_size=config.ram_size, rom_base=Base.BOOT_ROM,
             rom_size=BOOT_ROM_SIZE, icount_shift=config.icount_shift,
             mtime_address=Base.CLINT + ClintReg.MTIME, sleep=config.sleep,
             slice_insns_max=config.slice_insns_max, counting=config.counting, harts=config.smp, quantum=config.quantum,
@@ -494,7 +496,7 @@ class Board(Bench):
     def _make_tree(self, initrd: tuple[int, int] | None) -> bytes:
         rng_seed = self.assembly.generator("rng-seed").randbytes(_RNG_SEED_SIZE)
         config = self.config
-        described = Described(self.hart.xlen, config.ram_size, rng_seed, self.images.append, initrd, config.smp)
+        described = Described(self.cpu, config.ram_size, rng_seed, self.images.append, initrd, config.smp)
         return device_tree(described, self.assembly.nodes())
 
     @property
@@ -533,9 +535,3 @@ def _boot_images(
         raise ConfigError("without firmware there must be a kernel")
     bios = first if isinstance(first, Firmware) else load_firmware(first, Base.RAM, ram_size)
     return BootImages(bios, None if is_bare else kernel, initrd, append, tuple(loads), is_bare)
-
-
-def _choose_xlen(firmware: Firmware, wanted: int | None) -> int:
-    if firmware.xlen is not None and wanted is not None and wanted != firmware.xlen:
-        raise ConfigError(f"{firmware.name}: an rv{firmware.xlen} executable, but --cpu asks for rv{wanted}")
-    return firmware.xlen or wanted or DEFAULT_XLEN

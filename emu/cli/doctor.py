@@ -14,6 +14,7 @@ from minstret.emu.cli.exits import Exit
 from minstret.emu.cli.gdb import found_gdb
 from minstret.emu.errors import MinstretError
 from minstret.emu.hart import helpers
+from minstret.emu.hart.cpu import default_cpu
 from minstret.emu.hart.engine import c_callbacks
 from minstret.emu.hart.layout import UNICORN_VERSION
 from minstret.emu.machine import Machine, MachineConfig
@@ -81,7 +82,7 @@ def _try_harts() -> str:
     """Make a hart of each width, which checks everything minstret relies on. Returns what is wrong, or ``""``."""
     try:
         for xlen in (64, 32):
-            Machine(MachineConfig(xlen=xlen, ram_size=1 << 20))
+            Machine(MachineConfig(cpu=default_cpu(xlen), ram_size=1 << 20))
     except MinstretError as error:
         return str(error)
     return ""

@@ -117,6 +117,12 @@ enum {
     TRANSFER_NONE = 0, TRANSFER_CALL = 1, TRANSFER_RETURN = 2, TRANSFER_SWAP = 3, TRANSFER_TRAP_RETURN = 4,
     TRANSFER_START = 5
 };
+enum {
+    FEATURE_SM1P12 = 1, FEATURE_SSTC = 2, FEATURE_SVADU = 4, FEATURE_SVINVAL = 8, FEATURE_SVNAPOT = 16,
+    FEATURE_SVPBMT = 32, FEATURE_SV48 = 64, FEATURE_SV57 = 128, FEATURE_ZBA = 256, FEATURE_ZBB = 512,
+    FEATURE_ZBS = 1024, FEATURE_ZICBOM = 2048, FEATURE_ZICBOZ = 4096, FEATURE_ZICOND = 8192,
+    FEATURE_ZIHINTPAUSE = 16384, FEATURE_ZAWRS = 32768
+};
 
 struct block;
 struct flow;
@@ -129,6 +135,8 @@ struct shared {
     struct block *blocks;
     uint64_t block_pc, block_insns, limit, mip;
     uint64_t stop_reason, resync, step_over, in_system_view, special_insn, has_bogus_entry;
+    /* What the hart has beside the base: bits of Feature, see cpu.py. Never changes. */
+    uint64_t features;
     /* The fault that ended a run. */
     uint64_t fault, fault_va, fault_type;
     /* Unicorn: its functions, its CPU state, and where in that state what is. */
@@ -286,38 +294,42 @@ static const struct csr_row {
     X(OURS_SSTATUS) X(OURS_SIE) X(OURS_MSTATUS) X(FP_ADD) X(FP_SUB) X(FP_MUL) X(FP_DIV) X(FP_SGNJ) X(FP_MINMAX) \
     X(FP_FROM_FLOAT) X(FP_SQRT) X(FP_COMPARE) X(FP_TO_INT) X(FP_FROM_INT) X(FP_CLASS) X(FP_MOVE_FROM_X) \
     X(ASKED_COUNTS) X(ASKED_CALLS) X(ASKED_PATH) X(TRANSFER_NONE) X(TRANSFER_CALL) X(TRANSFER_RETURN) \
-    X(TRANSFER_SWAP) X(TRANSFER_TRAP_RETURN) X(TRANSFER_START) X(MSTATUS_SIE) X(MSTATUS_MIE) X(MSTATUS_SPIE) \
-    X(MSTATUS_MPIE) X(MSTATUS_SPP) X(MSTATUS_MPP) X(MSTATUS_FS) X(MSTATUS_MPRV) X(MSTATUS_SUM) X(MSTATUS_MXR) \
-    X(MSTATUS_TVM) X(MSTATUS_TW) X(MSTATUS_TSR) X(MSTATUS_UXL) X(INSN_ECALL) X(INSN_EBREAK) X(INSN_WFI) \
-    X(INSN_SRET) X(INSN_MRET) X(INSN_C_EBREAK) X(S_INTERRUPTS) X(M_INTERRUPTS) X(PMP_LOCKED) X(NOWHERE) X(NEVER) \
+    X(TRANSFER_SWAP) X(TRANSFER_TRAP_RETURN) X(TRANSFER_START) X(FEATURE_SM1P12) X(FEATURE_SSTC) \
+    X(FEATURE_SVADU) X(FEATURE_SVINVAL) X(FEATURE_SVNAPOT) X(FEATURE_SVPBMT) X(FEATURE_SV48) X(FEATURE_SV57) \
+    X(FEATURE_ZBA) X(FEATURE_ZBB) X(FEATURE_ZBS) X(FEATURE_ZICBOM) X(FEATURE_ZICBOZ) X(FEATURE_ZICOND) \
+    X(FEATURE_ZIHINTPAUSE) X(FEATURE_ZAWRS) X(MSTATUS_SIE) X(MSTATUS_MIE) X(MSTATUS_SPIE) X(MSTATUS_MPIE) \
+    X(MSTATUS_SPP) X(MSTATUS_MPP) X(MSTATUS_FS) X(MSTATUS_MPRV) X(MSTATUS_SUM) X(MSTATUS_MXR) X(MSTATUS_TVM) \
+    X(MSTATUS_TW) X(MSTATUS_TSR) X(MSTATUS_UXL) X(INSN_ECALL) X(INSN_EBREAK) X(INSN_WFI) X(INSN_SRET) \
+    X(INSN_MRET) X(INSN_C_EBREAK) X(S_INTERRUPTS) X(M_INTERRUPTS) X(PMP_LOCKED) X(NOWHERE) X(NEVER) \
     X(CTL_TB_REQUEST_CACHE) X(CTL_TB_REMOVE_CACHE) X(CTL_TB_FLUSH) X(CTL_TLB_FLUSH) X(CSR_FFLAGS) X(CSR_FCSR) \
     X(CSR_SSTATUS) X(CSR_SATP) X(MSTATUS_BOGUS) X(CSR_TABLE) X(SHARED_SIZE) FIELD(icount) FIELD(fast_limit) \
     FIELD(blocks) FIELD(block_pc) FIELD(block_insns) FIELD(limit) FIELD(mip) FIELD(stop_reason) FIELD(resync) \
-    FIELD(step_over) FIELD(in_system_view) FIELD(special_insn) FIELD(has_bogus_entry) FIELD(fault) \
-    FIELD(fault_va) FIELD(fault_type) FIELD(emu_stop) FIELD(ctl) FIELD(env) FIELD(reg_write) FIELD(xlen_bytes) \
-    FIELD(off_pc) FIELD(off_priv) FIELD(off_mstatus) FIELD(off_mie) FIELD(off_mideleg) FIELD(off_satp) \
-    FIELD(off_mcounteren) FIELD(off_scounteren) FIELD(off_medeleg) FIELD(off_mtvec) FIELD(off_stvec) \
-    FIELD(off_mepc) FIELD(off_sepc) FIELD(off_mcause) FIELD(off_scause) FIELD(off_mtval) FIELD(off_stval) \
-    FIELD(off_load_res) FIELD(has_trapped) FIELD(trap_cause) FIELD(trap_epc) FIELD(trap_tval) FIELD(trap_priv) \
-    FIELD(trap_icount) FIELD(traps_in_place) FIELD(traps_icount) FIELD(trap_ra) FIELD(trap_sp) FIELD(trap_fp) \
-    FIELD(has_last) FIELD(last_code) FIELD(last_is_interrupt) FIELD(last_epc) FIELD(last_tval) FIELD(last_priv) \
-    FIELD(last_icount) FIELD(last_ra) FIELD(last_sp) FIELD(last_fp) FIELD(exception) FIELD(is_waiting) \
-    FIELD(shift) FIELD(warp_ns) FIELD(ns_per_tick) FIELD(time_delta) FIELD(mcycle_offset) FIELD(minstret_offset) \
-    FIELD(io_read) FIELD(io_write) FIELD(slow_read) FIELD(slow_write) FIELD(time_written) FIELD(access_fault) \
-    FIELD(thread) FIELD(in_flight) FIELD(work_left) FIELD(cached_address) FIELD(cached_value) FIELD(cached_size) \
-    FIELD(mtime_address) FIELD(ram) FIELD(ram_base) FIELD(ram_size) FIELD(rom) FIELD(rom_base) FIELD(rom_size) \
-    FIELD(rom_window) FIELD(watch_window) FIELD(slow_window) FIELD(io_size) FIELD(io_pages) FIELD(page_flags) \
-    FIELD(code_bits) FIELD(special_marks) FIELD(write_generation) FIELD(write_count) FIELD(generation) \
-    FIELD(stale_tlbs) FIELD(stale_page_count) FIELD(stale_pages) FIELD(pmp_count) FIELD(pmp_low) FIELD(pmp_high) \
-    FIELD(pmp_cfg) FIELD(fills) FIELD(flushes) FIELD(edges) FIELD(watched_writes) FIELD(invalidations) \
-    FIELD(next_growth) FIELD(block_count) FIELD(blocks_max) FIELD(is_device_access) FIELD(must_forget_blocks) \
-    FIELD(rewritten_pc) FIELD(rewritten_icount) FIELD(rewritten_insn) FIELD(new_entry) FIELD(cut_pc) \
-    FIELD(cut_size) FIELD(cut_insns) FIELD(cut_is_crossing) FIELD(next_cflags) FIELD(emu_start) FIELD(alone) \
-    FIELD(cuts) FIELD(ambiguous) FIELD(off_f) FIELD(has_kept_f) FIELD(kept_f) FIELD(has_helpers) \
-    FIELD(break_pcs) FIELD(break_count) FIELD(passed_pc) FIELD(passed_icount) FIELD(watch_edges) \
-    FIELD(watch_count) FIELD(watch_load_count) FIELD(trigger_page_count) FIELD(trigger_pages) \
-    FIELD(trigger_passed_pc) FIELD(trigger_passed_icount) FIELD(logs_traps) FIELD(on_trap) FIELD(tells_returns) \
-    FIELD(flow) FIELD(key_salt)
+    FIELD(step_over) FIELD(in_system_view) FIELD(special_insn) FIELD(has_bogus_entry) FIELD(features) \
+    FIELD(fault) FIELD(fault_va) FIELD(fault_type) FIELD(emu_stop) FIELD(ctl) FIELD(env) FIELD(reg_write) \
+    FIELD(xlen_bytes) FIELD(off_pc) FIELD(off_priv) FIELD(off_mstatus) FIELD(off_mie) FIELD(off_mideleg) \
+    FIELD(off_satp) FIELD(off_mcounteren) FIELD(off_scounteren) FIELD(off_medeleg) FIELD(off_mtvec) \
+    FIELD(off_stvec) FIELD(off_mepc) FIELD(off_sepc) FIELD(off_mcause) FIELD(off_scause) FIELD(off_mtval) \
+    FIELD(off_stval) FIELD(off_load_res) FIELD(has_trapped) FIELD(trap_cause) FIELD(trap_epc) FIELD(trap_tval) \
+    FIELD(trap_priv) FIELD(trap_icount) FIELD(traps_in_place) FIELD(traps_icount) FIELD(trap_ra) FIELD(trap_sp) \
+    FIELD(trap_fp) FIELD(has_last) FIELD(last_code) FIELD(last_is_interrupt) FIELD(last_epc) FIELD(last_tval) \
+    FIELD(last_priv) FIELD(last_icount) FIELD(last_ra) FIELD(last_sp) FIELD(last_fp) FIELD(exception) \
+    FIELD(is_waiting) FIELD(shift) FIELD(warp_ns) FIELD(ns_per_tick) FIELD(time_delta) FIELD(mcycle_offset) \
+    FIELD(minstret_offset) FIELD(io_read) FIELD(io_write) FIELD(slow_read) FIELD(slow_write) FIELD(time_written) \
+    FIELD(access_fault) FIELD(thread) FIELD(in_flight) FIELD(work_left) FIELD(cached_address) \
+    FIELD(cached_value) FIELD(cached_size) FIELD(mtime_address) FIELD(ram) FIELD(ram_base) FIELD(ram_size) \
+    FIELD(rom) FIELD(rom_base) FIELD(rom_size) FIELD(rom_window) FIELD(watch_window) FIELD(slow_window) \
+    FIELD(io_size) FIELD(io_pages) FIELD(page_flags) FIELD(code_bits) FIELD(special_marks) \
+    FIELD(write_generation) FIELD(write_count) FIELD(generation) FIELD(stale_tlbs) FIELD(stale_page_count) \
+    FIELD(stale_pages) FIELD(pmp_count) FIELD(pmp_low) FIELD(pmp_high) FIELD(pmp_cfg) FIELD(fills) \
+    FIELD(flushes) FIELD(edges) FIELD(watched_writes) FIELD(invalidations) FIELD(next_growth) FIELD(block_count) \
+    FIELD(blocks_max) FIELD(is_device_access) FIELD(must_forget_blocks) FIELD(rewritten_pc) \
+    FIELD(rewritten_icount) FIELD(rewritten_insn) FIELD(new_entry) FIELD(cut_pc) FIELD(cut_size) \
+    FIELD(cut_insns) FIELD(cut_is_crossing) FIELD(next_cflags) FIELD(emu_start) FIELD(alone) FIELD(cuts) \
+    FIELD(ambiguous) FIELD(off_f) FIELD(has_kept_f) FIELD(kept_f) FIELD(has_helpers) FIELD(break_pcs) \
+    FIELD(break_count) FIELD(passed_pc) FIELD(passed_icount) FIELD(watch_edges) FIELD(watch_count) \
+    FIELD(watch_load_count) FIELD(trigger_page_count) FIELD(trigger_pages) FIELD(trigger_passed_pc) \
+    FIELD(trigger_passed_icount) FIELD(logs_traps) FIELD(on_trap) FIELD(tells_returns) FIELD(flow) \
+    FIELD(key_salt)
 
 #endif /* Py_PYTHON_H */
 

@@ -1,6 +1,6 @@
 """What the hart's C files and Python agree on, from one source: ``_contract.h`` is made here, and compared at start.
 
-Everything C and Python both know comes from spec.py, csr_table.py, shared.py and layout.py. ``python -m
+Everything C and Python both know comes from spec.py, cpu.py, csr_table.py, shared.py and layout.py. ``python -m
 minstret.emu.hart.contract`` writes it into the header that the C files include; a test sees that it is up to date. What
 was compiled tells its names, offsets, sizes and values, and ``check`` compares them with those here: a library that was
 built from other sources is one clear error and never runs.
@@ -18,7 +18,7 @@ from pathlib import Path
 from zlib import crc32
 
 from minstret.emu.errors import HostError
-from minstret.emu.hart import layout, shared, spec
+from minstret.emu.hart import cpu, layout, shared, spec
 from minstret.emu.hart.binding import uc_reg
 from minstret.emu.hart.csr_table import CSRS, MSTATUS_BOGUS, PMP_ENTRIES, CsrRow, Ours
 from minstret.emu.hart.shared import FIELDS, LAYOUT, Shared
@@ -29,7 +29,7 @@ CALLBACKS, HELPERS = "callbacks", "functions in Unicorn's place"
 _ENUMS: tuple[tuple[str, type[IntEnum | IntFlag]], ...] = (
     ("PROT", shared.Prot), ("MEM", shared.Access), ("FAULT", shared.Fault), ("STOP", shared.Stop),
     ("PAGE", shared.PageFlag), ("CAUSE", spec.Cause), ("", spec.Interrupt), ("OURS", Ours), ("FP", spec.FpOp),
-    ("ASKED", shared.Asked), ("TRANSFER", shared.TransferKind),
+    ("ASKED", shared.Asked), ("TRANSFER", shared.TransferKind), ("FEATURE", cpu.Feature),
 )  # fmt: skip
 """Enumerations that C has too, and what its names begin with."""
 

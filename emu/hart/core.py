@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from minstret.emu.hart.cpu import Cpu
 from minstret.emu.hart.pmp import Pmp
 from minstret.emu.hart.shared import Shared
 from minstret.emu.hart.spec import MSTATUS_FS
@@ -19,6 +20,7 @@ class Core:
     """The registers of one hart, most of them in Unicorn's CPU state.
 
     Attributes:
+        cpu: What it has.
         xlen: 32 or 64.
         xlen_mask: The bits of a register.
         hart_id: What mhartid reads.
@@ -34,7 +36,7 @@ class Core:
 
     def __init__(
         self,
-        xlen: int,
+        cpu: Cpu,
         env: Any,
         shared: Shared,
         *,
@@ -43,7 +45,8 @@ class Core:
         triggers: Triggers,
         hart_id: int = 0,
     ) -> None:
-        self.xlen = xlen
+        self.cpu = cpu
+        self.xlen = xlen = cpu.xlen
         self.xlen_mask = (1 << xlen) - 1
         self.hart_id = hart_id
         self.env = env

@@ -19,6 +19,7 @@ from minstret.emu.errors import AccessFault, HostError
 from minstret.emu.hart import contract, helpers, layout
 from minstret.emu.hart.binding import uc_const, uclib, unicorn
 from minstret.emu.hart.callbacks import ON_MMIO_READ, ON_MMIO_WRITE, CallbackSet, PythonCallbacks
+from minstret.emu.hart.cpu import Cpu
 from minstret.emu.hart.memory import GuestMemory, PageNotes, address_of, area
 from minstret.emu.hart.mmu import Mmu
 from minstret.emu.hart.shared import (
@@ -90,13 +91,14 @@ class Engine:
 
     def __init__(
         self,
-        xlen: int,
+        cpu: Cpu,
         memory: GuestMemory,
         handlers: EngineHandlers,
         *,
         counting: Counting = Counting.BLOCKS,
     ) -> None:
-        self.xlen = xlen
+        self.cpu = cpu
+        self.xlen = xlen = cpu.xlen
         self.counting = counting if c_callbacks is not None else Counting.PYTHON
         self.memory = memory
         self.notes = PageNotes(memory.ram_size)
@@ -239,7 +241,7 @@ class Engine:
                 setattr(s, name, at[name.removeprefix("off_")])
         s.watch_window, s.slow_window, s.rom_window = _WINDOWS[self.xlen]
         s.io_size, s.generation, s.step_over, s.block_insns = IO_SIZE, 1, NOWHERE, 1
-        s.new_entry = NOWHERE
+        s.new_entry, s.features = NOWHERE, self.cpu.features
         self._shared_address = ctypes.addressof(s)
         self.memory.bind(s)
         self.notes.bind(s)

@@ -17,6 +17,7 @@ from minstret.emu.hart import csr, traps
 from minstret.emu.hart.accesses import Accesses
 from minstret.emu.hart.breakpoints import Breakpoints
 from minstret.emu.hart.core import Core
+from minstret.emu.hart.cpu import Cpu
 from minstret.emu.hart.decode import memory_access
 from minstret.emu.hart.engine import Engine
 from minstret.emu.hart.flow import Flow
@@ -94,7 +95,7 @@ class Hart:
 
     def __init__(
         self,
-        xlen: int,
+        cpu: Cpu,
         memory: GuestMemory,
         bus: Bus,
         *,
@@ -108,7 +109,7 @@ class Hart:
         """Make a hart in its reset state.
 
         Args:
-            xlen: 32 or 64.
+            cpu: Its width and extensions.
             memory: RAM and ROM.
             bus: Everything else.
             shift: An instruction takes ``2 ** shift`` ns.
@@ -119,14 +120,15 @@ class Hart:
             counting: How to count; Counting.PYTHON it is where the C callbacks were not built.
             hart_id: What mhartid reads.
         """
-        self.xlen = xlen
+        self.cpu = cpu
+        self.xlen = xlen = cpu.xlen
         self.xlen_mask = (1 << xlen) - 1
         self.hart_id = hart_id
         self.memory = memory
         self._skipped = skipped
         self.bus = bus
         self._accesses = Accesses(xlen, memory, bus, self.time_written)
-        self._engine = Engine(xlen, memory, self._accesses, counting=counting)
+        self._engine = Engine(cpu, memory, self._accesses, counting=counting)
         self._shared = self._engine.shared
         self._mmu = self._engine.mmu
         self.env: Any = self._engine.env
@@ -141,7 +143,7 @@ class Hart:
         self._accesses.connect(self._engine, self.watches)
         self.triggers = Triggers(xlen, self._shared, self.env, self.breakpoints, self._engine.flush_tlb)
         self.core = Core(
-            xlen, self.env, self._shared,
+            cpu, self.env, self._shared,
             flush_tlb=self._engine.flush_tlb, flush_blocks=self._engine.flush_blocks, triggers=self.triggers,
             hart_id=hart_id,
         )  # fmt: skip

@@ -136,6 +136,7 @@ LAYOUT: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = (
         ("block_pc block_insns limit mip", U64),
         ("stop_reason resync step_over in_system_view special_insn has_bogus_entry", U64),
     )),
+    ("What the hart has beside the base: bits of Feature, see cpu.py. Never changes.", (("features", U64),)),
     ("The fault that ended a run.", (("fault fault_va fault_type", U64),)),
     ("Unicorn: its functions, its CPU state, and where in that state what is.", (
         ("emu_stop", "int (*@)(void *)"),
@@ -267,6 +268,7 @@ class Shared(ctypes.Structure):
 
     icount: int
     limit: int
+    features: int
     fast_limit: int
     work_left: int
     stale_tlbs: int

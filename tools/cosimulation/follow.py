@@ -9,6 +9,7 @@ from pathlib import Path
 from cosimulation.spike import RAM_BASE, RAM_SIZE, TRAPS_MAX, CosimError, Step, Trap
 from minstret.devices.board.map import Base
 from minstret.emu.errors import AccessFault
+from minstret.emu.hart.cpu import Cpu
 from minstret.emu.hart.decode import memory_access
 from minstret.emu.hart.engine import IO_SIZE
 from minstret.emu.hart.hart import Hart
@@ -131,7 +132,7 @@ class Follower:
         self.allowed: Counter[str] = Counter()
         self._devices = SpikeDevices()
         memory = GuestMemory(RAM_BASE, RAM_SIZE, _NO_ROM, PAGE_SIZE, io_size=IO_SIZE)
-        self.hart = Hart(xlen, memory, self._devices, counting=counting)
+        self.hart = Hart(Cpu(xlen), memory, self._devices, counting=counting)
         self._devices.hart = self.hart
         memory.map_io(0, IO_SIZE)
         for segment in firmware.segments:

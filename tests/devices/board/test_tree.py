@@ -16,6 +16,7 @@ from minstret.devices.board.config import BoardConfig, HostAnswers
 from minstret.devices.board.tree import Described, device_tree
 from minstret.devices.board.virt import virt_parts
 from minstret.emu import units
+from minstret.emu.hart.cpu import Cpu
 
 MIB = units.MIB
 LOOPS = asm.code(asm.LOOP)
@@ -30,7 +31,7 @@ def _dtc(need: Need) -> None:
 
 def tree_of(xlen: int = 64, **changes: object) -> bytes:
     devices = [node for part in virt_parts(BoardConfig(), HostAnswers()) if (node := part.node()) is not None]
-    described: dict[str, object] = {"xlen": xlen, "ram_size": 128 * MIB, "rng_seed": bytes(range(32)), **changes}
+    described: dict[str, object] = {"cpu": Cpu(xlen), "ram_size": 128 * MIB, "rng_seed": bytes(range(32)), **changes}
     return device_tree(Described(**described), devices)  # type: ignore[arg-type]
 
 

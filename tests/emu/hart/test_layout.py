@@ -10,6 +10,7 @@ from unicorn import unicorn_const as uc_const
 
 from minstret.emu.errors import HostError
 from minstret.emu.hart import layout
+from minstret.emu.hart.cpu import Cpu
 from minstret.emu.machine import Machine, MachineConfig
 
 CASES = [(xlen, name) for xlen in (64, 32) for name in layout.offsets(xlen)]
@@ -23,7 +24,7 @@ def test_offset_that_is_off_is_refused(xlen: int, name: str, monkeypatch: pytest
     monkeypatch.setitem(layout._OFFSETS, xlen, shifted)
     monkeypatch.setitem(layout.ENV_TYPES, xlen, layout._env_type(xlen))
     with pytest.raises(HostError, match=r"unicorn==2\.1\.4"):
-        Machine(MachineConfig(xlen=xlen, ram_size=1 << 20))
+        Machine(MachineConfig(cpu=Cpu(xlen), ram_size=1 << 20))
 
 
 @pytest.mark.parametrize("constant", ["_CPU_IN_ENGINE", "ENV_IN_CPU"])

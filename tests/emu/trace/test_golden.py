@@ -100,6 +100,17 @@ def test_golden_trace_replays_to_its_digest_from_every_snapshot(golden: Golden) 
 
 
 @pytest.mark.parametrize("golden", GOLDEN)
+def test_trace_of_version_0_1_0_replays_on_its_hart(golden: Golden) -> None:
+    reader = TraceReader(str(DATA / f"old-{golden.image}.mst"))
+    for snapshot in (None, *(number for number, _ in reader.snapshot_positions())):
+        replay = Replay(reader, snapshot=snapshot)
+
+        assert replay.left_out is None
+        assert str(replay.board.cpu) == "rv64gc"
+        assert replay.run().reason is StopReason.FINISHED
+
+
+@pytest.mark.parametrize("golden", GOLDEN)
 def test_golden_trace_recorded_anew_is_the_same(golden: Golden, tmp_path: Path) -> None:
     path = tmp_path / "new.mst"
     golden.record(path)
