@@ -29,7 +29,7 @@ from benchmarks.programs import (
     patched,
     ticker_program,
 )
-from benchmarks.report import Measured, Report, rate_text, ratio_text
+from benchmarks.report import Measured, Report, Side, rate_text, ratio_text
 from benchmarks.workloads import START, WORKLOADS, Place, Workload, image
 from minstret.devices.board.board import Board
 from minstret.devices.board.config import BoardConfig
@@ -174,8 +174,8 @@ def test_ratio_of_too_little_is_none() -> None:
 def test_rate_counts_user_and_system_time() -> None:
     row = measured(LOOP, [took(2.0, 0.5)], [])
 
-    assert report(row).rate(row, row.minstret) == 50.0
-    assert report(row).rate(row, row.qemu) is None
+    assert report(row).rate(row, Side.HERE) == 50.0
+    assert report(row).rate(row, Side.QEMU) is None
 
 
 @pytest.mark.parametrize(("value", "text"), [(None, "-"), (0.456, "0.46"), (12.34, "12.3"), (234.5, "234")])

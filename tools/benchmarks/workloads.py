@@ -51,6 +51,10 @@ class Job:
     minstret: tuple[str, ...]
     qemu: tuple[str, ...]
     dialogue: Dialogue = ()
+    verb: tuple[str, ...] = ("run",)
+    """Minstret's command, where it is another."""
+    icount: str = "shift=1,sleep=off"
+    """What QEMU gets as -icount."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ class Workload:
         smoke_work: Work for `smoke`; 0 leaves it out there.
         is_rv64_only: Whether there is no such guest for rv32.
         needs: A file that it needs; if that is missing, the workload is left out.
+        base: Name of the workload whose time is subtracted, unless this is a session.
         ends_on_qemu: Whether it does so there before long; otherwise it is run on minstret alone.
     """
 
@@ -93,6 +98,7 @@ class Workload:
     is_rv64_only: bool = False
     needs: Path | None = None
     ends_on_qemu: bool = True
+    base: str = "start"
 
     @property
     def is_session(self) -> bool:
@@ -181,7 +187,7 @@ def linux_on_harts(place: Place, work: int) -> Job:
 # ---- the table
 
 START = Workload("start", "Start-up: image hello", image("hello"))
-"""Its time is subtracted from that of all workloads except sessions."""
+"""Its time is subtracted from that of all workloads except sessions, and those with another base."""
 
 WORKLOADS = (
     START,
