@@ -13,6 +13,7 @@ from pathlib import Path, PurePath
 import pytest
 from support.browser import Browser, browser, need_browser
 from support.needs import Need
+from support.random_cases import SEED_FAST, SEED_SLOW, let_hypothesis_draw_by_seed_alone
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
@@ -25,9 +26,11 @@ from minstret.emu.hart.shared import Counting
 ANNOUNCED = "announced"
 COSTLY_FILES = {
     "test_completion.py", "test_demo.py", "test_gdb_linux.py", "test_linux.py", "test_packaging.py",
-    "test_pytest_plugin.py", "test_replay.py", "test_tools.py", "test_trace_hostile.py",
+    "test_pytest_plugin.py", "test_render.py", "test_replay.py", "test_run_page.py", "test_tools.py",
+    "test_trace_hostile.py",
 }  # fmt: skip
-"""Their tests share what takes long to make: a whole guest's session, a package, gigabytes of spoilt traces."""
+"""Their tests share what takes long to make: a whole guest's session, a package, a browser, gigabytes of spoilt traces.
+"""
 
 SHORT_BYTES = 16
 """Up to so many may be part of a test's name."""
@@ -45,6 +48,8 @@ collect_ignore = ["support/product"]
 
 checks.is_on = True
 
+let_hypothesis_draw_by_seed_alone()
+
 os.environ["PATH"] = os.pathsep.join((os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)))
 """As in an activated environment: messages call the command ``minstret``."""
 
@@ -52,6 +57,17 @@ os.environ["PATH"] = os.pathsep.join((os.path.dirname(sys.executable), os.enviro
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run tests marked slow too")
     parser.addoption("--require-guests", action="store_true", help="fail where a tool or guest is missing")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Each quick run draws the same cases; with --slow they are this run's own, and MINSTRET_SEED repeats them."""
+    if config.option.hypothesis_seed is None:
+        config.option.hypothesis_seed = SEED_SLOW if config.getoption("--slow") else SEED_FAST
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    return f"MINSTRET_SEED={SEED_SLOW}" if config.getoption("--slow") else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -15,7 +15,7 @@ from cosimulation.harts import SpikeHarts, program
 from cosimulation.spike import CosimError
 from minstret.emu.hart.shared import Counting
 
-PROGRAMS = {Counting.BLOCKS: 15, Counting.INSTRUCTIONS: 8, Counting.PYTHON: 3}
+PROGRAMS = {Counting.BLOCKS: 8, Counting.INSTRUCTIONS: 5, Counting.PYTHON: 3}
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ class SpikeSide:
 def test_the_model_of_several_harts_does_what_spike_does(
     xlen: int, announce: Callable[[str], None], spikes_harts: None
 ) -> None:
-    number = 20 * TIMES
+    number = 10 * TIMES
     announce(f"{number} programs on the model beside several harts of Spike, rv{xlen}, seed {SEED_SLOW}")
     for case in range(number):
         program, turns = draw_case(f"{SEED_SLOW}/{case}", xlen)

@@ -24,7 +24,8 @@ def outcome_of(path: Path, *options: str, first: Callable[[], None] | None = Non
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-c", TESTS.parent / "pyproject.toml", "-p", "no:cacheprovider", "-q",
          *(["-p", "conftest"] if TESTS not in path.parents else []), *options, path],
-        cwd=path.parent, env=os.environ | {"PYTHONPATH": f"{TESTS}:{TESTS.parent / 'tools'}"}, preexec_fn=first,
+        cwd=path.parent, preexec_fn=first,
+        env=os.environ | {"PYTHONPATH": f"{TESTS}:{TESTS.parent / 'tools'}", "MINSTRET_SEED": "7"},
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=PATIENCE_S,
         check=False,
     )  # fmt: skip
@@ -86,6 +87,33 @@ def command_line(pid: str) -> bytes:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return b""
+
+
+# ---- what is drawn
+
+
+def test_cases_depend_on_the_seed_alone_and_quick_ones_are_always_the_same(tmp_path: Path) -> None:
+    """Not on the modules that are loaded, the constants in which hypothesis draws, and not on earlier failures."""
+    path = tmp_path / "test_it.py"
+
+    def drawn(before: str, *options: str) -> str:
+        path.write_text(
+            f"{before}\nfrom zlib import crc32\nfrom hypothesis import given, settings, strategies\n"
+            "from support.random_cases import SEED_SLOW\n"
+            "drawn = []\n"
+            "@settings(max_examples=200)\n@given(strategies.integers(), strategies.text())\n"
+            "def test_draws(number, text): drawn.append((number, text))\n"
+            "def test_tells(): print('drawn', crc32(ascii(drawn).encode()), SEED_SLOW)\n"
+        )
+        (found,) = re.findall(r"drawn \d+ \d+", outcome_of(path, "-s", *options))
+        return found
+
+    (tmp_path / "other.py").write_text(f"NUMBERS = {[*range(10**9, 10**9 + 1000)]}\n")
+    quick, slow = drawn(""), drawn("", "--slow")
+
+    assert drawn("import sys\nsys.path.append('.')\nimport other") == quick
+    assert slow != quick
+    assert slow.endswith(" 7")
 
 
 # ---- tests without an end

@@ -14,6 +14,7 @@ import pytest
 from support import generated_code, generated_smp
 from support.commands import Command
 from support.guest_boards import setup_of
+from support.random_cases import TIMES
 from support.recordings import setup_of_code
 from support.two_runs import setup_of_ram
 
@@ -27,7 +28,7 @@ IMAGES = ("clocks", "paging", "rtos", "smash", "smp", "ticks", "traps")
 RAM = 0x8000_0000
 KINDS = ("one hart", "harts", "firmware")
 SEEDS_USUAL = 4
-SEEDS = [pytest.param(seed, marks=[pytest.mark.slow] if seed >= SEEDS_USUAL else []) for seed in range(40)]
+SEEDS = [pytest.param(seed, marks=[pytest.mark.slow] if seed >= SEEDS_USUAL else []) for seed in range(4 + 16 * TIMES)]
 
 Facts = dict[str, Any]
 Ask = Callable[..., list[Facts]]

@@ -22,7 +22,7 @@ from minstret.emu.machine import Outcome, StopReason
 from minstret.emu.session import LiveSession, Session
 from minstret.emu.trace.reader import TraceReader
 
-CUTS_FAST, CUTS_SLOW = 3, 12 * TIMES
+CUTS_FAST, CUTS_SLOW = 3, 6 * TIMES
 
 
 class NotingHost(SteadyHost):

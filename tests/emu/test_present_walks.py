@@ -26,7 +26,7 @@ from minstret.emu.timeline import Stop, Why
 from minstret.emu.trace.reader import TraceReader
 from minstret.emu.walk import PlaceKind
 
-CASES_FAST, CASES_SLOW = 2, 8 * TIMES
+CASES_FAST, CASES_SLOW = 2, 4 * TIMES
 MOVES_FAST, MOVES_SLOW = 12, 25
 MOVES = ("on", "on", "step", "back", "back", "seek", "run back", "run", "event", "arm", "write", "hart", "interrupt")
 

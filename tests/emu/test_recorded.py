@@ -27,7 +27,7 @@ from minstret.emu.machine import Outcome, StopReason
 from minstret.emu.session import Session
 from minstret.emu.trace.reader import TraceReader
 
-CASES_FAST, CASES_SLOW = 3, 8 * TIMES
+CASES_FAST, CASES_SLOW = 3, 5 * TIMES
 
 STOPS = (StopReason.BREAKPOINT, StopReason.WATCH)
 STOPS_MAX = 12

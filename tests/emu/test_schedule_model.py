@@ -23,7 +23,7 @@ from minstret.emu.machine import StopReason
 from minstret.emu.schedule import DEFAULT_QUANTUM
 from minstret.emu.session import LiveSession
 
-PROGRAMS = {Counting.BLOCKS: (8, 30), Counting.INSTRUCTIONS: (4, 12), Counting.PYTHON: (3, 8)}
+PROGRAMS = {Counting.BLOCKS: (8, 15), Counting.INSTRUCTIONS: (4, 8), Counting.PYTHON: (3, 4)}
 """So many for each width of registers, and with --slow."""
 INSNS = 4000
 

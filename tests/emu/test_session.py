@@ -29,7 +29,7 @@ from minstret.emu.machine import Outcome
 from minstret.emu.session import LiveSession, Saved, Session
 from minstret.emu.trace.reader import TraceReader
 
-CASES_FAST, CASES_SLOW = 2, 8 * TIMES
+CASES_FAST, CASES_SLOW = 2, 5 * TIMES
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ from minstret.emu.machine import Outcome, StopReason
 from minstret.emu.past import TraceTimeline
 from minstret.emu.trace.reader import TraceReader
 
-CASES_FAST, CASES_SLOW = 2, 6 * TIMES
+CASES_FAST, CASES_SLOW = 2, 3 * TIMES
 """Walks in each guest."""
 RECORDINGS = 4
 """Recordings of each guest; several walks are in one."""

@@ -11,7 +11,7 @@ import pytest
 from support.commands import minstret
 from support.host_load import busy_machine
 
-RUNS = 8
+RUNS = 4
 
 
 def digest_of_run(image: str, sleep: str, result: Path, number: int) -> tuple[str, str, int]:

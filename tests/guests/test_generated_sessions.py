@@ -6,18 +6,17 @@ The seed is printed; MINSTRET_SEED repeats a run, MINSTRET_SESSIONS says how man
 from __future__ import annotations
 
 import os
-import random
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support.generated_sessions import Sessions
 from support.needs import Need
+from support.random_cases import SEED_FAST, SEED_SLOW
 
 from minstret.emu.hart.engine import c_callbacks
 
-FAST, SLOW = 40, int(os.environ.get("MINSTRET_SESSIONS", 200))
-SEED_SLOW = os.environ.get("MINSTRET_SEED") or str(random.SystemRandom().randrange(1 << 32))
+FAST, SLOW = 40, int(os.environ.get("MINSTRET_SESSIONS", 100))
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +24,7 @@ def _needs_c(need: Need) -> None:
     need("the C extension (a C compiler at install time)", c_callbacks)
 
 
-def run(number: int, seed: str, folder: Path, announce: Callable[[str], None]) -> None:
+def run(number: int, seed: int, folder: Path, announce: Callable[[str], None]) -> None:
     sessions = Sessions(folder)
     announce(f"{number} sessions with generated programs, seed {seed}")
     for session in range(number):
@@ -34,7 +33,7 @@ def run(number: int, seed: str, folder: Path, announce: Callable[[str], None]) -
 
 
 def test_sessions_with_generated_programs_replay_the_same(tmp_path: Path, announce: Callable[[str], None]) -> None:
-    run(FAST, "20181001", tmp_path, announce)
+    run(FAST, SEED_FAST, tmp_path, announce)
 
 
 @pytest.mark.slow

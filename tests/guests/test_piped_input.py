@@ -23,7 +23,7 @@ from minstret.emu.door.live import LiveDoor
 from minstret.emu.hart.shared import Counting
 from minstret.emu.machine import Outcome, StopReason
 
-CASES_FAST, CASES_SLOW = 25, 150 * TIMES
+CASES_FAST, CASES_SLOW = 25, 75 * TIMES
 PASSED = Outcome(StopReason.FINISHED, 0)
 INSNS_MAX = 6_000_000
 SHIFT_OF_CHAOS = 10

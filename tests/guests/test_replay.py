@@ -173,7 +173,7 @@ def test_image_resumed_from_a_snapshot_ends_the_same(image: str, xlen: int, tmp_
 def test_image_resumed_from_each_of_many_snapshots_ends_the_same(image: str, xlen: int, tmp_path: Path) -> None:
     insns = record_image(tmp_path, image, xlen).end.position.icount
     pick = random.Random(f"{SEED_SLOW}/{image}/{xlen}")
-    recorded = record_image(tmp_path, image, xlen, every=max(3, insns // pick.randint(15, 25)))
+    recorded = record_image(tmp_path, image, xlen, every=max(3, insns // pick.randint(8, 12)))
 
     for snapshot in recorded.snapshots():
         assert_replays(recorded, snapshot=snapshot, slice_insns_max=random.Random(snapshot).choice((101, 10_000, None)))
@@ -294,7 +294,7 @@ def assert_one_digest(path: Path, image: str, sleep: bool, restrict: bool, runs:
     assert recorded.end.outcome.exit_code == 0
 
 
-@pytest.mark.parametrize("runs", [2, pytest.param(8, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("runs", [2, pytest.param(4, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("image", ["dhcp", "dhcp-wfi"])
 @pytest.mark.parametrize("restrict", [True, False], ids=["restrict", "open"])
 @pytest.mark.parametrize("sleep", [True, False], ids=["sleep", "no-sleep"])

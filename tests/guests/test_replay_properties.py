@@ -50,7 +50,7 @@ def setup_of_program(number: int, xlen: int) -> Setup:
     return setup_of_code(program.image(), xlen=xlen, icount_shift=program.icount_shift)
 
 
-CASES_FAST, CASES_SLOW = 4, 25 * TIMES
+CASES_FAST, CASES_SLOW = 4, 12 * TIMES
 """Sessions with each guest."""
 
 SUBJECTS: dict[str, tuple[Callable[[int], Setup], int]] = {

@@ -19,7 +19,7 @@ from minstret.devices.hostside.side import NetConfig
 from minstret.emu.errors import ConfigError, ExpectationError
 from minstret.emu.hart.shared import Counting
 
-CASES_FAST, CASES_SLOW = 4, 25 * TIMES
+CASES_FAST, CASES_SLOW = 4, 12 * TIMES
 FRAME = b"\xff" * 6 + bytes(6) + b"\x88\xb5" + bytes(46)
 
 

@@ -20,7 +20,7 @@ from support.random_cases import SEED_FAST, SEED_SLOW, TIMES
 from minstret.emu.errors import MinstretError
 from minstret.emu.trace.format import HOST_AT_END
 
-CASES_FAST, CASES_SLOW = 25, 150 * TIMES
+CASES_FAST, CASES_SLOW = 25, 75 * TIMES
 CPU_S_MAX = 20
 """Far above what a case takes: this finds what has no end."""
 

@@ -118,7 +118,7 @@ def test_generated_programs_are_followed_as_a_naive_walk_does(xlen: int, need: N
 @pytest.mark.parametrize("xlen", [64, 32])
 def test_many_generated_programs_are_followed(xlen: int, need: Need) -> None:
     need("the C extension (a C compiler at install time)", c_callbacks)
-    check_programs(f"flow/{SEED_SLOW}", xlen, 30 * TIMES, 3000)
+    check_programs(f"flow/{SEED_SLOW}", xlen, 12 * TIMES, 3000)
 
 
 def check_programs(name: str, xlen: int, programs: int, end: int) -> None:

@@ -278,15 +278,15 @@ def test_many_generated_programs_with_finer_rights_are_one_run(
 
 @pytest.mark.slow
 def test_many_accesses_across_pages_of_every_kind_are_one_run(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
-    check(bench, capsys, f"many windows {SEED_SLOW}", 60 * TIMES, 2500, window_ways, generate_windows)
+    check(bench, capsys, f"many windows {SEED_SLOW}", 30 * TIMES, 2500, window_ways, generate_windows)
 
 
 MANY: dict[str, tuple[int, int, Callable[[int], tuple[Way, ...]]]] = {
     "many": (40, 4000, lambda number: (Way(), Way(BLOCKS, "random"), HOPS, SLICED[number % 4])),
-    "many full": (20, 4000, lambda number: (FULL,)),
-    "many in Python": (20, 2000, lambda number: (TWINS, Way())),
-    "many bare": (40, 4000, lambda number: (BARE[number % 3],)),
-    "many fresh": (20, 4000, lambda number: (FRESH, Way())),
+    "many full": (10, 4000, lambda number: (FULL,)),
+    "many in Python": (10, 2000, lambda number: (TWINS, Way())),
+    "many bare": (20, 4000, lambda number: (BARE[number % 3],)),
+    "many fresh": (10, 4000, lambda number: (FRESH, Way())),
 }
 """How many programs of each width, how many instructions of each, and the ways to run them."""
 

@@ -170,7 +170,7 @@ def test_spoilt_trace_is_refused_in_one_line_or_good(
 def test_many_spoilt_traces_are_refused_or_good(
     kind: str, traces: dict[str, Path], tmp_path: Path, announce: Callable[[str], None]
 ) -> None:
-    run_cases(kind, 300 * TIMES, SEED_SLOW, traces, tmp_path / "spoilt.mst", announce)
+    run_cases(kind, 150 * TIMES, SEED_SLOW, traces, tmp_path / "spoilt.mst", announce)
 
 
 # ---- not a trace at all
