@@ -8,7 +8,7 @@ the guest.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import partial
@@ -64,7 +64,6 @@ RESET_REQUEST = b"reset"
 _SIGNALS = range(1, 65)
 
 UNLIMITED_INSNS = 1 << 62
-_LOOK_SIZE = 16 * PAGE_SIZE
 
 
 class StopReason(Enum):
@@ -714,20 +713,11 @@ class Machine:
         if state.schedule is not None:
             visible.append(state.schedule)
         sha.update(canonical_bytes(visible))
-        for at, page in _pages_in_use(self.memory.ram):
-            sha.update(at.to_bytes(8, "little"))
-            sha.update(page)
+        ram, zeros = self.memory.ram, bytes(PAGE_SIZE)
+        for number in self.memory.written_pages():
+            at = number * PAGE_SIZE
+            page = ram[at : at + PAGE_SIZE].tobytes()
+            if page != zeros:
+                sha.update(at.to_bytes(8, "little"))
+                sha.update(page)
         return sha.hexdigest()
-
-
-def _pages_in_use(ram: memoryview) -> Iterator[tuple[int, bytes]]:
-    """The pages that are not all zeros, with their offsets: most of RAM is, so many are looked at together."""
-    zeros, zero_page = bytes(_LOOK_SIZE), bytes(PAGE_SIZE)
-    for start in range(0, len(ram), _LOOK_SIZE):
-        block = ram[start : start + _LOOK_SIZE].tobytes()
-        if block == zeros:
-            continue
-        for at in range(0, len(block), PAGE_SIZE):
-            page = block[at : at + PAGE_SIZE]
-            if page != zero_page:
-                yield start + at, page
