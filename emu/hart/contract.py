@@ -19,7 +19,7 @@ from zlib import crc32
 
 from minstret.emu.errors import HostError
 from minstret.emu.hart import cpu, layout, shared, spec
-from minstret.emu.hart.binding import uc_reg
+from minstret.emu.hart.binding import REGISTERS
 from minstret.emu.hart.csr_table import CSRS, MSTATUS_BOGUS, PMP_ENTRIES, CsrRow, Ours
 from minstret.emu.hart.shared import FIELDS, LAYOUT, Shared
 
@@ -67,7 +67,7 @@ def enums() -> list[list[tuple[str, int]]]:
     groups = [
         [(name, int(getattr(shared, name))) for name in _NUMBERS] + [("PMP_ENTRIES", PMP_ENTRIES)],
         [(name, int(getattr(spec, name))) for name in _SPEC_NUMBERS],
-        [("UC_RISCV_REG_PC", int(uc_reg.UC_RISCV_REG_PC))],
+        [("UC_RISCV_REG_PC", REGISTERS["pc"])],
     ]
     for prefix, kind in _ENUMS:
         groups.append([(f"{prefix}_{member.name}" if prefix else str(member.name), int(member)) for member in kind])

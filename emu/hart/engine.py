@@ -16,8 +16,8 @@ from typing import Any
 
 from minstret.emu.bus import Bus
 from minstret.emu.errors import AccessFault, HostError
-from minstret.emu.hart import contract, helpers, layout
-from minstret.emu.hart.binding import uc_const, uclib, unicorn
+from minstret.emu.hart import binding, contract, helpers, layout
+from minstret.emu.hart.binding import Uc, uclib
 from minstret.emu.hart.callbacks import ON_MMIO_READ, ON_MMIO_WRITE, CallbackSet, PythonCallbacks
 from minstret.emu.hart.cpu import Cpu
 from minstret.emu.hart.memory import GuestMemory, PageNotes, address_of, area
@@ -105,7 +105,7 @@ class Engine:
         self._has_stale_tlb = self._is_all_code_stale = False
         self._stale_pages: set[int] = set()
         _check_room()
-        self._uc = unicorn.Uc(uc_const.UC_ARCH_RISCV, getattr(uc_const, f"UC_MODE_RISCV{xlen}"))
+        self._uc = Uc(xlen)
         live = layout.find_live_state(self._uc, xlen)
         self.env: Any = live.env
         self._engine_address = layout.engine_address(self._uc)
@@ -296,7 +296,7 @@ class Engine:
         return tuple(ctypes.cast(f, ctypes.c_void_p).value or 0 for f in (on_read, on_write))  # type: ignore[return-value]
 
     def _map_memory(self, base: int, size: int, view: memoryview) -> None:
-        self._check(
+        binding.check(
             uclib.uc_mem_map_ptr(
                 self._uch, ctypes.c_uint64(base), ctypes.c_size_t(size), ctypes.c_uint32(7),
                 ctypes.c_void_p(address_of(view)),
@@ -305,7 +305,7 @@ class Engine:
 
     def _map_mmio(self, base: int, size: int, read: int, write: int) -> None:
         shared = ctypes.byref(self.shared)
-        self._check(
+        binding.check(
             uclib.uc_mmio_map(
                 self._uch, ctypes.c_uint64(base), ctypes.c_size_t(size),
                 ctypes.c_void_p(read), shared, ctypes.c_void_p(write), shared,
@@ -313,22 +313,22 @@ class Engine:
         )  # fmt: skip
 
     def _add_hooks(self, handlers: EngineHandlers) -> None:
-        self._uc.ctl_set_tlb_mode(uc_const.UC_TLB_VIRTUAL)
+        uclib.uc_ctl(self._uch, ctypes.c_int(binding.CTL_SET_TLB_MODE), ctypes.c_int(binding.TLB_VIRTUAL))
         on_exception = self.callbacks.on_exception
         if not on_exception:
             thunk = _ON_INTERRUPT(self._guard(lambda uc, cause, data: handlers.exception(cause)))
             self._keep.append(thunk)
             on_exception = ctypes.cast(thunk, ctypes.c_void_p).value or 0
         by_blocks = self.counting is Counting.BLOCKS
-        count = uc_const.UC_HOOK_BLOCK if by_blocks else uc_const.UC_HOOK_CODE
+        count = binding.HOOK_BLOCK if by_blocks else binding.HOOK_CODE
         for kind, address in (
-            (uc_const.UC_HOOK_TLB_FILL, self.callbacks.on_tlb_fill),
+            (binding.HOOK_TLB_FILL, self.callbacks.on_tlb_fill),
             (count, self.callbacks.on_block if by_blocks else self.callbacks.on_instruction),
-            (uc_const.UC_HOOK_EDGE_GENERATED, self.callbacks.on_new_block),
-            (uc_const.UC_HOOK_INTR, on_exception),
+            (binding.HOOK_EDGE_GENERATED, self.callbacks.on_new_block),
+            (binding.HOOK_INTR, on_exception),
         ):
             handle = ctypes.c_size_t()
-            self._check(
+            binding.check(
                 uclib.uc_hook_add(
                     self._uch, ctypes.byref(handle), ctypes.c_int(kind), ctypes.c_void_p(address),
                     ctypes.byref(self.shared), ctypes.c_uint64(1), ctypes.c_uint64(0),
@@ -367,11 +367,6 @@ class Engine:
         self.flush_tlb()
         s.icount = s.edges = s.fills = s.flushes = s.stale_tlbs = s.stale_page_count = 0
         s.stop_reason = Stop.NONE
-
-    @staticmethod
-    def _check(code: int) -> None:
-        if code:
-            raise HostError(f"Unicorn refused its set-up: {unicorn.UcError(code)}")
 
 
 class EngineHandlers:

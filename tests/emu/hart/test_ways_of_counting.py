@@ -5,6 +5,7 @@ A case is one program run one way; each is compared with the run counted by inst
 
 from __future__ import annotations
 
+import ctypes
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -12,7 +13,6 @@ from dataclasses import dataclass
 from itertools import repeat
 
 import pytest
-import unicorn
 from support.asm import (
     A0,
     A1,
@@ -54,7 +54,8 @@ from support.needs import Need
 from support.random_cases import SEED_SLOW, TIMES
 
 from minstret.devices.board.board import Board
-from minstret.emu.hart.binding import ENVIRONMENT
+from minstret.emu.hart import binding, engine
+from minstret.emu.hart.binding import ENVIRONMENT, Uc, uclib
 from minstret.emu.hart.engine import c_callbacks
 from minstret.emu.hart.watches import WatchKind
 from minstret.emu.machine import StopReason
@@ -483,16 +484,19 @@ def test_code_that_unmaps_itself_runs_no_further(counting: str) -> None:
     assert trap_of(board) == (12, RAM + PAGE + 8, RAM + PAGE + 8)
 
 
-def unicorn_with_small_cache(arch: int, mode: int, make: Callable[[int, int], unicorn.Uc] = unicorn.Uc) -> unicorn.Uc:
+CTL_SET_TCG_BUFFER_SIZE = 13 | 1 << 26 | 1 << 30
+
+
+def unicorn_with_small_cache(xlen: int) -> Uc:
     """Unicorn with room for few translated blocks: when it is full it drops them all."""
-    uc = make(arch, mode)
-    uc.ctl_set_tcg_buffer_size(1 << 20)
+    uc = Uc(xlen)
+    binding.check(uclib.uc_ctl(uc.handle, ctypes.c_int(CTL_SET_TCG_BUFFER_SIZE), ctypes.c_uint32(1 << 20)))
     return uc
 
 
 @pytest.mark.parametrize("xlen", [64, 32])
 def test_full_translation_cache_is_not_seen(xlen: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unicorn, "Uc", unicorn_with_small_cache)
+    monkeypatch.setattr(engine, "Uc", unicorn_with_small_cache)
     pick = random.Random(xlen)
     blocks = [[pick.choice((addi(A0, A0, 1), 0x0505, C_NOP))] * pick.choice((1, 30, 100, 250)) for _ in range(1500)]
     program = code(*[word for block in blocks for word in (*block, jal(ZERO, 4))], LOOP)
