@@ -6,7 +6,6 @@ builds them into `images/`, which is committed and part of the wheel.
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 
 XLENS = (64, 32)
@@ -51,7 +50,7 @@ def image_path(name: str, xlen: int = 64) -> Path:
     _check_name(name)
     if xlen not in XLENS:
         raise ValueError(f"firmware image {name!r}: expected a width of {_listed(XLENS)}, got {xlen}")
-    return Path(str(files(__name__))) / "images" / f"{name}-rv{xlen}.elf"
+    return Path(__file__).parent / "images" / f"{name}-rv{xlen}.elf"
 
 
 def describe(name: str) -> str:

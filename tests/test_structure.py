@@ -35,6 +35,7 @@ ELSEWHERE = {
     "emu/hart/accesses.py": "emu/hart/test_page_edges.py",
     "emu/hart/binding.py": "emu/hart/test_helpers.py",
     "emu/hart/callbacks.py": "emu/hart/test_ways_of_counting.py",
+    "emu/hart/compiled.py": "cli/test_start.py",
     "emu/hart/core.py": "emu/hart/test_two_harts.py",
     "emu/hart/csr_table.py": "emu/hart/test_csr.py",
     "emu/hart/engine.py": "emu/hart/test_stale_code.py",

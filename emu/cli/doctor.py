@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import shutil
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import click
@@ -12,10 +11,11 @@ import click
 from minstret.devices.board.placement import PACKAGED
 from minstret.emu.cli.exits import Exit
 from minstret.emu.cli.gdb import found_gdb
+from minstret.emu.cli.version import counter_text, installed
 from minstret.emu.errors import MinstretError
 from minstret.emu.hart import helpers
+from minstret.emu.hart.compiled import c_callbacks
 from minstret.emu.hart.cpu import default_cpu
-from minstret.emu.hart.engine import c_callbacks
 from minstret.emu.hart.layout import UNICORN_VERSION
 from minstret.emu.machine import Machine, MachineConfig
 
@@ -27,34 +27,17 @@ _TOOLS = (
 )
 
 
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "missing"
-
-
-def counter_text() -> str:
-    """The counter in use, in words."""
-    return "C callbacks" if c_callbacks is not None else "Python callbacks (slow: no C compiler at install time)"
-
-
-def version_text() -> str:
-    """What ``--version`` says."""
-    return f"minstret {_version('minstret')}, unicorn {_version('unicorn')}, {counter_text()}"
-
-
 @click.command()
 def doctor() -> int:
     """Check the installation: show the packages and tools that were found, and try the hart.
 
     Exit status 0 if firmware can run on this machine, 125 if not.
     """
-    click.echo(f"minstret     {_version('minstret')}")
+    click.echo(f"minstret     {installed('minstret')}")
     click.echo(f"python       {platform.python_version()} on {platform.system()} {platform.machine()}")
     for package in _PACKAGES:
-        note = f" (needs {UNICORN_VERSION})" if package == "unicorn" and _version(package) != UNICORN_VERSION else ""
-        click.echo(f"{package:<12} {_version(package)}{note}")
+        note = f" (needs {UNICORN_VERSION})" if package == "unicorn" and installed(package) != UNICORN_VERSION else ""
+        click.echo(f"{package:<12} {installed(package)}{note}")
     click.echo(f"counter      {counter_text()}")
     problem = _try_harts()
     click.echo(f"harts        {problem or 'rv64 and rv32 work'}")

@@ -110,7 +110,7 @@ def _meant_instead(name: str) -> str:
 def cli(context: click.Context, version: bool) -> None:
     """A deterministic RISC-V board."""
     if version:
-        from minstret.emu.cli.doctor import version_text
+        from minstret.emu.cli.version import version_text
 
         click.echo(version_text())
     elif context.invoked_subcommand is None:

@@ -19,6 +19,7 @@ from minstret.emu.errors import AccessFault, HostError
 from minstret.emu.hart import binding, contract, helpers, layout
 from minstret.emu.hart.binding import Uc, uclib
 from minstret.emu.hart.callbacks import ON_MMIO_READ, ON_MMIO_WRITE, CallbackSet, PythonCallbacks
+from minstret.emu.hart.compiled import c_callbacks
 from minstret.emu.hart.cpu import Cpu
 from minstret.emu.hart.memory import GuestMemory, PageNotes, address_of, area
 from minstret.emu.hart.mmu import Mmu
@@ -39,12 +40,6 @@ from minstret.emu.hart.shared import (
     Shared,
     Stop,
 )
-
-c_callbacks: Any
-try:
-    from minstret.emu.hart import _callbacks as c_callbacks  # type: ignore[no-redef,attr-defined]
-except ImportError:
-    c_callbacks = None
 
 _A0 = 10
 _TRIAL = b"".join(insn.to_bytes(4, "little") for insn in (0x0040006F, 0x100522AF, 0x0000006F))

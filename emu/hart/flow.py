@@ -11,7 +11,8 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from minstret.emu.hart.engine import Engine, c_callbacks
+from minstret.emu.hart.compiled import c_callbacks
+from minstret.emu.hart.engine import Engine
 from minstret.emu.hart.observers import Observers
 from minstret.emu.hart.shared import Asked, Counting, TransferKind
 

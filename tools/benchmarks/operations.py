@@ -33,7 +33,7 @@ from benchmarks.programs import (
 )
 from minstret.devices.board.board import Board
 from minstret.devices.board.config import BoardConfig
-from minstret.emu.hart.engine import c_callbacks
+from minstret.emu.hart.compiled import c_callbacks
 from minstret.emu.hart.shared import Counting
 from minstret.emu.host import user_ns
 from minstret.emu.machine import StopReason

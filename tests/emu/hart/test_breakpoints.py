@@ -36,7 +36,7 @@ from support.harts import RAM, ROM_INSNS, board_of, run_insns
 from support.needs import Need
 
 from minstret.devices.board.board import Board
-from minstret.emu.hart.engine import c_callbacks
+from minstret.emu.hart.compiled import c_callbacks
 from minstret.emu.hart.hart import HartStop
 from minstret.emu.hart.traps import Interrupt
 from minstret.emu.machine import StopReason

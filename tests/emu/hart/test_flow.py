@@ -16,7 +16,7 @@ from support.random_cases import SEED_SLOW, TIMES
 
 from minstret.devices.board.board import Board
 from minstret.emu.hart import flow as flow_module
-from minstret.emu.hart.engine import c_callbacks
+from minstret.emu.hart.compiled import c_callbacks
 from minstret.emu.hart.flow import CallNode, Flow
 from minstret.emu.hart.state import HartState
 from minstret.emu.hart.watches import WatchKind

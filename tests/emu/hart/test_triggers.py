@@ -40,7 +40,7 @@ from support.needs import Need
 
 from minstret.devices.board.board import Board
 from minstret.devices.board.map import Base
-from minstret.emu.hart.engine import c_callbacks
+from minstret.emu.hart.compiled import c_callbacks
 from minstret.emu.hart.spec import Cause, Csr
 from minstret.emu.hart.triggers import McontrolBit, TriggerState
 from minstret.emu.hart.watches import WatchKind

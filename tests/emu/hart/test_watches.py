@@ -42,7 +42,7 @@ from support.needs import Need
 from minstret import Device, Wiring
 from minstret.devices.board.board import Board, BoardConfig
 from minstret.emu.errors import AccessFault
-from minstret.emu.hart.engine import c_callbacks
+from minstret.emu.hart.compiled import c_callbacks
 from minstret.emu.hart.shared import Counting, PageFlag
 from minstret.emu.hart.watches import WatchHit, WatchKind
 from minstret.emu.images.loader import Firmware, Segment

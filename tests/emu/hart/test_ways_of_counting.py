@@ -56,7 +56,7 @@ from support.random_cases import SEED_SLOW, TIMES
 from minstret.devices.board.board import Board
 from minstret.emu.hart import binding, engine
 from minstret.emu.hart.binding import ENVIRONMENT, Uc, uclib
-from minstret.emu.hart.engine import c_callbacks
+from minstret.emu.hart.compiled import c_callbacks
 from minstret.emu.hart.watches import WatchKind
 from minstret.emu.machine import StopReason
 
