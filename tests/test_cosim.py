@@ -23,6 +23,7 @@ from cosimulation.floats import make_sweep  # noqa: E402
 from cosimulation.follow import Follower  # noqa: E402
 from cosimulation.sweep import differences, results_here, results_in_spike  # noqa: E402
 from minstret.emu.hart.binding import ENVIRONMENT  # noqa: E402
+from minstret.emu.hart.cpu import NOTHING_MORE, Feature  # noqa: E402
 from minstret.emu.hart.shared import Counting  # noqa: E402
 from minstret.firmware import IMAGES, image_path  # noqa: E402
 
@@ -147,6 +148,30 @@ def test_generated_programs_do_what_spike_does(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("counting", list(Counting), ids=lambda counting: counting.value)
+@pytest.mark.parametrize("levels", [4, 5])
+def test_generated_programs_under_sv48_and_sv57_do_what_spike_does(
+    levels: int, counting: Counting, tmp_path: Path, announce: Callable[[str], None], spike_is_here: None
+) -> None:
+    programs, insns_max = {
+        Counting.BLOCKS: (20, 3000), Counting.INSTRUCTIONS: (6, 3000), Counting.PYTHON: (6, 400),
+    }[counting]  # fmt: skip
+    features = Feature.SV48 | Feature.SV57 | Feature.SVNAPOT
+    insns = exceptions = 0
+    for number in range(programs * TIMES):
+        seed = f"levels {SEED_SLOW}/{number}"
+        program = generated_code.generate(seed, 64, is_portable=True, is_quiet=number % 4 != 3, levels=levels)
+        result = compared(program.image(), 64, insns_max, tmp_path, counting, features=features)
+        assert result.difference is None, f"seed {seed!r}: {result.difference}"
+        insns, exceptions = insns + result.insns, exceptions + result.exceptions
+    assert exceptions, "the programs meet traps"
+    announce(
+        f"{programs * TIMES} programs with {levels} levels of page tables beside Spike, {counting.value}, seed"
+        f" {SEED_SLOW}: {insns:,} instructions, {exceptions:,} exceptions"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("counting", list(Counting), ids=lambda counting: counting.value)
 @pytest.mark.parametrize("xlen", [64, 32])
 def test_generated_programs_with_finer_rights_do_what_spike_does(
     xlen: int, counting: Counting, tmp_path: Path, announce: Callable[[str], None], spike_is_here: None
@@ -229,14 +254,15 @@ def some(insns: Iterable[int]) -> list[int]:
 
 
 def compared(
-    image: bytes, xlen: int, insns: int, tmp_path: Path, counting: Counting = Counting.BLOCKS, end: int | None = None
-) -> Result:
+    image: bytes, xlen: int, insns: int, tmp_path: Path, counting: Counting = Counting.BLOCKS, end: int | None = None,
+    features: Feature = NOTHING_MORE,
+) -> Result:  # fmt: skip
     """Compare a program at the start of RAM; ``end`` is where it loops for good."""
     file = tmp_path / "program.elf"
     symbols = {"program": (elf_files.RAM, 4)}
     file.write_bytes(elf_files.elf_bytes(elf_files.Load(elf_files.RAM, image), xlen=xlen, symbols=symbols))
-    follower = Follower(file, xlen, counting)
-    with spike.running(file, xlen) as pieces:
+    follower = Follower(file, xlen, counting, features)
+    with spike.running(file, xlen, features=features) as pieces:
         steps = spike.Log(follower.entry).steps(pieces)
         if end is not None:
             steps = takewhile(lambda step: step.pc != elf_files.RAM + end, steps)

@@ -55,7 +55,7 @@ def _add_cpus(root: Node, kind: Cpu, harts: int) -> None:
     for hart in range(harts):
         cpu = cpus.add(
             f"cpu@{hart}", device_type="cpu", reg=hart, status="okay", compatible="riscv", riscv__isa=kind.isa,
-            mmu_type="riscv,sv39" if kind.xlen == 64 else "riscv,sv32", phandle=cpu_phandle(hart),
+            mmu_type=f"riscv,{kind.mmu}", phandle=cpu_phandle(hart),
         )  # fmt: skip
         if kind.features:
             cpu.properties |= {"riscv,isa-base": f"rv{kind.xlen}i", "riscv,isa-extensions": kind.isa_extensions}

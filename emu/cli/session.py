@@ -289,7 +289,7 @@ class HostedRun:
         """Once, though each hart may try it."""
         if mode not in self._refused_satp:
             self._refused_satp.add(mode)
-            self.say_more(satp_text((mode,)) or "")
+            self.say_more(satp_text((mode,), self.board.cpu.features) or "")
 
     def _say_no_files(self, name: bytes) -> None:
         self.board.semihosting.on_no_files = lambda name: None  # once is enough

@@ -250,6 +250,8 @@ static bool may_mark(void *uc, struct shared *s, uint64_t offset, uint64_t pa_of
     return true;
 }
 
+#define RESERVED_IN_PTE (~0ull << 54)
+
 struct translation {
     uint64_t pa;
     uint32_t perms; /* of the page, from the tables alone */
@@ -263,12 +265,15 @@ static struct translation translate(void *uc, struct shared *s, uint64_t va, int
     struct translation page_fault = {0, 0, FAULT_PAGE}, access_fault = {0, 0, FAULT_ACCESS};
     uint64_t satp = env_word(s, s->off_satp), mstatus = env_word(s, s->off_mstatus);
     bool rv64 = s->xlen_bytes == 8;
-    if (mode == PRIV_M || (rv64 ? satp >> 60 : satp >> 31) == 0)
+    uint64_t satp_mode = rv64 ? satp >> SATP_MODE_SHIFT : satp >> 31;
+    if (mode == PRIV_M || satp_mode == 0)
         return (struct translation){va, PROT_R | PROT_W | PROT_X, FAULT_NONE};
 
-    int levels = rv64 ? 3 : 2, index_bits = rv64 ? 9 : 10, pte_bytes = rv64 ? 8 : 4;
+    int levels = !rv64 ? 2 : satp_mode == SATP_SV57 ? 5 : satp_mode == SATP_SV48 ? 4 : 3;
+    int index_bits = rv64 ? 9 : 10, pte_bytes = rv64 ? 8 : 4, bits_above = 64 - PAGE_BITS - index_bits * levels;
     uint64_t table = (satp & (rv64 ? (1ull << 44) - 1 : (1ull << 22) - 1)) << PAGE_BITS;
-    if (rv64 && (uint64_t)((int64_t)(va << 25) >> 25) != va)
+    uint64_t reserved = !rv64 ? 0 : s->features & FEATURE_SVNAPOT ? RESERVED_IN_PTE & ~PTE_N : RESERVED_IN_PTE;
+    if (rv64 && (uint64_t)((int64_t)(va << bits_above) >> bits_above) != va)
         return page_fault;
     for (int level = levels - 1; level >= 0; level--) {
         uint64_t index = va >> (PAGE_BITS + index_bits * level) & ((1u << index_bits) - 1);
@@ -285,11 +290,11 @@ static struct translation translate(void *uc, struct shared *s, uint64_t va, int
             mark_page(uc, s, offset >> PAGE_BITS, PAGE_TABLE);
         }
         uint64_t pte = load_le(s->ram + offset, pte_bytes);
-        if (!(pte & PTE_V) || (pte & (PTE_R | PTE_W)) == PTE_W || (rv64 && pte >> 54))
+        if (!(pte & PTE_V) || (pte & (PTE_R | PTE_W)) == PTE_W || pte & reserved)
             return page_fault;
         uint64_t ppn = rv64 ? pte >> 10 & ((1ull << 44) - 1) : pte >> 10;
         if (!(pte & (PTE_R | PTE_X))) {
-            if (pte & (PTE_U | PTE_A | PTE_D))
+            if (pte & (PTE_U | PTE_A | PTE_D | PTE_N | PTE_PBMT))
                 return page_fault;
             table = ppn << PAGE_BITS;
             continue;
@@ -301,10 +306,16 @@ static struct translation translate(void *uc, struct shared *s, uint64_t va, int
         bool writable = data_ok && pte & PTE_W, executable = fetch_ok && pte & PTE_X;
         if (!(type == MEM_FETCH ? executable : type == MEM_WRITE ? writable : readable))
             return page_fault;
-        uint64_t span_pages = (1ull << (index_bits * level)) - 1;
-        if (ppn & span_pages)
+        uint64_t offset_mask = (1ull << (index_bits * level)) - 1; /* of page numbers within the leaf */
+        if (pte & PTE_N) {
+            if (level != 0 || (ppn & 15) != 8)
+                return page_fault;
+            ppn -= 8;
+            offset_mask = 15;
+        }
+        if (ppn & offset_mask)
             return page_fault;
-        uint64_t pa = (ppn | (va >> PAGE_BITS & span_pages)) << PAGE_BITS | (va & (PAGE_SIZE - 1));
+        uint64_t pa = (ppn | (va >> PAGE_BITS & offset_mask)) << PAGE_BITS | (va & (PAGE_SIZE - 1));
         uint64_t marked = pte | PTE_A | (type == MEM_WRITE ? PTE_D : 0);
         if (marked != pte && !quiet) {
             if (!(allowed & PROT_W))
@@ -842,17 +853,18 @@ static void mark(struct shared *s, uint64_t pc)
     s->special_marks[(pc >> 1 & SPECIAL_MASK) / 8] |= (uint8_t)(1u << (pc >> 1 & 7));
 }
 
-/* Address and size in one word. No two blocks have the same: an address that code can be at is below 2^40, or has
- * the bits above all set, and a block is shorter than 2^12 bytes. */
+/* Address and size in one word: a block is shorter than 2^12 bytes. Of an address the upper 12 bits are left out: two
+ * that differ in nothing else are, like two address spaces, where blocks that differ make their key ambiguous. */
 static uint64_t key_of(uint64_t pc, uint64_t size)
 {
-    return pc ^ size << 40;
+    return pc << 12 ^ size;
 }
 
-/* The key of a block that on_block must look at more closely: never equal to what key_of gives. */
-#define SLOW_KEY (1ull << 54)
+/* The key of a block that on_block must look at more closely: never equal to what key_of gives, as addresses and sizes
+ * are even. */
+#define SLOW_KEY 1ull
 /* The same where on_followed_block may take it. */
-#define FLOW_KEY (1ull << 55)
+#define FLOW_KEY (1ull << 12)
 
 static struct block *first_slot(const struct shared *s, uint64_t pc)
 {
@@ -1355,6 +1367,12 @@ static bool must_not_begin(void *uc, struct shared *s)
     return true;
 }
 
+static bool has_satp_mode(const struct shared *s, uint64_t mode)
+{
+    return mode == 0 || mode == SATP_SV39 || (mode == SATP_SV48 && s->features & FEATURE_SV48)
+           || (mode == SATP_SV57 && s->features & FEATURE_SV57);
+}
+
 /* Execute a CSR instruction on satp if it is allowed, and asks for a mode that is there; csr.py does all else. */
 static bool execute_satp_access(void *uc, struct shared *s, uint64_t pc, uint32_t insn)
 {
@@ -1366,7 +1384,7 @@ static bool execute_satp_access(void *uc, struct shared *s, uint64_t pc, uint32_
         return false;
     if (operation == 1 || (insn >> 15 & 31) != 0) {
         uint64_t written = value_written(s, insn, old);
-        if (s->xlen_bytes == 8 && written >> 60 != 0 && written >> 60 != 8)
+        if (s->xlen_bytes == 8 && !has_satp_mode(s, written >> SATP_MODE_SHIFT))
             return false;
         set_env_word(s, s->off_satp, written);
         flush_tlb(uc, s);
@@ -1695,7 +1713,7 @@ static void on_block(void *uc, uint64_t pc, uint32_t size, struct shared *s)
 static void learn_access(struct shared *s, uint64_t index)
 {
     for (struct block *b = first_slot(s, s->block_pc); b->key != 0; b = next_slot(s, b)) {
-        uint64_t size = (b->key ^ s->block_pc) >> 40 & 0xfff;
+        uint64_t size = b->key & 0xffe;
         uint64_t key = key_of(s->block_pc, size) ^ s->key_salt;
         if (b->insns == s->block_insns && (b->key == key || b->key == (key ^ SLOW_KEY))) {
             b->key = key ^ SLOW_KEY;

@@ -39,6 +39,8 @@ enum {
 #define S_INTERRUPTS 0x222u
 #define M_INTERRUPTS 0x888u
 #define PMP_LOCKED 0x80u
+#define PTE_N 0x8000000000000000ull
+#define PTE_PBMT 0x6000000000000000ull
 #define NOWHERE 0xffffffffffffffffull
 #define NEVER 0x1u
 #define CTL_TB_REQUEST_CACHE 0xc8000008u
@@ -56,8 +58,8 @@ enum {
     X(MSTATUS_MIE) X(MSTATUS_SPIE) X(MSTATUS_MPIE) X(MSTATUS_SPP) X(MSTATUS_MPP) X(MSTATUS_FS) X(MSTATUS_MPRV) \
     X(MSTATUS_SUM) X(MSTATUS_MXR) X(MSTATUS_TVM) X(MSTATUS_TW) X(MSTATUS_TSR) X(MSTATUS_UXL) X(INSN_ECALL) \
     X(INSN_EBREAK) X(INSN_WFI) X(INSN_SRET) X(INSN_MRET) X(INSN_C_EBREAK) X(S_INTERRUPTS) X(M_INTERRUPTS) \
-    X(PMP_LOCKED) X(NOWHERE) X(NEVER) X(CTL_TB_REQUEST_CACHE) X(CTL_TB_REMOVE_CACHE) X(CTL_TB_FLUSH) \
-    X(CTL_TLB_FLUSH) X(CSR_FFLAGS) X(CSR_FCSR) X(CSR_SSTATUS) X(CSR_SATP) X(MSTATUS_BOGUS)
+    X(PMP_LOCKED) X(PTE_N) X(PTE_PBMT) X(NOWHERE) X(NEVER) X(CTL_TB_REQUEST_CACHE) X(CTL_TB_REMOVE_CACHE) \
+    X(CTL_TB_FLUSH) X(CTL_TLB_FLUSH) X(CSR_FFLAGS) X(CSR_FCSR) X(CSR_SSTATUS) X(CSR_SATP) X(MSTATUS_BOGUS)
 
 /* For _callbacks.c, after Python.h. */
 #ifdef Py_PYTHON_H
@@ -69,9 +71,10 @@ enum {
 };
 enum {
     REG_RA = 1, REG_SP = 2, REG_T0 = 5, REG_FP = 8, PRIV_U = 0, PRIV_S = 1, PRIV_M = 3, PTE_V = 1, PTE_R = 2,
-    PTE_W = 4, PTE_X = 8, PTE_U = 16, PTE_A = 64, PTE_D = 128, MSTATUS_MPP_SHIFT = 11, OP_LOAD = 3,
-    OP_LOAD_FP = 7, OP_STORE = 35, OP_STORE_FP = 39, OP_AMO = 47, OP_FMADD = 67, OP_FP = 83, OP_SYSTEM = 115,
-    OP_JALR = 103, OP_JAL = 111, CSRRW = 1, CSRRS = 2, CSRRC = 3, AMO_LR = 2
+    PTE_W = 4, PTE_X = 8, PTE_U = 16, PTE_A = 64, PTE_D = 128, MSTATUS_MPP_SHIFT = 11, SATP_MODE_SHIFT = 60,
+    SATP_SV39 = 8, SATP_SV48 = 9, SATP_SV57 = 10, OP_LOAD = 3, OP_LOAD_FP = 7, OP_STORE = 35, OP_STORE_FP = 39,
+    OP_AMO = 47, OP_FMADD = 67, OP_FP = 83, OP_SYSTEM = 115, OP_JALR = 103, OP_JAL = 111, CSRRW = 1, CSRRS = 2,
+    CSRRC = 3, AMO_LR = 2
 };
 enum {
     UC_RISCV_REG_PC = 190
@@ -280,56 +283,56 @@ static const struct csr_row {
     X(PAGE_BITS) X(PAGE_SIZE) X(CACHED_REGISTERS) X(SPECIAL_BITS) X(SPECIAL_MASK) X(DEMOTE_AFTER_WRITES) \
     X(TRAP_LOOP_TRAPS) X(WORK_OF_INVALIDATION) X(STALE_PAGES_MAX) X(PMP_ENTRIES) X(REG_RA) X(REG_SP) X(REG_T0) \
     X(REG_FP) X(PRIV_U) X(PRIV_S) X(PRIV_M) X(PTE_V) X(PTE_R) X(PTE_W) X(PTE_X) X(PTE_U) X(PTE_A) X(PTE_D) \
-    X(MSTATUS_MPP_SHIFT) X(OP_LOAD) X(OP_LOAD_FP) X(OP_STORE) X(OP_STORE_FP) X(OP_AMO) X(OP_FMADD) X(OP_FP) \
-    X(OP_SYSTEM) X(OP_JALR) X(OP_JAL) X(CSRRW) X(CSRRS) X(CSRRC) X(AMO_LR) X(UC_RISCV_REG_PC) X(PROT_R) \
-    X(PROT_W) X(PROT_X) X(PROT_MIXED) X(MEM_READ) X(MEM_WRITE) X(MEM_FETCH) X(FAULT_NONE) X(FAULT_PAGE) \
-    X(FAULT_ACCESS) X(FAULT_CROSSING) X(FAULT_COMPANY) X(FAULT_TRIGGER) X(STOP_NONE) X(STOP_LIMIT) \
-    X(STOP_INTERRUPT) X(STOP_SPECIAL) X(STOP_RESYNC) X(STOP_FAULT) X(STOP_EXCEPTION) X(STOP_ALONE) X(STOP_FULL) \
-    X(STOP_TRAP_LOOP) X(STOP_ERROR) X(STOP_WAITING) X(STOP_BREAKPOINT) X(STOP_TRIGGER) X(PAGE_CODE) \
-    X(PAGE_TABLE) X(PAGE_SLOW) X(PAGE_DIRTY) X(PAGE_UNDECODED) X(CAUSE_FETCH_MISALIGNED) X(CAUSE_FETCH_ACCESS) \
-    X(CAUSE_ILLEGAL_INSTRUCTION) X(CAUSE_BREAKPOINT) X(CAUSE_LOAD_MISALIGNED) X(CAUSE_LOAD_ACCESS) \
-    X(CAUSE_STORE_MISALIGNED) X(CAUSE_STORE_ACCESS) X(CAUSE_ECALL_FROM_U) X(CAUSE_ECALL_FROM_S) \
-    X(CAUSE_ECALL_FROM_M) X(CAUSE_FETCH_PAGE_FAULT) X(CAUSE_LOAD_PAGE_FAULT) X(CAUSE_STORE_PAGE_FAULT) X(SSI) \
-    X(MSI) X(STI) X(MTI) X(SEI) X(MEI) X(OURS_NEVER) X(OURS_ALWAYS) X(OURS_WRONG_BITS) X(OURS_FLOAT) \
-    X(OURS_SSTATUS) X(OURS_SIE) X(OURS_MSTATUS) X(FP_ADD) X(FP_SUB) X(FP_MUL) X(FP_DIV) X(FP_SGNJ) X(FP_MINMAX) \
-    X(FP_FROM_FLOAT) X(FP_SQRT) X(FP_COMPARE) X(FP_TO_INT) X(FP_FROM_INT) X(FP_CLASS) X(FP_MOVE_FROM_X) \
-    X(ASKED_COUNTS) X(ASKED_CALLS) X(ASKED_PATH) X(TRANSFER_NONE) X(TRANSFER_CALL) X(TRANSFER_RETURN) \
-    X(TRANSFER_SWAP) X(TRANSFER_TRAP_RETURN) X(TRANSFER_START) X(FEATURE_SM1P12) X(FEATURE_SSTC) \
-    X(FEATURE_SVADU) X(FEATURE_SVINVAL) X(FEATURE_SVNAPOT) X(FEATURE_SVPBMT) X(FEATURE_SV48) X(FEATURE_SV57) \
-    X(FEATURE_ZBA) X(FEATURE_ZBB) X(FEATURE_ZBS) X(FEATURE_ZICBOM) X(FEATURE_ZICBOZ) X(FEATURE_ZICOND) \
-    X(FEATURE_ZIHINTPAUSE) X(FEATURE_ZAWRS) X(MSTATUS_SIE) X(MSTATUS_MIE) X(MSTATUS_SPIE) X(MSTATUS_MPIE) \
-    X(MSTATUS_SPP) X(MSTATUS_MPP) X(MSTATUS_FS) X(MSTATUS_MPRV) X(MSTATUS_SUM) X(MSTATUS_MXR) X(MSTATUS_TVM) \
-    X(MSTATUS_TW) X(MSTATUS_TSR) X(MSTATUS_UXL) X(INSN_ECALL) X(INSN_EBREAK) X(INSN_WFI) X(INSN_SRET) \
-    X(INSN_MRET) X(INSN_C_EBREAK) X(S_INTERRUPTS) X(M_INTERRUPTS) X(PMP_LOCKED) X(NOWHERE) X(NEVER) \
-    X(CTL_TB_REQUEST_CACHE) X(CTL_TB_REMOVE_CACHE) X(CTL_TB_FLUSH) X(CTL_TLB_FLUSH) X(CSR_FFLAGS) X(CSR_FCSR) \
-    X(CSR_SSTATUS) X(CSR_SATP) X(MSTATUS_BOGUS) X(CSR_TABLE) X(SHARED_SIZE) FIELD(icount) FIELD(fast_limit) \
-    FIELD(blocks) FIELD(block_pc) FIELD(block_insns) FIELD(limit) FIELD(mip) FIELD(stop_reason) FIELD(resync) \
-    FIELD(step_over) FIELD(in_system_view) FIELD(special_insn) FIELD(has_bogus_entry) FIELD(features) \
-    FIELD(fault) FIELD(fault_va) FIELD(fault_type) FIELD(emu_stop) FIELD(ctl) FIELD(env) FIELD(reg_write) \
-    FIELD(xlen_bytes) FIELD(off_pc) FIELD(off_priv) FIELD(off_mstatus) FIELD(off_mie) FIELD(off_mideleg) \
-    FIELD(off_satp) FIELD(off_mcounteren) FIELD(off_scounteren) FIELD(off_medeleg) FIELD(off_mtvec) \
-    FIELD(off_stvec) FIELD(off_mepc) FIELD(off_sepc) FIELD(off_mcause) FIELD(off_scause) FIELD(off_mtval) \
-    FIELD(off_stval) FIELD(off_load_res) FIELD(has_trapped) FIELD(trap_cause) FIELD(trap_epc) FIELD(trap_tval) \
-    FIELD(trap_priv) FIELD(trap_icount) FIELD(traps_in_place) FIELD(traps_icount) FIELD(trap_ra) FIELD(trap_sp) \
-    FIELD(trap_fp) FIELD(has_last) FIELD(last_code) FIELD(last_is_interrupt) FIELD(last_epc) FIELD(last_tval) \
-    FIELD(last_priv) FIELD(last_icount) FIELD(last_ra) FIELD(last_sp) FIELD(last_fp) FIELD(exception) \
-    FIELD(is_waiting) FIELD(shift) FIELD(warp_ns) FIELD(ns_per_tick) FIELD(time_delta) FIELD(mcycle_offset) \
-    FIELD(minstret_offset) FIELD(io_read) FIELD(io_write) FIELD(slow_read) FIELD(slow_write) FIELD(time_written) \
-    FIELD(access_fault) FIELD(thread) FIELD(in_flight) FIELD(work_left) FIELD(cached_address) \
-    FIELD(cached_value) FIELD(cached_size) FIELD(mtime_address) FIELD(ram) FIELD(ram_base) FIELD(ram_size) \
-    FIELD(rom) FIELD(rom_base) FIELD(rom_size) FIELD(rom_window) FIELD(watch_window) FIELD(slow_window) \
-    FIELD(io_size) FIELD(io_pages) FIELD(page_flags) FIELD(code_bits) FIELD(special_marks) \
-    FIELD(write_generation) FIELD(write_count) FIELD(generation) FIELD(stale_tlbs) FIELD(stale_page_count) \
-    FIELD(stale_pages) FIELD(pmp_count) FIELD(pmp_low) FIELD(pmp_high) FIELD(pmp_cfg) FIELD(fills) \
-    FIELD(flushes) FIELD(edges) FIELD(watched_writes) FIELD(invalidations) FIELD(next_growth) FIELD(block_count) \
-    FIELD(blocks_max) FIELD(is_device_access) FIELD(must_forget_blocks) FIELD(rewritten_pc) \
-    FIELD(rewritten_icount) FIELD(rewritten_insn) FIELD(new_entry) FIELD(cut_pc) FIELD(cut_size) \
-    FIELD(cut_insns) FIELD(cut_is_crossing) FIELD(next_cflags) FIELD(emu_start) FIELD(alone) FIELD(cuts) \
-    FIELD(ambiguous) FIELD(off_f) FIELD(has_kept_f) FIELD(kept_f) FIELD(has_helpers) FIELD(break_pcs) \
-    FIELD(break_count) FIELD(passed_pc) FIELD(passed_icount) FIELD(watch_edges) FIELD(watch_count) \
-    FIELD(watch_load_count) FIELD(trigger_page_count) FIELD(trigger_pages) FIELD(trigger_passed_pc) \
-    FIELD(trigger_passed_icount) FIELD(logs_traps) FIELD(on_trap) FIELD(tells_returns) FIELD(flow) \
-    FIELD(key_salt)
+    X(MSTATUS_MPP_SHIFT) X(SATP_MODE_SHIFT) X(SATP_SV39) X(SATP_SV48) X(SATP_SV57) X(OP_LOAD) X(OP_LOAD_FP) \
+    X(OP_STORE) X(OP_STORE_FP) X(OP_AMO) X(OP_FMADD) X(OP_FP) X(OP_SYSTEM) X(OP_JALR) X(OP_JAL) X(CSRRW) \
+    X(CSRRS) X(CSRRC) X(AMO_LR) X(UC_RISCV_REG_PC) X(PROT_R) X(PROT_W) X(PROT_X) X(PROT_MIXED) X(MEM_READ) \
+    X(MEM_WRITE) X(MEM_FETCH) X(FAULT_NONE) X(FAULT_PAGE) X(FAULT_ACCESS) X(FAULT_CROSSING) X(FAULT_COMPANY) \
+    X(FAULT_TRIGGER) X(STOP_NONE) X(STOP_LIMIT) X(STOP_INTERRUPT) X(STOP_SPECIAL) X(STOP_RESYNC) X(STOP_FAULT) \
+    X(STOP_EXCEPTION) X(STOP_ALONE) X(STOP_FULL) X(STOP_TRAP_LOOP) X(STOP_ERROR) X(STOP_WAITING) \
+    X(STOP_BREAKPOINT) X(STOP_TRIGGER) X(PAGE_CODE) X(PAGE_TABLE) X(PAGE_SLOW) X(PAGE_DIRTY) X(PAGE_UNDECODED) \
+    X(CAUSE_FETCH_MISALIGNED) X(CAUSE_FETCH_ACCESS) X(CAUSE_ILLEGAL_INSTRUCTION) X(CAUSE_BREAKPOINT) \
+    X(CAUSE_LOAD_MISALIGNED) X(CAUSE_LOAD_ACCESS) X(CAUSE_STORE_MISALIGNED) X(CAUSE_STORE_ACCESS) \
+    X(CAUSE_ECALL_FROM_U) X(CAUSE_ECALL_FROM_S) X(CAUSE_ECALL_FROM_M) X(CAUSE_FETCH_PAGE_FAULT) \
+    X(CAUSE_LOAD_PAGE_FAULT) X(CAUSE_STORE_PAGE_FAULT) X(SSI) X(MSI) X(STI) X(MTI) X(SEI) X(MEI) X(OURS_NEVER) \
+    X(OURS_ALWAYS) X(OURS_WRONG_BITS) X(OURS_FLOAT) X(OURS_SSTATUS) X(OURS_SIE) X(OURS_MSTATUS) X(FP_ADD) \
+    X(FP_SUB) X(FP_MUL) X(FP_DIV) X(FP_SGNJ) X(FP_MINMAX) X(FP_FROM_FLOAT) X(FP_SQRT) X(FP_COMPARE) X(FP_TO_INT) \
+    X(FP_FROM_INT) X(FP_CLASS) X(FP_MOVE_FROM_X) X(ASKED_COUNTS) X(ASKED_CALLS) X(ASKED_PATH) X(TRANSFER_NONE) \
+    X(TRANSFER_CALL) X(TRANSFER_RETURN) X(TRANSFER_SWAP) X(TRANSFER_TRAP_RETURN) X(TRANSFER_START) \
+    X(FEATURE_SM1P12) X(FEATURE_SSTC) X(FEATURE_SVADU) X(FEATURE_SVINVAL) X(FEATURE_SVNAPOT) X(FEATURE_SVPBMT) \
+    X(FEATURE_SV48) X(FEATURE_SV57) X(FEATURE_ZBA) X(FEATURE_ZBB) X(FEATURE_ZBS) X(FEATURE_ZICBOM) \
+    X(FEATURE_ZICBOZ) X(FEATURE_ZICOND) X(FEATURE_ZIHINTPAUSE) X(FEATURE_ZAWRS) X(MSTATUS_SIE) X(MSTATUS_MIE) \
+    X(MSTATUS_SPIE) X(MSTATUS_MPIE) X(MSTATUS_SPP) X(MSTATUS_MPP) X(MSTATUS_FS) X(MSTATUS_MPRV) X(MSTATUS_SUM) \
+    X(MSTATUS_MXR) X(MSTATUS_TVM) X(MSTATUS_TW) X(MSTATUS_TSR) X(MSTATUS_UXL) X(INSN_ECALL) X(INSN_EBREAK) \
+    X(INSN_WFI) X(INSN_SRET) X(INSN_MRET) X(INSN_C_EBREAK) X(S_INTERRUPTS) X(M_INTERRUPTS) X(PMP_LOCKED) \
+    X(PTE_N) X(PTE_PBMT) X(NOWHERE) X(NEVER) X(CTL_TB_REQUEST_CACHE) X(CTL_TB_REMOVE_CACHE) X(CTL_TB_FLUSH) \
+    X(CTL_TLB_FLUSH) X(CSR_FFLAGS) X(CSR_FCSR) X(CSR_SSTATUS) X(CSR_SATP) X(MSTATUS_BOGUS) X(CSR_TABLE) \
+    X(SHARED_SIZE) FIELD(icount) FIELD(fast_limit) FIELD(blocks) FIELD(block_pc) FIELD(block_insns) FIELD(limit) \
+    FIELD(mip) FIELD(stop_reason) FIELD(resync) FIELD(step_over) FIELD(in_system_view) FIELD(special_insn) \
+    FIELD(has_bogus_entry) FIELD(features) FIELD(fault) FIELD(fault_va) FIELD(fault_type) FIELD(emu_stop) \
+    FIELD(ctl) FIELD(env) FIELD(reg_write) FIELD(xlen_bytes) FIELD(off_pc) FIELD(off_priv) FIELD(off_mstatus) \
+    FIELD(off_mie) FIELD(off_mideleg) FIELD(off_satp) FIELD(off_mcounteren) FIELD(off_scounteren) \
+    FIELD(off_medeleg) FIELD(off_mtvec) FIELD(off_stvec) FIELD(off_mepc) FIELD(off_sepc) FIELD(off_mcause) \
+    FIELD(off_scause) FIELD(off_mtval) FIELD(off_stval) FIELD(off_load_res) FIELD(has_trapped) FIELD(trap_cause) \
+    FIELD(trap_epc) FIELD(trap_tval) FIELD(trap_priv) FIELD(trap_icount) FIELD(traps_in_place) \
+    FIELD(traps_icount) FIELD(trap_ra) FIELD(trap_sp) FIELD(trap_fp) FIELD(has_last) FIELD(last_code) \
+    FIELD(last_is_interrupt) FIELD(last_epc) FIELD(last_tval) FIELD(last_priv) FIELD(last_icount) FIELD(last_ra) \
+    FIELD(last_sp) FIELD(last_fp) FIELD(exception) FIELD(is_waiting) FIELD(shift) FIELD(warp_ns) \
+    FIELD(ns_per_tick) FIELD(time_delta) FIELD(mcycle_offset) FIELD(minstret_offset) FIELD(io_read) \
+    FIELD(io_write) FIELD(slow_read) FIELD(slow_write) FIELD(time_written) FIELD(access_fault) FIELD(thread) \
+    FIELD(in_flight) FIELD(work_left) FIELD(cached_address) FIELD(cached_value) FIELD(cached_size) \
+    FIELD(mtime_address) FIELD(ram) FIELD(ram_base) FIELD(ram_size) FIELD(rom) FIELD(rom_base) FIELD(rom_size) \
+    FIELD(rom_window) FIELD(watch_window) FIELD(slow_window) FIELD(io_size) FIELD(io_pages) FIELD(page_flags) \
+    FIELD(code_bits) FIELD(special_marks) FIELD(write_generation) FIELD(write_count) FIELD(generation) \
+    FIELD(stale_tlbs) FIELD(stale_page_count) FIELD(stale_pages) FIELD(pmp_count) FIELD(pmp_low) FIELD(pmp_high) \
+    FIELD(pmp_cfg) FIELD(fills) FIELD(flushes) FIELD(edges) FIELD(watched_writes) FIELD(invalidations) \
+    FIELD(next_growth) FIELD(block_count) FIELD(blocks_max) FIELD(is_device_access) FIELD(must_forget_blocks) \
+    FIELD(rewritten_pc) FIELD(rewritten_icount) FIELD(rewritten_insn) FIELD(new_entry) FIELD(cut_pc) \
+    FIELD(cut_size) FIELD(cut_insns) FIELD(cut_is_crossing) FIELD(next_cflags) FIELD(emu_start) FIELD(alone) \
+    FIELD(cuts) FIELD(ambiguous) FIELD(off_f) FIELD(has_kept_f) FIELD(kept_f) FIELD(has_helpers) \
+    FIELD(break_pcs) FIELD(break_count) FIELD(passed_pc) FIELD(passed_icount) FIELD(watch_edges) \
+    FIELD(watch_count) FIELD(watch_load_count) FIELD(trigger_page_count) FIELD(trigger_pages) \
+    FIELD(trigger_passed_pc) FIELD(trigger_passed_icount) FIELD(logs_traps) FIELD(on_trap) FIELD(tells_returns) \
+    FIELD(flow) FIELD(key_salt)
 
 #endif /* Py_PYTHON_H */
 

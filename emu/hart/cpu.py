@@ -44,7 +44,7 @@ class Feature(IntFlag):
 
 
 NOTHING_MORE = Feature(0)
-IMPLEMENTED = NOTHING_MORE
+IMPLEMENTED = Feature.SV48 | Feature.SV57 | Feature.SVNAPOT
 """What there is here: the default. Whoever makes one of the others work adds it."""
 
 
@@ -104,6 +104,13 @@ class Cpu:
         letters = BASE + ("b" if Feature.ZBA | Feature.ZBB | Feature.ZBS in self.features else "")
         bits = sum(1 << ord(letter) - ord("a") for letter in letters)
         return (self.xlen // 32) << self.xlen - 2 | _MISA_MODES | bits
+
+    @property
+    def mmu(self) -> str:
+        """The largest page tables it has: what ``mmu-type`` says."""
+        if self.xlen == 32:
+            return "sv32"
+        return "sv57" if self.has("sv57") else "sv48" if self.has("sv48") else "sv39"
 
     @property
     def isa_extensions(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from minstret.emu.hart.core import Core
 from minstret.emu.hart.csr_table import CSR_OF, CsrRow, Owner
 from minstret.emu.hart.layout import fflags_from_softfloat, softfloat_from_fflags
+from minstret.emu.hart.pagetables import satp_modes
 from minstret.emu.hart.spec import (
     CSRRS,
     CSRRW,
@@ -25,6 +26,7 @@ from minstret.emu.hart.spec import (
     PRIV_S,
     PRIV_U,
     S_INTERRUPTS,
+    SATP_MODE_SHIFT,
     Csr,
     Interrupt,
 )
@@ -42,7 +44,6 @@ _MSTATUS_WRITABLE = 0x0000_79AA | 0x007E_0000
 _SSTATUS_WRITABLE = 0x0000_6122 | MSTATUS_SUM | MSTATUS_MXR  # SIE SPIE SPP FS SUM MXR
 _MSTATUS_FOR_ACCESSES = MSTATUS_MPRV | MSTATUS_SUM | MSTATUS_MXR | MSTATUS_MPP
 _FRM_SHIFT, _FFLAGS_MASK, _FRM_MASK = 5, 31, 7
-_SATP_MODES_64 = (0, 8)  # Bare and Sv39
 _HIGH_HALF = 0x80
 _CYCLE, _TIME, _INSTRET = range(3)
 
@@ -211,10 +212,10 @@ def _write_sip(core: Core, row: CsrRow, value: int) -> None:
 
 def _write_satp(core: Core, row: CsrRow, value: int) -> None:
     if core.xlen == 64:
-        if value >> 60 not in _SATP_MODES_64:  # WARL: a write that asks for another changes nothing
-            core.refuse_satp(value >> 60)
+        mode = value >> SATP_MODE_SHIFT
+        if mode not in satp_modes(core.cpu.features):  # WARL: a write that asks for another changes nothing
+            core.refuse_satp(mode)
             return
-        value &= (0xF << 60) | (0xFFFF << 44) | ((1 << 44) - 1)
     core.env.satp = value
     core.flush_tlb()
 

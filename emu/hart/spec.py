@@ -148,6 +148,9 @@ M_INTERRUPTS = 1 << Interrupt.MSI | 1 << Interrupt.MTI | 1 << Interrupt.MEI
 DELEGABLE = 0xB3FF  # exceptions 0 to 9, 12, 13, 15
 
 PTE_V, PTE_R, PTE_W, PTE_X, PTE_U, PTE_G, PTE_A, PTE_D = 1, 2, 4, 8, 16, 32, 64, 128
+PTE_PBMT, PTE_N = 3 << 61, 1 << 63
+SATP_MODE_SHIFT, SATP_SV39, SATP_SV48, SATP_SV57 = 60, 8, 9, 10
+"""Of rv64; Sv32 is bit 31."""
 
 PMP_R, PMP_W, PMP_X, PMP_LOCKED = 0x01, 0x02, 0x04, 0x80
 PMP_TOR, PMP_NA4, PMP_NAPOT = 1, 2, 3

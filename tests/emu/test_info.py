@@ -15,7 +15,7 @@ from minstret.devices.board.board import Board, Setup
 from minstret.emu.hart.csr_table import csrs_by_name
 from minstret.emu.info import csrs_text, devices_text, lines_text, span_text, time_text, timers_text, tlb_text
 
-SATP_SV39, SATP_SV32 = 8 << 60, 1 << 31
+SATP_SV39, SATP_SV57, SATP_SV32 = 8 << 60, 10 << 60, 1 << 31
 
 
 def row_of(lines: list[str], name: str) -> list[str]:
@@ -140,6 +140,19 @@ def test_tlb_lists_what_the_tables_map() -> None:
     assert tlb_text(board_with_gigapage(32).hart) == [
         "hart0: satp is 0x80080001, Sv32", "00800000-00bfffff -> 0000400000  rwx--ad  4M"
     ]  # fmt: skip
+
+
+def test_tlb_names_sv57_and_its_addresses() -> None:
+    board = board_with_gigapage(64)
+    board.registers["satp"] = SATP_SV57 | 0x80001
+    board.memory[0x8000_1000 + 511 * 8 :] = (0x80002 << 10 | 1).to_bytes(8, "little")
+    board.memory[0x8000_2000:] = (0x80003 << 10 | 1).to_bytes(8, "little")
+    board.memory[0x8000_3000 + 8 :] = (0x40000 << 10 | 0xC7).to_bytes(8, "little")
+
+    assert tlb_text(board.hart) == [
+        "hart0: satp is 0xa000000000080001, Sv57",
+        "ffff000040000000-ffff00007fffffff -> 0040000000  rw---ad  1G",
+    ]
 
 
 def test_tlb_of_a_hart_without_tables_says_so() -> None:

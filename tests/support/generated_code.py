@@ -118,7 +118,13 @@ SPECIAL_FLOATS = (
     0xFFFF_FFFF, 0x3380_0000,
 )  # fmt: skip
 """In single precision; in the upper half of a double word some of them are special as doubles."""
-PTE_V, PTE_R, PTE_W, PTE_X, PTE_U, PTE_A, PTE_D = 1, 2, 4, 8, 16, 64, 128
+PTE_V, PTE_R, PTE_W, PTE_X, PTE_U, PTE_A, PTE_D, PTE_N = 1, 2, 4, 8, 16, 64, 128, 1 << 63
+UPPER_TABLES = 0x38000
+"""Tables above those of Sv39, which more levels than three have: two for each address space."""
+UPPER_ENTRIES = {4: ((0, 1, 255, 256, 511),), 5: ((0, 1, 16, 64, 255, 256, 511), (0, 1, 511))}
+"""By levels, from the root on: the entries that lead to the same next table."""
+NAPOT_PAGES = range(0x20, 0x30)
+"""These may be mapped by entries that are for all of them."""
 
 
 class Text:
@@ -202,17 +208,20 @@ class Program:
 
 
 def generate(
-    seed: str, xlen: int, *, is_portable: bool = False, is_quiet: bool = False, has_finer_rights: bool = False
-) -> Program:
+    seed: str, xlen: int, *, is_portable: bool = False, is_quiet: bool = False, has_finer_rights: bool = False,
+    levels: int = 3,
+) -> Program:  # fmt: skip
     """The program of that seed.
 
     A portable one fences what it stores to code and page tables: another implementation of the specifications does
     the same. A quiet one takes no interrupts. One with finer rights runs in pages where PMP rights differ within the
-    page, and has many instructions that are illegal or special.
+    page, and has many instructions that are illegal or special. More ``levels`` of page tables than three are those of
+    Sv48 and Sv57; then it also goes to addresses that only these have, and some of its pages are mapped by Svnapot.
     """
     pick = random.Random(f"{seed}/{xlen}")
     program = Program(seed, xlen, icount_shift=pick.choice((0, 1, 7)))
     maker = (_MakerWithFinerRights if has_finer_rights else _Maker)(program, pick, is_portable, is_quiet)
+    maker.levels = levels
     maker.make()
     return program
 
@@ -222,6 +231,11 @@ def generate_finer_rights(seed: str, xlen: int) -> Program:
     return generate(seed, xlen, has_finer_rights=True)
 
 
+def generate_more_levels(seed: str, xlen: int) -> Program:
+    """The program of that seed under Sv48 or Sv57; on rv32, which has neither, under Sv32."""
+    return generate(seed, xlen, levels=random.Random(f"levels/{seed}").choice((4, 5)) if xlen == 64 else 3)
+
+
 class _Maker:
     def __init__(self, program: Program, pick: random.Random, is_portable: bool, is_quiet: bool) -> None:
         self.program, self.pick, self.xlen = program, pick, program.xlen
@@ -229,6 +243,7 @@ class _Maker:
         self.word = self.xlen // 8
         self.text = Text(UNITS, self.xlen)
         self.labels = 0
+        self.levels = 3
         self.patchable: list[str] = []
         self.chains: list[list[tuple[int | str, int, int]]] = []
         """For the device: pieces of (label, or offset in RAM; bytes behind that; size)."""
@@ -270,6 +285,8 @@ class _Maker:
                 self.far_time, self.alarm, self.entry_as_code, self.entry_of_itself, self.dma, self.board_reset,
                 self.semihosting,
             ))  # fmt: skip
+        if self.levels > 3:
+            kinds += (self.far_address, self.far_address, self.table_edit)
         if self.is_quiet:
             kinds = tuple(kind for kind in kinds if kind not in (
                 self.sleep, self.timer, self.software_interrupt, self.far_time, self.alarm,
@@ -449,7 +466,11 @@ class _Maker:
             base = TABLES + space * 6 * PAGE
             pieces += self._space(space, base)
             ppn = RAM + base >> 12
-            satp = (8 << 60 if self.xlen == 64 else 1 << 31) | ppn
+            if self.levels > 3:
+                upper = self._upper_tables(space, ppn)
+                pieces += upper
+                ppn = RAM + upper[0][0] >> 12
+            satp = (self.levels + 5 << 60 if self.xlen == 64 else 1 << 31) | ppn
             words[space * 16 : space * 16 + self.word] = satp.to_bytes(self.word, "little")
         return [*pieces, (SAVE + 64, bytes(words))]
 
@@ -490,10 +511,28 @@ class _Maker:
                 )
             if spoilt and self.pick.random() < 0.3:
                 user[page] = 0
+        if self.levels > 3 and self.pick.random() < 0.6:
+            self._by_napot(low)
         return [
             (base + number * PAGE, b"".join(entry.to_bytes(self.word, "little") for entry in table))
             for number, table in enumerate(tables)
         ]
+
+    def _upper_tables(self, space: int, ppn: int) -> list[tuple[int, bytes]]:
+        """The tables above the one at ``ppn``, from the root on."""
+        lists = UPPER_ENTRIES[self.levels]
+        places = [UPPER_TABLES + (2 * space + number) * PAGE for number in range(len(lists))]
+        pieces = []
+        for entries, place, below in zip(lists, places, [*(RAM + at >> 12 for at in places[1:]), ppn], strict=True):
+            table = [below << 10 | PTE_V if index in entries else 0 for index in range(PAGE // 8)]
+            pieces.append((place, b"".join(entry.to_bytes(8, "little") for entry in table)))
+        return pieces
+
+    def _by_napot(self, low: list[int]) -> None:
+        """Map some pages by entries that are for all of them."""
+        flags = low[NAPOT_PAGES[0]] & 0x3FF | PTE_R | PTE_W
+        for page in NAPOT_PAGES:
+            low[page] = (RAM >> 12 | NAPOT_PAGES[0] | 8) << 10 | flags | PTE_N
 
     # ---- a device that writes memory
 
@@ -1322,7 +1361,11 @@ class _Maker:
         entry = TABLES + (space * 6 + table) * PAGE + page * self.word
         text.ram(T3, entry)
         text.load(T0, T3, 0)
-        text.constant(T1, pick.choice((PTE_V, PTE_W, PTE_A, PTE_A | PTE_D, PTE_R, PTE_X, PTE_D)))
+        bits = (PTE_V, PTE_W, PTE_A, PTE_A | PTE_D, PTE_R, PTE_X, PTE_D)
+        if self.levels > 3 and pick.random() < 0.3:
+            text.emit(addi(T1, ZERO, 1), slli(T1, T1, pick.choice((63, 63, 60, 54, 13))))
+        else:
+            text.constant(T1, pick.choice(bits))
         self.filler_keeping(pick.randint(0, 3))
         text.emit(xor(T0, T0, T1))
         text.store(T0, T3, 0)
@@ -1365,6 +1408,18 @@ class _Maker:
         text.emit(xor(T3, T3, T0), jalr(ZERO, T3, 0))
         text.label(target)
         self.filler(self.pick.randint(1, 6))
+
+    def far_address(self) -> None:
+        """Continue in the same code at an address that Sv39 does not have, or that is none."""
+        text, pick, target = self.text, self.pick, self.fresh()
+        text.address(T3, target)
+        sign, bit = pick.choice(((1, 39), (-1, 39), (1, 47), (-1, 47), (1, 48), (1, 52), (1, 54), (-1, 56), (1, 56)))
+        text.emit(addi(T0, ZERO, sign), slli(T0, T0, bit), xor(T3, T3, T0), jalr(ZERO, T3, 0))
+        text.label(target)
+        self.filler(pick.randint(1, 6))
+        text.emit(lw(A0, S0, 0))
+        text.emit(xor(S0, S0, T0))
+        text.emit(lw(A1, S0, 0), sw(A1, S0, 4))
 
     def switched(self) -> None:
         """Call an address with different code in the other address space."""

@@ -13,6 +13,7 @@ from cosimulation.spike import Log, Step, Stride, Trap
 from minstret.emu.hart import csr
 from minstret.emu.hart.csr_table import CSR_OF
 from minstret.emu.hart.layout import fflags_from_softfloat
+from minstret.emu.hart.pagetables import satp_modes
 from minstret.emu.hart.spec import ABI_NAMES, INSN_MRET, INSN_SRET, Cause
 
 RECENT = 8
@@ -24,7 +25,6 @@ _MIP_WRITABLE = 0x222
 _COMMON = {"medeleg": 0xB3FE, "counteren": 7}
 """Bits that both models have."""
 _IN_PART = {"medeleg": "medeleg", "mcounteren": "counteren", "scounteren": "counteren"}
-_SV48, _SV57 = 9, 10
 _READ_AS_SPIKE = {
     number: kind
     for kind, numbers in {
@@ -224,7 +224,7 @@ class Comparison:
                 here == value
                 or (kind in _COMMON and (here ^ value) & _COMMON[kind])
                 or (kind == "mip" and here & ~value)  # what software has set must show
-                or (kind == "satp" and value >> 60 not in (_SV48, _SV57))
+                or (kind == "satp" and value >> 60 in satp_modes(self._hart.cpu.features))
             ):
                 continue
             self._follower.allow(kind)
@@ -237,7 +237,7 @@ class Comparison:
     def _compare_csr(self, name: str, value: int) -> None:
         hart, env = self._hart, self._hart.env
         value &= self._mask
-        if name == "satp" and hart.xlen == 64 and value >> 60 in (_SV48, _SV57):
+        if name == "satp" and hart.xlen == 64 and value >> 60 not in satp_modes(hart.cpu.features):
             self._follower.allow("satp")
         elif name in _IN_PART:
             kind, here = _IN_PART[name], int(getattr(env, name))

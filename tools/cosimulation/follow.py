@@ -9,11 +9,12 @@ from pathlib import Path
 from cosimulation.spike import RAM_BASE, RAM_SIZE, TRAPS_MAX, CosimError, Step, Trap
 from minstret.devices.board.map import Base
 from minstret.emu.errors import AccessFault
-from minstret.emu.hart.cpu import Cpu
+from minstret.emu.hart.cpu import NOTHING_MORE, Cpu, Feature
 from minstret.emu.hart.decode import memory_access
 from minstret.emu.hart.engine import IO_SIZE
 from minstret.emu.hart.hart import Hart
 from minstret.emu.hart.memory import GuestMemory
+from minstret.emu.hart.pagetables import ppn_of, tables_of
 from minstret.emu.hart.shared import PAGE_BITS, PAGE_SIZE, Counting, PageFlag
 from minstret.emu.hart.spec import Cause, Interrupt
 from minstret.emu.hart.state import HartState
@@ -30,7 +31,7 @@ ALLOWED = {
     "identity": "misa, mvendorid, marchid, mimpid: each model identifies itself",
     "medeleg": "medeleg has exceptions 0 to 9, 12, 13 and 15 here, others in Spike",
     "counteren": "mcounteren and scounteren have 32 bits here, and in Spike only those of its three counters",
-    "satp": "satp has Bare and Sv39 here, and also Sv48 and Sv57 in Spike",
+    "satp": "satp of this hart has fewer modes than Spike's, which has Sv39, Sv48 and Sv57",
     "tval": "mtval and stval of ebreak are PC here; the specification allows 0 or PC",
     "misaligned": "a misaligned LR, SC or AMO may raise a misaligned or an access fault: Spike's choice is used",
     "failing sc": "an SC that fails may raise a fault or not: Spike's choice is used",
@@ -118,7 +119,9 @@ class SpikeDevices:
 class Follower:
     """A hart with RAM only. Everything else, and everything that the specifications leave open, follows Spike."""
 
-    def __init__(self, image: Path, xlen: int, counting: Counting = Counting.BLOCKS) -> None:
+    def __init__(
+        self, image: Path, xlen: int, counting: Counting = Counting.BLOCKS, features: Feature = NOTHING_MORE
+    ) -> None:
         """Make a hart with ``image`` in its RAM.
 
         Raises:
@@ -132,7 +135,7 @@ class Follower:
         self.allowed: Counter[str] = Counter()
         self._devices = SpikeDevices()
         memory = GuestMemory(RAM_BASE, RAM_SIZE, _NO_ROM, PAGE_SIZE, io_size=IO_SIZE)
-        self.hart = Hart(Cpu(xlen), memory, self._devices, counting=counting)
+        self.hart = Hart(Cpu(xlen, features), memory, self._devices, counting=counting)
         self._devices.hart = self.hart
         memory.map_io(0, IO_SIZE)
         for segment in firmware.segments:
@@ -316,21 +319,19 @@ class Follower:
     def _leaf(self, va: int) -> tuple[int, int] | None:
         """The address and value of the page table entry for ``va``."""
         hart, size = self.hart, self.hart.xlen // 8
-        levels, index_bits, ppn_mask = (3, 9, (1 << 44) - 1) if size == 8 else (2, 10, (1 << 22) - 1)
-        satp, at = int(hart.env.satp), 12 + index_bits * levels
-        if not satp >> (60 if size == 8 else 31):
+        tables = tables_of(int(hart.env.satp), hart.xlen)
+        if tables is None:
             return None
-        table = (satp & ppn_mask) << 12
-        for _ in range(levels):
-            at -= index_bits
-            address = table + (va >> at & (1 << index_bits) - 1) * size
+        table = tables.root
+        for level in reversed(range(tables.levels)):
+            address = table + tables.index_of(va, level) * size
             data = hart.memory.peek(address, size)
             pte = 0 if data is None else int.from_bytes(data, "little")
             if pte & (_PTE_R | _PTE_X):
                 return address, pte
             if not pte & _PTE_V:
                 return None
-            table = (pte >> 10 & ppn_mask) << 12
+            table = ppn_of(pte) << PAGE_BITS
         return None
 
     def is_accessed_ahead(self, va: int, spike: int, here: int) -> bool:

@@ -47,7 +47,16 @@ from support.asm import (
     srli,
     sw,
 )  # fmt: skip
-from support.generated_code import PAGE, RAM, RAM_SIZE, WATCHED, Program, generate, generate_finer_rights
+from support.generated_code import (
+    PAGE,
+    RAM,
+    RAM_SIZE,
+    WATCHED,
+    Program,
+    generate,
+    generate_finer_rights,
+    generate_more_levels,
+)
 from support.generated_windows import generate_windows
 from support.harts import ROM_INSNS, board_of
 from support.needs import Need
@@ -268,6 +277,17 @@ def test_accesses_across_pages_of_every_kind_are_one_run(bench: Bench, capsys: p
 
 def test_generated_programs_with_finer_rights_are_one_run(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     check(bench, capsys, "finer", 5, 1500, lambda number: (Way(), SLICED[number]), generate_finer_rights)
+
+
+def test_generated_programs_under_sv48_and_sv57_are_one_run(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    check(bench, capsys, "levels", 8, 2000, window_ways, generate_more_levels)
+
+
+@pytest.mark.slow
+def test_many_generated_programs_under_sv48_and_sv57_are_one_run(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check(bench, capsys, f"many levels {SEED_SLOW}", 20 * TIMES, 2500, window_ways, generate_more_levels)
 
 
 @pytest.mark.slow
