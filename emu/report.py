@@ -10,6 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from minstret.emu.hart.decode import insn_size
+from minstret.emu.hart.extensions import assembler
 from minstret.emu.hart.hart import Hart
 from minstret.emu.hart.pagetables import SATP_MODES, satp_modes
 from minstret.emu.hart.spec import (
@@ -504,6 +505,8 @@ def _insn_text(hart: Hart, pc: int) -> str:
 
 def assembler_text(code: bytes, pc: int, xlen: int) -> str:
     """The instruction that these bytes are, as an assembler writes it."""
+    if text := assembler(int.from_bytes(code, "little"), xlen):
+        return text
     found = next((f"{name} {operands}" for _, _, name, operands in _decoder(xlen).disasm_lite(code, pc, 1)), "")
     return found.strip() or "(not an instruction)"
 

@@ -207,7 +207,7 @@ def test_program_that_was_another_in_spike_is_the_same(
 @pytest.mark.slow
 @pytest.mark.parametrize("xlen", [64, 32])
 @pytest.mark.parametrize(
-    "kind", ["compressed", "integer", "atomic", "single", "double", "system", "csr_reads", "csr_writes"]
+    "kind", ["compressed", "integer", "extension", "atomic", "single", "double", "system", "csr_reads", "csr_writes"]
 )
 def test_each_encoding_does_what_it_does_in_spike(
     kind: str, xlen: int, tmp_path: Path, announce: Callable[[str], None], spike_is_here: None
@@ -215,8 +215,8 @@ def test_each_encoding_does_what_it_does_in_spike(
     insns: Iterable[int]
     if kind in ("single", "double"):
         insns = instruction_encodings.floating(int(kind == "double"))
-    elif kind == "compressed":
-        insns = instruction_encodings.compressed(xlen)
+    elif kind in ("compressed", "extension"):
+        insns = getattr(instruction_encodings, kind)(xlen)
     else:
         insns = getattr(instruction_encodings, kind)()
     insns = some(insns)

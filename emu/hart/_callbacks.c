@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "_contract.h"
+#include "_extensions.h"
 
 #if defined(__GNUC__)
 #define COLD __attribute__((noinline, cold))
@@ -667,14 +668,16 @@ static bool is_special_floating(const struct shared *s, uint32_t insn)
 }
 
 /* Instructions that the hart executes itself: environment calls, breakpoints, WFI, accesses to the CSRs that csr.py
- * owns, compressed ones that trap, and floating point that Unicorn has wrong. MRET, SRET and some of the others are
- * among them only sometimes: see `is_ours_now`. */
+ * owns, compressed ones that trap, floating point that Unicorn has wrong, and those that neither it nor our translation
+ * knows. MRET, SRET and some of the others are among them only sometimes: see `is_ours_now`. */
 static bool is_special(const struct shared *s, uint32_t insn)
 {
     if ((insn & 3) != 3)
         return (insn & 0xffff) == INSN_C_EBREAK || is_skipped(s, insn);
     if ((insn & 0x7f) == OP_FP || is_fused(insn))
         return is_special_floating(s, insn);
+    if (extension_insn(insn, 8 * (unsigned)s->xlen_bytes, s->features & ~s->translated) != NULL)
+        return true;
     if ((insn & 0x7f) != OP_SYSTEM)
         return false;
     if ((insn >> 12 & 3) == 0)
@@ -1399,6 +1402,50 @@ static bool execute_satp_access(void *uc, struct shared *s, uint64_t pc, uint32_
     return true;
 }
 
+/* Store zeros to the cache block of `va` if it is in plain RAM where a store would need nothing else to be done. */
+static bool zero_block(void *uc, struct shared *s, uint64_t va)
+{
+    uint64_t mstatus = env_word(s, s->off_mstatus);
+    int mode = (int)env_word(s, s->off_priv);
+    if (mode != PRIV_M || s->trigger_page_count != 0)
+        return false;
+    if (mstatus & MSTATUS_MPRV)
+        mode = mstatus >> MSTATUS_MPP_SHIFT & 3;
+    struct translation t = translate(uc, s, va & ~(uint64_t)(CACHE_BLOCK - 1), MEM_WRITE, mode, true);
+    uint64_t offset = t.pa - s->ram_base;
+    if (t.fault != FAULT_NONE || !(t.perms & PROT_W) || t.pa < s->ram_base || offset >= s->ram_size)
+        return false;
+    uint32_t allowed = pmp_allows(s, t.pa & ~(uint64_t)(PAGE_SIZE - 1), PAGE_SIZE, mode);
+    uint8_t *flags = &s->page_flags[offset >> PAGE_BITS];
+    if (!(allowed & PROT_W) || allowed & PROT_MIXED || *flags & (PAGE_CODE | PAGE_TABLE | PAGE_SLOW))
+        return false;
+    *flags |= PAGE_DIRTY;
+    memset(s->ram + offset, 0, CACHE_BLOCK);
+    return true;
+}
+
+/* Execute an instruction that Unicorn does not know; Python does what may trap. */
+static bool execute_extension(void *uc, struct shared *s, uint64_t pc, uint32_t insn)
+{
+    unsigned xlen = 8 * (unsigned)s->xlen_bytes, rd = insn >> 7 & 31, number = insn >> 20 & 31;
+    const struct extension_row *row = extension_insn(insn, xlen, s->features);
+    if ((insn & 3) != 3 || row == NULL || in_mixed_page(uc, s, pc, insn))
+        return false;
+    uint64_t a = env_word(s, (insn >> 15 & 31) * s->xlen_bytes), next = pc + 4;
+    uint64_t b = row->form == FORM_REGISTERS ? env_word(s, number * s->xlen_bytes) : insn >> 20 & 63;
+    bool may_trap = row->op == DO_WRS_NTO ? env_word(s, s->off_priv) < PRIV_M : row->op != DO_WRS_STO;
+    if (row->form == FORM_OTHER && may_trap && !(row->op == DO_CBO_ZERO && zero_block(uc, s, a)))
+        return false;
+    if (s->flow != NULL)
+        flow_begins(s->flow, s, pc, 4, 1, TRANSFER_NONE);
+    if (row->form != FORM_OTHER && rd != 0)
+        set_env_word(s, rd * s->xlen_bytes, compute(row->op, a, b, xlen));
+    s->step_over = NOWHERE;
+    s->icount++;
+    s->reg_write(uc, UC_RISCV_REG_PC, &next);
+    return true;
+}
+
 /* Execute the special instruction at PC here if that is easy; else stop, and Python does it. */
 static void execute_special(void *uc, struct shared *s, uint64_t pc)
 {
@@ -1407,7 +1454,8 @@ static void execute_special(void *uc, struct shared *s, uint64_t pc)
         stop(uc, s, STOP_BREAKPOINT);
         return;
     }
-    if (execute_counter_read(uc, s, pc, insn) || execute_satp_access(uc, s, pc, insn))
+    if (execute_counter_read(uc, s, pc, insn) || execute_satp_access(uc, s, pc, insn)
+        || execute_extension(uc, s, pc, insn))
         return;
     bool is_ecall = insn == INSN_ECALL, is_compressed = (insn & 3) != 3 && insn != INSN_C_EBREAK;
     if ((is_ecall || is_compressed) && !in_mixed_page(uc, s, pc, insn)) {
@@ -1891,6 +1939,7 @@ static struct PyModuleDef module_def = {
 PyMODINIT_FUNC PyInit__callbacks(void)
 {
     index_csr_rows();
+    index_extension_rows();
     PyObject *module = PyModule_Create(&module_def);
     if (module == NULL)
         return NULL;

@@ -23,16 +23,17 @@
 #include <string.h>
 
 #include "_contract.h"
+#include "_extensions.h"
 
 #define LIKELY(condition) __builtin_expect(!!(condition), 1)
 #define EXPORT __attribute__((visibility("default")))
 
 /* Where Unicorn keeps the next PC while it translates; where it keeps the rest is in _contract.h. */
-enum { PC_NEXT_64 = 16, PC_NEXT_32 = 12 };
+enum { PC_FIRST = 8, PC_NEXT_64 = 16, PC_NEXT_32 = 12, IS_JUMP_64 = 24, IS_JUMP_32 = 16 };
 
 /* Softfloat's status, byte by byte, and its numbers. */
 enum { AT_ROUNDING = 1, AT_FLAGS = 2, AT_MARK = 3 };
-enum { MARK = 0x4d };
+enum { MARK = 0x40, MARK_MASK = 0xf0 }; /* the other bits: extensions that are translated, see features_of */
 enum { INVALID = 1, INEXACT = 32 };
 enum { NEAREST_EVEN, DOWN, UP, TO_ZERO, TIES_AWAY };
 
@@ -60,6 +61,12 @@ enum { NEAREST_EVEN, DOWN, UP, TO_ZERO, TIES_AWAY };
 #define EACH(X) EACH_OF_1(X) EACH_OF_2(X) EACH_OF_3(X) EACH_COMPARISON(X) EACH_TO_INT(X) EACH_FROM_INT(X)
 #define EACH_64(X) EACH_TO_INT_64(X) EACH_FROM_INT_64(X)
 
+/* What TCG has for words of XLEN bits, of one operand and of two: names without _i64 or _i32. */
+#define EACH_WORD_1(X) X(tcg_gen_ctpop) X(tcg_gen_ext8s) X(tcg_gen_ext16s) X(tcg_gen_ext16u)
+#define EACH_WORD_2(X) \
+    X(tcg_gen_andc) X(tcg_gen_orc) X(tcg_gen_eqv) X(tcg_gen_clz) X(tcg_gen_ctz) X(tcg_gen_rotl) X(tcg_gen_rotr) \
+    X(tcg_gen_smax) X(tcg_gen_umax) X(tcg_gen_smin) X(tcg_gen_umin)
+
 typedef uint64_t (*op1)(uint8_t *env, uint64_t a);
 typedef uint64_t (*op2)(uint8_t *env, uint64_t a, uint64_t b);
 typedef uint64_t (*op3)(uint8_t *env, uint64_t a, uint64_t b, uint64_t c);
@@ -72,6 +79,7 @@ struct originals {
     void *(*tcg_global_mem_new_internal)(char *tcg, int type, value base, intptr_t offset, const char *name);
     void (*tcg_func_start)(char *tcg);
     void (*tcg_gen_callN)(char *tcg, void *function, void *result, int count, void **operands);
+    value (*tcg_const_i32)(char *tcg, int32_t constant);
     void *(*tcg_temp_new_internal)(char *tcg, int type, bool is_local);
     void (*tcg_temp_free_internal)(char *tcg, void *temp);
     value (*tcg_const_i64)(char *tcg, int64_t constant);
@@ -80,12 +88,16 @@ struct originals {
     void (*tcg_gen_xori_i64)(char *tcg, value result, value a, int64_t b);
     void (*tcg_gen_deposit_i64)(char *tcg, value result, value a, value b, unsigned at, unsigned bits);
     void (*tcg_gen_movcond_i64)(char *tcg, int condition, value result, value a, value b, value yes, value no);
+    void (*tcg_gen_op3)(char *tcg, int opcode, uintptr_t result, uintptr_t a, uintptr_t b);
+#define MEMBER(name) void *name;
+    EACH_WORD_1(MEMBER)
+    EACH_WORD_2(MEMBER)
+    void *tcg_gen_movcond, *tcg_gen_bswap, *tcg_gen_ext32u, *tcg_gen_ext32s;
     uint32_t (*cpu_lduw_code)(uint8_t *env, uint64_t pc);
     int (*riscv_csrrw)(uint8_t *env, int csr, void *old, uint64_t written, uint64_t mask); /* words of XLEN bits */
-#define MEMBER(name) void *name;
     EACH(MEMBER)
     EACH_64(MEMBER)
-    value f[32]; /* the floating point registers, as TCG knows them; 0: not seen yet */
+    value x[32], f[32]; /* the registers, as TCG knows them; 0: not seen yet */
 };
 
 static struct originals original_64, original_32;
@@ -94,7 +106,26 @@ static struct originals original_64, original_32;
 
 static inline bool is_ours(const uint8_t *status)
 {
-    return status[AT_MARK] == MARK;
+    return (status[AT_MARK] & MARK_MASK) == MARK;
+}
+
+/* The extensions that are translated here, of an engine with this mark: bits of FEATURE_.... */
+static inline uint64_t features_of(uint8_t mark)
+{
+    uint64_t features = 0;
+    unsigned at = 0;
+    for (uint64_t left = EXTENSIONS_TRANSLATED; left != 0; left &= left - 1)
+        features |= mark >> at++ & 1 ? left & (0 - left) : 0;
+    return features;
+}
+
+/* The other way round. */
+static uint8_t mark_of(uint64_t features)
+{
+    uint8_t mark = MARK, bit = 1;
+    for (uint64_t left = EXTENSIONS_TRANSLATED; left != 0; left &= left - 1, bit <<= 1)
+        mark |= features & left & (0 - left) ? bit : 0;
+    return mark;
 }
 
 /* The flags that an operation raises besides inexact are told by its operands or its result where both are normal
@@ -103,7 +134,7 @@ static inline bool may_use_host(const uint8_t *status)
 {
     uint32_t word;
     memcpy(&word, status, 4);
-    return FLT_EVAL_METHOD == 0 && LIKELY((word & 0xff20ffffu) == ((uint32_t)MARK << 24 | INEXACT << 16 | NEAREST_EVEN << 8));
+    return FLT_EVAL_METHOD == 0 && LIKELY((word & 0xf020ffffu) == ((uint32_t)MARK << 24 | INEXACT << 16 | NEAREST_EVEN << 8));
 }
 
 static inline void make_fs_dirty(uint8_t *env, int xlen)
@@ -518,9 +549,10 @@ DEFINE_CSRRW(32, uint32_t, 0)
  * Unicorn translates a few single precision instructions without a helper: FSGNJ, FSGNJN, FSGNJX and FMV.W.X. Its
  * translation is left as it is, since it also sees to FS and to whatever is hooked, and the right result is put over it. */
 
-enum { TYPE_I64 = 1 };
+enum { TYPE_I32 = 0, TYPE_I64 = 1 };
 enum { CONDITION_NE = 9, CONDITION_GEU = 5 };
 enum { OPCODE_MASK = 0x7f, OP_FP = 0x53 };
+enum { PAGE_SIZE = 4096, DISAS_TOO_MANY = 1 };
 #define FSGNJ_S_MASK 0xfe00007fu
 #define FSGNJ_S 0x20000053u
 #define FMV_W_X_MASK 0xfff0707fu
@@ -528,6 +560,7 @@ enum { OPCODE_MASK = 0x7f, OP_FP = 0x53 };
 
 static __thread char *current_tcg;
 static __thread bool is_translating_ours;
+static __thread uint64_t features_translated;
 
 typedef void (*translate)(uint8_t *disas, uint8_t *cpu);
 
@@ -592,17 +625,23 @@ static void translate_sign(const struct originals *original, translate real, uin
     free_value(original, tcg, a);
 }
 
-static inline void translate_insn(const struct originals *original, translate real, uint8_t *disas, uint8_t *cpu, uint64_t pc)
+#include "_translation.h"
+
+static inline void translate_insn(const struct originals *original, translate real, uint8_t *disas, uint8_t *cpu, uint64_t pc, unsigned xlen)
 {
     uint8_t *env;
     memcpy(&env, cpu + ENV_IN_CPU, 8);
     uint32_t insn = original->cpu_lduw_code(env, pc); /* as Unicorn is about to do, with the same faults */
-    if ((insn & OPCODE_MASK) != OP_FP) {
+    if ((insn & 3) != 3 || ((insn & OPCODE_MASK) != OP_FP && !may_be_of_extension(insn))) {
         real(disas, cpu);
         return;
     }
     insn |= original->cpu_lduw_code(env, pc + 2) << 16;
-    if ((insn & FSGNJ_S_MASK) == FSGNJ_S && (insn >> 12 & 7) <= 2) {
+    const struct extension_row *row = extension_insn(insn, xlen, features_translated);
+    if (row != NULL) {
+        translate_extension(original, current_tcg, row, insn, xlen);
+        step_past(disas, xlen);
+    } else if ((insn & FSGNJ_S_MASK) == FSGNJ_S && (insn >> 12 & 7) <= 2) {
         translate_sign(original, real, disas, cpu, insn);
     } else if ((insn & FMV_W_X_MASK) == FMV_W_X) {
         value rd = original->f[insn >> 7 & 31];
@@ -622,7 +661,7 @@ static bool is_fclass_s(const void *function);
     { \
         word pc; \
         memcpy(&pc, disas + PC_NEXT_##xlen, sizeof pc); \
-        translate_insn(&original_##xlen, real_translate_##xlen, disas, cpu, pc); \
+        translate_insn(&original_##xlen, real_translate_##xlen, disas, cpu, pc, xlen); \
     } \
     EXPORT void translator_loop_riscv##xlen(const struct translator_ops *ops, uint8_t *disas, uint8_t *cpu, void *block, int max_insns) \
     { \
@@ -636,6 +675,7 @@ static bool is_fclass_s(const void *function);
             ops = &ours; \
         } \
         is_translating_ours = is_ours(env + STATUS_##xlen); \
+        features_translated = is_translating_ours ? features_of((env + STATUS_##xlen)[AT_MARK]) : 0; \
         original_##xlen.translator_loop(ops, disas, cpu, block, max_insns); \
     } \
     EXPORT void tcg_func_start_riscv##xlen(char *tcg) \
@@ -646,7 +686,9 @@ static bool is_fclass_s(const void *function);
     EXPORT void *tcg_global_mem_new_internal_riscv##xlen(char *tcg, int type, value base, intptr_t offset, const char *name) \
     { \
         char *temp = original_##xlen.tcg_global_mem_new_internal(tcg, type, base, offset, name); \
-        if (type == TYPE_I64 && offset >= F_##xlen && offset < F_##xlen + 32 * 8 && offset % 8 == 0) \
+        if (type == (xlen == 64 ? TYPE_I64 : TYPE_I32) && offset > 0 && offset < 32 * xlen / 8 && offset % (xlen / 8) == 0) \
+            original_##xlen.x[offset / (xlen / 8)] = temp - tcg; \
+        else if (type == TYPE_I64 && offset >= F_##xlen && offset < F_##xlen + 32 * 8 && offset % 8 == 0) \
             original_##xlen.f[(offset - F_##xlen) / 8] = temp - tcg; \
         return temp; \
     } \
@@ -686,6 +728,7 @@ static void *found(void *unicorn, const char *name, bool *is_missing)
 EXPORT bool minstret_bind(void *unicorn)
 {
     bool is_missing = false;
+    index_extension_rows();
 #define BIND_64(name) original_64.name = found(unicorn, "helper_" #name "_riscv64", &is_missing);
 #define BIND_32(name) original_32.name = found(unicorn, "helper_" #name "_riscv32", &is_missing);
 #define BIND_BOTH(name) \
@@ -701,6 +744,18 @@ EXPORT bool minstret_bind(void *unicorn)
     BIND_BOTH(tcg_temp_new_internal)
     BIND_BOTH(tcg_temp_free_internal)
     BIND_BOTH(tcg_const_i64)
+    BIND_BOTH(tcg_const_i32)
+    BIND_BOTH(tcg_gen_op3)
+#define BIND_WORD(name) \
+    original_64.name = found(unicorn, #name "_i64_riscv64", &is_missing); \
+    original_32.name = found(unicorn, #name "_i32_riscv32", &is_missing);
+    EACH_WORD_1(BIND_WORD)
+    EACH_WORD_2(BIND_WORD)
+    BIND_WORD(tcg_gen_movcond)
+    original_64.tcg_gen_bswap = found(unicorn, "tcg_gen_bswap64_i64_riscv64", &is_missing);
+    original_32.tcg_gen_bswap = found(unicorn, "tcg_gen_bswap32_i32_riscv32", &is_missing);
+    original_64.tcg_gen_ext32u = found(unicorn, "tcg_gen_ext32u_i64_riscv64", &is_missing);
+    original_64.tcg_gen_ext32s = found(unicorn, "tcg_gen_ext32s_i64_riscv64", &is_missing);
     BIND_BOTH(tcg_gen_ori_i64)
     BIND_BOTH(tcg_gen_andi_i64)
     BIND_BOTH(tcg_gen_xori_i64)
@@ -725,18 +780,18 @@ EXPORT const uint64_t *minstret_contract_values(void)
     return values;
 }
 
-/* Mark an engine, by its CPU state: it gets our functions from its next instruction on. */
-EXPORT void minstret_mark(uint8_t *env, int xlen, bool is_ours_now)
+/* Mark an engine, by its CPU state: it gets our functions, and code for these extensions, from its next block on. */
+EXPORT void minstret_mark(uint8_t *env, int xlen, bool is_ours_now, uint64_t features)
 {
-    env[(xlen == 64 ? STATUS_64 : STATUS_32) + AT_MARK] = is_ours_now ? MARK : 0;
+    env[(xlen == 64 ? STATUS_64 : STATUS_32) + AT_MARK] = is_ours_now ? mark_of(features) : 0;
 }
 
-/* Whether TCG's names for all floating point registers were seen. */
+/* Whether TCG's names for all registers were seen. */
 EXPORT bool minstret_knows_registers(int xlen)
 {
     const struct originals *original = xlen == 64 ? &original_64 : &original_32;
     for (int i = 0; i < 32; i++)
-        if (original->f[i] == 0)
+        if (original->f[i] == 0 || (i != 0 && original->x[i] == 0))
             return false;
     return true;
 }

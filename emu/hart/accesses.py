@@ -146,7 +146,7 @@ class Accesses(EngineHandlers):
         access, pc = self.access_of(int(self._shared.icount)), int(self.env.pc)
         if access is None:
             return AccessUnderWay(instruction, pc, kind, ((address, size),))
-        va, page = self.address_of(access), address & ~(PAGE_SIZE - 1)
+        va, page = access.first_byte(self.address_of(access)), address & ~(PAGE_SIZE - 1)
         first = min(access.size, PAGE_SIZE - va % PAGE_SIZE)
         parts = [(page + va % PAGE_SIZE, first)]
         if first < access.size:

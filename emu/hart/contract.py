@@ -1,9 +1,9 @@
 """What the hart's C files and Python agree on, from one source: ``_contract.h`` is made here, and compared at start.
 
-Everything C and Python both know comes from spec.py, cpu.py, csr_table.py, shared.py and layout.py. ``python -m
-minstret.emu.hart.contract`` writes it into the header that the C files include; a test sees that it is up to date. What
-was compiled tells its names, offsets, sizes and values, and ``check`` compares them with those here: a library that was
-built from other sources is one clear error and never runs.
+Everything C and Python both know comes from spec.py, cpu.py, csr_table.py, extensions.py, shared.py and layout.py.
+``python -m minstret.emu.hart.contract`` writes it into the header that the C files include; a test sees that it is up
+to date. What was compiled tells its names, offsets, sizes and values, and ``check`` compares them with those here: a
+library that was built from other sources is one clear error and never runs.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from minstret.emu.errors import HostError
 from minstret.emu.hart import cpu, layout, shared, spec
 from minstret.emu.hart.binding import REGISTERS
 from minstret.emu.hart.csr_table import CSRS, MSTATUS_BOGUS, PMP_ENTRIES, CsrRow, Ours
+from minstret.emu.hart.extensions import ROWS, TRANSLATED, Op
 from minstret.emu.hart.shared import FIELDS, LAYOUT, Shared
 
 HEADER = Path(__file__).resolve().with_name("_contract.h")
@@ -44,7 +45,7 @@ _SPEC_NUMBERS = (
     "PRIV_U", "PRIV_S", "PRIV_M", "PTE_V", "PTE_R", "PTE_W", "PTE_X", "PTE_U", "PTE_A", "PTE_D", "MSTATUS_MPP_SHIFT",
     "SATP_MODE_SHIFT", "SATP_SV39", "SATP_SV48", "SATP_SV57",
     "OP_LOAD", "OP_LOAD_FP", "OP_STORE", "OP_STORE_FP", "OP_AMO", "OP_FMADD", "OP_FP", "OP_SYSTEM", "OP_JALR", "OP_JAL",
-    "CSRRW", "CSRRS", "CSRRC", "AMO_LR",
+    "CSRRW", "CSRRS", "CSRRC", "AMO_LR", "CACHE_BLOCK",
 )  # fmt: skip
 _SPEC_BITS = (
     "MSTATUS_SIE", "MSTATUS_MIE", "MSTATUS_SPIE", "MSTATUS_MPIE", "MSTATUS_SPP", "MSTATUS_MPP", "MSTATUS_FS",
@@ -79,7 +80,9 @@ def bit_masks() -> list[tuple[str, int]]:
     """Bits of registers, instructions, CSR numbers and other numbers that are unsigned in C."""
     bits = [(name, int(getattr(spec, name))) for name in _SPEC_BITS]
     bits += [(name, int(getattr(shared, name))) for name in _SHARED_BITS]
-    return [*bits, *((f"CSR_{name}", int(spec.Csr[name])) for name in _CSRS), ("MSTATUS_BOGUS", MSTATUS_BOGUS)]
+    bits += [(f"CSR_{name}", int(spec.Csr[name])) for name in _CSRS]
+    bits += [("EXTENSIONS_TRANSLATED", int(TRANSLATED)), ("EXTENSION_TABLE", _extension_table())]
+    return [*bits, ("MSTATUS_BOGUS", MSTATUS_BOGUS)]
 
 
 def helper_offsets() -> list[tuple[str, int]]:
@@ -100,6 +103,12 @@ def ours() -> list[CsrRow]:
 def _csr_table() -> int:
     """All that the callbacks know of CSRs, as one number."""
     return crc32(";".join(f"{row.number},{row.ours:d},{row.word},{row.mask}" for row in ours()).encode())
+
+
+def _extension_table() -> int:
+    """All that C knows of the instructions in extensions.py, as one number."""
+    text = ";".join(f"{row.op:d},{row.feature:d},{row.form:d},{row.mask},{row.match},{row.only_xlen}" for row in ROWS)
+    return crc32(text.encode())
 
 
 def _place(offset: int, size: int) -> int:
@@ -179,6 +188,7 @@ def header_text() -> str:
         "#define CONTRACT_VALUE(name) (uint64_t)(name),\n",
         "/* For _helpers.c: where Unicorn keeps what, in bytes. */\n" + _enum(helper_offsets()),
         "/* For both: bits of registers, instructions, CSR numbers and others. */\n" + masks,
+        _enum([(f"DO_{op.name}", int(op)) for op in Op]) + _extension_rows(),
         _contract("HELPERS_CONTRACT(X)", [f"X({name})" for name, _ in helper_offsets() + bit_masks()]),
         "/* For _callbacks.c, after Python.h. */\n#ifdef Py_PYTHON_H\n",
         "".join(_enum(group) for group in enums()),
@@ -232,6 +242,20 @@ def _struct() -> str:
                 declared = f"uint64_t {', '.join(name + length for name in names.split())};"
                 lines.append(textwrap.fill(declared, 116, initial_indent="    ", subsequent_indent="        "))
     return "struct shared {\n" + "\n".join(lines) + "\n};\n"
+
+
+def _extension_rows() -> str:
+    lines = []
+    for row in ROWS:
+        bits = f"{row.mask:#010x}u, {row.match:#010x}u, {int(row.feature):#x}u"
+        lines.append(f"    {{{bits}, DO_{row.op.name}, {row.form:d}, {row.only_xlen}}},\n")
+    return (
+        "/* The instructions that Unicorn does not know (extensions.py), sorted by place_of. `feature` is the bit of\n"
+        " * FEATURE_..., `form` what they compute with: a register, a number, nothing, or they do not compute. */\n"
+        "enum { FORM_REGISTERS, FORM_SHIFT, FORM_UNARY, FORM_OTHER };\n"
+        "static const struct extension_row {\n    uint32_t mask, match, feature;\n    uint8_t op, form, only_xlen;\n"
+        "} EXTENSION_ROWS[] = {\n" + "".join(lines) + "};\n"
+    )
 
 
 def _csr_rows() -> str:

@@ -55,6 +55,7 @@ class Core:
         self.triggers = triggers
         self.lines = 0
         self.soft_mip = 0
+        self.menvcfg = self.senvcfg = 0
         self.flush_tlb = flush_tlb
         self._flush_blocks = flush_blocks
         self.refused_satp_modes: set[int] = set()

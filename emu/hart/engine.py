@@ -355,7 +355,7 @@ class Engine:
             raise layout.refusal("the reservation")
         if self.counting is not Counting.PYTHON:
             self.flush_blocks()
-            helpers.use(self.xlen, env, s, memory.ram, self.run)
+            helpers.use(self.xlen, env, s, memory.ram, self.run, translates=self.counting is Counting.BLOCKS)
         for view, before in kept:  # another hart may run on this memory already
             view[: len(before)] = before
         self.flush_blocks()

@@ -13,13 +13,14 @@ from zlib import crc32
 
 from minstret.emu.bus import Bus
 from minstret.emu.errors import AccessFault, ConfigError
-from minstret.emu.hart import csr, traps
+from minstret.emu.hart import cacheblocks, csr, extensions, traps
 from minstret.emu.hart.accesses import Accesses
 from minstret.emu.hart.breakpoints import Breakpoints
 from minstret.emu.hart.core import Core
 from minstret.emu.hart.cpu import Cpu
 from minstret.emu.hart.decode import memory_access
 from minstret.emu.hart.engine import Engine
+from minstret.emu.hart.extensions import Form, Op, extension_insn, operand
 from minstret.emu.hart.flow import Flow
 from minstret.emu.hart.layout import fflags_from_softfloat, softfloat_from_fflags
 from minstret.emu.hart.mappings import Mapped, mapped
@@ -63,7 +64,7 @@ from minstret.emu.hart.spec import (
     Cause,
     Interrupt,
 )
-from minstret.emu.hart.special import is_floating, is_ours_now, is_special
+from minstret.emu.hart.special import is_floating, is_of_extension, is_ours_now, is_special
 from minstret.emu.hart.state import WORDS, HartState
 from minstret.emu.hart.traps import HandlerEntry, TrapRecord, interrupt_is_takeable, last_trap
 from minstret.emu.hart.triggers import McontrolBit, Triggers
@@ -645,7 +646,9 @@ class Hart:
         forbidden = env.pc if insn == NOWHERE else self._forbidden_by_pmp(2 if insn & 3 != 3 else 4)
         if forbidden is not None:
             self._take(Cause.FETCH_ACCESS, forbidden)
-        elif not is_special(env, self.xlen, insn) or not is_ours_now(env, insn, tells_returns=s.tells_returns):
+        elif not is_special(env, self.xlen, insn, s.features) or not is_ours_now(
+            env, insn, tells_returns=s.tells_returns
+        ):
             s.step_over = env.pc
         elif insn in (INSN_SRET, INSN_MRET):
             self._return_from_trap(insn)
@@ -669,12 +672,39 @@ class Hart:
                     from minstret.emu.hart import floating  # where our functions stand in Unicorn's place, never
 
                     floating.execute(self.core, insn)
+                elif is_of_extension(self.xlen, insn, s.features):
+                    self._execute_extension(insn)
+                    return
                 else:
                     csr.execute(self.core, insn)
             except csr.IllegalInstruction:
                 self._take(Cause.ILLEGAL_INSTRUCTION, insn)
             else:
                 self._retire_special()
+
+    def _execute_extension(self, insn: int) -> None:
+        """An instruction that Unicorn does not know: see extensions.py.
+
+        Raises:
+            IllegalInstruction: it may not be used here.
+        """
+        env, x, row = self.env, self._x, extension_insn(insn, self.xlen)
+        assert row is not None
+        rd, rs1 = insn >> 7 & 31, int(x[insn >> 15 & 31])
+        cause = None
+        if row.form is not Form.OTHER:
+            result = extensions.compute(row.op, rs1, operand(row, insn, int(x[insn >> 20 & 31])), self.xlen)
+            if rd:
+                x[rd] = result
+        elif row.op is Op.WRS_NTO:
+            if env.priv < PRIV_M and env.mstatus & MSTATUS_TW:
+                raise csr.IllegalInstruction
+        elif row.op is not Op.WRS_STO:
+            cause = cacheblocks.execute(self.core, self._mmu, self._accesses, row.op, rs1)
+        if cause is None:
+            self._retire_special()
+        else:
+            self._take(cause, rs1)
 
     def _return_from_trap(self, insn: int) -> None:
         env, is_mret = self.env, insn == INSN_MRET

@@ -8,11 +8,13 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 from minstret.emu.errors import HostError
 from minstret.emu.hart import contract
 from minstret.emu.hart.binding import ENVIRONMENT, library, why_not
+from minstret.emu.hart.extensions import ROWS, TRANSLATED, ExtensionInsn, Form, compute, operand
 from minstret.emu.hart.shared import Shared, Stop
 
 # f0 has a signaling NaN, f1 1.0, which is no boxed single, f2 infinity, f3 zero, f4 a quiet NaN; a6 a single, 1.0.
@@ -40,6 +42,13 @@ _BOX = 0xFFFFFFFF << 32
 _RESULTS_F = (0x3FF0 << 48, 0x7FF8 << 48, _BOX | 0x7FC00000, _BOX | _ONE_S, _BOX | 0x40000000)  # ft5 to fs1
 _DIRTY, _UXL = 3 << 13, 2 << 32
 
+_TRIED_AT, _TRIED_AT_ONCE = 0x400, 16
+_TRIED_OPERANDS = {
+    64: ((0x8070_0012_F05A_0380, 0x0123_4567_89AB_CDE5), (0, 0x8070_0012_F05A_0380)),
+    32: ((0xF05A_0380, 0x89AB_CDE5), (0, 0xF05A_0380)),
+}
+_TRIED_SHIFT = 13
+
 
 def _check() -> HostError | None:
     """What is wrong with the library, where it was built from other sources than these."""
@@ -62,6 +71,7 @@ def _check() -> HostError | None:
 _stale = _check()
 _problem = dict.fromkeys((64, 32), "built from another version of minstret" if _stale is not None else why_not)
 _tried: set[int] = set()
+_translates: dict[int, bool] = {}
 
 
 def problem(xlen: int) -> str:
@@ -71,15 +81,18 @@ def problem(xlen: int) -> str:
     return _problem[xlen]
 
 
-def use(xlen: int, env: Any, shared: Shared, ram: memoryview, run: Callable[[], int]) -> None:
+def use(
+    xlen: int, env: Any, shared: Shared, ram: memoryview, run: Callable[[], int], *, translates: bool = False
+) -> None:
     """Give an engine our functions, if they can be had and do what they should.
 
     Args:
         xlen: 32 or 64.
         env: The engine's CPU state.
         shared: Shared with the callbacks; told the outcome.
-        ram: Guest RAM, whose first bytes the trial uses.
+        ram: Guest RAM, whose first page the trial uses.
         run: Runs translated code from ``env.pc``.
+        translates: Have Unicorn's translator make code for the instructions that it does not know, too.
     Raises:
         HostError: they were built from another version of minstret.
     """
@@ -96,11 +109,44 @@ def use(xlen: int, env: Any, shared: Shared, ram: memoryview, run: Callable[[], 
         if not works:
             _problem[xlen] = "they do not take effect in this Unicorn"
             _mark(xlen, env, shared, False)
+    if translates and shared.has_helpers:
+        if xlen not in _translates:
+            before = bytes(env)
+            _mark(xlen, env, shared, True, TRANSLATED)
+            _translates[xlen] = _translates_as_expected(xlen, env, shared, ram, run)
+            ctypes.memmove(ctypes.addressof(env), before, len(before))
+        _mark(xlen, env, shared, True, TRANSLATED & shared.features if _translates[xlen] else 0)
 
 
-def _mark(xlen: int, env: Any, shared: Shared, is_ours: bool) -> None:
-    library.minstret_mark(ctypes.c_void_p(ctypes.addressof(env)), ctypes.c_int(xlen), ctypes.c_bool(is_ours))
-    shared.has_helpers = is_ours
+def _mark(xlen: int, env: Any, shared: Shared, is_ours: bool, translated: int = 0) -> None:
+    library.minstret_mark(
+        ctypes.c_void_p(ctypes.addressof(env)), ctypes.c_int(xlen), ctypes.c_bool(is_ours), ctypes.c_uint64(translated)
+    )
+    shared.has_helpers, shared.translated = is_ours, translated
+
+
+def _translates_as_expected(xlen: int, env: Any, shared: Shared, ram: memoryview, run: Callable[[], int]) -> bool:
+    """Run each instruction that is translated, on two pairs of operands: whether the results are right.
+
+    So many at once as there are registers for their results.
+    """
+    rows = [row for row in ROWS if row.feature & TRANSLATED and row.only_xlen in (0, xlen)]
+    insns = [_tried_insn(row, _A2 + at % _TRIED_AT_ONCE) for at, row in enumerate(rows)]
+    ram[_TRIED_AT : _TRIED_AT + 4 * len(insns)] = b"".join(insn.to_bytes(4, "little") for insn in insns)
+    for first, (a, b) in product(range(0, len(rows), _TRIED_AT_ONCE), _TRIED_OPERANDS[xlen]):
+        tried = list(zip(rows, insns, strict=True))[first : first + _TRIED_AT_ONCE]
+        env.pc, env.x[_A0], env.x[_A1] = shared.ram_base + _TRIED_AT + 4 * first, a, b
+        shared.icount, shared.limit, shared.fast_limit, shared.stop_reason = 0, len(tried), len(tried), Stop.NONE
+        run()
+        results = [compute(row.op, a, operand(row, insn, b), xlen) for row, insn in tried]
+        if shared.icount != len(tried) or list(env.x[_A2 : _A2 + len(tried)]) != results:
+            return False
+    return True
+
+
+def _tried_insn(row: ExtensionInsn, rd: int) -> int:
+    second = {Form.REGISTERS: _A1, Form.SHIFT: _TRIED_SHIFT}.get(row.form, 0)
+    return row.match | rd << 7 | _A0 << 15 | second << 20
 
 
 def _does_as_expected(xlen: int, env: Any, shared: Shared, ram: memoryview, run: Callable[[], int]) -> bool:

@@ -218,7 +218,8 @@ LAYOUT: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = (
         ("off_f has_kept_f", U64),
         ("kept_f", U64 * 32),
     )),
-    ("Whether our functions stand in Unicorn's place: see _helpers.c.", (("has_helpers", U64),)),
+    ("Whether our functions stand in Unicorn's place; and for which extensions, bits of Feature, its translator then"
+     " makes code: see _helpers.c.", (("has_helpers translated", U64),)),
     ("Addresses before which the run stops, in rising order; and the place (pc and icount) where it goes on all the"
      " same: see breakpoints.py.", (
         ("break_pcs", "const uint64_t *@"),

@@ -77,6 +77,8 @@ from minstret.devices.board.map import VIRTIO_SLOTS, Base, virtio_base
 from minstret.devices.services.semihosting import Op
 from minstret.devices.virtio.constants import DescFlag, Reg
 from minstret.emu.clock import NS_PER_TICK, VIRTUAL_NS_MAX
+from minstret.emu.hart.cpu import Feature
+from minstret.emu.hart.extensions import ROWS, TRANSLATED, Form
 
 RAM = int(Base.RAM)
 RAM_SIZE = 256 << 10
@@ -125,6 +127,8 @@ UPPER_ENTRIES = {4: ((0, 1, 255, 256, 511),), 5: ((0, 1, 16, 64, 255, 256, 511),
 """By levels, from the root on: the entries that lead to the same next table."""
 NAPOT_PAGES = range(0x20, 0x30)
 """These may be mapped by entries that are for all of them."""
+COMPUTING = tuple(row for row in ROWS if row.feature & TRANSLATED or row.feature is Feature.ZAWRS)
+"""The instructions that Unicorn does not know, without those on cache blocks."""
 
 
 class Text:
@@ -599,7 +603,9 @@ class _Maker:
         """Any instruction that accesses neither memory nor PC."""
         pick = self.pick
         rd, rs1, rs2 = (pick.choice(RANDOM) for _ in range(3))
-        kind = pick.randrange(6)
+        kind = pick.randrange(8)
+        if kind >= 6:
+            return self.of_extension(rd, rs1, rs2)
         if kind == 0:
             return addi(rd, rs1, pick.getrandbits(12))
         if kind == 1:
@@ -611,6 +617,12 @@ class _Maker:
         if kind == 4:
             return pick.getrandbits(12) << 20 | rs1 << 15 | pick.choice((2, 3, 4, 6, 7)) << 12 | rd << 7 | 0x13
         return slli(rd, rs1, pick.randrange(32))
+
+    def of_extension(self, rd: int, rs1: int, rs2: int) -> int:
+        """An instruction that Unicorn does not know; of another width it is illegal."""
+        row = self.pick.choice(COMPUTING)
+        second = {Form.REGISTERS: rs2, Form.SHIFT: self.pick.randrange(32)}.get(row.form, 0)
+        return row.match | second << 20 | rs1 << 15 | rd << 7 if row.form is not Form.OTHER else row.match
 
     def compressed(self) -> int:
         pick = self.pick

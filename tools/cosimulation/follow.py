@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from cosimulation.spike import RAM_BASE, RAM_SIZE, TRAPS_MAX, CosimError, Step, Trap
+from cosimulation.spike import COMPARED, RAM_BASE, RAM_SIZE, TRAPS_MAX, CosimError, Step, Trap
 from minstret.devices.board.map import Base
 from minstret.emu.errors import AccessFault
 from minstret.emu.hart.cpu import NOTHING_MORE, Cpu, Feature
@@ -135,7 +135,7 @@ class Follower:
         self.allowed: Counter[str] = Counter()
         self._devices = SpikeDevices()
         memory = GuestMemory(RAM_BASE, RAM_SIZE, _NO_ROM, PAGE_SIZE, io_size=IO_SIZE)
-        self.hart = Hart(Cpu(xlen, features), memory, self._devices, counting=counting)
+        self.hart = Hart(Cpu(xlen, COMPARED | features), memory, self._devices, counting=counting)
         self._devices.hart = self.hart
         memory.map_io(0, IO_SIZE)
         for segment in firmware.segments:

@@ -43,7 +43,7 @@ class Golden:
         return DATA / f"golden-{self.image}.mst"
 
     def record(self, path: Path) -> None:
-        config = {"inputs": (KEYBOARD, TABLET), "net": NetConfig(UserNetConfig(restrict=True))}
+        config = {"cpu": "rv64gc", "inputs": (KEYBOARD, TABLET), "net": NetConfig(UserNetConfig(restrict=True))}
         record(path, setup_of_image(self.image, **config), source=Typist(), every=5_000)
 
 
