@@ -19,6 +19,7 @@ ELSEWHERE = {
     "devices/board/console.py": "guests/test_piped_input.py",
     "devices/board/map.py": "devices/board/test_tree.py",
     "devices/board/traced.py": "guests/test_replay.py",
+    "devices/hostside/hostinput/parsing.py": "devices/hostside/hostinput/test_script.py",
     "devices/hostside/side.py": "cli/test_network_options.py",
     "devices/hostside/usernet/addresses.py": "devices/hostside/usernet/test_like_qemu.py",
     "devices/hostside/usernet/neighbours.py": "devices/hostside/usernet/test_arp.py",

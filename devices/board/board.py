@@ -38,7 +38,7 @@ from minstret.devices.hostside.usernet.config import Files
 from minstret.devices.services.guestfiles import GuestFiles
 from minstret.devices.services.htif import Htif
 from minstret.devices.services.semihosting import Semihosting, Surroundings
-from minstret.devices.virtio.input import VirtioInput
+from minstret.devices.virtio.constants import DeviceId
 from minstret.devices.virtio.mmio import VirtioFunction, VirtioMmio
 from minstret.devices.virtio.net import VirtioNet
 from minstret.emu.door.door import Door, Event, Position
@@ -54,6 +54,7 @@ from minstret.emu.report import InterruptCount, report
 from minstret.emu.wiring import Assembly
 
 if TYPE_CHECKING:
+    from minstret.devices.virtio.input import VirtioInput
     from minstret.emu.images.variables import Variables
     from minstret.emu.logs import Logs
 
@@ -381,7 +382,7 @@ class Board(Bench):
         functions = [device.function for device in devices if isinstance(device, VirtioMmio)]
         self.card = next((function for function in functions if isinstance(function, VirtioNet)), None)
         self.net = NetPort(self.card, self._send_frame)
-        self.inputs = {f.name.rstrip("0"): f for f in functions if isinstance(f, VirtioInput)}
+        self.inputs = _input_devices(functions)
         with_host_side = [*(device for device in devices if isinstance(device, VirtioMmio)), *own]
         self._host_side_irqs = [
             each.irq for each in with_host_side if isinstance(each, Device) and each.irq is not None
@@ -513,6 +514,15 @@ class Board(Bench):
 
     def _in_ram(self, address: int, size: int) -> bool:
         return address >= Base.RAM and address + size <= Base.RAM + self.config.ram_size
+
+
+def _input_devices(functions: Sequence[VirtioFunction]) -> dict[str, VirtioInput]:
+    """The keyboard and the tablet, by their kinds."""
+    if not any(function.device_id == DeviceId.INPUT for function in functions):
+        return {}
+    from minstret.devices.virtio.input import VirtioInput  # imported here: few boards have one
+
+    return {function.name.rstrip("0"): function for function in functions if isinstance(function, VirtioInput)}
 
 
 def _only(kind: type[P], parts: Sequence[object]) -> P:

@@ -12,7 +12,6 @@ from minstret.devices.chips.plic import Plic
 from minstret.devices.chips.rtc import GoldfishRtc
 from minstret.devices.chips.uart16550 import Uart16550
 from minstret.devices.hostside.side import KEYBOARD, TABLET
-from minstret.devices.virtio.input import keyboard, tablet
 from minstret.devices.virtio.mmio import LEGACY, MODERN, EmptySlot, VirtioFunction, VirtioMmio
 from minstret.devices.virtio.net import VirtioNet
 from minstret.devices.virtio.rng import VirtioRng
@@ -37,7 +36,10 @@ def _functions(config: BoardConfig, host: HostAnswers) -> list[VirtioFunction]:
     functions: list[VirtioFunction] = []
     if config.net is not None:
         functions.append(VirtioNet(config.net.mac))
-    functions += [{KEYBOARD: keyboard, TABLET: tablet}[kind](f"{kind}0") for kind in config.inputs]
+    if config.inputs:
+        from minstret.devices.virtio.input import keyboard, tablet  # imported here: few boards have one
+
+        functions += [{KEYBOARD: keyboard, TABLET: tablet}[kind](f"{kind}0") for kind in config.inputs]
     if config.entropy != "none":
         functions.append(VirtioRng(config.seed, host.entropy if config.entropy == "host" else None))
     return functions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -22,8 +23,13 @@ _OURS = 125
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Entry point: run the command and exit with its status."""
+    """Entry point: run the command and exit with its status.
+
+    While it is imported there is no garbage, and at the end there is nobody for whom to collect it: a fifth of a start.
+    """
+    gc.disable()
     status = _status_of(arguments)
+    gc.freeze()
     signal.setitimer(signal.ITIMER_REAL, 0)
     for number in (*_TERMINATING, signal.SIGINT):  # the command has ended: signals need no handling any more
         if signal.getsignal(number) != signal.SIG_IGN:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import io
 import os
 import re
@@ -76,7 +77,11 @@ class LazyGroup(click.Group):
         if not ctx.resilient_parsing and args[0] not in self.commands and not args[0].startswith("-"):
             raise click.UsageError(f"No such command {args[0]!r}{_meant_instead(args[0])}", ctx)
         name, command, rest = super().resolve_command(ctx, args)
-        return name, load_command(name) if name is not None and command is not None else None, rest
+        if name is not None and command is not None:
+            command = load_command(name)
+        gc.freeze()
+        gc.enable()  # main has disabled it
+        return name, command, rest
 
 
 def load_command(name: str) -> click.Command:

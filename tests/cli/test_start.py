@@ -23,6 +23,19 @@ finally:
     print(*sys.modules, sep="\\n", file=sys.stderr)
 """
 
+MEMORY = """
+import sys
+from minstret.emu.cli import main
+try:
+    main(sys.argv[1:])
+finally:
+    (line,) = (line for line in open("/proc/self/status") if line.startswith("VmHWM:"))
+    print(line.split()[1], file=sys.stderr)
+"""
+
+BOARD_KIB_MAX = 45 << 10
+"""Resident memory that a board with 128 MiB of RAM may take, where the guest has used little of it: it takes 38 MiB."""
+
 INTERRUPTS = """
 import sys
 class CtrlC:
@@ -49,7 +62,9 @@ NOT_FOR_A_RUN = (
     "asyncio", "backports.zstd", "capstone", "compression.zstd", "difflib", "dpkt", "elftools", "fractions",
     "hypothesis", "importlib.metadata", "importlib.resources", "jinja2", "pdb", "rich", "sqlite3", "subprocess",
     "tempfile", "unicorn",
-    "minstret.devices.board.traced", "minstret.devices.hostside.usernet.network", "minstret.emu.cli.demo",
+    "minstret.devices.board.traced", "minstret.devices.hostside.hostinput.parsing",
+    "minstret.devices.hostside.usernet.network",
+    "minstret.devices.virtio.input", "minstret.devices.virtio.input_codes", "minstret.emu.cli.demo",
     "minstret.emu.cli.inspect", "minstret.emu.cli.record", "minstret.emu.door.recording", "minstret.emu.door.replaying",
     "minstret.emu.trace.cursor", "minstret.emu.trace.packing", "minstret.emu.trace.reader",
     "minstret.emu.trace.snapshot", "minstret.emu.trace.writer",
@@ -75,6 +90,12 @@ def test_run_imports_only_what_a_run_needs() -> None:
 
     assert {"minstret.emu.hart.binding", "minstret.devices.board.board", "minstret.emu.cli.run"} <= modules
     assert modules.isdisjoint(NOT_FOR_A_RUN)
+
+
+def test_board_takes_little_memory_beside_what_the_guest_uses() -> None:
+    done = python(MEMORY, "run", "-q", "--no-input", "-m", "128M", "hello")
+
+    assert int(done.stderr) < BOARD_KIB_MAX
 
 
 def test_network_comes_with_the_card() -> None:

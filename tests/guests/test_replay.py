@@ -45,7 +45,7 @@ from minstret.devices.board.traced import Recording, Replay
 from minstret.devices.chips.clint import Reg as ClintReg
 from minstret.devices.chips.rtc import Reg as RtcReg
 from minstret.devices.hostside.expectations import Ending, fail_on, until
-from minstret.devices.hostside.hostinput.script import parse_script
+from minstret.devices.hostside.hostinput.parsing import parse_script
 from minstret.devices.hostside.side import KEYBOARD, NetConfig, input_target
 from minstret.devices.hostside.timer_models import TIMER_MODELS
 from minstret.devices.hostside.usernet.network import UserNetConfig

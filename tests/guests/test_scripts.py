@@ -15,7 +15,7 @@ from support.recordings import Hand, assert_replays, reader_code, record, setup_
 from minstret.devices.board.board import Setup
 from minstret.devices.board.golive import go_live
 from minstret.devices.hostside.expectations import fail_on, until
-from minstret.devices.hostside.hostinput.script import parse_script
+from minstret.devices.hostside.hostinput.parsing import parse_script
 from minstret.emu.errors import ConfigError
 from minstret.emu.expect import Expected
 from minstret.emu.machine import Outcome, StopReason

@@ -10,7 +10,7 @@ from support.recordings import OneFile
 
 from minstret.devices.board.board import Board, Setup
 from minstret.devices.board.config import BoardConfig
-from minstret.devices.hostside.hostinput.script import parse_script
+from minstret.devices.hostside.hostinput.parsing import parse_script
 from minstret.devices.hostside.side import KEYBOARD, TABLET, NetConfig
 from minstret.devices.hostside.usernet.network import UserNetConfig
 from minstret.emu.hart.shared import Counting

@@ -31,7 +31,7 @@ from support.recordings import (
 from minstret.devices.board.board import Setup
 from minstret.devices.board.golive import go_live
 from minstret.devices.board.traced import Recording, Replay, live_timeline
-from minstret.devices.hostside.hostinput.script import parse_script
+from minstret.devices.hostside.hostinput.parsing import parse_script
 from minstret.emu.door.recording import RecordOptions
 from minstret.emu.errors import ConfigError, TraceError
 from minstret.emu.machine import StopReason

@@ -11,7 +11,7 @@ from support.harts import board_of
 from minstret.devices.board.board import Board
 from minstret.devices.board.map import IRQ
 from minstret.devices.chips.uart16550 import Ier
-from minstret.devices.hostside.hostinput.script import parse_script
+from minstret.devices.hostside.hostinput.parsing import parse_script
 from minstret.emu.hart.spec import Interrupt
 from minstret.emu.timers import Timer, TimerAttribute
 
