@@ -180,13 +180,6 @@ def test_gdb_goes_back_from_the_crash_to_its_cause(
     assert max(len(line) for line in said.splitlines() if not line.startswith("$ ")) <= 100
 
 
-@pytest.mark.slow
-def test_demo_as_users_start_it_is_done_in_time() -> None:
-    done = subprocess.run([*COMMAND, "demo"], capture_output=True, text=True, timeout=PATIENCE_S)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert row(done.stdout, "attributes")[1:3] == ["20", "1"]
-
-
 # ---- what it would notice
 
 

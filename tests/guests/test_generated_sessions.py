@@ -16,7 +16,7 @@ from support.random_cases import SEED_FAST, SEED_SLOW
 
 from minstret.emu.hart.compiled import c_callbacks
 
-FAST, SLOW = 40, int(os.environ.get("MINSTRET_SESSIONS", 100))
+FAST, SLOW = 25, int(os.environ.get("MINSTRET_SESSIONS", 75))
 
 
 @pytest.fixture(autouse=True)

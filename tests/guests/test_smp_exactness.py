@@ -255,7 +255,7 @@ def test_run_is_the_same_whatever_cuts_and_stops_it(subject: str, announce: Call
 @pytest.mark.slow
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_many_runs_are_the_same_whatever_cuts_and_stops_them(subject: str, announce: Callable[[str], None]) -> None:
-    run_cases(runs(subject), check_way, subject, 4 * TIMES, SEED_SLOW, announce)
+    run_cases(runs(subject), check_way, subject, 2 * TIMES, SEED_SLOW, announce)
 
 
 # ---- recordings
@@ -363,7 +363,7 @@ def test_recording_replays_the_same_in_every_way(subject: str, announce: Callabl
 @pytest.mark.slow
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_many_recordings_replay_the_same_in_every_way(subject: str, announce: Callable[[str], None]) -> None:
-    run_cases(recordings(subject), check_recording, subject, 4 * TIMES, SEED_SLOW, announce)
+    run_cases(recordings(subject), check_recording, subject, 2 * TIMES, SEED_SLOW, announce)
 
 
 # ---- under load
