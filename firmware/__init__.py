@@ -19,6 +19,7 @@ _DESCRIPTION_BY_NAME = {
     "rtc": "sets alarms of the real-time clock and its time, waits for their interrupts and checks what it sees",
     "rtos": "runs four tasks under a tickless preemptive scheduler, checks their wake-ups and results",
     "paging": "checks translation in depth: walks, A and D, superpages, fences, page edges, aliases, satp, MPRV, PMP",
+    "bits": "checks every instruction of Zba, Zbb, Zbs, Zicond, Zicboz, Zicbom and Zawrs, and runs code built for them",
     "paging-s": "the checks of paging that S-mode can make; runs at 0x80200000 under SBI firmware such as OpenSBI",
     "smp": "1 to 8 harts: barriers, locks, atomics, interrupts, code and page tables that others change, counters",
     "race": "a lost update, an ABA or a missed wake-up between harts, which only an unlucky switch brings out",

@@ -68,7 +68,7 @@ from minstret.emu.units import NS_PER_MS
 from minstret.firmware import IMAGES, image_path
 
 XLENS = (64, 32)
-QUICK = ("hello", "ticks", "echo", "rtc", "crash", "keys", "mix", "thermostat")
+QUICK = ("hello", "ticks", "echo", "rtc", "crash", "keys", "mix", "thermostat", "bits")
 """Images that take well under a second in slices of 7, and with the Python twins."""
 SHORT = ("hello", "ticks", "echo", "rtc", "crash")
 LONG = ("traps", "paging", "clocks", "rtos", "dhcp")
