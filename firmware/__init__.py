@@ -24,6 +24,7 @@ _DESCRIPTION_BY_NAME = {
     "smp": "1 to 8 harts: barriers, locks, atomics, interrupts, code and page tables that others change, counters",
     "race": "a lost update, an ABA or a missed wake-up between harts, which only an unlucky switch brings out",
     "bench": "sorts, hashes and multiplies: about 1 G instructions of integer work",
+    "kernels": "runs twelve small integer programs, as embedded code is full of them; made to be patched",
     "mix": "works a little on memory, floating-point numbers, output and device interrupts; made to be patched",
     "dhcp": "gets an address by DHCP four times and pings the gateway, polling a virtio network card in a busy loop",
     "dhcp-wfi": "the same as dhcp, but asleep in WFI while it waits for the network card",

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks.processes import Took, machine_text
-from benchmarks.workloads import Workload
+from benchmarks.workloads import KERNEL_ROW, Workload
 
 WIDTH, WIDTH_OF_TWO = 132, 172
 LEAST_S = 0.03
@@ -111,6 +111,18 @@ class Report:
         ratios = [here / there for here, there in pairs if there > 0]
         return (min(ratios), max(ratios)) if ratios else None
 
+    def kernels_text(self) -> str:
+        """The geometric means of the kernels' ratios; empty if there are not several."""
+        rows = [row for row in self.rows if row.workload.name.startswith(KERNEL_ROW)]
+        means = []
+        for side, name in ((Side.OTHER, self.other), (Side.QEMU, "QEMU")):
+            ratios = [ratio for row in rows if (ratio := self.ratio(row, to=side)) is not None]
+            if len(ratios) > 1:
+                means.append(
+                    f"{ratio_text(statistics.geometric_mean(ratios))} to {name}, worst {ratio_text(max(ratios))}"
+                )
+        return f"The {len(rows)} kernels in the geometric mean: {'; '.join(means)}." if means else ""
+
     def rate(self, row: Measured, side: Side) -> float | None:
         """Units per second of processor time, user and system."""
         if row.failure or row.workload.is_session or not row.runs(side):
@@ -154,6 +166,8 @@ class Report:
             table.add_row(*(Text(cell) for cell in self.cells(row)))
         console.print(table)
         console.print(machine_text(self.machine), highlight=False)
+        if kernels := self.kernels_text():
+            console.print(kernels, highlight=False)
         for row in self.rows:
             if row.failure:
                 console.print(Text(f"{row.workload.name} failed: {row.failure}"))
@@ -168,8 +182,9 @@ class Report:
         """The table and what it was measured on."""
         headings = [heading.replace("\n", " ") for heading in self.headings()]
         lines = [headings, ["---", *["--:"] * (len(headings) - 1)], *(self.cells(row) for row in self.rows)]
+        after = f"\n{kernels}\n" if (kernels := self.kernels_text()) else ""
         table = "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
-        return f"rv{self.xlen}, {self.rounds_text()}. {machine_text(self.machine)}\n\n{table}\n"
+        return f"rv{self.xlen}, {self.rounds_text()}. {machine_text(self.machine)}\n\n{table}\n{after}"
 
     def write_markdown(self, path: Path) -> None:
         """Replace the table in ``path``, or the whole file if it has no place for a table."""
