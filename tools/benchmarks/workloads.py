@@ -289,7 +289,7 @@ WORKLOADS = (
     Workload("linux-while", "Linux: a while loop of busybox", linux_does(f"{_WHILE} do {_NEXT}; done"), "rounds",
              40_000, 0, is_rv64_only=True, needs=GUESTS / "Image", base="linux"),
     Workload("linux-fork", "Linux: fork and exec of busybox", linux_does(f"{_WHILE} do busybox true; {_NEXT}; done"),
-             "processes", 1500, 0, is_rv64_only=True, needs=GUESTS / "Image", base="linux"),
+             "processes", 500, 0, is_rv64_only=True, needs=GUESTS / "Image", base="linux"),
     Workload("linux-record", "Linux: boot, recorded", recorded(linux), smoke_work=0, is_rv64_only=True,
              needs=GUESTS / "Image", ends_on_qemu=False),
     Workload("linux-harts", f"Linux: the same, {HARTS} harts", linux_on_harts, smoke_work=0, is_rv64_only=True,
