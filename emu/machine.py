@@ -207,7 +207,7 @@ class MachineConfig:
     mtime_address: int = 0
     sleep: bool = False
     slice_insns_max: int | None = SLICE_INSNS_MAX
-    counting: Counting = Counting.BLOCKS
+    counting: Counting = Counting.CODE
     harts: int = 1
     quantum: int = DEFAULT_QUANTUM
     schedule_seed: int | None = None

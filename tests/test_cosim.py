@@ -128,8 +128,8 @@ def test_generated_programs_do_what_spike_does(
     xlen: int, counting: Counting, is_quiet: bool, tmp_path: Path, announce: Callable[[str], None], spike_is_here: None
 ) -> None:
     programs, insns_max = 20 if is_quiet else 12, 3000
-    if counting is not Counting.BLOCKS:
-        programs, insns_max = 4, 3000 if counting is Counting.INSTRUCTIONS else 300
+    if counting is not Counting.CODE:
+        programs, insns_max = 4, 300 if counting is Counting.PYTHON else 3000
     insns = exceptions = interrupts = 0
     for number in range(programs * TIMES):
         seed = f"spike {SEED_SLOW}/{number}"
@@ -153,7 +153,8 @@ def test_generated_programs_under_sv48_and_sv57_do_what_spike_does(
     levels: int, counting: Counting, tmp_path: Path, announce: Callable[[str], None], spike_is_here: None
 ) -> None:
     programs, insns_max = {
-        Counting.BLOCKS: (20, 3000), Counting.INSTRUCTIONS: (6, 3000), Counting.PYTHON: (6, 400),
+        Counting.CODE: (20, 3000), Counting.BLOCKS: (6, 3000), Counting.INSTRUCTIONS: (6, 3000),
+        Counting.PYTHON: (6, 400),
     }[counting]  # fmt: skip
     features = Feature.SV48 | Feature.SV57 | Feature.SVNAPOT
     insns = exceptions = 0
@@ -177,7 +178,8 @@ def test_generated_programs_with_finer_rights_do_what_spike_does(
     xlen: int, counting: Counting, tmp_path: Path, announce: Callable[[str], None], spike_is_here: None
 ) -> None:
     programs, insns_max = {
-        Counting.BLOCKS: (12, 3000), Counting.INSTRUCTIONS: (4, 3000), Counting.PYTHON: (4, 500),
+        Counting.CODE: (12, 3000), Counting.BLOCKS: (6, 3000), Counting.INSTRUCTIONS: (4, 3000),
+        Counting.PYTHON: (4, 500),
     }[counting]  # fmt: skip
     insns = exceptions = 0
     for number in range(programs * TIMES):
@@ -254,7 +256,7 @@ def some(insns: Iterable[int]) -> list[int]:
 
 
 def compared(
-    image: bytes, xlen: int, insns: int, tmp_path: Path, counting: Counting = Counting.BLOCKS, end: int | None = None,
+    image: bytes, xlen: int, insns: int, tmp_path: Path, counting: Counting = Counting.CODE, end: int | None = None,
     features: Feature = NOTHING_MORE,
 ) -> Result:  # fmt: skip
     """Compare a program at the start of RAM; ``end`` is where it loops for good."""

@@ -49,7 +49,7 @@ class BoardConfig:
     rtc_follows_host: bool = False
     seed: int = 0
     slice_insns_max: int | None = SLICE_INSNS_MAX
-    counting: Counting = Counting.BLOCKS
+    counting: Counting = Counting.CODE
     net: NetConfig | None = None
     inputs: tuple[str, ...] = ()
     virtio_legacy: bool = False
@@ -102,7 +102,7 @@ def check(config: BoardConfig) -> None:
     if config.net is not None and not isinstance(config.net, NetConfig):
         raise ConfigError(f"net: expected a NetConfig, got {config.net!r:.100}")
     if not isinstance(config.counting, Counting):
-        raise ConfigError(f"counting: expected a Counting such as {Counting.BLOCKS}, got {config.counting!r:.100}")
+        raise ConfigError(f"counting: expected a Counting such as {Counting.CODE}, got {config.counting!r:.100}")
     for what, count, most in (("smp", config.smp, HARTS_MAX), ("quantum", config.quantum, QUANTUM_MAX)):
         if type(count) is not int or not 1 <= count <= most:
             raise ConfigError(f"{what}: expected a number from 1 to {most}, got {count!r:.100}")

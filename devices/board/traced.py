@@ -269,7 +269,7 @@ class Replay(SessionBench, ReplaySession[Board]):
     def __init__(
         self, reader: TraceReader | str | Path, *, snapshot: int | None = None,
         on_console: Callable[[bytes], None] | None = None, slice_insns_max: int | None = None,
-        counting: Counting = Counting.BLOCKS, devices: Sequence[type[Part] | Part] = (),
+        counting: Counting = Counting.CODE, devices: Sequence[type[Part] | Part] = (),
         devices_may_have_changed: bool = False, instead: ImageFile | None = None,
     ) -> None:  # fmt: skip
         """Make the board that the trace was recorded on, and put it where the replay begins.
@@ -369,7 +369,7 @@ def live_timeline(
     history: int = HISTORY_BYTES,
     limits: RunLimits = NO_LIMITS,
     on_limit: Callable[[StopReason], Outcome] = Outcome,
-    counting: Counting = Counting.BLOCKS,
+    counting: Counting = Counting.CODE,
 ) -> LiveTimeline:
     """A walk in a live run: forward it goes on, back it goes in its recording, which may be one in memory.
 

@@ -41,6 +41,7 @@ def doctor() -> int:
     click.echo(f"counter      {counter_text()}")
     problem = _try_harts()
     click.echo(f"harts        {problem or 'rv64 and rv32 work'}")
+    click.echo(f"counting     {_counting_text()}")
     click.echo(f"floats       {_floats_text()}")
     for tool, purpose in _TOOLS:
         click.echo(f"{tool:<20} {shutil.which(tool) or 'not found'} ({purpose})")
@@ -49,6 +50,14 @@ def doctor() -> int:
         found = paths[64] if Path(paths[64]).exists() else "not found"
         click.echo(f"{name:<20} {found} (for --bios {name})")
     return Exit.OURS if problem else 0
+
+
+def _counting_text() -> str:
+    """Which way of counting is in use, in words."""
+    if c_callbacks is None:
+        return "by instructions"
+    problems = {helpers.counting_problem(xlen) for xlen in (64, 32)} - {""}
+    return f"by calls, slower ({'; '.join(sorted(problems))})" if problems else "in the generated code"
 
 
 def _floats_text() -> str:

@@ -34,8 +34,8 @@ from minstret.emu.schedule import DEFAULT_QUANTUM, HARTS_MAX, QUANTUM_MAX
 from minstret.firmware import IMAGES, image_path
 
 counting_option = click.option(
-    "--counting", type=click.Choice([each.value for each in Counting]), default=Counting.BLOCKS.value,
-    help="How instructions are counted. Never visible to the guest; blocks is the fastest.",
+    "--counting", type=click.Choice([each.value for each in Counting]), default=Counting.CODE.value,
+    help="How instructions are counted. Never visible to the guest; code is the fastest.",
 )  # fmt: skip
 
 _LINK_DELAY_NS = UserNetConfig().link_delay_ns

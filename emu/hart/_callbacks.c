@@ -1757,6 +1757,37 @@ static void on_block(void *uc, uint64_t pc, uint32_t size, struct shared *s)
         look_at_block(uc, pc, size, s);
 }
 
+/* The same where the code of a block counts by itself (_counting.h), and could not: take that back. */
+static void on_uncounted_block(void *uc, uint64_t pc, uint32_t size, struct shared *s)
+{
+    if (s->counts_in_code)
+        s->icount -= s->block_insns;
+    s->looks++;
+    on_block(uc, pc, size, s);
+    s->looked_icount = s->icount;
+}
+
+/* Whether a block, which has just been translated, may count by itself: nothing in it is special, nobody follows, and it
+ * is not known to access a device. */
+static bool counts_itself(void *uc, struct shared *s, uint64_t pc, uint64_t size, uint64_t insns)
+{
+    if (size == 0 || s->flow != NULL || ram_at(uc, s, pc) == NULL)
+        return false;
+    struct block found = look_through(uc, s, pc, size, insns);
+    const struct block *known = find_block(s, pc, size);
+    return found.special == NO_INDEX && (known->key == 0 || known->io == NO_INDEX);
+}
+
+/* Drop the translation of the block at `pc`: it counts by itself, and must not any more. */
+static void drop_block(void *uc, struct shared *s, uint64_t pc)
+{
+    const uint8_t *at = ram_at(uc, s, pc);
+    if (at == NULL)
+        return;
+    bool in_ram = at >= s->ram && at < s->ram + s->ram_size;
+    invalidate_code(uc, s, in_ram ? (uint64_t)(at - s->ram) : s->rom_window - s->ram_base + (uint64_t)(at - s->rom), 1);
+}
+
 /* The block that runs accesses a device `index` instructions in: cut it there from now on. */
 static void learn_access(struct shared *s, uint64_t index)
 {
@@ -1775,8 +1806,11 @@ static void learn_access(struct shared *s, uint64_t index)
 static void settle(void *uc, struct shared *s, uint64_t more)
 {
     uint64_t pc = env_word(s, s->off_pc), index = insns_between(uc, s, s->block_pc, pc);
-    if (s->is_device_access)
+    if (s->is_device_access) {
         learn_access(s, index);
+        if (s->counts_in_code && s->looked_icount != s->icount)
+            drop_block(uc, s, s->block_pc);
+    }
     s->icount = s->icount - s->block_insns + index + more;
     if (s->flow != NULL)
         flow_cut(s->flow, s, s->block_pc, s->block_insns, index, pc);
@@ -1953,6 +1987,8 @@ PyMODINIT_FUNC PyInit__callbacks(void)
         || add_address(module, "on_slow_read", (const void *)on_slow_read) < 0
         || add_address(module, "on_slow_write", (const void *)on_slow_write) < 0
         || add_address(module, "on_block", (const void *)on_block) < 0
+        || add_address(module, "on_uncounted_block", (const void *)on_uncounted_block) < 0
+        || add_address(module, "counts_itself", (const void *)counts_itself) < 0
         || add_address(module, "on_exception", (const void *)on_exception) < 0
         || PyModule_AddIntConstant(module, "BLOCK_TABLE_BYTES", (long)(BLOCK_SLOTS * sizeof(struct block))) < 0
         || PyModule_AddIntConstant(module, "BLOCKS_MAX", BLOCK_SLOTS / 4 * 3) < 0

@@ -9,10 +9,12 @@
 #define CONTRACT_NAME(name) " " #name
 #define CONTRACT_VALUE(name) (uint64_t)(name),
 
-/* For _helpers.c: where Unicorn keeps what, in bytes. */
+/* For _helpers.c: where Unicorn keeps what, and struct shared, in bytes. */
 enum {
-    ENV_IN_CPU = 296, STATUS_64 = 1537, MSTATUS_64 = 624, F_64 = 256, STATUS_32 = 937, MSTATUS_32 = 440,
-    F_32 = 128
+    ENV_IN_CPU = 296, STATUS_64 = 1537, MSTATUS_64 = 624, F_64 = 256, SHARED_64 = 1000, STATUS_32 = 937,
+    MSTATUS_32 = 440, F_32 = 128, SHARED_32 = 656, ICOUNT_IN_SHARED = 0, FAST_LIMIT_IN_SHARED = 8,
+    BLOCK_PC_IN_SHARED = 24, BLOCK_INSNS_IN_SHARED = 32, ENGINE_IN_SHARED = 2264, CPU_IN_SHARED = 2272,
+    COUNTS_ITSELF_IN_SHARED = 2280
 };
 
 /* For both: bits of registers, instructions, CSR numbers and others. */
@@ -129,13 +131,15 @@ static const struct extension_row {
 };
 
 #define HELPERS_CONTRACT(X) \
-    X(ENV_IN_CPU) X(STATUS_64) X(MSTATUS_64) X(F_64) X(STATUS_32) X(MSTATUS_32) X(F_32) X(MSTATUS_SIE) \
-    X(MSTATUS_MIE) X(MSTATUS_SPIE) X(MSTATUS_MPIE) X(MSTATUS_SPP) X(MSTATUS_MPP) X(MSTATUS_FS) X(MSTATUS_MPRV) \
-    X(MSTATUS_SUM) X(MSTATUS_MXR) X(MSTATUS_TVM) X(MSTATUS_TW) X(MSTATUS_TSR) X(MSTATUS_UXL) X(INSN_ECALL) \
-    X(INSN_EBREAK) X(INSN_WFI) X(INSN_SRET) X(INSN_MRET) X(INSN_C_EBREAK) X(S_INTERRUPTS) X(M_INTERRUPTS) \
-    X(PMP_LOCKED) X(PTE_N) X(PTE_PBMT) X(NOWHERE) X(NEVER) X(CTL_TB_REQUEST_CACHE) X(CTL_TB_REMOVE_CACHE) \
-    X(CTL_TB_FLUSH) X(CTL_TLB_FLUSH) X(CSR_FFLAGS) X(CSR_FCSR) X(CSR_SSTATUS) X(CSR_SATP) \
-    X(EXTENSIONS_TRANSLATED) X(EXTENSION_TABLE) X(MSTATUS_BOGUS)
+    X(ENV_IN_CPU) X(STATUS_64) X(MSTATUS_64) X(F_64) X(SHARED_64) X(STATUS_32) X(MSTATUS_32) X(F_32) \
+    X(SHARED_32) X(ICOUNT_IN_SHARED) X(FAST_LIMIT_IN_SHARED) X(BLOCK_PC_IN_SHARED) X(BLOCK_INSNS_IN_SHARED) \
+    X(ENGINE_IN_SHARED) X(CPU_IN_SHARED) X(COUNTS_ITSELF_IN_SHARED) X(MSTATUS_SIE) X(MSTATUS_MIE) \
+    X(MSTATUS_SPIE) X(MSTATUS_MPIE) X(MSTATUS_SPP) X(MSTATUS_MPP) X(MSTATUS_FS) X(MSTATUS_MPRV) X(MSTATUS_SUM) \
+    X(MSTATUS_MXR) X(MSTATUS_TVM) X(MSTATUS_TW) X(MSTATUS_TSR) X(MSTATUS_UXL) X(INSN_ECALL) X(INSN_EBREAK) \
+    X(INSN_WFI) X(INSN_SRET) X(INSN_MRET) X(INSN_C_EBREAK) X(S_INTERRUPTS) X(M_INTERRUPTS) X(PMP_LOCKED) \
+    X(PTE_N) X(PTE_PBMT) X(NOWHERE) X(NEVER) X(CTL_TB_REQUEST_CACHE) X(CTL_TB_REMOVE_CACHE) X(CTL_TB_FLUSH) \
+    X(CTL_TLB_FLUSH) X(CSR_FFLAGS) X(CSR_FCSR) X(CSR_SSTATUS) X(CSR_SATP) X(EXTENSIONS_TRANSLATED) \
+    X(EXTENSION_TABLE) X(MSTATUS_BOGUS)
 
 /* For _callbacks.c, after Python.h. */
 #ifdef Py_PYTHON_H
@@ -294,6 +298,12 @@ struct shared {
     /* Whether our functions stand in Unicorn's place; and for which extensions, bits of Feature, its translator
      * then makes code: see _helpers.c. */
     uint64_t has_helpers, translated;
+    /* Whether blocks count themselves, in the code that Unicorn makes: see _counting.h. What that needs: the engine
+     * and its CPU, a function that tells which blocks may. How often one called for help, and the icount that was
+     * counted when one last did. */
+    uint64_t counts_in_code, engine, cpu;
+    bool (*counts_itself)(void *, struct shared *, uint64_t, uint64_t, uint64_t);
+    uint64_t looks, looked_icount;
     /* Addresses before which the run stops, in rising order; and the place (pc and icount) where it goes on all the
      * same: see breakpoints.py. */
     const uint64_t *break_pcs;
@@ -407,7 +417,8 @@ static const struct csr_row {
     FIELD(rewritten_pc) FIELD(rewritten_icount) FIELD(rewritten_insn) FIELD(new_entry) FIELD(cut_pc) \
     FIELD(cut_size) FIELD(cut_insns) FIELD(cut_is_crossing) FIELD(next_cflags) FIELD(emu_start) FIELD(alone) \
     FIELD(cuts) FIELD(ambiguous) FIELD(off_f) FIELD(has_kept_f) FIELD(kept_f) FIELD(has_helpers) \
-    FIELD(translated) FIELD(break_pcs) FIELD(break_count) FIELD(passed_pc) FIELD(passed_icount) \
+    FIELD(translated) FIELD(counts_in_code) FIELD(engine) FIELD(cpu) FIELD(counts_itself) FIELD(looks) \
+    FIELD(looked_icount) FIELD(break_pcs) FIELD(break_count) FIELD(passed_pc) FIELD(passed_icount) \
     FIELD(watch_edges) FIELD(watch_count) FIELD(watch_load_count) FIELD(trigger_page_count) FIELD(trigger_pages) \
     FIELD(trigger_passed_pc) FIELD(trigger_passed_icount) FIELD(logs_traps) FIELD(on_trap) FIELD(tells_returns) \
     FIELD(flow) FIELD(key_salt)

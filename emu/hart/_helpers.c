@@ -28,8 +28,9 @@
 #define LIKELY(condition) __builtin_expect(!!(condition), 1)
 #define EXPORT __attribute__((visibility("default")))
 
-/* Where Unicorn keeps the next PC while it translates; where it keeps the rest is in _contract.h. */
-enum { PC_FIRST = 8, PC_NEXT_64 = 16, PC_NEXT_32 = 12, IS_JUMP_64 = 24, IS_JUMP_32 = 16 };
+/* Where Unicorn keeps what of a block while it translates: the first PC, the next one, whether the block ends, how many
+ * instructions it has. Where it keeps the rest is in _contract.h. */
+enum { PC_FIRST = 8, PC_NEXT_64 = 16, PC_NEXT_32 = 12, IS_JUMP_64 = 24, IS_JUMP_32 = 16, INSNS_64 = 28, INSNS_32 = 20 };
 
 /* Softfloat's status, byte by byte, and its numbers. */
 enum { AT_ROUNDING = 1, AT_FLAGS = 2, AT_MARK = 3 };
@@ -95,6 +96,20 @@ struct originals {
     void *tcg_gen_movcond, *tcg_gen_bswap, *tcg_gen_ext32u, *tcg_gen_ext32s;
     uint32_t (*cpu_lduw_code)(uint8_t *env, uint64_t pc);
     int (*riscv_csrrw)(uint8_t *env, int csr, void *old, uint64_t written, uint64_t mask); /* words of XLEN bits */
+    char *(*tcg_emit_op)(char *tcg, int operation);
+    void (*tcg_gen_op1)(char *tcg, int operation, uint64_t a);
+    void *(*gen_new_label)(char *tcg);
+    void (*tcg_gen_brcond_i64)(char *tcg, int condition, value a, value b, void *label);
+    void (*check_exit_request)(void *uc, uint32_t is_in_delay_slot);
+    bool (*cpu_restore_state)(void *cpu, uintptr_t at, bool is_leaving);
+    uintptr_t (*ret_ldub)(uint8_t *env, uint64_t address, uint32_t description, uintptr_t at);
+    uintptr_t (*le_lduw)(uint8_t *env, uint64_t address, uint32_t description, uintptr_t at);
+    uintptr_t (*le_ldul)(uint8_t *env, uint64_t address, uint32_t description, uintptr_t at);
+    uint64_t (*le_ldq)(uint8_t *env, uint64_t address, uint32_t description, uintptr_t at);
+    void (*ret_stb)(uint8_t *env, uint64_t address, uint8_t stored, uint32_t description, uintptr_t at);
+    void (*le_stw)(uint8_t *env, uint64_t address, uint16_t stored, uint32_t description, uintptr_t at);
+    void (*le_stl)(uint8_t *env, uint64_t address, uint32_t stored, uint32_t description, uintptr_t at);
+    void (*le_stq)(uint8_t *env, uint64_t address, uint64_t stored, uint32_t description, uintptr_t at);
     EACH(MEMBER)
     EACH_64(MEMBER)
     value x[32], f[32]; /* the registers, as TCG knows them; 0: not seen yet */
@@ -551,7 +566,7 @@ DEFINE_CSRRW(32, uint32_t, 0)
 
 enum { TYPE_I32 = 0, TYPE_I64 = 1 };
 enum { CONDITION_NE = 9, CONDITION_GEU = 5 };
-enum { OPCODE_MASK = 0x7f, OP_FP = 0x53 };
+enum { OPCODE_MASK = 0x7f, OP_FP = 0x53, OP_AMO = 0x2f };
 enum { PAGE_SIZE = 4096, DISAS_TOO_MANY = 1 };
 #define FSGNJ_S_MASK 0xfe00007fu
 #define FSGNJ_S 0x20000053u
@@ -565,9 +580,10 @@ static __thread uint64_t features_translated;
 typedef void (*translate)(uint8_t *disas, uint8_t *cpu);
 
 struct translator_ops {
-    void *init_disas_context, *tb_start, *insn_start, *breakpoint_check;
-    translate translate_insn;
-    void *tb_stop, *pc_sync;
+    void *init_disas_context;
+    translate tb_start;
+    void *insn_start, *breakpoint_check;
+    translate translate_insn, tb_stop, pc_sync;
 };
 
 static void *temp_of(char *tcg, value v)
@@ -625,6 +641,7 @@ static void translate_sign(const struct originals *original, translate real, uin
     free_value(original, tcg, a);
 }
 
+#include "_counting.h"
 #include "_translation.h"
 
 static inline void translate_insn(const struct originals *original, translate real, uint8_t *disas, uint8_t *cpu, uint64_t pc, unsigned xlen)
@@ -632,6 +649,7 @@ static inline void translate_insn(const struct originals *original, translate re
     uint8_t *env;
     memcpy(&env, cpu + ENV_IN_CPU, 8);
     uint32_t insn = original->cpu_lduw_code(env, pc); /* as Unicorn is about to do, with the same faults */
+    counted.may_ask = (insn & OPCODE_MASK) == OP_AMO;
     if ((insn & 3) != 3 || ((insn & OPCODE_MASK) != OP_FP && !may_be_of_extension(insn))) {
         real(disas, cpu);
         return;
@@ -656,27 +674,58 @@ static inline void translate_insn(const struct originals *original, translate re
 static bool is_fclass_s(const void *function);
 
 #define DEFINE_TRANSLATION(xlen, word) \
-    static translate real_translate_##xlen; \
-    static void translate_insn_##xlen(uint8_t *disas, uint8_t *cpu) \
+    static struct translator_ops real_ops_##xlen; \
+    static word pc_at_##xlen(const uint8_t *disas, int offset) \
     { \
         word pc; \
-        memcpy(&pc, disas + PC_NEXT_##xlen, sizeof pc); \
-        translate_insn(&original_##xlen, real_translate_##xlen, disas, cpu, pc, xlen); \
+        memcpy(&pc, disas + offset, sizeof pc); \
+        return pc; \
+    } \
+    static void translate_insn_##xlen(uint8_t *disas, uint8_t *cpu) \
+    { \
+        word pc = pc_at_##xlen(disas, PC_NEXT_##xlen); \
+        translate_insn(&original_##xlen, real_ops_##xlen.translate_insn, disas, cpu, pc, xlen); \
+    } \
+    static void pc_sync_##xlen(uint8_t *disas, uint8_t *cpu) \
+    { \
+        real_ops_##xlen.pc_sync(disas, cpu); \
+        begin_counting(&original_##xlen, current_tcg, pc_at_##xlen(disas, PC_FIRST)); \
+    } \
+    static void tb_start_##xlen(uint8_t *disas, uint8_t *cpu) \
+    { \
+        begin_body(&original_##xlen, current_tcg); \
+        real_ops_##xlen.tb_start(disas, cpu); \
+    } \
+    static void tb_stop_##xlen(uint8_t *disas, uint8_t *cpu) \
+    { \
+        word pc = pc_at_##xlen(disas, PC_FIRST), size = pc_at_##xlen(disas, PC_NEXT_##xlen) - pc; \
+        int insns; \
+        memcpy(&insns, disas + INSNS_##xlen, sizeof insns); \
+        end_counting(pc, size, (uint64_t)insns); \
+        real_ops_##xlen.tb_stop(disas, cpu); \
     } \
     EXPORT void translator_loop_riscv##xlen(const struct translator_ops *ops, uint8_t *disas, uint8_t *cpu, void *block, int max_insns) \
     { \
-        static struct translator_ops ours; \
+        struct translator_ops ours; \
         uint8_t *env; \
         memcpy(&env, cpu + ENV_IN_CPU, 8); \
-        if (is_ours(env + STATUS_##xlen)) { \
-            real_translate_##xlen = ops->translate_insn; \
-            ours = *ops; \
+        is_translating_ours = is_ours(env + STATUS_##xlen); \
+        counted.shared = is_translating_ours ? shared_of(env, xlen) : NULL; \
+        counted.may_ask = false; \
+        if (is_translating_ours) { \
+            real_ops_##xlen = ours = *ops; \
             ours.translate_insn = translate_insn_##xlen; \
             ops = &ours; \
         } \
-        is_translating_ours = is_ours(env + STATUS_##xlen); \
         features_translated = is_translating_ours ? features_of((env + STATUS_##xlen)[AT_MARK]) : 0; \
+        if (counted.shared != NULL) { \
+            ours.pc_sync = pc_sync_##xlen; \
+            ours.tb_start = tb_start_##xlen; \
+            ours.tb_stop = tb_stop_##xlen; \
+            counted.begun = counted.insns = NULL; \
+        } \
         original_##xlen.translator_loop(ops, disas, cpu, block, max_insns); \
+        counted.shared = NULL; \
     } \
     EXPORT void tcg_func_start_riscv##xlen(char *tcg) \
     { \
@@ -694,7 +743,9 @@ static bool is_fclass_s(const void *function);
     } \
     EXPORT void tcg_gen_callN_riscv##xlen(char *tcg, void *function, void *result, int count, void **operands) \
     { \
-        if (is_translating_ours && is_fclass_s(function)) { \
+        if (is_needless(&original_##xlen, function)) { \
+            return; \
+        } else if (is_translating_ours && is_fclass_s(function)) { \
             value a = new_value(&original_##xlen, tcg); \
             void *operand = temp_of(tcg, a); \
             gen_unbox(&original_##xlen, tcg, a, (char *)operands[0] - tcg); \
@@ -763,6 +814,23 @@ EXPORT bool minstret_bind(void *unicorn)
     BIND_BOTH(tcg_gen_movcond_i64)
     BIND_BOTH(cpu_lduw_code)
     BIND_BOTH(riscv_csrrw)
+    BIND_BOTH(tcg_emit_op)
+    BIND_BOTH(tcg_gen_op1)
+    BIND_BOTH(gen_new_label)
+    BIND_BOTH(tcg_gen_brcond_i64)
+    BIND_BOTH(cpu_restore_state)
+#define BIND_HELPER(name, function) \
+    original_64.name = found(unicorn, "helper_" #function "_riscv64", &is_missing); \
+    original_32.name = found(unicorn, "helper_" #function "_riscv32", &is_missing);
+    BIND_HELPER(check_exit_request, check_exit_request)
+    BIND_HELPER(ret_ldub, ret_ldub_mmu)
+    BIND_HELPER(le_lduw, le_lduw_mmu)
+    BIND_HELPER(le_ldul, le_ldul_mmu)
+    BIND_HELPER(le_ldq, le_ldq_mmu)
+    BIND_HELPER(ret_stb, ret_stb_mmu)
+    BIND_HELPER(le_stw, le_stw_mmu)
+    BIND_HELPER(le_stl, le_stl_mmu)
+    BIND_HELPER(le_stq, le_stq_mmu)
     fclass_s_64 = found(unicorn, "helper_fclass_s_riscv64", &is_missing);
     fclass_s_32 = found(unicorn, "helper_fclass_s_riscv32", &is_missing);
     return !is_missing;
@@ -784,6 +852,19 @@ EXPORT const uint64_t *minstret_contract_values(void)
 EXPORT void minstret_mark(uint8_t *env, int xlen, bool is_ours_now, uint64_t features)
 {
     env[(xlen == 64 ? STATUS_64 : STATUS_32) + AT_MARK] = is_ours_now ? mark_of(features) : 0;
+}
+
+/* Have an engine that is marked count in its code, or no longer: `shared` is its struct shared, or NULL. Whatever it has
+ * translated has to go. */
+EXPORT void minstret_count(uint8_t *env, int xlen, void *shared)
+{
+    memcpy(env + (xlen == 64 ? SHARED_64 : SHARED_32), &shared, sizeof shared);
+}
+
+/* Which accesses of an engine have come to our functions, a bit each: loads of 1, 2, 4 and 8 bytes, and stores. */
+EXPORT int minstret_accesses_seen(int xlen)
+{
+    return xlen == 64 ? accesses_seen_64 : accesses_seen_32;
 }
 
 /* Whether TCG's names for all registers were seen. */

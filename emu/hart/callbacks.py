@@ -72,6 +72,7 @@ class CallbackSet:
     on_slow_read: int = 0
     on_slow_write: int = 0
     on_block: int = 0
+    on_uncounted_block: int = 0
     on_exception: int = 0
     keep: Any = None
 

@@ -86,13 +86,15 @@ def bit_masks() -> list[tuple[str, int]]:
 
 
 def helper_offsets() -> list[tuple[str, int]]:
-    """Where the helpers find Unicorn's state: offsets in bytes."""
+    """Where the helpers find Unicorn's state, and ours: offsets in bytes."""
     offsets = [("ENV_IN_CPU", layout.ENV_IN_CPU)]
     for xlen in (64, 32):
         at = layout.offsets(xlen)
         status = at["softfloat_flags"] - _STATUS_BEFORE_FLAGS
         offsets += [(f"STATUS_{xlen}", status), (f"MSTATUS_{xlen}", at["mstatus"]), (f"F_{xlen}", at["f"])]
-    return offsets
+        offsets.append((f"SHARED_{xlen}", layout.FREE_WORD[xlen]))
+    in_shared = "icount", "fast_limit", "block_pc", "block_insns", "engine", "cpu", "counts_itself"
+    return offsets + [(f"{name.upper()}_IN_SHARED", getattr(Shared, name).offset) for name in in_shared]
 
 
 def ours() -> list[CsrRow]:
@@ -186,7 +188,7 @@ def header_text() -> str:
         "/* What a library tells: HELPERS_CONTRACT(X) and CALLBACKS_CONTRACT(X, FIELD) name each thing in order. */\n"
         '#define CONTRACT_NAME(name) " " #name\n'
         "#define CONTRACT_VALUE(name) (uint64_t)(name),\n",
-        "/* For _helpers.c: where Unicorn keeps what, in bytes. */\n" + _enum(helper_offsets()),
+        "/* For _helpers.c: where Unicorn keeps what, and struct shared, in bytes. */\n" + _enum(helper_offsets()),
         "/* For both: bits of registers, instructions, CSR numbers and others. */\n" + masks,
         _enum([(f"DO_{op.name}", int(op)) for op in Op]) + _extension_rows(),
         _contract("HELPERS_CONTRACT(X)", [f"X({name})" for name, _ in helper_offsets() + bit_masks()]),

@@ -90,7 +90,7 @@ class Engine:
         memory: GuestMemory,
         handlers: EngineHandlers,
         *,
-        counting: Counting = Counting.BLOCKS,
+        counting: Counting = Counting.CODE,
     ) -> None:
         self.cpu = cpu
         self.xlen = xlen = cpu.xlen
@@ -111,7 +111,7 @@ class Engine:
         self._fill_shared(live)
         self.mmu = Mmu(self.shared, self.env, memory, self.notes, self.flush_tlb)
         self.callbacks = self._choose_callbacks()
-        if self.counting is Counting.BLOCKS:
+        if self.counting.is_by_blocks:
             self._make_block_table()
         self._map(handlers)
         self._add_hooks(handlers)
@@ -231,6 +231,7 @@ class Engine:
         s.emu_stop, s.ctl = _function_address("uc_emu_stop"), _function_address("uc_ctl")
         s.reg_write, s.emu_start = _function_address("uc_reg_write"), _function_address("uc_emu_start")
         s.env, s.xlen_bytes, s.next_cflags = live.address, self.xlen // 8, live.next_cflags
+        s.engine, s.cpu = self._engine_address, live.cpu
         for name, _ in FIELDS:
             if name.startswith("off_"):
                 setattr(s, name, at[name.removeprefix("off_")])
@@ -252,6 +253,7 @@ class Engine:
         self._blocks = area(c_callbacks.BLOCK_TABLE_BYTES)
         self.shared.blocks = address_of(self._blocks)
         self.shared.blocks_max = c_callbacks.BLOCKS_MAX
+        self.shared.counts_itself = c_callbacks.counts_itself
 
     def _guard(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Keep an exception for ``run`` to raise: Unicorn would drop it."""
@@ -314,11 +316,14 @@ class Engine:
             thunk = _ON_INTERRUPT(self._guard(lambda uc, cause, data: handlers.exception(cause)))
             self._keep.append(thunk)
             on_exception = ctypes.cast(thunk, ctypes.c_void_p).value or 0
-        by_blocks = self.counting is Counting.BLOCKS
-        count = binding.HOOK_BLOCK if by_blocks else binding.HOOK_CODE
+        count, on_count = binding.HOOK_CODE, self.callbacks.on_instruction
+        if self.counting.is_by_blocks:
+            is_in_code = self.counting is Counting.CODE
+            count = binding.HOOK_BLOCK
+            on_count = self.callbacks.on_uncounted_block if is_in_code else self.callbacks.on_block
         for kind, address in (
             (binding.HOOK_TLB_FILL, self.callbacks.on_tlb_fill),
-            (count, self.callbacks.on_block if by_blocks else self.callbacks.on_instruction),
+            (count, on_count),
             (binding.HOOK_EDGE_GENERATED, self.callbacks.on_new_block),
             (binding.HOOK_INTR, on_exception),
         ):
@@ -337,7 +342,7 @@ class Engine:
         """
         memory, s, env = self.memory, self.shared, self.env
         kept = [(view, bytes(view[:size])) for view, size in (
-            (memory.ram, PAGE_SIZE), (memory.code_bits, PAGE_SIZE // 16), (memory.page_flags, 1))]  # fmt: skip
+            (memory.ram, PAGE_SIZE), (memory.code_bits, PAGE_SIZE // 16), (memory.page_flags, 2))]  # fmt: skip
         memory.ram[: len(_TRIAL)] = _TRIAL
         for limit in (1, 3, 2):
             env.pc = env.x[_A0] = memory.ram_base
@@ -349,18 +354,22 @@ class Engine:
             if s.stop_reason != Stop.LIMIT or s.icount != limit:
                 raise HostError("Unicorn does not count and stop exactly here")
         # Of the blocks all but the very first. By blocks the last run cuts one in two.
-        if s.edges != (8 if self.counting is Counting.BLOCKS else 6):
+        if s.edges != (8 if self.counting.is_by_blocks else 6):
             raise HostError("Unicorn does not announce new blocks here")
         if env.load_res != memory.ram_base or env.load_val != int.from_bytes(_TRIAL[:4], "little"):
             raise layout.refusal("the reservation")
         if self.counting is not Counting.PYTHON:
             self.flush_blocks()
-            helpers.use(self.xlen, env, s, memory.ram, self.run, translates=self.counting is Counting.BLOCKS)
+            helpers.use(self.xlen, env, s, memory.ram, self.run, translates=self.counting.is_by_blocks)
+        if self.counting is Counting.CODE:
+            self.flush_blocks()
+            if not helpers.count_in_code(self.xlen, env, s, memory.ram, self.run, self.flush_tlb):
+                self.counting = Counting.BLOCKS
         for view, before in kept:  # another hart may run on this memory already
             view[: len(before)] = before
         self.flush_blocks()
         self.flush_tlb()
-        s.icount = s.edges = s.fills = s.flushes = s.stale_tlbs = s.stale_page_count = 0
+        s.icount = s.looked_icount = s.looks = s.edges = s.fills = s.flushes = s.stale_tlbs = s.stale_page_count = 0
         s.stop_reason = Stop.NONE
 
 

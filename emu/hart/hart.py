@@ -104,7 +104,7 @@ class Hart:
         ns_per_tick: int = 100,
         skipped: Callable[[], tuple[int, int]] = lambda: (0, 0),
         mtime_address: int = 0,
-        counting: Counting = Counting.BLOCKS,
+        counting: Counting = Counting.CODE,
         hart_id: int = 0,
     ) -> None:
         """Make a hart in its reset state.
@@ -118,7 +118,7 @@ class Hart:
             skipped: What time is ahead of icount by: virtual time skipped in waits, ns, and what software added to
                 mtime, ticks, modulo 2^64. Asked at each run and after each store to mtime.
             mtime_address: Where the bus has mtime; loads from there are answered by the hart. 0: nowhere.
-            counting: How to count; Counting.PYTHON it is where the C callbacks were not built.
+            counting: How to count; where the C callbacks or functions were not built it is what can be had.
             hart_id: What mhartid reads.
         """
         self.cpu = cpu
@@ -232,7 +232,7 @@ class Hart:
     @property
     def statistics(self) -> dict[str, int]:
         """How often the callbacks did what, since the start. Not guest state."""
-        names = ("fills", "flushes", "edges", "watched_writes", "invalidations", "alone", "cuts", "ambiguous")
+        names = ("fills", "flushes", "edges", "watched_writes", "invalidations", "alone", "cuts", "ambiguous", "looks")
         return {name: int(getattr(self._shared, name)) for name in names}
 
     # ---- reset and state

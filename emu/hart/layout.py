@@ -41,6 +41,8 @@ _OFFSETS_RV32 = {
     "sscratch": 0x278, "mscratch": 0x27C, "softfloat_flags": 0x3AB,
 }  # fmt: skip
 _OFFSETS = {64: _OFFSETS_RV64, 32: _OFFSETS_RV32}
+FREE_WORD = {64: 0x3E8, 32: 0x290}
+"""Where that state has 64 bits that Unicorn has no use for (timecmp): 0, until somebody keeps something there."""
 
 # Registers that Unicorn's own interface can write, with a value that the register keeps.
 _PROBES = (
@@ -91,6 +93,7 @@ class LiveState(NamedTuple):
 
     address: int
     env: Any  # an instance of ENV_TYPES[xlen]
+    cpu: int  # address of what Unicorn calls the CPU, which has it
     next_cflags: int  # address of the 32-bit word that bounds the next block's instructions
 
 
@@ -160,12 +163,14 @@ def find_live_state(uc: Uc, xlen: int) -> LiveState:
     finally:
         memory.close()
     env = kind.from_address(address)
-    _check(uc, env)
-    return LiveState(address, env, cpu + _NEXT_CFLAGS_IN_CPU)
+    _check(uc, env, xlen)
+    return LiveState(address, env, cpu, cpu + _NEXT_CFLAGS_IN_CPU)
 
 
-def _check(uc: Uc, env: Any) -> None:
+def _check(uc: Uc, env: Any, xlen: int) -> None:
     before = bytes(env)
+    if any(before[FREE_WORD[xlen] :][:8]):
+        raise refusal("a free word")
     for fs in (0, 0x6000):  # ends with FS on: fflags and f registers are writable
         uc.reg_write(REGISTERS["mstatus"], fs)
         if env.mstatus & 0x6000 != fs:

@@ -43,9 +43,15 @@ BYTES_A_CALL = 2048
 class Counting(Enum):
     """How a hart counts the instructions it retires: always exactly; no digest can tell."""
 
-    BLOCKS = "blocks"  # the normal way
+    CODE = "code"  # the normal way: by blocks, in the code that Unicorn makes; BLOCKS where that can't be had
+    BLOCKS = "blocks"  # by a callback before each block
     INSTRUCTIONS = "instructions"  # the reference
     PYTHON = "python"  # the same without a compiler
+
+    @property
+    def is_by_blocks(self) -> bool:
+        """Whether whole blocks are counted, so that there is a table of them."""
+        return self in (Counting.CODE, Counting.BLOCKS)
 
 
 class Prot(IntFlag):
@@ -220,6 +226,13 @@ LAYOUT: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = (
     )),
     ("Whether our functions stand in Unicorn's place; and for which extensions, bits of Feature, its translator then"
      " makes code: see _helpers.c.", (("has_helpers translated", U64),)),
+    ("Whether blocks count themselves, in the code that Unicorn makes: see _counting.h. What that needs: the engine and"
+     " its CPU, a function that tells which blocks may. How often one called for help, and the icount that was counted"
+     " when one last did.", (
+        ("counts_in_code engine cpu", U64),
+        ("counts_itself", "bool (*@)(void *, struct shared *, uint64_t, uint64_t, uint64_t)"),
+        ("looks looked_icount", U64),
+    )),
     ("Addresses before which the run stops, in rising order; and the place (pc and icount) where it goes on all the"
      " same: see breakpoints.py.", (
         ("break_pcs", "const uint64_t *@"),

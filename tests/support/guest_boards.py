@@ -56,7 +56,7 @@ _OUTSIDE: dict[str, dict[str, Any]] = {
 }
 
 
-def setup_of(image: str, xlen: int = 64, counting: str = "blocks", **config: Any) -> Setup:
+def setup_of(image: str, xlen: int = 64, counting: str = "code", **config: Any) -> Setup:
     """The board for ``image``; ``config`` changes its configuration."""
     made = BoardConfig(ram_size=RAM_SIZE, slice_insns_max=None, counting=Counting(counting))
     made = replace(made, **_CONFIG.get(image, {}) | config)

@@ -70,9 +70,7 @@ class Minstret:
     """Runs guests on boards in this process."""
 
     def __init__(self, xlen: int, bench: Path, insns_max: int | None, *, python: bool) -> None:
-        self._config = BoardConfig(
-            xlen=xlen, ram_size=RAM_SIZE, counting=Counting.PYTHON if python else Counting.BLOCKS
-        )
+        self._config = BoardConfig(xlen=xlen, ram_size=RAM_SIZE, counting=Counting.PYTHON if python else Counting.CODE)
         self._bench = bench
         self._insns_max = insns_max
         self.bench_insns = 0

@@ -120,7 +120,7 @@ class Follower:
     """A hart with RAM only. Everything else, and everything that the specifications leave open, follows Spike."""
 
     def __init__(
-        self, image: Path, xlen: int, counting: Counting = Counting.BLOCKS, features: Feature = NOTHING_MORE
+        self, image: Path, xlen: int, counting: Counting = Counting.CODE, features: Feature = NOTHING_MORE
     ) -> None:
         """Make a hart with ``image`` in its RAM.
 

@@ -19,7 +19,7 @@ from minstret.emu.hart.shared import PAGE_SIZE, Counting
 _AT_IMAGE = 0x1000
 
 
-def results_here(sweep: floats.Sweep, counting: Counting = Counting.BLOCKS) -> bytes:
+def results_here(sweep: floats.Sweep, counting: Counting = Counting.CODE) -> bytes:
     """The results on minstret's hart."""
     memory = GuestMemory(spike.RAM_BASE, spike.RAM_SIZE, spike.RAM_BASE + spike.RAM_SIZE, PAGE_SIZE, io_size=IO_SIZE)
     hart = Hart(Cpu(sweep.xlen), memory, _NoDevices(), counting=counting)

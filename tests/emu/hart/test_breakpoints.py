@@ -319,7 +319,7 @@ def test_generated_program_with_random_breakpoints_is_the_same_run(need: Need, n
     expected, stops = run_program(program, "instructions", end, visited)
     assert expected == plain, seed
     assert stops or len(visited) < 10, f"{seed}: this program shows nothing"
-    assert run_program(program, "blocks", end, visited) == (plain, stops), seed
+    assert run_program(program, "code", end, visited) == (plain, stops), seed
     if number % 4 == 0:
         assert run_program(program, "python", end, visited) == (plain, stops), seed
 

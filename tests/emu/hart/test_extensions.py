@@ -16,7 +16,7 @@ from minstret.emu.hart.extensions import ROWS, TRANSLATED, Form, Op, extension_i
 from minstret.emu.hart.spec import Cause
 from minstret.emu.report import assembler_text
 
-WAYS = [("blocks", True), ("blocks", False), ("instructions", True), ("python", True)]
+WAYS = [("code", True), ("blocks", False), ("blocks", True), ("instructions", True), ("python", True)]
 VALUES = {3: 5, 6: -7, **OPERAND_VALUES}
 HANDLER = 0x8000
 
@@ -40,7 +40,7 @@ def board_with(
 def test_each_instruction_gives_what_the_table_says(
     xlen: int, way: tuple[str, bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    insns = list(extension(xlen))[:: 3 if way[0] == "blocks" else 11]
+    insns = list(extension(xlen))[:: 3 if way[0] in ("code", "blocks") else 11]
     board = board_with(insns, xlen, way, monkeypatch)
     expected, mask = list(board.hart.env.x), board.hart.xlen_mask
 

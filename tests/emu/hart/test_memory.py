@@ -9,7 +9,7 @@ from support.harts import RAM, board_of, run_insns
 from minstret.emu.errors import AccessFault
 
 PAGE = 0x1000
-COUNTINGS = ("blocks", "instructions", "python")
+COUNTINGS = ("code", "blocks", "instructions", "python")
 
 
 def storing(*pages: int) -> bytes:

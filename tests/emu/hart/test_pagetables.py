@@ -20,7 +20,7 @@ RAM_SIZE = 1 << 20
 all_levels = pytest.mark.parametrize("levels", [3, 4, 5])
 
 
-def paging_board(levels: int, counting: str = "blocks", cpu: str | None = None) -> Board:
+def paging_board(levels: int, counting: str = "code", cpu: str | None = None) -> Board:
     """A board whose M-mode program loads as S-mode from the address in t0."""
     board = board_of(PROGRAM, counting=counting, cpu=cpu)
     board.run_until(icount=10)
