@@ -185,7 +185,7 @@ def csrs_text(hart: Hart, read: Any) -> list[str]:
         hart: Whose.
         read: Its registers by name.
     """
-    values = {name: int(read[name]) for name in csrs_by_name(hart.xlen)}
+    values = {name: int(read[name]) for name in csrs_by_name(hart.cpu)}
     cells = [f"{name:>12} {value:0{hart.xlen // 4}x}" for name, value in values.items() if value]
     rows = ["".join(cells[at : at + _CSRS_IN_A_ROW]) for at in range(0, len(cells), _CSRS_IN_A_ROW)]
     zeros = ", ".join(_abridged([name for name, value in values.items() if not value]))

@@ -709,6 +709,8 @@ class Machine:
                 hart.xlen, hart.icount, hart.x, hart.f, hart.words, hart.fflags, hart.lines, hart.soft_mip,
                 hart.waiting, hart.mcycle_offset, hart.minstret_offset, hart.pmp, hart.triggers,
             )  # fmt: skip
+            if hart.later is not None:
+                visible.append(hart.later)
         visible += (state.clock, guest_timers, state.devices, state.lines)
         if state.schedule is not None:
             visible.append(state.schedule)

@@ -22,7 +22,9 @@ from minstret.emu.machine import Machine
 from minstret.emu.part import Device, Dma, Part, Send, Sink
 from minstret.emu.timers import Timer, TimerAttribute, TimerList
 
-_HART_LINES = {"msip": Interrupt.MSI, "mtip": Interrupt.MTI, "meip": Interrupt.MEI, "seip": Interrupt.SEI}
+_HART_LINES = {
+    "msip": Interrupt.MSI, "mtip": Interrupt.MTI, "meip": Interrupt.MEI, "seip": Interrupt.SEI, "stip": Interrupt.STI,
+}  # fmt: skip
 
 
 class InterruptController(Protocol):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -367,7 +367,8 @@ class Board(Bench):
         """Make what is on the bus; virt.py has the list."""
         machine = self.machine
         own = self._own
-        devices = virt_parts(self.config, self._host, [each for each in own if isinstance(each, VirtioFunction)])
+        functions = [each for each in own if isinstance(each, VirtioFunction)]
+        devices = virt_parts(self.config, self._host, functions, has_sstc=self.cpu.has("sstc"))
         ours = [each for each in devices if not (isinstance(each, VirtioMmio) and each.function in own)]
         check_own(own, ours)
         self.plic = _only(Plic, devices)
@@ -387,6 +388,10 @@ class Board(Bench):
         self._host_side_irqs = [
             each.irq for each in with_host_side if isinstance(each, Device) and each.irq is not None
         ]
+        self.clint.stimecmp = lambda number: self.harts[number].core.supervisor_deadline
+        if self.cpu.has("sstc"):
+            for hart in self.harts:
+                hart.core.on_stimecmp = partial(self.clint.stimecmp_written, hart.hart_id)
         machine.time_delta = lambda: self.clint.state.mtime_delta
 
     def _add_services(self) -> None:

@@ -19,12 +19,17 @@ from minstret.emu.errors import ConfigError
 from minstret.emu.part import Device
 
 
-def virt_parts(config: BoardConfig, host: HostAnswers, own: Sequence[VirtioFunction] = ()) -> list[Device]:
-    """The board's devices, in the order in which a reset comes to them; ``own`` are a user's virtio devices."""
+def virt_parts(
+    config: BoardConfig, host: HostAnswers, own: Sequence[VirtioFunction] = (), *, has_sstc: bool = False
+) -> list[Device]:
+    """The board's devices, in the order in which a reset comes to them; ``own`` are a user's virtio devices.
+
+    ``has_sstc``: the harts have ``stimecmp``.
+    """
     return [
         Finisher(Base.FINISHER),
         GoldfishRtc(Base.RTC, IRQ.RTC, None if config.rtc_follows_host else config.rtc_base_ns),
-        Clint(Base.CLINT, config.smp),
+        Clint(Base.CLINT, config.smp, has_sstc=has_sstc),
         Plic(Base.PLIC, config.smp),
         Uart16550(Base.UART0, IRQ.UART0),
         *_virtio_slots([*_functions(config, host), *own], LEGACY if config.virtio_legacy else MODERN),

@@ -1,18 +1,22 @@
 """CLINT: the machine's timer, and a timer and a software interrupt for each hart.
 
-The timer is a function of virtual time: 10 MHz, as on QEMU's ``virt`` board.
+The timer is a function of virtual time: 10 MHz, as on QEMU's ``virt`` board. Where harts have Sstc, mtime is compared
+with their ``stimecmp`` too, which is a CSR of theirs.
 Source: SiFive FU540-C000 Manual, "CLINT"; QEMU hw/intc/riscv_aclint.c for 8-byte accesses and writable mtime.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import partial
 
 from minstret.emu.clock import NS_PER_TICK
 from minstret.emu.fdt import Value
+from minstret.emu.irq import IrqLine
 from minstret.emu.part import Device, Wiring, cpu_intc
+from minstret.emu.timers import Timer
 
 _U64 = (1 << 64) - 1
 
@@ -39,16 +43,22 @@ class ClintState:
 
 
 class Clint(Device):
-    """The registers; raises the lines ``msip`` and ``mtip`` of each hart."""
+    """The registers; raises the lines ``msip`` and ``mtip`` of each hart, and ``stip`` of those with Sstc.
+
+    Attributes:
+        stimecmp: What a hart, by its id, has in ``stimecmp``; None while that does not count.
+    """
 
     name = "clint"
     version = 2
     size_bytes = 0x10000
     compatible = ("sifive,clint0", "riscv,clint0")
 
-    def __init__(self, base: int = 0, harts: int = 1) -> None:
+    def __init__(self, base: int = 0, harts: int = 1, *, has_sstc: bool = False) -> None:
         super().__init__(base)
         self._harts = range(harts)
+        self._sstc_harts = self._harts if has_sstc else range(0)
+        self.stimecmp: Callable[[int], int | None] = lambda hart: None
         self._mtimecmp_end, self._msip_end = _MTIMECMP + 8 * harts, Reg.MSIP + 4 * harts
         self.state: ClintState = self._initial_state()
 
@@ -63,6 +73,10 @@ class Clint(Device):
         self._msip_lines = [wiring.hart_line("msip", hart) for hart in self._harts]
         self._mtip_lines = [wiring.hart_line("mtip", hart) for hart in self._harts]
         self._timers = [wiring.timer(f"mtimecmp{hart or ''}", partial(self._on_change, hart)) for hart in self._harts]
+        self._stip_lines = [wiring.hart_line("stip", hart) for hart in self._sstc_harts]
+        self._stimecmp_timers = [
+            wiring.timer(f"stimecmp{hart or ''}", partial(self._on_stimecmp_change, hart)) for hart in self._sstc_harts
+        ]
 
     def properties(self) -> dict[str, Value]:
         cells = ([cpu_intc(hart), _M_SOFTWARE, cpu_intc(hart), _M_TIMER] for hart in self._harts)
@@ -103,6 +117,8 @@ class Clint(Device):
             state.mtime_delta = (state.mtime_delta + written - mtime) & _U64
             for hart in self._harts:
                 self._schedule(hart)
+            for hart in self._sstc_harts:
+                self.stimecmp_written(hart)
 
     def reset(self) -> None:
         """Back to power-on; mtime goes on."""
@@ -112,16 +128,29 @@ class Clint(Device):
                 tell(None)
             self._msip_lines[hart].set_level(False)
             self._schedule(hart)
+        for hart in self._sstc_harts:  # the harts are reset too, and have none that counts
+            self._stip_lines[hart].set_level(False)
+            self._stimecmp_timers[hart].cancel()
+
+    def stimecmp_written(self, hart: int) -> None:
+        """What ``stimecmp`` gives for a hart has changed."""
+        if (compare := self.stimecmp(hart)) is None:
+            self._stip_lines[hart].set_level(False)
+            self._stimecmp_timers[hart].cancel()
+        else:
+            self._follow(compare, self._stip_lines[hart], self._stimecmp_timers[hart])
 
     def _schedule(self, hart: int) -> None:
-        """Let the line follow ``mtime >= mtimecmp``, now and when that changes: at mtimecmp, or where mtime wraps."""
-        state = self.state
+        self._follow(self.state.mtimecmp[hart], self._mtip_lines[hart], self._timers[hart])
+
+    def _follow(self, compare: int, line: IrqLine, timer: Timer) -> None:
+        """Let the line follow ``mtime >= compare``, now and when that changes: at ``compare``, or where mtime wraps."""
         now_ticks = self._clock.now_ns() // NS_PER_TICK
-        mtime = now_ticks + state.mtime_delta & _U64
-        is_due = mtime >= state.mtimecmp[hart]
-        self._mtip_lines[hart].set_level(is_due)
-        changes_at = _U64 + 1 if is_due else state.mtimecmp[hart]
-        self._timers[hart].arm((now_ticks + changes_at - mtime) * NS_PER_TICK)
+        mtime = now_ticks + self.state.mtime_delta & _U64
+        is_due = mtime >= compare
+        line.set_level(is_due)
+        changes_at = _U64 + 1 if is_due else compare
+        timer.arm((now_ticks + changes_at - mtime) * NS_PER_TICK)
 
     def _on_change(self, hart: int, late_ns: int) -> None:
         """``mtime`` has come to ``mtimecmp``, or has wrapped; maybe both, where an instruction takes many ticks."""
@@ -129,6 +158,13 @@ class Clint(Device):
             self._schedule(hart)
         else:  # virtual time ends before mtime wraps
             self._mtip_lines[hart].set_level(True)
+
+    def _on_stimecmp_change(self, hart: int, late_ns: int) -> None:
+        """The same of ``stimecmp``."""
+        if self.state.mtime_delta:
+            self.stimecmp_written(hart)
+        else:
+            self._stip_lines[hart].set_level(True)
 
 
 def _part(register: int, at: int, size: int) -> int:

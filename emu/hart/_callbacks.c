@@ -971,11 +971,12 @@ enum { COUNTER_CYCLE, COUNTER_TIME, COUNTER_INSTRET };
 static uint64_t counter_at(const struct shared *s, int counter, uint64_t icount)
 {
     uint64_t now_ns = (icount << s->shift) + s->warp_ns;
+    bool stands_still = s->mcountinhibit >> counter & 1;
     if (counter == COUNTER_CYCLE)
-        return (now_ns >> s->shift) + s->mcycle_offset;
+        return (stands_still ? 0 : now_ns >> s->shift) + s->mcycle_offset;
     if (counter == COUNTER_TIME)
         return now_ns / s->ns_per_tick + s->time_delta;
-    return icount + s->minstret_offset;
+    return (stands_still ? 0 : icount) + s->minstret_offset;
 }
 
 /* Execute `csrr rd, counter` if that is what `insn` is and it is allowed; csr.py does all else. */

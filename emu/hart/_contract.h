@@ -13,8 +13,8 @@
 enum {
     ENV_IN_CPU = 296, STATUS_64 = 1537, MSTATUS_64 = 624, F_64 = 256, SHARED_64 = 1000, STATUS_32 = 937,
     MSTATUS_32 = 440, F_32 = 128, SHARED_32 = 656, ICOUNT_IN_SHARED = 0, FAST_LIMIT_IN_SHARED = 8,
-    BLOCK_PC_IN_SHARED = 24, BLOCK_INSNS_IN_SHARED = 32, ENGINE_IN_SHARED = 2264, CPU_IN_SHARED = 2272,
-    COUNTS_ITSELF_IN_SHARED = 2280
+    BLOCK_PC_IN_SHARED = 24, BLOCK_INSNS_IN_SHARED = 32, ENGINE_IN_SHARED = 2296, CPU_IN_SHARED = 2304,
+    COUNTS_ITSELF_IN_SHARED = 2312
 };
 
 /* For both: bits of registers, instructions, CSR numbers and others. */
@@ -241,6 +241,9 @@ struct shared {
     uint64_t exception, is_waiting;
     /* Counters, which are functions of icount: see counter_at. */
     uint64_t shift, warp_ns, ns_per_tick, time_delta, mcycle_offset, minstret_offset;
+    /* CSRs since version 1.12 of the privileged specification, and Sstc's. A counter that mcountinhibit stops has
+     * its value in its offset alone. */
+    uint64_t menvcfg, senvcfg, mcountinhibit, stimecmp;
     /* What Python does: devices, and stores that are looked at one by one. */
     PyObject *io_read;
     PyObject *io_write;
@@ -339,15 +342,22 @@ static const struct csr_row {
     {0x100, 0x100, OURS_SSTATUS, 0, 0},
     {0x104, 0x104, OURS_SIE, 0, 0},
     {0x106, 0x106, OURS_WRONG_BITS, offsetof(struct shared, off_scounteren), 0xffffffffull},
+    {0x10a, 0x10a, OURS_ALWAYS, 0, 0},
     {0x141, 0x141, OURS_WRONG_BITS, offsetof(struct shared, off_sepc), 0xfffffffffffffffeull},
     {0x144, 0x144, OURS_ALWAYS, 0, 0},
+    {0x14d, 0x14d, OURS_ALWAYS, 0, 0},
+    {0x15d, 0x15d, OURS_ALWAYS, 0, 0},
     {0x180, 0x180, OURS_ALWAYS, 0, 0},
     {0x300, 0x300, OURS_MSTATUS, 0, 0},
+    {0x301, 0x301, OURS_ALWAYS, 0, 0},
     {0x302, 0x302, OURS_WRONG_BITS, offsetof(struct shared, off_medeleg), 0xb3ffull},
     {0x303, 0x303, OURS_WRONG_BITS, offsetof(struct shared, off_mideleg), 0x222ull},
     {0x304, 0x304, OURS_WRONG_BITS, offsetof(struct shared, off_mie), 0xaaaull},
     {0x306, 0x306, OURS_WRONG_BITS, offsetof(struct shared, off_mcounteren), 0xffffffffull},
+    {0x30a, 0x30a, OURS_ALWAYS, 0, 0},
     {0x310, 0x310, OURS_ALWAYS, 0, 0},
+    {0x31a, 0x31a, OURS_ALWAYS, 0, 0},
+    {0x320, 0x320, OURS_ALWAYS, 0, 0},
     {0x321, 0x321, OURS_ALWAYS, 0, 0},
     {0x341, 0x341, OURS_WRONG_BITS, offsetof(struct shared, off_mepc), 0xfffffffffffffffeull},
     {0x344, 0x344, OURS_ALWAYS, 0, 0},
@@ -358,10 +368,10 @@ static const struct csr_row {
     {0xb80, 0xb9f, OURS_ALWAYS, 0, 0},
     {0xc00, 0xc1f, OURS_ALWAYS, 0, 0},
     {0xc80, 0xc9f, OURS_ALWAYS, 0, 0},
-    {0xf14, 0xf14, OURS_ALWAYS, 0, 0},
+    {0xf14, 0xf15, OURS_ALWAYS, 0, 0},
 };
 
-#define CSR_TABLE 0x4e541593u /* a CRC of CSR_ROWS */
+#define CSR_TABLE 0x2b76754au /* a CRC of CSR_ROWS */
 #define SHARED_SIZE sizeof(struct shared)
 #define CONTRACT_FIELD(name) \
     ((uint64_t)offsetof(struct shared, name) << 16 | sizeof(((struct shared *)0)->name)),
@@ -405,21 +415,22 @@ static const struct csr_row {
     FIELD(traps_icount) FIELD(trap_ra) FIELD(trap_sp) FIELD(trap_fp) FIELD(has_last) FIELD(last_code) \
     FIELD(last_is_interrupt) FIELD(last_epc) FIELD(last_tval) FIELD(last_priv) FIELD(last_icount) FIELD(last_ra) \
     FIELD(last_sp) FIELD(last_fp) FIELD(exception) FIELD(is_waiting) FIELD(shift) FIELD(warp_ns) \
-    FIELD(ns_per_tick) FIELD(time_delta) FIELD(mcycle_offset) FIELD(minstret_offset) FIELD(io_read) \
-    FIELD(io_write) FIELD(slow_read) FIELD(slow_write) FIELD(time_written) FIELD(access_fault) FIELD(thread) \
-    FIELD(in_flight) FIELD(work_left) FIELD(cached_address) FIELD(cached_value) FIELD(cached_size) \
-    FIELD(mtime_address) FIELD(ram) FIELD(ram_base) FIELD(ram_size) FIELD(rom) FIELD(rom_base) FIELD(rom_size) \
-    FIELD(rom_window) FIELD(watch_window) FIELD(slow_window) FIELD(io_size) FIELD(io_pages) FIELD(page_flags) \
-    FIELD(code_bits) FIELD(special_marks) FIELD(write_generation) FIELD(write_count) FIELD(generation) \
-    FIELD(stale_tlbs) FIELD(stale_page_count) FIELD(stale_pages) FIELD(pmp_count) FIELD(pmp_low) FIELD(pmp_high) \
-    FIELD(pmp_cfg) FIELD(fills) FIELD(flushes) FIELD(edges) FIELD(watched_writes) FIELD(invalidations) \
-    FIELD(next_growth) FIELD(block_count) FIELD(blocks_max) FIELD(is_device_access) FIELD(must_forget_blocks) \
-    FIELD(rewritten_pc) FIELD(rewritten_icount) FIELD(rewritten_insn) FIELD(new_entry) FIELD(cut_pc) \
-    FIELD(cut_size) FIELD(cut_insns) FIELD(cut_is_crossing) FIELD(next_cflags) FIELD(emu_start) FIELD(alone) \
-    FIELD(cuts) FIELD(ambiguous) FIELD(off_f) FIELD(has_kept_f) FIELD(kept_f) FIELD(has_helpers) \
-    FIELD(translated) FIELD(counts_in_code) FIELD(engine) FIELD(cpu) FIELD(counts_itself) FIELD(looks) \
-    FIELD(looked_icount) FIELD(break_pcs) FIELD(break_count) FIELD(passed_pc) FIELD(passed_icount) \
-    FIELD(watch_edges) FIELD(watch_count) FIELD(watch_load_count) FIELD(trigger_page_count) FIELD(trigger_pages) \
+    FIELD(ns_per_tick) FIELD(time_delta) FIELD(mcycle_offset) FIELD(minstret_offset) FIELD(menvcfg) \
+    FIELD(senvcfg) FIELD(mcountinhibit) FIELD(stimecmp) FIELD(io_read) FIELD(io_write) FIELD(slow_read) \
+    FIELD(slow_write) FIELD(time_written) FIELD(access_fault) FIELD(thread) FIELD(in_flight) FIELD(work_left) \
+    FIELD(cached_address) FIELD(cached_value) FIELD(cached_size) FIELD(mtime_address) FIELD(ram) FIELD(ram_base) \
+    FIELD(ram_size) FIELD(rom) FIELD(rom_base) FIELD(rom_size) FIELD(rom_window) FIELD(watch_window) \
+    FIELD(slow_window) FIELD(io_size) FIELD(io_pages) FIELD(page_flags) FIELD(code_bits) FIELD(special_marks) \
+    FIELD(write_generation) FIELD(write_count) FIELD(generation) FIELD(stale_tlbs) FIELD(stale_page_count) \
+    FIELD(stale_pages) FIELD(pmp_count) FIELD(pmp_low) FIELD(pmp_high) FIELD(pmp_cfg) FIELD(fills) \
+    FIELD(flushes) FIELD(edges) FIELD(watched_writes) FIELD(invalidations) FIELD(next_growth) FIELD(block_count) \
+    FIELD(blocks_max) FIELD(is_device_access) FIELD(must_forget_blocks) FIELD(rewritten_pc) \
+    FIELD(rewritten_icount) FIELD(rewritten_insn) FIELD(new_entry) FIELD(cut_pc) FIELD(cut_size) \
+    FIELD(cut_insns) FIELD(cut_is_crossing) FIELD(next_cflags) FIELD(emu_start) FIELD(alone) FIELD(cuts) \
+    FIELD(ambiguous) FIELD(off_f) FIELD(has_kept_f) FIELD(kept_f) FIELD(has_helpers) FIELD(translated) \
+    FIELD(counts_in_code) FIELD(engine) FIELD(cpu) FIELD(counts_itself) FIELD(looks) FIELD(looked_icount) \
+    FIELD(break_pcs) FIELD(break_count) FIELD(passed_pc) FIELD(passed_icount) FIELD(watch_edges) \
+    FIELD(watch_count) FIELD(watch_load_count) FIELD(trigger_page_count) FIELD(trigger_pages) \
     FIELD(trigger_passed_pc) FIELD(trigger_passed_icount) FIELD(logs_traps) FIELD(on_trap) FIELD(tells_returns) \
     FIELD(flow) FIELD(key_salt)
 

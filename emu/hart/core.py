@@ -12,7 +12,7 @@ from typing import Any
 from minstret.emu.hart.cpu import Cpu
 from minstret.emu.hart.pmp import Pmp
 from minstret.emu.hart.shared import Shared
-from minstret.emu.hart.spec import MSTATUS_FS
+from minstret.emu.hart.spec import MENVCFG_STCE, MSTATUS_FS
 from minstret.emu.hart.triggers import Triggers
 
 
@@ -59,6 +59,8 @@ class Core:
         self.flush_tlb = flush_tlb
         self._flush_blocks = flush_blocks
         self.refused_satp_modes: set[int] = set()
+        self.on_stimecmp: Callable[[], None] = lambda: None
+        """Called when ``supervisor_deadline`` may have changed."""
         self.on_refused_satp: Callable[[int], None] = lambda mode: None
 
     # ---- counters
@@ -73,10 +75,23 @@ class Core:
         s = self.shared
         return int((self.icount << s.shift) + s.warp_ns >> s.shift)
 
+    def counted(self, index: int) -> int:
+        """What mcycle (0) or minstret (2) counts, without what software added."""
+        return self.icount if index else self.cycles()
+
+    def count_of(self, index: int) -> int:
+        """The same, or 0 while mcountinhibit stops it: then the offset alone is its value."""
+        return 0 if self.shared.mcountinhibit >> index & 1 else self.counted(index)
+
     def time(self) -> int:
         """The time CSR."""
         s = self.shared
         return int(((self.icount << s.shift) + s.warp_ns) // s.ns_per_tick + s.time_delta)
+
+    @property
+    def supervisor_deadline(self) -> int | None:
+        """The value of ``time`` from which on STIP is pending; None while menvcfg leaves STIP to software."""
+        return int(self.shared.stimecmp) if self.shared.menvcfg & MENVCFG_STCE else None
 
     # ---- interrupts
 

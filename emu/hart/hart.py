@@ -43,6 +43,7 @@ from minstret.emu.hart.shared import (
     TransferKind,
 )
 from minstret.emu.hart.spec import (
+    COUNTER_IR,
     INSN_C_EBREAK,
     INSN_EBREAK,
     INSN_ECALL,
@@ -65,7 +66,7 @@ from minstret.emu.hart.spec import (
     Interrupt,
 )
 from minstret.emu.hart.special import is_floating, is_of_extension, is_ours_now, is_special
-from minstret.emu.hart.state import WORDS, HartState
+from minstret.emu.hart.state import WORDS, HartState, LaterCsrs, later_csrs
 from minstret.emu.hart.traps import HandlerEntry, TrapRecord, interrupt_is_takeable, last_trap
 from minstret.emu.hart.triggers import McontrolBit, Triggers
 from minstret.emu.hart.watches import Watches
@@ -73,10 +74,12 @@ from minstret.emu.state import copied
 
 _SEMIHOSTING_BEFORE, _SEMIHOSTING_AFTER = 0x01F01013, 0x40705013  # slli x0, x0, 0x1f; srai x0, x0, 7
 _A0, _A1 = 10, 11
+_MINSTRET = 2
 _U64 = (1 << 64) - 1
 _MSTATUS_XLEN_64 = (MSTATUS_SXL & -MSTATUS_SXL | MSTATUS_UXL & -MSTATUS_UXL) * XLEN_64
 
 
+_NO_LATER = LaterCsrs()
 _LEFT_TO_PYTHON = frozenset(map(int, (Stop.NONE, Stop.SPECIAL, Stop.BREAKPOINT, Stop.TRIGGER)))
 
 
@@ -217,7 +220,7 @@ class Hart:
     @property
     def minstret(self) -> int:
         """Instructions that this hart has retired, and what software added, modulo 2^64; on rv32 too."""
-        return self.icount + self.minstret_offset & _U64
+        return self.core.count_of(_MINSTRET) + self.minstret_offset & _U64
 
     def time_written(self) -> None:
         """Ask again how time follows from icount."""
@@ -246,7 +249,7 @@ class Hart:
             HartState(
                 xlen=self.xlen, icount=self.icount, x=[0] * 32, f=[0] * 32, words=words, fflags=0,
                 lines=self.core.lines, soft_mip=0, waiting=False, mcycle_offset=0, minstret_offset=0,
-                traps_in_place=0, traps_icount=0,
+                traps_in_place=0, traps_icount=0, later=later_csrs(self.cpu),
             )
         )  # fmt: skip
 
@@ -261,7 +264,14 @@ class Hart:
             traps_in_place=int(self._shared.traps_in_place), traps_icount=int(self._shared.traps_icount),
             last_trap=self.last_trap, first_trap=self.first_trap,
             pmp=PmpState(list(self.pmp.state.cfg), list(self.pmp.state.addr)), triggers=copied(self.triggers.state),
+            later=self._later_csrs(),
         )  # fmt: skip
+
+    def _later_csrs(self) -> LaterCsrs | None:
+        s = self._shared
+        if not self.cpu.has("sm1p12"):
+            return None
+        return LaterCsrs(int(s.menvcfg), int(s.senvcfg), int(s.mcountinhibit), int(s.stimecmp))
 
     def load_state(self, state: HartState) -> None:
         """Become ``state``. RAM is not part of it: see GuestMemory.write.
@@ -277,6 +287,8 @@ class Hart:
         self._shared.icount = state.icount
         self.core.lines, self.core.soft_mip, self.waiting = state.lines, state.soft_mip, state.waiting
         self.mcycle_offset, self.minstret_offset = state.mcycle_offset, state.minstret_offset
+        for name in LaterCsrs.__slots__:
+            setattr(self._shared, name, getattr(state.later or _NO_LATER, name))
         self._shared.traps_in_place, self._shared.traps_icount = state.traps_in_place, state.traps_icount
         self.last_trap, self.first_trap = state.last_trap, state.first_trap
         if self.pmp.state != state.pmp:
@@ -517,7 +529,8 @@ class Hart:
         s = self._shared
         before = int(s.icount)
         if before != icount:
-            s.minstret_offset = s.minstret_offset + before - icount & _U64
+            if not s.mcountinhibit & COUNTER_IR:
+                s.minstret_offset = s.minstret_offset + before - icount & _U64
             s.icount = icount
             self.breakpoints.time_passed(before, icount)
             self.flow.time_passed(icount - before)

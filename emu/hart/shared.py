@@ -166,6 +166,8 @@ LAYOUT: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = (
     ("Counters, which are functions of icount: see counter_at.", (
         ("shift warp_ns ns_per_tick time_delta mcycle_offset minstret_offset", U64),
     )),
+    ("CSRs since version 1.12 of the privileged specification, and Sstc's. A counter that mcountinhibit stops has its"
+     " value in its offset alone.", (("menvcfg senvcfg mcountinhibit stimecmp", U64),)),
     ("What Python does: devices, and stores that are looked at one by one.", (
         ("io_read io_write slow_read slow_write time_written access_fault", "PyObject *@"),
     )),

@@ -25,6 +25,12 @@ MSTATUS_FS = 3 << 13
 MSTATUS_MPRV, MSTATUS_SUM, MSTATUS_MXR = 1 << 17, 1 << 18, 1 << 19
 MSTATUS_TVM, MSTATUS_TW, MSTATUS_TSR = 1 << 20, 1 << 21, 1 << 22
 MSTATUS_UXL, MSTATUS_SXL = 3 << 32, 3 << 34
+ENVCFG_FIOM, ENVCFG_CBIE, ENVCFG_CBCFE, ENVCFG_CBZE = 1, 3 << 4, 1 << 6, 1 << 7
+"""Fields of menvcfg and senvcfg."""
+MENVCFG_ADUE, MENVCFG_PBMTE, MENVCFG_STCE = 1 << 61, 1 << 62, 1 << 63
+"""Fields of menvcfg alone."""
+COUNTER_CY, COUNTER_TM, COUNTER_IR = 1, 2, 4
+"""Bits of mcounteren, scounteren and mcountinhibit."""
 XLEN_64 = 2
 """The value of the fields UXL and SXL that means 64 bits."""
 
@@ -39,11 +45,14 @@ class Csr(IntEnum):
     SIE = 0x104
     STVEC = 0x105
     SCOUNTEREN = 0x106
+    SENVCFG = 0x10A
     SSCRATCH = 0x140
     SEPC = 0x141
     SCAUSE = 0x142
     STVAL = 0x143
     SIP = 0x144
+    STIMECMP = 0x14D
+    STIMECMPH = 0x15D
     SATP = 0x180
     MSTATUS = 0x300
     MISA = 0x301
@@ -52,7 +61,10 @@ class Csr(IntEnum):
     MIE = 0x304
     MTVEC = 0x305
     MCOUNTEREN = 0x306
+    MENVCFG = 0x30A
     MSTATUSH = 0x310
+    MENVCFGH = 0x31A
+    MCOUNTINHIBIT = 0x320
     MSCOUNTEREN = 0x321  # of an old version of the specification, but Unicorn has it
     MHPMEVENT3 = 0x323
     MSCRATCH = 0x340
@@ -85,6 +97,7 @@ class Csr(IntEnum):
     MARCHID = 0xF12
     MIMPID = 0xF13
     MHARTID = 0xF14
+    MCONFIGPTR = 0xF15
 
 
 class Cause(IntEnum):

@@ -279,6 +279,7 @@ class _Maker:
             self.device, self.device, self.pointers, self.reservation, self.atomics, self.trap, self.trap,
             self.service, self.service, self.counters, self.control, self.control, self.floating, self.sleep,
             self.table_edit, self.many_writes, self.elsewhere, self.switched, self.switched, self.timer, self.timer,
+            self.supervisor_timer, self.supervisor_timer, self.later_csrs,
             self.software_interrupt, self.protection, self.long_block, self.far_time, self.alarm,
             self.data_beside_code, self.reborn, self.overwrites_itself, self.torn, self.entry_as_code,
             self.entry_of_itself, self.dma, self.dma, self.dma, self.board_reset,
@@ -293,7 +294,7 @@ class _Maker:
             kinds += (self.far_address, self.far_address, self.table_edit)
         if self.is_quiet:
             kinds = tuple(kind for kind in kinds if kind not in (
-                self.sleep, self.timer, self.software_interrupt, self.far_time, self.alarm,
+                self.sleep, self.timer, self.supervisor_timer, self.software_interrupt, self.far_time, self.alarm,
             ))  # fmt: skip
         favourites = self.pick.sample(kinds, self.pick.randint(3, 9))
         return [
@@ -1193,6 +1194,45 @@ class _Maker:
             if pick.random() < 0.7:
                 text.emit(csrrsi(ZERO, "mstatus", 8))
         self.filler(pick.choice((5, 20, 60)))
+
+    def supervisor_timer(self) -> None:
+        """Set stimecmp a little ahead or back, mostly where it counts, then run code during which it may expire."""
+        text, pick = self.text, self.pick
+        envcfg = "menvcfg" if self.xlen == 64 else "menvcfgh"
+        text.emit(addi(T1, ZERO, 1), slli(T1, T1, self.xlen - 1))
+        if pick.random() < 0.8:
+            text.emit(pick.choice((csrrs, csrrs, csrrs, csrrc))(ZERO, envcfg, T1))
+        text.emit(csrr(T0, "time"), addi(T0, T0, pick.randint(-3, 40)))
+        if self.xlen == 32 and pick.random() < 0.9:
+            text.emit(csrw("stimecmph", ZERO))
+        self.filler(pick.randint(0, 3))
+        text.emit(csrw("stimecmp", T0))
+        if pick.random() < 0.6:
+            text.constant(T1, 0x20)
+            text.emit(csrrs(ZERO, pick.choice(("mie", "mie", "sie")), T1))
+            if pick.random() < 0.7:
+                text.emit(csrrsi(ZERO, pick.choice(("mstatus", "sstatus")), pick.choice((2, 8, 10))))
+        if pick.random() < 0.2:
+            text.emit(WFI)
+        self.filler(pick.choice((5, 20, 60)))
+        if pick.random() < 0.3:
+            text.emit(csrr(pick.choice(RANDOM), pick.choice(("stimecmp", "mip", "sip"))))
+
+    def later_csrs(self) -> None:
+        """Read and write the CSRs of version 1.12 of the privileged specification, and read counters that may stand."""
+        text, pick = self.text, self.pick
+        names = ["menvcfg", "senvcfg", "mcountinhibit", "mcountinhibit", "mconfigptr", "mseccfg", "menvcfgh"]
+        for _ in range(pick.randint(1, 5)):
+            name = pick.choice(names)
+            if self.is_portable and name == "mcountinhibit":  # Spike's counters never stand still
+                continue
+            text.constant(T0, pick.choice((0, 1, 4, 5, 0xF1, 0x20, 0x10, 0xFFFF_FFFF)))
+            make = pick.choice((csrrw, csrrs, csrrc, csrrs))
+            text.emit(make(pick.choice(RANDOM), name, pick.choice((T0, T0, ZERO))))
+            self.filler(pick.randint(0, 4))
+            text.emit(csrr(pick.choice(RANDOM), pick.choice(("cycle", "minstret", "instret", "mcycle"))))
+            if pick.random() < 0.2:
+                text.emit(csrw(pick.choice(("mcycle", "minstret")), pick.choice(RANDOM)))
 
     def sleep(self) -> None:
         self.timer()
