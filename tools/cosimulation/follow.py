@@ -183,6 +183,8 @@ class Follower:
             raise Ends(f"traps without end, the first {first.name} at {first.epc:#x}")
 
         here = hart.first_trap if self._trap_facts() != before else None
+        if here is not None and _is_across_a_border(here, step, first):
+            raise Ends("an instruction across the border of PMP entries, which Spike fetches as two halves")
         if first is None and here is not None:
             self._go_on_without(here, step, saved)
         elif first is not None and atomic is not None and saved is not None:
@@ -212,8 +214,6 @@ class Follower:
 
     def _go_on_without(self, here: TrapRecord, step: Step, saved: HartState | None) -> None:
         """A trap here that Spike did not take."""
-        if here.cause == Cause.FETCH_ACCESS and step.pc & 3 == 2 and step.insn & 3 == 3:
-            raise Ends("an instruction across the border of PMP entries, which Spike fetches as two halves")
         if saved is None or here.cause not in _PAGE_FAULTS:
             raise Differs("a trap", "none", f"cause {here.cause}, tval {here.tval:#x}")
         self._go_on_unfenced(step, saved)
@@ -352,3 +352,15 @@ class Follower:
         if now != before and now == before | _PTE_A:
             self.allow("accessed")
             self.hart.write_physical(address, before.to_bytes(size, "little"))
+
+
+def _is_across_a_border(here: TrapRecord, step: Step, spike: Trap | None) -> bool:
+    """Whether an instruction of which PMP entries match a half could not be fetched here, and could be in Spike, where
+    it retired or took another trap.
+    """
+    if here.cause != Cause.FETCH_ACCESS:
+        return False
+    if spike is None:
+        return step.pc & 3 == 2 and step.insn & 3 == 3
+    cause, is_short = EXCEPTIONS.get(spike.name), spike.tval is not None and spike.tval & 3 != 3
+    return spike.epc & 3 == 2 and cause != here.cause and not (cause == Cause.ILLEGAL_INSTRUCTION and is_short)
