@@ -208,13 +208,13 @@ def test_program_that_was_another_in_spike_is_the_same(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("insn", [asm.addi(A0, A0, 1), 0xFFFFFFFF], ids=["legal", "illegal"])
-@pytest.mark.parametrize("at", [0xFE, 0x102])
+@pytest.mark.parametrize(("at", "rights"), [(0xFE, 7), (0x102, 7), (0xFE, 0x81)])  # the last locked, and no code
 def test_instruction_across_a_border_of_pmp_entries_ends_the_comparison(
-    at: int, insn: int, tmp_path: Path, spike_is_here: None
+    at: int, insn: int, rights: int, tmp_path: Path, spike_is_here: None
 ) -> None:
-    """It may be fetched as a whole, which faults here, or in halves, which are legal or illegal together."""
+    """It may be fetched as a whole, which faults here, or in halves: none faults, or one of them."""
     head = asm.code(
-        asm.li(T0, elf_files.RAM + 0x100 >> 2), asm.csrw("pmpaddr0", T0), asm.addi(T0, 0, 0x17),  # NA4, all rights
+        asm.li(T0, elf_files.RAM + 0x100 >> 2), asm.csrw("pmpaddr0", T0), asm.addi(T0, 0, 0x10 | rights),  # NA4
         asm.csrw("pmpcfg0", T0), asm.auipc(T0, 0), asm.addi(T0, T0, 0x180), asm.csrw("mtvec", T0),
     )  # fmt: skip
     code = head + asm.code([asm.C_NOP] * ((at - len(head)) // 2), insn, [asm.C_NOP] * 0x100, asm.jal(0, 0))

@@ -355,12 +355,14 @@ class Follower:
 
 
 def _is_across_a_border(here: TrapRecord, step: Step, spike: Trap | None) -> bool:
-    """Whether an instruction of which PMP entries match a half could not be fetched here, and could be in Spike, where
-    it retired or took another trap.
+    """Whether an instruction of which PMP entries match a half could not be fetched here as a whole. In Spike it
+    retired, took another trap, or only its second half could not be fetched.
     """
-    if here.cause != Cause.FETCH_ACCESS:
+    if here.cause != Cause.FETCH_ACCESS or here.tval != here.epc or here.epc & 3 != 2:
         return False
     if spike is None:
-        return step.pc & 3 == 2 and step.insn & 3 == 3
-    cause, is_short = EXCEPTIONS.get(spike.name), spike.tval is not None and spike.tval & 3 != 3
-    return spike.epc & 3 == 2 and cause != here.cause and not (cause == Cause.ILLEGAL_INSTRUCTION and is_short)
+        return step.insn & 3 == 3
+    cause, tval = EXCEPTIONS.get(spike.name), spike.tval or 0
+    if cause == Cause.FETCH_ACCESS:
+        return tval == spike.epc + 2
+    return cause != Cause.ILLEGAL_INSTRUCTION or tval & 3 == 3
