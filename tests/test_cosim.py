@@ -134,7 +134,7 @@ def test_generated_programs_do_what_spike_does(
     for number in range(programs * TIMES):
         seed = f"spike {SEED_SLOW}/{number}"
         program = generated_code.generate(seed, xlen, is_portable=True, is_quiet=is_quiet)
-        result = compared(program.image(), xlen, insns_max, tmp_path, counting)
+        result = compared(program.image(), xlen, insns_max, tmp_path, counting, features=Feature.SSTC)
         assert result.difference is None, f"seed {seed!r}: {result.difference}"
         insns, exceptions = insns + result.insns, exceptions + result.exceptions
         interrupts += result.interrupts
@@ -265,6 +265,26 @@ def test_each_privilege_may_do_what_it_may_in_spike(
     assert result.difference is None
     assert result.insns > 10 * len(insns)
     announce(f"{kind}, rv{xlen}, {'US'[privilege]}: {len(insns):,} beside Spike, {result.exceptions:,} exceptions")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("counting", list(Counting), ids=lambda counting: counting.value)
+@pytest.mark.parametrize("has_stce", [True, False], ids=["STCE", ""])
+@pytest.mark.parametrize("privilege", [3, 1, 0], ids=["M", "S", "U"])
+@pytest.mark.parametrize("xlen", [64, 32])
+def test_later_csrs_are_what_they_are_in_spike(
+    xlen: int, privilege: int, has_stce: bool, counting: Counting, tmp_path: Path, spike_is_here: None
+) -> None:
+    insns = list(instruction_encodings.later_csrs())
+    begin = [asm.csrw("stimecmp", 0), *([asm.csrw("stimecmph", 0)] if xlen == 32 else [])]
+    stce = asm.csrrs(0, "menvcfg" if xlen == 64 else "menvcfgh", T0)
+    begin += [asm.addi(T0, 0, int(has_stce)), asm.slli(T0, T0, xlen - 1), stce]
+    image, end = instruction_encodings.program(insns, xlen, privilege=privilege, before=begin)
+    features = Feature.SM1P12 | Feature.SVADU | Feature.SSTC
+    result = compared(image, xlen, 1 << 40, tmp_path, counting, end=end, features=features)
+
+    assert result.difference is None
+    assert result.insns > 10 * len(insns)
 
 
 def some(insns: Iterable[int]) -> list[int]:

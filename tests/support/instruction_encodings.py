@@ -26,7 +26,9 @@ _SATP = 0x180
 _WFI, _MRET, _SRET = 0x10500073, 0x30200073, 0x10200073
 
 
-def program(insns: Iterable[int], xlen: int, *, floats: str = "d", privilege: int = 3) -> tuple[bytes, int]:
+def program(
+    insns: Iterable[int], xlen: int, *, floats: str = "d", privilege: int = 3, before: Iterable[int] = ()
+) -> tuple[bytes, int]:
     """An image for the start of RAM, and the offset where it ends in a loop.
 
     Args:
@@ -34,6 +36,7 @@ def program(insns: Iterable[int], xlen: int, *, floats: str = "d", privilege: in
         xlen: 32 or 64.
         floats: "d" or "s", what the floating-point registers hold.
         privilege: 3, 1 or 0; 0 and 1 see the counters and all of memory.
+        before: What M-mode executes first.
     """
     start = Text(0, xlen)
     start.constant(T0, 3 << 13 | 3 << 11)
@@ -45,6 +48,7 @@ def program(insns: Iterable[int], xlen: int, *, floats: str = "d", privilege: in
     start.emit(csrw("mtvec", T0))
     start.emit(addi(T0, ZERO, 7), csrw("mcounteren", T0), csrw("scounteren", T0))
     start.emit(addi(T0, ZERO, 0x1F), csrw("pmpcfg0", T0), addi(T0, ZERO, -1), csrw("pmpaddr0", T0))
+    start.emit(*before)
     start.ram(T0, CODE)
     start.emit(csrw("mepc", T0))
     start.constant(T6, 3 << 11)
@@ -189,6 +193,15 @@ def csr_reads() -> Iterator[int]:
     for csr in range(1 << 12):
         if csr not in spike | here:
             yield 0x2073 | csr << 20 | _X10 << 7
+
+
+def later_csrs() -> Iterator[int]:
+    """The CSRs of version 1.12 of the privileged specification and of Sstc, and those that are not there: all ways."""
+    for csr in (0x10A, 0x30A, 0x31A, 0x14D, 0x15D, 0xF15, 0x747, 0x757):
+        for rs1 in (6, 7, 4, 3, 8, 0):
+            for operation in (1, 2, 3, 5, 6, 7):
+                yield 0x73 | csr << 20 | operation << 12 | rs1 << 15 | _X10 << 7
+                yield 0x2073 | csr << 20 | _X10 << 7
 
 
 def csr_writes(privilege: int = 3) -> Iterator[int]:

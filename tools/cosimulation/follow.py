@@ -31,6 +31,7 @@ ALLOWED = {
     "identity": "misa, mvendorid, marchid, mimpid: each model identifies itself",
     "medeleg": "medeleg has exceptions 0 to 9, 12, 13 and 15 here, others in Spike",
     "counteren": "mcounteren and scounteren have 32 bits here, and in Spike only those of its three counters",
+    "fiom": "menvcfg and senvcfg have FIOM here, and not in Spike",
     "satp": "satp of this hart has fewer modes than Spike's, which has Sv39, Sv48 and Sv57",
     "tval": "mtval and stval of ebreak are PC here; the specification allows 0 or PC",
     "misaligned": "a misaligned LR, SC or AMO may raise a misaligned or an access fault: Spike's choice is used",
