@@ -504,7 +504,7 @@ class Machine:
         door, position = self.door, self.position
         if self._stopped_before_handler:
             return self._enter_handler(position, icount, virtual_ns)
-        if door.is_over(position):
+        if door.may_be_over and door.is_over(position):
             return Outcome(StopReason.REACHED)
         admitted = door.admit(position)
         self.timers.run_expired()
@@ -519,10 +519,11 @@ class Machine:
         if self.hart.has_found and self.exit_code is None:  # a device wrote where somebody watches: before all else
             self._limit = position.icount + 1
             return self._stopped(self.cpu.run(self._limit))
-        outcome = self._outcome_now(position, icount, virtual_ns)
-        if outcome is not None:
-            return None if outcome == _FINISHED_WELL and self.before_end(outcome) else outcome
         self._limit = limit = self._slice_limit(position, icount, virtual_ns)
+        if limit <= position.icount or door.may_be_over or self._has_reason_to_end:
+            outcome = self._outcome_now(position, icount, virtual_ns)
+            if outcome is not None:
+                return None if outcome == _FINISHED_WELL and self.before_end(outcome) else outcome
         stop = self.cpu.run(limit)
         if self.schedule is not None and self.schedule.has_awaited:
             self._reached = True
@@ -579,6 +580,11 @@ class Machine:
         else:
             self.on_end_of_input()
 
+    @property
+    def _has_reason_to_end(self) -> bool:
+        """Whether something but the place where the run is may end it."""
+        return self.exit_code is not None or self._stop_requested is not None or self._reached
+
     def _outcome_now(self, now: Position, icount: int | None, virtual_ns: int | None) -> Outcome | None:
         stop = self._stop_requested
         if self.exit_code is not None and (stop is None or stop.reason not in EXPECTATIONS):
@@ -595,15 +601,21 @@ class Machine:
 
     def _slice_limit(self, now: Position, icount: int | None, virtual_ns: int | None) -> int:
         """The icount before which nothing but the guest itself makes anything happen."""
-        limit = earlier(now.icount + self._slice_insns_max, icount)
+        limit = now.icount + self._slice_insns_max
+        if icount is not None and icount < limit:
+            limit = icount
         next_icount = self.door.next_icount
         if next_icount is not None and next_icount < limit:
             limit = earlier(limit, self._limit_of_door(now, next_icount))
         deadline_ns = self.virtual_timers.expire_ns()
         if deadline_ns is None:
             deadline_ns = VIRTUAL_NS_MAX
-        limit = min(limit, self.clock.icount_at(earlier(deadline_ns, virtual_ns)))
-        return max(limit, now.icount)
+        if virtual_ns is not None and virtual_ns < deadline_ns:
+            deadline_ns = virtual_ns
+        deadline = self.clock.icount_at(deadline_ns)
+        if deadline < limit:
+            limit = deadline
+        return limit if limit > now.icount else now.icount
 
     def _limit_of_door(self, now: Position, next_icount: int) -> int:
         """Latest icount to stop at for the door's next item: its own, or, where that comes while all harts wait

@@ -49,7 +49,7 @@ from minstret.emu.hart.views import Memory, Registers
 from minstret.emu.images.loader import Firmware, ImageFile, load_firmware, read_image
 from minstret.emu.irq import SourceState
 from minstret.emu.machine import Machine, MachineConfig, Outcome
-from minstret.emu.part import Device, Part
+from minstret.emu.part import Device, Part, takes_pieces
 from minstret.emu.report import InterruptCount, report
 from minstret.emu.wiring import Assembly
 
@@ -173,7 +173,6 @@ class Board(Bench):
         self.console = bytearray()
         self._on_console = on_console
         self.heard = 0
-        self._hearers: list[Callable[[bytes], None]] = []
         self.on_frame: Callable[[bytes], None] = lambda frame: None
         self._files, self._script, self._endings = files, tuple(script), tuple(endings)
         self._own = tuple(devices)
@@ -241,11 +240,12 @@ class Board(Bench):
     @contextmanager
     def heard_by(self, hearer: Callable[[bytes], None]) -> Iterator[None]:
         """Call ``hearer`` with what the guest sends to its console meanwhile, as it comes."""
-        self._hearers.append(hearer)
+        listeners = self.assembly.stream(CONSOLE_STREAM).listeners
+        listeners.append(hearer)
         try:
             yield
         finally:
-            self._hearers.remove(hearer)
+            listeners.remove(hearer)
 
     @contextmanager
     def saying(self, text: str | bytes) -> Iterator[list[bytes]]:
@@ -392,7 +392,7 @@ class Board(Bench):
         if self.cpu.has("sstc"):
             for hart in self.harts:
                 hart.core.on_stimecmp = partial(self.clint.stimecmp_written, hart.hart_id)
-        machine.time_delta = lambda: self.clint.state.mtime_delta
+        machine.time_delta = lambda: self.clint.mtime_delta
 
     def _add_services(self) -> None:
         """Make what firmware may call: semihosting, and HTIF where the firmware has its words in RAM."""
@@ -431,7 +431,10 @@ class Board(Bench):
 
     def _listen(self) -> None:
         """Hear what the guest sends to its console, and what crosses its card."""
-        self.assembly.stream(CONSOLE_STREAM).listeners.append(self._on_transmit)
+        listeners = self.assembly.stream(CONSOLE_STREAM).listeners
+        listeners.append(self._keep_sent)
+        if self._on_console is not None:
+            listeners.append(self._on_console)
         if self.card is not None:
             self.assembly.stream(NET_STREAM).listeners.append(self.net.hear)
             for listeners in (self.assembly.stream(NET_STREAM).listeners, self.assembly.inlets[NET_TARGET].listeners):
@@ -510,12 +513,9 @@ class Board(Bench):
         """The DTB the guest gets."""
         return next(bytes(s.data) for s in self.placement.segments if s.address == self.placement.tree)
 
-    def _on_transmit(self, data: bytes) -> None:
+    @takes_pieces
+    def _keep_sent(self, data: bytes) -> None:
         self.console += data
-        if self._on_console is not None:
-            self._on_console(data)
-        for hearer in tuple(self._hearers):
-            hearer(data)
 
     def _in_ram(self, address: int, size: int) -> bool:
         return address >= Base.RAM and address + size <= Base.RAM + self.config.ram_size

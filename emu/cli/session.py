@@ -128,7 +128,8 @@ class ConsoleSource(host.HostSource):
         self._has_told = False
 
     def poll(self, wants_input: bool) -> Iterable[Event]:
-        self._flush()
+        if self.console.has_pending:
+            self._flush()
         return super().poll(wants_input)
 
     def wait(self, timeout_ns: int | None) -> int:

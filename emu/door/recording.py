@@ -180,6 +180,11 @@ class RecordingDoor(LiveDoor):
     def sent(self, stream: str, data: bytes, is_message: bool = False) -> None:
         self._writer.add_output(stream, self._machine.position, data, is_message)
 
+    def sent_late(self, stream: str, data: bytes, position: Callable[[int], Position]) -> None:
+        done = 0
+        while done < len(data):
+            done += self._writer.add_some(stream, position(done), data[done:])
+
     # ---- the file
 
     def commit(self, position: Position) -> None:

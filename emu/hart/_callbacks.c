@@ -1020,6 +1020,8 @@ static bool may_access(void *uc, struct shared *s, bool is_device)
     return !must_be_alone(uc, s, is_device);
 }
 
+#include "_chips.h"
+
 /* Call Python for the access under way: `function(at, size)` to read, or with a value to write. Where it raises
  * AccessFault the access is refused; any other exception is left for `run` to raise. */
 static uint64_t call(void *uc, struct shared *s, PyObject *function, int type, uint64_t at, unsigned size, uint64_t value)
@@ -1029,6 +1031,13 @@ static uint64_t call(void *uc, struct shared *s, PyObject *function, int type, u
         PyEval_RestoreThread(s->thread);
     s->in_flight = 1;
     charge(s, 1);
+    if (!catch_up(s)) {
+        stop(uc, s, STOP_ERROR);
+        s->in_flight = 0;
+        if (took_lock)
+            s->thread = PyEval_SaveThread();
+        return 0;
+    }
     PyObject *address = PyLong_FromUnsignedLongLong(at), *bytes = PyLong_FromUnsignedLong(size);
     PyObject *written = type == MEM_WRITE ? PyLong_FromUnsignedLongLong(value) : NULL;
     PyObject *result = PyObject_CallFunctionObjArgs(function, address, bytes, written, NULL);
@@ -1064,9 +1073,14 @@ static uint64_t on_io_read(void *uc, uint64_t address, unsigned size, struct sha
     uint64_t at = address - s->mtime_address;
     if (!may_access(uc, s, true))
         return 0;
+    uint64_t answer;
+    if (clint_read(s, address, size, &answer) || plic_read(s, address, size, &answer))
+        return answer;
     for (int i = 0; i < CACHED_REGISTERS; i++)
         if (s->cached_address[i] == address && s->cached_size[i] == size)
             return s->cached_value[i];
+    if (uart_read(s, address, size, &answer))
+        return answer;
     if (s->mtime_address == 0 || at >= 8 || at + size > 8)
         return call(uc, s, s->io_read, MEM_READ, address, size, 0);
     uint64_t value = counter_at(s, COUNTER_TIME, s->icount - 1) >> (8 * at);
@@ -1075,7 +1089,8 @@ static uint64_t on_io_read(void *uc, uint64_t address, unsigned size, struct sha
 
 static void on_io_write(void *uc, uint64_t address, unsigned size, uint64_t value, struct shared *s)
 {
-    if (may_access(uc, s, true))
+    if (may_access(uc, s, true) && !clint_write(s, address, size, value) && !plic_write(s, address, size, value)
+        && !uart_write(s, address, value))
         call(uc, s, s->io_write, MEM_WRITE, address, size, value);
 }
 
@@ -1134,7 +1149,7 @@ COLD static void tell_trap(struct shared *s, int data_mode)
     if (took_lock)
         PyEval_RestoreThread(s->thread);
     charge(s, 1);
-    PyObject *result = PyObject_CallFunction(s->on_trap, "i", data_mode);
+    PyObject *result = catch_up(s) ? PyObject_CallFunction(s->on_trap, "i", data_mode) : NULL;
     if (result == NULL)
         s->stop_reason = STOP_ERROR;
     Py_XDECREF(result);
@@ -1919,6 +1934,8 @@ static PyObject *run(PyObject *module, PyObject *arguments)
     if (!PyArg_ParseTuple(arguments, "KK", &shared, &engine))
         return NULL;
     struct shared *s = (struct shared *)(uintptr_t)shared;
+    if (s->uart != NULL)
+        s->uart->keeps_sent = 0;
     bool is_long = s->limit - s->icount >= LONG_RUN_INSNS;
     if (is_long)
         s->thread = PyEval_SaveThread();
@@ -1931,6 +1948,8 @@ static PyObject *run(PyObject *module, PyObject *arguments)
         PyEval_RestoreThread(s->thread);
         s->thread = NULL;
     }
+    if (!PyErr_Occurred() && !catch_up(s))
+        return NULL;
     return PyErr_Occurred() ? NULL : PyLong_FromLong(code);
 }
 

@@ -56,6 +56,8 @@ enum {
 #define EXTENSIONS_TRANSLATED 0x2700u
 #define EXTENSION_TABLE 0x1cdaacfau
 #define MSTATUS_BOGUS 0xc060000000ull
+#define VIRTUAL_NS_MAX 0x7fffffffcd0d2800ull
+#define TIMER_NEVER 0x8000000000000000ull
 
 enum {
     DO_ADD_UW = 0, DO_SH1ADD = 1, DO_SH2ADD = 2, DO_SH3ADD = 3, DO_SH1ADD_UW = 4, DO_SH2ADD_UW = 5,
@@ -139,7 +141,7 @@ static const struct extension_row {
     X(INSN_WFI) X(INSN_SRET) X(INSN_MRET) X(INSN_C_EBREAK) X(S_INTERRUPTS) X(M_INTERRUPTS) X(PMP_LOCKED) \
     X(PTE_N) X(PTE_PBMT) X(NOWHERE) X(NEVER) X(CTL_TB_REQUEST_CACHE) X(CTL_TB_REMOVE_CACHE) X(CTL_TB_FLUSH) \
     X(CTL_TLB_FLUSH) X(CSR_FFLAGS) X(CSR_FCSR) X(CSR_SSTATUS) X(CSR_SATP) X(EXTENSIONS_TRANSLATED) \
-    X(EXTENSION_TABLE) X(MSTATUS_BOGUS)
+    X(EXTENSION_TABLE) X(MSTATUS_BOGUS) X(VIRTUAL_NS_MAX) X(TIMER_NEVER)
 
 /* For _callbacks.c, after Python.h. */
 #ifdef Py_PYTHON_H
@@ -158,6 +160,11 @@ enum {
 };
 enum {
     UC_RISCV_REG_PC = 190
+};
+enum {
+    PLIC_SOURCES = 53, PLIC_CONTEXTS_MAX = 16, PLIC_CONTEXT = 2097152, PLIC_CONTEXT_BITS = 12,
+    PLIC_THRESHOLD = 0, PLIC_CLAIM = 4, CLINT_MTIMECMP = 16384, FIFO_SIZE = 16, LCR_DLAB = 128,
+    MCR_LOOPBACK = 16, FCR_ENABLE = 1, IIR_FIFO_ENABLED = 192, UART_WINDOW = 256, SENT_MAX = 256
 };
 enum {
     PROT_R = 1, PROT_W = 2, PROT_X = 4, PROT_MIXED = 8
@@ -205,6 +212,71 @@ enum {
     FEATURE_SVPBMT = 32, FEATURE_SV48 = 64, FEATURE_SV57 = 128, FEATURE_ZBA = 256, FEATURE_ZBB = 512,
     FEATURE_ZBS = 1024, FEATURE_ZICBOM = 2048, FEATURE_ZICBOZ = 4096, FEATURE_ZICOND = 8192,
     FEATURE_ZIHINTPAUSE = 16384, FEATURE_ZAWRS = 32768
+};
+enum {
+    UART_RBR_THR = 0, UART_IER = 1, UART_IIR_FCR = 2, UART_LCR = 3, UART_MCR = 4, UART_LSR = 5, UART_MSR = 6,
+    UART_SCR = 7
+};
+enum {
+    IER_RX_DATA = 1, IER_THR_EMPTY = 2, IER_LINE_STATUS = 4, IER_MODEM_STATUS = 8
+};
+enum {
+    IIR_LINE_STATUS = 6, IIR_RX_DATA = 4, IIR_RX_TIMEOUT = 12, IIR_THR_EMPTY = 2, IIR_MODEM_STATUS = 0,
+    IIR_NONE = 1
+};
+enum {
+    LSR_DATA_READY = 1, LSR_OVERRUN = 2, LSR_THR_EMPTY = 32, LSR_TRANSMITTER_EMPTY = 64
+};
+enum {
+    MSR_DELTA_CTS = 1, MSR_DELTA_DSR = 2, MSR_TRAILING_RI = 4, MSR_DELTA_DCD = 8, MSR_CTS = 16, MSR_DSR = 32,
+    MSR_RI = 64, MSR_DCD = 128
+};
+
+/* Registers of devices: emu/registers.py tells more. */
+struct plic {
+    uint64_t contexts;
+    uint64_t listeners;
+    uint64_t priority[54];
+    uint64_t pending;
+    uint64_t claimed;
+    uint64_t levels;
+    uint64_t enable[16];
+    uint64_t threshold[16];
+    uint64_t outputs;
+    uint64_t claims[54];
+};
+struct uart {
+    uint64_t source;
+    uint64_t listeners;
+    uint64_t is_used;
+    uint64_t ier;
+    uint64_t fcr;
+    uint64_t lcr;
+    uint64_t mcr;
+    uint64_t scr;
+    uint64_t divisor;
+    uint64_t rx_count;
+    uint64_t overrun;
+    uint64_t msr_deltas;
+    uint64_t thr_empty_pending;
+    uint64_t rx_timeout_pending;
+    uint64_t output;
+    uint64_t keeps_sent;
+    uint64_t sent_count;
+    uint64_t sent[256];
+    uint64_t sent_icount[256];
+    uint64_t sent_ns;
+    uint8_t rx_fifo[16];
+};
+struct clint {
+    uint64_t listeners;
+    uint64_t mtimecmp[8];
+    uint64_t msip[8];
+    uint64_t mtime_delta;
+    uint64_t outputs;
+    uint64_t arms;
+    uint64_t is_set;
+    uint64_t deadline_ns;
 };
 
 struct block;
@@ -327,6 +399,16 @@ struct shared {
     PyObject *on_trap;
     /* Whether the hart executes each MRET and SRET itself, as somebody is told of them. */
     uint64_t tells_returns;
+    /* The hart's interrupt lines that are up, and the bits of mip that the guest has written. */
+    uint64_t lines, soft_mip;
+    /* Registers of devices that C answers, NULL: Python does. `send_kept` and `arm_timer` are to be called before
+     * Python does anything, where C has kept what the guest sent, or set a timer: see _chips.h. */
+    struct plic *plic;
+    struct uart *uart;
+    struct clint *clint;
+    uint64_t plic_base, uart_base, clint_base;
+    PyObject *send_kept;
+    PyObject *arm_timer;
     /* Who follows where instructions went, NULL: nobody; then `key_salt` is 0, else FLOW_KEY: see on_block. */
     struct flow *flow;
     uint64_t key_salt;
@@ -373,6 +455,10 @@ static const struct csr_row {
 
 #define CSR_TABLE 0x2b76754au /* a CRC of CSR_ROWS */
 #define SHARED_SIZE sizeof(struct shared)
+#define REGISTERS 0x8b4d64fu /* a CRC of struct plic and struct uart */
+#define PLIC_SIZE sizeof(struct plic)
+#define UART_SIZE sizeof(struct uart)
+#define CLINT_SIZE sizeof(struct clint)
 #define CONTRACT_FIELD(name) \
     ((uint64_t)offsetof(struct shared, name) << 16 | sizeof(((struct shared *)0)->name)),
 
@@ -382,12 +468,14 @@ static const struct csr_row {
     X(REG_FP) X(PRIV_U) X(PRIV_S) X(PRIV_M) X(PTE_V) X(PTE_R) X(PTE_W) X(PTE_X) X(PTE_U) X(PTE_A) X(PTE_D) \
     X(MSTATUS_MPP_SHIFT) X(SATP_MODE_SHIFT) X(SATP_SV39) X(SATP_SV48) X(SATP_SV57) X(OP_LOAD) X(OP_LOAD_FP) \
     X(OP_STORE) X(OP_STORE_FP) X(OP_AMO) X(OP_FMADD) X(OP_FP) X(OP_SYSTEM) X(OP_JALR) X(OP_JAL) X(CSRRW) \
-    X(CSRRS) X(CSRRC) X(AMO_LR) X(CACHE_BLOCK) X(UC_RISCV_REG_PC) X(PROT_R) X(PROT_W) X(PROT_X) X(PROT_MIXED) \
-    X(MEM_READ) X(MEM_WRITE) X(MEM_FETCH) X(FAULT_NONE) X(FAULT_PAGE) X(FAULT_ACCESS) X(FAULT_CROSSING) \
-    X(FAULT_COMPANY) X(FAULT_TRIGGER) X(STOP_NONE) X(STOP_LIMIT) X(STOP_INTERRUPT) X(STOP_SPECIAL) \
-    X(STOP_RESYNC) X(STOP_FAULT) X(STOP_EXCEPTION) X(STOP_ALONE) X(STOP_FULL) X(STOP_TRAP_LOOP) X(STOP_ERROR) \
-    X(STOP_WAITING) X(STOP_BREAKPOINT) X(STOP_TRIGGER) X(PAGE_CODE) X(PAGE_TABLE) X(PAGE_SLOW) X(PAGE_DIRTY) \
-    X(PAGE_UNDECODED) X(CAUSE_FETCH_MISALIGNED) X(CAUSE_FETCH_ACCESS) X(CAUSE_ILLEGAL_INSTRUCTION) \
+    X(CSRRS) X(CSRRC) X(AMO_LR) X(CACHE_BLOCK) X(UC_RISCV_REG_PC) X(PLIC_SOURCES) X(PLIC_CONTEXTS_MAX) \
+    X(PLIC_CONTEXT) X(PLIC_CONTEXT_BITS) X(PLIC_THRESHOLD) X(PLIC_CLAIM) X(CLINT_MTIMECMP) X(FIFO_SIZE) \
+    X(LCR_DLAB) X(MCR_LOOPBACK) X(FCR_ENABLE) X(IIR_FIFO_ENABLED) X(UART_WINDOW) X(SENT_MAX) X(PROT_R) X(PROT_W) \
+    X(PROT_X) X(PROT_MIXED) X(MEM_READ) X(MEM_WRITE) X(MEM_FETCH) X(FAULT_NONE) X(FAULT_PAGE) X(FAULT_ACCESS) \
+    X(FAULT_CROSSING) X(FAULT_COMPANY) X(FAULT_TRIGGER) X(STOP_NONE) X(STOP_LIMIT) X(STOP_INTERRUPT) \
+    X(STOP_SPECIAL) X(STOP_RESYNC) X(STOP_FAULT) X(STOP_EXCEPTION) X(STOP_ALONE) X(STOP_FULL) X(STOP_TRAP_LOOP) \
+    X(STOP_ERROR) X(STOP_WAITING) X(STOP_BREAKPOINT) X(STOP_TRIGGER) X(PAGE_CODE) X(PAGE_TABLE) X(PAGE_SLOW) \
+    X(PAGE_DIRTY) X(PAGE_UNDECODED) X(CAUSE_FETCH_MISALIGNED) X(CAUSE_FETCH_ACCESS) X(CAUSE_ILLEGAL_INSTRUCTION) \
     X(CAUSE_BREAKPOINT) X(CAUSE_LOAD_MISALIGNED) X(CAUSE_LOAD_ACCESS) X(CAUSE_STORE_MISALIGNED) \
     X(CAUSE_STORE_ACCESS) X(CAUSE_ECALL_FROM_U) X(CAUSE_ECALL_FROM_S) X(CAUSE_ECALL_FROM_M) \
     X(CAUSE_FETCH_PAGE_FAULT) X(CAUSE_LOAD_PAGE_FAULT) X(CAUSE_STORE_PAGE_FAULT) X(SSI) X(MSI) X(STI) X(MTI) \
@@ -397,34 +485,39 @@ static const struct csr_row {
     X(ASKED_PATH) X(TRANSFER_NONE) X(TRANSFER_CALL) X(TRANSFER_RETURN) X(TRANSFER_SWAP) X(TRANSFER_TRAP_RETURN) \
     X(TRANSFER_START) X(FEATURE_SM1P12) X(FEATURE_SSTC) X(FEATURE_SVADU) X(FEATURE_SVINVAL) X(FEATURE_SVNAPOT) \
     X(FEATURE_SVPBMT) X(FEATURE_SV48) X(FEATURE_SV57) X(FEATURE_ZBA) X(FEATURE_ZBB) X(FEATURE_ZBS) \
-    X(FEATURE_ZICBOM) X(FEATURE_ZICBOZ) X(FEATURE_ZICOND) X(FEATURE_ZIHINTPAUSE) X(FEATURE_ZAWRS) X(MSTATUS_SIE) \
-    X(MSTATUS_MIE) X(MSTATUS_SPIE) X(MSTATUS_MPIE) X(MSTATUS_SPP) X(MSTATUS_MPP) X(MSTATUS_FS) X(MSTATUS_MPRV) \
-    X(MSTATUS_SUM) X(MSTATUS_MXR) X(MSTATUS_TVM) X(MSTATUS_TW) X(MSTATUS_TSR) X(MSTATUS_UXL) X(INSN_ECALL) \
-    X(INSN_EBREAK) X(INSN_WFI) X(INSN_SRET) X(INSN_MRET) X(INSN_C_EBREAK) X(S_INTERRUPTS) X(M_INTERRUPTS) \
-    X(PMP_LOCKED) X(PTE_N) X(PTE_PBMT) X(NOWHERE) X(NEVER) X(CTL_TB_REQUEST_CACHE) X(CTL_TB_REMOVE_CACHE) \
-    X(CTL_TB_FLUSH) X(CTL_TLB_FLUSH) X(CSR_FFLAGS) X(CSR_FCSR) X(CSR_SSTATUS) X(CSR_SATP) \
-    X(EXTENSIONS_TRANSLATED) X(EXTENSION_TABLE) X(MSTATUS_BOGUS) X(CSR_TABLE) X(SHARED_SIZE) FIELD(icount) \
-    FIELD(fast_limit) FIELD(blocks) FIELD(block_pc) FIELD(block_insns) FIELD(limit) FIELD(mip) \
-    FIELD(stop_reason) FIELD(resync) FIELD(step_over) FIELD(in_system_view) FIELD(special_insn) \
-    FIELD(has_bogus_entry) FIELD(features) FIELD(fault) FIELD(fault_va) FIELD(fault_type) FIELD(emu_stop) \
-    FIELD(ctl) FIELD(env) FIELD(reg_write) FIELD(xlen_bytes) FIELD(off_pc) FIELD(off_priv) FIELD(off_mstatus) \
-    FIELD(off_mie) FIELD(off_mideleg) FIELD(off_satp) FIELD(off_mcounteren) FIELD(off_scounteren) \
-    FIELD(off_medeleg) FIELD(off_mtvec) FIELD(off_stvec) FIELD(off_mepc) FIELD(off_sepc) FIELD(off_mcause) \
-    FIELD(off_scause) FIELD(off_mtval) FIELD(off_stval) FIELD(off_load_res) FIELD(has_trapped) FIELD(trap_cause) \
-    FIELD(trap_epc) FIELD(trap_tval) FIELD(trap_priv) FIELD(trap_icount) FIELD(traps_in_place) \
-    FIELD(traps_icount) FIELD(trap_ra) FIELD(trap_sp) FIELD(trap_fp) FIELD(has_last) FIELD(last_code) \
-    FIELD(last_is_interrupt) FIELD(last_epc) FIELD(last_tval) FIELD(last_priv) FIELD(last_icount) FIELD(last_ra) \
-    FIELD(last_sp) FIELD(last_fp) FIELD(exception) FIELD(is_waiting) FIELD(shift) FIELD(warp_ns) \
-    FIELD(ns_per_tick) FIELD(time_delta) FIELD(mcycle_offset) FIELD(minstret_offset) FIELD(menvcfg) \
-    FIELD(senvcfg) FIELD(mcountinhibit) FIELD(stimecmp) FIELD(io_read) FIELD(io_write) FIELD(slow_read) \
-    FIELD(slow_write) FIELD(time_written) FIELD(access_fault) FIELD(thread) FIELD(in_flight) FIELD(work_left) \
-    FIELD(cached_address) FIELD(cached_value) FIELD(cached_size) FIELD(mtime_address) FIELD(ram) FIELD(ram_base) \
-    FIELD(ram_size) FIELD(rom) FIELD(rom_base) FIELD(rom_size) FIELD(rom_window) FIELD(watch_window) \
-    FIELD(slow_window) FIELD(io_size) FIELD(io_pages) FIELD(page_flags) FIELD(code_bits) FIELD(special_marks) \
-    FIELD(write_generation) FIELD(write_count) FIELD(generation) FIELD(stale_tlbs) FIELD(stale_page_count) \
-    FIELD(stale_pages) FIELD(pmp_count) FIELD(pmp_low) FIELD(pmp_high) FIELD(pmp_cfg) FIELD(fills) \
-    FIELD(flushes) FIELD(edges) FIELD(watched_writes) FIELD(invalidations) FIELD(next_growth) FIELD(block_count) \
-    FIELD(blocks_max) FIELD(is_device_access) FIELD(must_forget_blocks) FIELD(rewritten_pc) \
+    X(FEATURE_ZICBOM) X(FEATURE_ZICBOZ) X(FEATURE_ZICOND) X(FEATURE_ZIHINTPAUSE) X(FEATURE_ZAWRS) \
+    X(UART_RBR_THR) X(UART_IER) X(UART_IIR_FCR) X(UART_LCR) X(UART_MCR) X(UART_LSR) X(UART_MSR) X(UART_SCR) \
+    X(IER_RX_DATA) X(IER_THR_EMPTY) X(IER_LINE_STATUS) X(IER_MODEM_STATUS) X(IIR_LINE_STATUS) X(IIR_RX_DATA) \
+    X(IIR_RX_TIMEOUT) X(IIR_THR_EMPTY) X(IIR_MODEM_STATUS) X(IIR_NONE) X(LSR_DATA_READY) X(LSR_OVERRUN) \
+    X(LSR_THR_EMPTY) X(LSR_TRANSMITTER_EMPTY) X(MSR_DELTA_CTS) X(MSR_DELTA_DSR) X(MSR_TRAILING_RI) \
+    X(MSR_DELTA_DCD) X(MSR_CTS) X(MSR_DSR) X(MSR_RI) X(MSR_DCD) X(MSTATUS_SIE) X(MSTATUS_MIE) X(MSTATUS_SPIE) \
+    X(MSTATUS_MPIE) X(MSTATUS_SPP) X(MSTATUS_MPP) X(MSTATUS_FS) X(MSTATUS_MPRV) X(MSTATUS_SUM) X(MSTATUS_MXR) \
+    X(MSTATUS_TVM) X(MSTATUS_TW) X(MSTATUS_TSR) X(MSTATUS_UXL) X(INSN_ECALL) X(INSN_EBREAK) X(INSN_WFI) \
+    X(INSN_SRET) X(INSN_MRET) X(INSN_C_EBREAK) X(S_INTERRUPTS) X(M_INTERRUPTS) X(PMP_LOCKED) X(PTE_N) \
+    X(PTE_PBMT) X(NOWHERE) X(NEVER) X(CTL_TB_REQUEST_CACHE) X(CTL_TB_REMOVE_CACHE) X(CTL_TB_FLUSH) \
+    X(CTL_TLB_FLUSH) X(CSR_FFLAGS) X(CSR_FCSR) X(CSR_SSTATUS) X(CSR_SATP) X(EXTENSIONS_TRANSLATED) \
+    X(EXTENSION_TABLE) X(MSTATUS_BOGUS) X(VIRTUAL_NS_MAX) X(TIMER_NEVER) X(CSR_TABLE) X(SHARED_SIZE) \
+    X(REGISTERS) X(PLIC_SIZE) X(UART_SIZE) X(CLINT_SIZE) FIELD(icount) FIELD(fast_limit) FIELD(blocks) \
+    FIELD(block_pc) FIELD(block_insns) FIELD(limit) FIELD(mip) FIELD(stop_reason) FIELD(resync) FIELD(step_over) \
+    FIELD(in_system_view) FIELD(special_insn) FIELD(has_bogus_entry) FIELD(features) FIELD(fault) \
+    FIELD(fault_va) FIELD(fault_type) FIELD(emu_stop) FIELD(ctl) FIELD(env) FIELD(reg_write) FIELD(xlen_bytes) \
+    FIELD(off_pc) FIELD(off_priv) FIELD(off_mstatus) FIELD(off_mie) FIELD(off_mideleg) FIELD(off_satp) \
+    FIELD(off_mcounteren) FIELD(off_scounteren) FIELD(off_medeleg) FIELD(off_mtvec) FIELD(off_stvec) \
+    FIELD(off_mepc) FIELD(off_sepc) FIELD(off_mcause) FIELD(off_scause) FIELD(off_mtval) FIELD(off_stval) \
+    FIELD(off_load_res) FIELD(has_trapped) FIELD(trap_cause) FIELD(trap_epc) FIELD(trap_tval) FIELD(trap_priv) \
+    FIELD(trap_icount) FIELD(traps_in_place) FIELD(traps_icount) FIELD(trap_ra) FIELD(trap_sp) FIELD(trap_fp) \
+    FIELD(has_last) FIELD(last_code) FIELD(last_is_interrupt) FIELD(last_epc) FIELD(last_tval) FIELD(last_priv) \
+    FIELD(last_icount) FIELD(last_ra) FIELD(last_sp) FIELD(last_fp) FIELD(exception) FIELD(is_waiting) \
+    FIELD(shift) FIELD(warp_ns) FIELD(ns_per_tick) FIELD(time_delta) FIELD(mcycle_offset) FIELD(minstret_offset) \
+    FIELD(menvcfg) FIELD(senvcfg) FIELD(mcountinhibit) FIELD(stimecmp) FIELD(io_read) FIELD(io_write) \
+    FIELD(slow_read) FIELD(slow_write) FIELD(time_written) FIELD(access_fault) FIELD(thread) FIELD(in_flight) \
+    FIELD(work_left) FIELD(cached_address) FIELD(cached_value) FIELD(cached_size) FIELD(mtime_address) \
+    FIELD(ram) FIELD(ram_base) FIELD(ram_size) FIELD(rom) FIELD(rom_base) FIELD(rom_size) FIELD(rom_window) \
+    FIELD(watch_window) FIELD(slow_window) FIELD(io_size) FIELD(io_pages) FIELD(page_flags) FIELD(code_bits) \
+    FIELD(special_marks) FIELD(write_generation) FIELD(write_count) FIELD(generation) FIELD(stale_tlbs) \
+    FIELD(stale_page_count) FIELD(stale_pages) FIELD(pmp_count) FIELD(pmp_low) FIELD(pmp_high) FIELD(pmp_cfg) \
+    FIELD(fills) FIELD(flushes) FIELD(edges) FIELD(watched_writes) FIELD(invalidations) FIELD(next_growth) \
+    FIELD(block_count) FIELD(blocks_max) FIELD(is_device_access) FIELD(must_forget_blocks) FIELD(rewritten_pc) \
     FIELD(rewritten_icount) FIELD(rewritten_insn) FIELD(new_entry) FIELD(cut_pc) FIELD(cut_size) \
     FIELD(cut_insns) FIELD(cut_is_crossing) FIELD(next_cflags) FIELD(emu_start) FIELD(alone) FIELD(cuts) \
     FIELD(ambiguous) FIELD(off_f) FIELD(has_kept_f) FIELD(kept_f) FIELD(has_helpers) FIELD(translated) \
@@ -432,7 +525,8 @@ static const struct csr_row {
     FIELD(break_pcs) FIELD(break_count) FIELD(passed_pc) FIELD(passed_icount) FIELD(watch_edges) \
     FIELD(watch_count) FIELD(watch_load_count) FIELD(trigger_page_count) FIELD(trigger_pages) \
     FIELD(trigger_passed_pc) FIELD(trigger_passed_icount) FIELD(logs_traps) FIELD(on_trap) FIELD(tells_returns) \
-    FIELD(flow) FIELD(key_salt)
+    FIELD(lines) FIELD(soft_mip) FIELD(plic) FIELD(uart) FIELD(clint) FIELD(plic_base) FIELD(uart_base) \
+    FIELD(clint_base) FIELD(send_kept) FIELD(arm_timer) FIELD(flow) FIELD(key_salt)
 
 #endif /* Py_PYTHON_H */
 

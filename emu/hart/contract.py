@@ -15,8 +15,10 @@ from enum import IntEnum, IntFlag
 from functools import cache
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
+from minstret.emu import clock, registers
 from minstret.emu.errors import HostError
 from minstret.emu.hart import cpu, layout, shared, spec
 from minstret.emu.hart.binding import REGISTERS
@@ -31,6 +33,7 @@ _ENUMS: tuple[tuple[str, type[IntEnum | IntFlag]], ...] = (
     ("PROT", shared.Prot), ("MEM", shared.Access), ("FAULT", shared.Fault), ("STOP", shared.Stop),
     ("PAGE", shared.PageFlag), ("CAUSE", spec.Cause), ("", spec.Interrupt), ("OURS", Ours), ("FP", spec.FpOp),
     ("ASKED", shared.Asked), ("TRANSFER", shared.TransferKind), ("FEATURE", cpu.Feature),
+    *registers.UART_ENUMS,
 )  # fmt: skip
 """Enumerations that C has too, and what its names begin with."""
 
@@ -58,6 +61,13 @@ _SHARED_BITS = (
 )  # fmt: skip
 _CSRS = ("FFLAGS", "FCSR", "SSTATUS", "SATP")
 
+_TIMES = (("VIRTUAL_NS_MAX", clock.VIRTUAL_NS_MAX), ("TIMER_NEVER", registers.TIMER_NEVER))
+
+_REGISTERS: tuple[tuple[str, type[ctypes.Structure]], ...] = (
+    ("plic", registers.PlicRegisters), ("uart", registers.UartRegisters),
+    ("clint", registers.ClintRegisters),
+)  # fmt: skip
+
 _STATUS_BEFORE_FLAGS = 2  # bytes from the start of softfloat's status to its flags
 
 
@@ -70,6 +80,7 @@ def enums() -> list[list[tuple[str, int]]]:
         [(name, int(getattr(shared, name))) for name in _NUMBERS] + [("PMP_ENTRIES", PMP_ENTRIES)],
         [(name, int(getattr(spec, name))) for name in _SPEC_NUMBERS],
         [("UC_RISCV_REG_PC", REGISTERS["pc"])],
+        [(name, int(getattr(registers, name))) for name in registers.PLIC_NUMBERS + registers.UART_NUMBERS],
     ]
     for prefix, kind in _ENUMS:
         groups.append([(f"{prefix}_{member.name}" if prefix else str(member.name), int(member)) for member in kind])
@@ -82,7 +93,7 @@ def bit_masks() -> list[tuple[str, int]]:
     bits += [(name, int(getattr(shared, name))) for name in _SHARED_BITS]
     bits += [(f"CSR_{name}", int(spec.Csr[name])) for name in _CSRS]
     bits += [("EXTENSIONS_TRANSLATED", int(TRANSLATED)), ("EXTENSION_TABLE", _extension_table())]
-    return [*bits, ("MSTATUS_BOGUS", MSTATUS_BOGUS)]
+    return [*bits, ("MSTATUS_BOGUS", MSTATUS_BOGUS), *_TIMES]
 
 
 def helper_offsets() -> list[tuple[str, int]]:
@@ -113,6 +124,25 @@ def _extension_table() -> int:
     return crc32(text.encode())
 
 
+def _registers_layout() -> int:
+    """The names of the registers that C answers, and how many of each there are, as one number."""
+    return crc32(_registers_structs().encode())
+
+
+def _registers_structs() -> str:
+    return "".join(
+        f"struct {name} {{\n" + "".join(f"    {_declared(field)};\n" for field in kind._fields_) + "};\n"
+        for name, kind in _REGISTERS
+    )
+
+
+def _declared(field: tuple[Any, ...]) -> str:
+    name, kind = field[:2]
+    element = getattr(kind, "_type_", None) if hasattr(kind, "_length_") else kind
+    length = f"[{kind._length_}]" if hasattr(kind, "_length_") else ""
+    return f"{'uint8_t' if element is ctypes.c_uint8 else 'uint64_t'} {name}{length}"
+
+
 def _place(offset: int, size: int) -> int:
     """Offset and size of a field as one number; FIELD in the header makes the same."""
     return offset << 16 | size
@@ -126,6 +156,8 @@ def agreed(library: str) -> tuple[str, bytes]:
     else:
         pairs = [pair for group in enums() for pair in group] + bit_masks()
         pairs += [("CSR_TABLE", _csr_table()), ("SHARED_SIZE", ctypes.sizeof(Shared))]
+        pairs += [("REGISTERS", _registers_layout())]
+        pairs += [(f"{name.upper()}_SIZE", ctypes.sizeof(kind)) for name, kind in _REGISTERS]
         for name, _ in FIELDS:
             field = getattr(Shared, name)
             pairs.append((name, _place(field.offset, field.size)))
@@ -194,10 +226,14 @@ def header_text() -> str:
         _contract("HELPERS_CONTRACT(X)", [f"X({name})" for name, _ in helper_offsets() + bit_masks()]),
         "/* For _callbacks.c, after Python.h. */\n#ifdef Py_PYTHON_H\n",
         "".join(_enum(group) for group in enums()),
+        "/* Registers of devices: emu/registers.py tells more. */\n" + _registers_structs(),
         "struct block;\nstruct flow;\n\n/* One hart's side of what is shared: shared.py tells more. */\n" + _struct(),
         _csr_rows(),
         f"#define CSR_TABLE {_unsigned(_csr_table())} /* a CRC of CSR_ROWS */\n"
         "#define SHARED_SIZE sizeof(struct shared)\n"
+        f"#define REGISTERS {_unsigned(_registers_layout())} /* a CRC of struct plic and struct uart */\n"
+        "#define PLIC_SIZE sizeof(struct plic)\n#define UART_SIZE sizeof(struct uart)\n"
+        "#define CLINT_SIZE sizeof(struct clint)\n"
         "#define CONTRACT_FIELD(name) \\\n"
         "    ((uint64_t)offsetof(struct shared, name) << 16 | sizeof(((struct shared *)0)->name)),\n",
         _contract("CALLBACKS_CONTRACT(X, FIELD)", _callbacks_contract()),
@@ -208,7 +244,10 @@ def header_text() -> str:
 
 def _callbacks_contract() -> list[str]:
     numbers = [name for group in enums() for name, _ in group] + [name for name, _ in bit_masks()]
-    listed = [f"X({name})" for name in (*numbers, "CSR_TABLE", "SHARED_SIZE")]
+    listed = [
+        f"X({name})"
+        for name in (*numbers, "CSR_TABLE", "SHARED_SIZE", "REGISTERS", "PLIC_SIZE", "UART_SIZE", "CLINT_SIZE")
+    ]
     return listed + [f"FIELD({name})" for name, _ in FIELDS]
 
 

@@ -53,8 +53,6 @@ class Core:
         self.shared = shared
         self.pmp = Pmp(xlen, shared)
         self.triggers = triggers
-        self.lines = 0
-        self.soft_mip = 0
         self.menvcfg = self.senvcfg = 0
         self.flush_tlb = flush_tlb
         self._flush_blocks = flush_blocks
@@ -96,6 +94,22 @@ class Core:
     # ---- interrupts
 
     @property
+    def lines(self) -> int:
+        return int(self.shared.lines)
+
+    @lines.setter
+    def lines(self, lines: int) -> None:
+        self.shared.lines = lines
+
+    @property
+    def soft_mip(self) -> int:
+        return int(self.shared.soft_mip)
+
+    @soft_mip.setter
+    def soft_mip(self, bits: int) -> None:
+        self.shared.soft_mip = bits
+
+    @property
     def mip(self) -> int:
         """Pending interrupts: the lines, and the bits that the guest wrote."""
         return self.lines | self.soft_mip
@@ -108,7 +122,7 @@ class Core:
     def publish_mip(self) -> None:
         """Tell the callbacks what is pending."""
         s = self.shared
-        s.mip = mip = self.lines | self.soft_mip
+        s.mip = mip = s.lines | s.soft_mip
         s.fast_limit = 0 if mip or s.resync else s.limit
 
     # ---- what other registers decide

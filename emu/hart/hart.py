@@ -7,6 +7,7 @@ purpose: ``run(limit)``, levels of interrupt lines, physical reads and writes, s
 from __future__ import annotations
 
 from collections.abc import Callable
+from ctypes import addressof
 from enum import Enum
 from typing import Any
 from zlib import crc32
@@ -70,6 +71,7 @@ from minstret.emu.hart.state import WORDS, HartState, LaterCsrs, later_csrs
 from minstret.emu.hart.traps import HandlerEntry, TrapRecord, interrupt_is_takeable, last_trap
 from minstret.emu.hart.triggers import McontrolBit, Triggers
 from minstret.emu.hart.watches import Watches
+from minstret.emu.registers import PlicRegisters, Registers, UartRegisters
 from minstret.emu.state import copied
 
 _SEMIHOSTING_BEFORE, _SEMIHOSTING_AFTER = 0x01F01013, 0x40705013  # slli x0, x0, 0x1f; srai x0, x0, 7
@@ -164,6 +166,8 @@ class Hart:
         self._passes_trigger = False
         self._woke_icount = NOWHERE
         self._cached_registers = 0
+        self._answered = (0, 0, 0)
+        self._run_engine = self._engine.runner()
         self.reset(memory.ram_base)
 
     @property
@@ -319,6 +323,8 @@ class Hart:
         Stops before the instruction at ``limit``; an interrupt that is due there is taken by the next run. Where
         somebody is told of each instruction it comes back after one.
         """
+        if self.observers.on_insn is None and self.flow.step is None:
+            return self._run(limit)
         if self.observers.on_insn is not None:
             return self.observers.step(self._run_and_follow, limit)
         return self._run_and_follow(limit)
@@ -331,7 +337,7 @@ class Hart:
         s, env = self._shared, self.env
         s.limit = limit
         s.work_left = self.work_max
-        self.time_written()
+        s.warp_ns, s.time_delta = self._skipped()
         if self._stop is not None and s.icount < s.limit:  # a device has written since the last run
             stop, self._stop = self._stop, None
             if self.watches.have_hit(self._accesses.has_retired):
@@ -343,13 +349,17 @@ class Hart:
                 self.wake()
             if self._in_python:
                 self._prepare_run()
-            self._engine.run()
-            self._after_run()
+            self._run_engine()
+            if self._in_python or self._accesses.is_refused or s.stop_reason in _LEFT_TO_PYTHON:
+                self._after_run()
             while self._passes_trigger:
                 self._pass_trigger()
             if self.observers.follower is not None and s.is_waiting:
                 self.observers.follower.waits(True)
-            self.charge(1)
+            if s.work_left > 1:
+                s.work_left -= 1
+            else:
+                self.charge(1)
             if self._accesses.has_hit:
                 self._accesses.has_hit = False
                 self._stop = self._stop or HartStop.WATCH
@@ -380,8 +390,9 @@ class Hart:
         """Make ``run`` come back before the instruction at ``icount``, or before the next one if that is later."""
         s = self._shared
         if icount < s.limit:
-            s.limit = max(icount, s.icount)
-            s.fast_limit = min(s.fast_limit, s.limit)
+            s.limit = limit = icount if icount > s.icount else s.icount
+            if limit < s.fast_limit:
+                s.fast_limit = limit
 
     def end_slice(self) -> None:
         """Make ``run`` come back before the next instruction: something it must know has changed."""
@@ -543,7 +554,7 @@ class Hart:
     def wake(self) -> None:
         """The wait is over."""
         self._shared.is_waiting = 0
-        self._woke_icount = self.icount
+        self._woke_icount = int(self._shared.icount)
         if self.observers.follower is not None:
             self.observers.follower.waits(False)
 
@@ -771,9 +782,9 @@ class Hart:
 
     def set_line(self, interrupt: Interrupt, level: bool) -> None:
         """Set the level of an interrupt line into the hart."""
-        core, bit = self.core, 1 << interrupt
-        core.lines = core.lines | bit if level else core.lines & ~bit
-        core.publish_mip()
+        s, bit = self._shared, 1 << interrupt
+        s.lines = s.lines | bit if level else s.lines & ~bit
+        self.core.publish_mip()
 
     # ---- memory, for everybody but the guest
 
@@ -845,6 +856,30 @@ class Hart:
                 return False
             self.write_by_device(t.pa, data[at - va : at - va + length], service)
         return True
+
+    def answer(
+        self, registers: Registers, base: int, catch_up: Callable[[], None] | None
+    ) -> bool:  # fmt: skip
+        """Let C answer accesses to a device's registers at ``base``; whether there is C.
+
+        ``catch_up`` is called before Python does anything else, where C has left something to it.
+        """
+        if self._in_python:
+            return False
+        s, address = self._shared, addressof(registers)
+        if isinstance(registers, PlicRegisters):
+            s.plic, s.plic_base = address, base
+        elif isinstance(registers, UartRegisters):
+            s.uart, s.uart_base, s.send_kept = address, base, catch_up
+        else:
+            s.clint, s.clint_base, s.arm_timer = address, base, catch_up
+        self._answered = int(s.plic or 0), int(s.uart or 0), int(s.clint or 0)
+        return True
+
+    def answers_devices(self, answers: bool) -> None:
+        """Whether C answers what it can, as it does but for who must see each access. Between two runs."""
+        s = self._shared
+        s.plic, s.uart, s.clint = self._answered if answers else (0, 0, 0)
 
     def cached_register(self, address: int, size: int) -> Callable[[int | None], None]:
         """Let the hart answer reads of a device's register from a value that the device has told it.

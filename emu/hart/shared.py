@@ -257,6 +257,17 @@ LAYOUT: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = (
         ("on_trap", "PyObject *@"),
     )),
     ("Whether the hart executes each MRET and SRET itself, as somebody is told of them.", (("tells_returns", U64),)),
+    ("The hart's interrupt lines that are up, and the bits of mip that the guest has written.", (
+        ("lines soft_mip", U64),
+    )),
+    ("Registers of devices that C answers, NULL: Python does. `send_kept` and `arm_timer` are to be called before"
+     " Python does anything, where C has kept what the guest sent, or set a timer: see _chips.h.", (
+        ("plic", "struct plic *@"),
+        ("uart", "struct uart *@"),
+        ("clint", "struct clint *@"),
+        ("plic_base uart_base clint_base", U64),
+        ("send_kept arm_timer", "PyObject *@"),
+    )),
     ("Who follows where instructions went, NULL: nobody; then `key_salt` is 0, else FLOW_KEY: see on_block.", (
         ("flow", "struct flow *@"),
         ("key_salt", U64),

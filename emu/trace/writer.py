@@ -212,6 +212,18 @@ class TraceWriter:
             self._stream = (stream, position, bytearray())
         self._stream[2].extend(data)
 
+    def add_some(self, stream: str, position: Position, data: bytes) -> int:
+        """Write so much of what the guest sent, byte by byte, as belongs together; how much that was.
+
+        ``position`` is that of the first byte.
+        """
+        self.add_output(stream, position, data[:1], is_message=False)
+        assert self._stream is not None
+        gathered = self._stream[2]
+        more = data[1 : 1 + max(0, OUTPUT_MAX - len(gathered))]
+        gathered.extend(more)
+        return 1 + len(more)
+
     def _close_stream(self) -> None:
         if self._stream is not None:
             stream, position, data = self._stream
