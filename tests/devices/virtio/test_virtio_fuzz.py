@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.bench_wiring import BenchWiring
+from support.random_cases import TIMES
 from support.virtio_driver import RAM_BASE, VERSIONS, DriverQueue, Ram, Slot, descriptor
 
 from minstret.devices.virtio.constants import QUEUE_SIZE_MAX, ROUND_NS, DescFlag, Feature, Reg, Status
@@ -294,7 +295,7 @@ def test_hostile_driver_raises_nothing_ends_and_leaves_a_state_that_can_be_saved
 @pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS, ids=["modern", "legacy"])
 def test_hostile_driver_is_survived_for_long(version: int, announce: Announce) -> None:
-    hostile(version, 2000, announce)
+    hostile(version, 1000 * TIMES, announce)
 
 
 # ---- well-behaved: a model says what must come of it
@@ -452,4 +453,4 @@ def test_well_behaved_driver_gets_every_frame_and_interrupt_it_should_and_no_oth
 @pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS, ids=["modern", "legacy"])
 def test_well_behaved_driver_is_served_for_long(version: int, announce: Announce) -> None:
-    well_behaved(version, 1000, announce)
+    well_behaved(version, 500 * TIMES, announce)
