@@ -34,6 +34,7 @@ else:
 _PAGE_LEVEL, _BLOB_LEVEL, _CHECKPOINTS_LEVEL = -1, 1, 9
 """Of zstd. The guest waits while its images and pages are packed: levels that save a few per cent more take longer."""
 PACKED_PAGE_MAX = 2 * PAGE_SIZE
+_NUMBERED = {clock: (number, clock in DECIDED_BY_HOST) for number, clock in enumerate(CLOCK_TYPES)}
 _STATE_SIZE_MAX = 1 << 22
 _CHUNK_SIZE_MAX = 1 << 18
 _START = Position(0, 0)
@@ -168,8 +169,8 @@ class OpenChunk:
         icount, virtual_ns = position
         last_icount, last_ns = self.last
         insns = icount - last_icount
-        warp_ns = virtual_ns - last_ns - (insns << shift)
-        one = (CLOCK_TYPES.index(clock), insns, warp_ns, value if clock in DECIDED_BY_HOST else 0)
+        number, has_value = _NUMBERED[clock]
+        one = (number, insns, virtual_ns - last_ns - (insns << shift), value if has_value else 0)
         if one == self.one:
             self.repeats += 1
         else:

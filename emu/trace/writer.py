@@ -200,17 +200,22 @@ class TraceWriter:
         self._execute("INSERT INTO checkpoints VALUES (?, ?, ?, ?, ?, ?)", row)
         self._chunk = OpenChunk(last=chunk.last)
 
+    def goes_on(self, stream: str, data: bytes) -> bool:
+        """Join what the guest sent to the bytes before, if those are the same stream's; whether that was done."""
+        row = self._stream
+        if row is None or row[0] != stream or len(row[2]) >= OUTPUT_MAX:
+            return False
+        row[2].extend(data)
+        return True
+
     def add_output(self, stream: str, position: Position, data: bytes, is_message: bool) -> None:
         """Write what the guest sent; bytes that are no message of their own are joined to those before."""
         if is_message:
             self._close_stream()
             self._write_output(Output(stream, position, data))
-            return
-        if self._stream is not None and (self._stream[0] != stream or len(self._stream[2]) >= OUTPUT_MAX):
+        elif not self.goes_on(stream, data):
             self._close_stream()
-        if self._stream is None:
-            self._stream = (stream, position, bytearray())
-        self._stream[2].extend(data)
+            self._stream = (stream, position, bytearray(data))
 
     def add_some(self, stream: str, position: Position, data: bytes) -> int:
         """Write so much of what the guest sent, byte by byte, as belongs together; how much that was.
