@@ -229,8 +229,8 @@ def test_kernels_are_summed_up_by_their_geometric_mean() -> None:
         for name, s in (("a", 2), ("b", 0.5))
     ]
 
-    assert report(*rows).kernels_text() == "The 2 kernels in the geometric mean: 1.00 to QEMU, worst 2.00."
-    assert report(*rows).markdown().endswith("\n\nThe 2 kernels in the geometric mean: 1.00 to QEMU, worst 2.00.\n")
+    assert report(*rows).kernels_text() == "The kernels in the geometric mean: 1.00 to QEMU (2, worst 2.00)."
+    assert report(*rows).markdown().endswith("\n\nThe kernels in the geometric mean: 1.00 to QEMU (2, worst 2.00).\n")
     assert report(rows[0]).kernels_text() == ""
 
 

@@ -119,9 +119,9 @@ class Report:
             ratios = [ratio for row in rows if (ratio := self.ratio(row, to=side)) is not None]
             if len(ratios) > 1:
                 means.append(
-                    f"{ratio_text(statistics.geometric_mean(ratios))} to {name}, worst {ratio_text(max(ratios))}"
+                    f"{ratio_text(statistics.geometric_mean(ratios))} to {name} ({len(ratios)}, worst {ratio_text(max(ratios))})"
                 )
-        return f"The {len(rows)} kernels in the geometric mean: {'; '.join(means)}." if means else ""
+        return f"The kernels in the geometric mean: {', '.join(means)}." if means else ""
 
     def rate(self, row: Measured, side: Side) -> float | None:
         """Units per second of processor time, user and system."""
