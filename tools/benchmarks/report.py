@@ -118,9 +118,8 @@ class Report:
         for side, name in ((Side.OTHER, self.other), (Side.QEMU, "QEMU")):
             ratios = [ratio for row in rows if (ratio := self.ratio(row, to=side)) is not None]
             if len(ratios) > 1:
-                means.append(
-                    f"{ratio_text(statistics.geometric_mean(ratios))} to {name} ({len(ratios)}, worst {ratio_text(max(ratios))})"
-                )
+                mean = ratio_text(statistics.geometric_mean(ratios))
+                means.append(f"{mean} to {name} ({len(ratios)}, worst {ratio_text(max(ratios))})")
         return f"The kernels in the geometric mean: {', '.join(means)}." if means else ""
 
     def rate(self, row: Measured, side: Side) -> float | None:
