@@ -250,6 +250,28 @@ def test_each_encoding_does_what_it_does_in_spike(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("counting", list(Counting), ids=lambda counting: counting.value)
+@pytest.mark.parametrize(("privilege", "envcfg"), [
+    (3, (0, 0)), (1, (0xF0, 0)), (1, (0x90, 0xF0)), (1, (0, 0xF0)),
+    (0, (0xF0, 0xF0)), (0, (0xD0, 0x50)), (0, (0xF0, 0)),
+])  # fmt: skip
+@pytest.mark.parametrize("xlen", [64, 32])
+def test_instructions_on_cache_blocks_do_what_they_do_in_spike(
+    xlen: int, privilege: int, envcfg: tuple[int, int], counting: Counting, tmp_path: Path, spike_is_here: None
+) -> None:
+    insns = list(instruction_encodings.cache_blocks())
+    before = [
+        insn for name, bits in zip(("menvcfg", "senvcfg"), envcfg, strict=True)
+        for insn in (asm.addi(T0, 0, bits), asm.csrrs(0, name, T0))
+    ]  # fmt: skip
+    image, end = instruction_encodings.program(insns, xlen, privilege=privilege, before=before)
+    result = compared(image, xlen, 1 << 40, tmp_path, counting, end=end)
+
+    assert result.difference is None
+    assert result.insns > 10 * len(insns)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("privilege", [1, 0], ids=["S", "U"])
 @pytest.mark.parametrize("xlen", [64, 32])
 @pytest.mark.parametrize("kind", ["system", "csr_reads", "csr_writes"])

@@ -13,6 +13,7 @@ from minstret.devices.chips.finisher import Command
 from minstret.emu.clock import TIMEBASE_HZ
 from minstret.emu.fdt import Node, flatten, u64
 from minstret.emu.hart.cpu import Cpu
+from minstret.emu.hart.spec import CACHE_BLOCK
 from minstret.emu.part import Phandle, cpu_intc, cpu_phandle
 
 
@@ -57,6 +58,9 @@ def _add_cpus(root: Node, kind: Cpu, harts: int) -> None:
             f"cpu@{hart}", device_type="cpu", reg=hart, status="okay", compatible="riscv", riscv__isa=kind.isa,
             mmu_type=f"riscv,{kind.mmu}", phandle=cpu_phandle(hart),
         )  # fmt: skip
+        for name, block in (("zicbom", "cbom"), ("zicboz", "cboz")):
+            if kind.has(name):
+                cpu.properties[f"riscv,{block}-block-size"] = CACHE_BLOCK
         if kind.features:
             cpu.properties |= {"riscv,isa-base": f"rv{kind.xlen}i", "riscv,isa-extensions": kind.isa_extensions}
         cpu.add(

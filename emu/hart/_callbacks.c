@@ -1423,9 +1423,10 @@ static bool zero_block(void *uc, struct shared *s, uint64_t va)
 {
     uint64_t mstatus = env_word(s, s->off_mstatus);
     int mode = (int)env_word(s, s->off_priv);
-    if (mode != PRIV_M || s->trigger_page_count != 0)
+    bool is_forbidden = mode < PRIV_M && !(s->menvcfg & (mode == PRIV_U ? s->senvcfg : ENVCFG_CBZE) & ENVCFG_CBZE);
+    if (is_forbidden || s->trigger_page_count != 0)
         return false;
-    if (mstatus & MSTATUS_MPRV)
+    if (mode == PRIV_M && mstatus & MSTATUS_MPRV)
         mode = mstatus >> MSTATUS_MPP_SHIFT & 3;
     struct translation t = translate(uc, s, va & ~(uint64_t)(CACHE_BLOCK - 1), MEM_WRITE, mode, true);
     uint64_t offset = t.pa - s->ram_base;

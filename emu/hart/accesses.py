@@ -116,6 +116,11 @@ class Accesses(EngineHandlers):
         if self.is_refused or not self._pmp_allows_access(offset, size, Prot.W):
             self._refuse_access()
             return
+        self.store(address, data)
+
+    def store(self, address: int, data: bytes) -> None:
+        """Store a piece that is allowed, or all, of what the instruction under way stores, at a physical address."""
+        size = len(data)
         self._mmu.note_instruction_under_way()
         if not self.watches:
             self.memory.write(address, data)

@@ -53,7 +53,6 @@ class Core:
         self.shared = shared
         self.pmp = Pmp(xlen, shared)
         self.triggers = triggers
-        self.menvcfg = self.senvcfg = 0
         self.flush_tlb = flush_tlb
         self._flush_blocks = flush_blocks
         self.refused_satp_modes: set[int] = set()

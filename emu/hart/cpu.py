@@ -47,6 +47,7 @@ NOTHING_MORE = Feature(0)
 IMPLEMENTED = (
     Feature.SM1P12 | Feature.SSTC | Feature.SV48 | Feature.SV57 | Feature.SVNAPOT
     | Feature.ZBA | Feature.ZBB | Feature.ZBS | Feature.ZICOND | Feature.ZIHINTPAUSE | Feature.ZAWRS
+    | Feature.ZICBOM | Feature.ZICBOZ
 )  # fmt: skip
 """What there is here: the default. Whoever makes one of the others work adds it."""
 

@@ -715,7 +715,7 @@ class Hart:
         env, x, row = self.env, self._x, extension_insn(insn, self.xlen)
         assert row is not None
         rd, rs1 = insn >> 7 & 31, int(x[insn >> 15 & 31])
-        cause = None
+        trap = None
         if row.form is not Form.OTHER:
             result = extensions.compute(row.op, rs1, operand(row, insn, int(x[insn >> 20 & 31])), self.xlen)
             if rd:
@@ -724,11 +724,11 @@ class Hart:
             if env.priv < PRIV_M and env.mstatus & MSTATUS_TW:
                 raise csr.IllegalInstruction
         elif row.op is not Op.WRS_STO:
-            cause = cacheblocks.execute(self.core, self._mmu, self._accesses, row.op, rs1)
-        if cause is None:
+            trap = cacheblocks.execute(self.core, self._mmu, self._accesses, row.op, rs1)
+        if trap is None:
             self._retire_special()
         else:
-            self._take(cause, rs1)
+            self._take(*trap)
 
     def _return_from_trap(self, insn: int) -> None:
         env, is_mret = self.env, insn == INSN_MRET

@@ -127,6 +127,8 @@ UPPER_ENTRIES = {4: ((0, 1, 255, 256, 511),), 5: ((0, 1, 16, 64, 255, 256, 511),
 """By levels, from the root on: the entries that lead to the same next table."""
 NAPOT_PAGES = range(0x20, 0x30)
 """These may be mapped by entries that are for all of them."""
+ON_BLOCKS = tuple(row for row in ROWS if row.feature in (Feature.ZICBOM, Feature.ZICBOZ))
+(CBO_ZERO,) = (row.match for row in ON_BLOCKS if row.feature is Feature.ZICBOZ)
 COMPUTING = tuple(row for row in ROWS if row.feature & TRANSLATED or row.feature is Feature.ZAWRS)
 """The instructions that Unicorn does not know, without those on cache blocks."""
 
@@ -279,7 +281,7 @@ class _Maker:
             self.device, self.device, self.pointers, self.reservation, self.atomics, self.trap, self.trap,
             self.service, self.service, self.counters, self.control, self.control, self.floating, self.sleep,
             self.table_edit, self.many_writes, self.elsewhere, self.switched, self.switched, self.timer, self.timer,
-            self.supervisor_timer, self.supervisor_timer, self.later_csrs,
+            self.supervisor_timer, self.supervisor_timer, self.later_csrs, self.cache_block, self.cache_block,
             self.software_interrupt, self.protection, self.long_block, self.far_time, self.alarm,
             self.data_beside_code, self.reborn, self.overwrites_itself, self.torn, self.entry_as_code,
             self.entry_of_itself, self.dma, self.dma, self.dma, self.board_reset,
@@ -340,6 +342,9 @@ class _Maker:
         text.emit(csrw("mie", T0))
         text.constant(T0, 7)
         text.emit(csrw("mcounteren", T0), csrw("scounteren", T0))
+        for name in ("menvcfg", "senvcfg"):
+            text.constant(T0, pick.choice((0xF0, 0xF0, 0xF0, 0xD0, 0x80, 0)))
+            text.emit(csrrs(ZERO, name, T0))
         text.constant(T0, 0x6000 | pick.choice((0, 8)))
         text.emit(csrrs(ZERO, "mstatus", T0))
         if self.is_portable:
@@ -1224,15 +1229,34 @@ class _Maker:
         names = ["menvcfg", "senvcfg", "mcountinhibit", "mcountinhibit", "mconfigptr", "mseccfg", "menvcfgh"]
         for _ in range(pick.randint(1, 5)):
             name = pick.choice(names)
-            if self.is_portable and name == "mcountinhibit":  # Spike's counters never stand still
+            if self.is_portable and name in ("mcountinhibit", "menvcfgh"):  # Spike's counters never stand still
                 continue
-            text.constant(T0, pick.choice((0, 1, 4, 5, 0xF1, 0x20, 0x10, 0xFFFF_FFFF)))
-            make = pick.choice((csrrw, csrrs, csrrc, csrrs))
+            value, make = pick.choice((0, 1, 4, 5, 0xF1, 0x20, 0x10, 0xFFFF_FFFF)), pick.choice((csrrw, csrrs, csrrc))
+            if self.is_portable:  # nor has it FIOM, and ADUE stays set, without which it does not set A and D
+                value, make = value & 0xFFFE, csrrs if make is csrrw else make
+            text.constant(T0, value)
             text.emit(make(pick.choice(RANDOM), name, pick.choice((T0, T0, ZERO))))
             self.filler(pick.randint(0, 4))
             text.emit(csrr(pick.choice(RANDOM), pick.choice(("cycle", "minstret", "instret", "mcycle"))))
             if pick.random() < 0.2:
                 text.emit(csrw(pick.choice(("mcycle", "minstret")), pick.choice(RANDOM)))
+
+    def cache_block(self) -> None:
+        """Instructions on cache blocks: mostly of data, or of code, a table, a device or nothing."""
+        text, pick = self.text, self.pick
+        for _ in range(pick.randint(1, 4)):
+            chance = pick.random()
+            if chance < 0.1:
+                text.io(T3, NOTHING if self.is_portable else pick.choice((UART, MSIP, NOTHING)))
+            elif chance < 0.3 and not self.is_portable:
+                text.ram(T3, text.here + pick.randrange(64, 600))
+            elif chance < 0.34 and not self.is_portable:
+                text.ram(T3, TABLES + pick.randrange(12 * PAGE))
+            else:
+                text.emit(addi(T3, S0, pick.choice((0, pick.randrange(-64, 512)))))
+            text.emit(pick.choice((CBO_ZERO, CBO_ZERO, pick.choice(ON_BLOCKS).match)) | T3 << 15)
+            self.filler_keeping(pick.randint(0, 3))
+            text.emit(lw(A0, S0, 0), sw(A1, S0, 4))
 
     def sleep(self) -> None:
         self.timer()

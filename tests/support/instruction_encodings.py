@@ -13,7 +13,7 @@ from minstret.emu.hart.extensions import ROWS, Form
 HANDLER, SET_UP, VALUES, CODE, MEMORY = 0x1000, 0x2000, 0x3000, 0x10000, 0x80_0000
 """Offsets in RAM."""
 _NE = 1
-_X10, _X11, _X12, _X13 = 10, 11, 12, 13
+_X10, _X11, _X12, _X13, _X29 = 10, 11, 12, 13, 29
 _OPERANDS = _X10 << 7 | _X11 << 15 | _X12 << 20
 OPERAND_VALUES = {
     16: 1 << 63 | 1 << 31, 17: (1 << 63) - 1, 18: 0xFFFF_FFFF, 19: 0x0000_8000_0000_0080, 20: 0x0123_4567_89AB_CDEF,
@@ -86,6 +86,7 @@ def _set_up(xlen: int) -> Text:
     for register in (2, *range(8, 16)):
         text.ram(register, MEMORY + 64 * register)
     text.emit(addi(3, ZERO, 5), lui(4, 0x12345), addi(6, ZERO, -7), lui(7, 0x89ABC))
+    text.ram(_X29, MEMORY + 0x1259)
     text.ram(T6, VALUES)
     for at, register in enumerate(OPERAND_VALUES):
         text.load(register, T6, at * xlen // 8)
@@ -152,6 +153,15 @@ def extension(xlen: int) -> Iterator[int]:
             for number, second in enumerate(seconds):
                 rd = (_X10, rs1, second if row.form is Form.REGISTERS else _X11, 0)[(number + rs1) % 4]
                 yield row.match | second << 20 | rs1 << 15 | rd << 7
+
+
+def cache_blocks() -> Iterator[int]:
+    """Instructions on cache blocks in RAM, aligned or not, and where nothing is; and their kin that are none."""
+    for kind in range(8):
+        for rs1 in (2, 8, 15, _X29, *OPERANDS):
+            yield 0x200F | kind << 20 | rs1 << 15
+    for other in (0x80, 1 << 31, 0x1000):
+        yield 0x0040_200F | 8 << 15 | other
 
 
 def atomic() -> Iterator[int]:

@@ -29,7 +29,10 @@ RAM_BASE, RAM_SIZE = 0x8000_0000, 0x100_0000
 # As in minstret: misaligned loads and stores work (zicclsm), hardware sets A and D bits (svadu). The latter has to be
 # switched on in menvcfg, as it is here, and Spike begins with a PMP entry that allows everything. A few
 # instructions before the guest's first one change both.
-_NEW = Feature.ZICOND | Feature.ZIHINTPAUSE | Feature.ZAWRS | Feature.ZBA | Feature.ZBB | Feature.ZBS
+_NEW = (
+    Feature.ZICBOM | Feature.ZICBOZ | Feature.ZICOND | Feature.ZIHINTPAUSE | Feature.ZAWRS
+    | Feature.ZBA | Feature.ZBB | Feature.ZBS
+)  # fmt: skip
 COMPARED = _NEW | Feature.SM1P12 | Feature.SVADU
 """What every hart that is compared has."""
 EXTENSIONS = "_".join(("gc_zicsr_zifencei_zicntr_svadu_zicclsm", *Cpu(64, _NEW).extensions))
