@@ -22,7 +22,7 @@ from minstret.emu.hart.traps import TrapRecord
 from minstret.emu.images.loader import load_firmware
 
 ALLOWED = {
-    "boot": "registers that the boot ROM sets: Spike's values are used",
+    "boot": "registers that the boot ROM sets, and stimecmp: Spike's values are used",
     "device": "stores to devices have no effect here, and loads from them give what they gave Spike",
     "interrupt": "an interrupt comes when Spike takes it",
     "wfi": "WFI ends when it ends in Spike",
@@ -163,6 +163,7 @@ class Follower:
             self._has_begun = True
             self.allow("boot")
             hart.env.x[:] = [step.boot_x.get(number, 0) for number in range(32)]
+            hart.core.shared.stimecmp = 0  # on rv32 the half that is written second keeps this one for a while
         if hart.waiting:
             self.allow("wfi")
             hart.waiting = False
