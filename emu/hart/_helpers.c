@@ -101,6 +101,7 @@ struct originals {
     void *(*gen_new_label)(char *tcg);
     void (*tcg_gen_brcond_i64)(char *tcg, int condition, value a, value b, void *label);
     void (*check_exit_request)(void *uc, uint32_t is_in_delay_slot);
+    void *(*lookup_tb_ptr)(uint8_t *env);
     bool (*cpu_restore_state)(void *cpu, uintptr_t at, bool is_leaving);
     uintptr_t (*ret_ldub)(uint8_t *env, uint64_t address, uint32_t description, uintptr_t at);
     uintptr_t (*le_lduw)(uint8_t *env, uint64_t address, uint32_t description, uintptr_t at);
@@ -823,6 +824,7 @@ EXPORT bool minstret_bind(void *unicorn)
     original_64.name = found(unicorn, "helper_" #function "_riscv64", &is_missing); \
     original_32.name = found(unicorn, "helper_" #function "_riscv32", &is_missing);
     BIND_HELPER(check_exit_request, check_exit_request)
+    BIND_HELPER(lookup_tb_ptr, lookup_tb_ptr)
     BIND_HELPER(ret_ldub, ret_ldub_mmu)
     BIND_HELPER(le_lduw, le_lduw_mmu)
     BIND_HELPER(le_ldul, le_ldul_mmu)
