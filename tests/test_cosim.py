@@ -156,7 +156,8 @@ def test_generated_programs_under_sv48_and_sv57_do_what_spike_does(
         Counting.CODE: (20, 3000), Counting.BLOCKS: (6, 3000), Counting.INSTRUCTIONS: (6, 3000),
         Counting.PYTHON: (6, 400),
     }[counting]  # fmt: skip
-    features = Feature.SV48 | Feature.SV57 | Feature.SVNAPOT
+    features = Feature.SM1P12 | Feature.SVADU | Feature.SVPBMT | Feature.SVINVAL | Feature.SVNAPOT
+    features |= Feature.SV48 | Feature.SV57
     insns = exceptions = 0
     for number in range(programs * TIMES):
         seed = f"levels {SEED_SLOW}/{number}"

@@ -251,13 +251,28 @@ static bool may_mark(void *uc, struct shared *s, uint64_t offset, uint64_t pa_of
     return true;
 }
 
-#define RESERVED_IN_PTE (~0ull << 54)
+/* The bits of a page table entry of rv64 that must be 0. */
+static uint64_t reserved_in_pte(const struct shared *s)
+{
+    uint64_t bits = ~0ull << 54;
+    if (s->features & FEATURE_SVNAPOT)
+        bits &= ~PTE_N;
+    if (s->features & FEATURE_SVPBMT && s->menvcfg & MENVCFG_PBMTE)
+        bits &= ~PTE_PBMT;
+    return bits;
+}
 
 struct translation {
     uint64_t pa;
     uint32_t perms; /* of the page, from the tables alone */
     int fault;
 };
+
+/* The place for the table of that level that a walk for addresses that begin like this went through. */
+static uint64_t walk_slot(int level, uint64_t prefix)
+{
+    return (uint64_t)level * WALKS + prefix % WALKS;
+}
 
 /* Walk the tables for `va`. With `quiet` nothing changes, neither guest memory nor page flags.
  * Source: the same volume, "Virtual Address Translation Process". */
@@ -273,10 +288,19 @@ static struct translation translate(void *uc, struct shared *s, uint64_t va, int
     int levels = !rv64 ? 2 : satp_mode == SATP_SV57 ? 5 : satp_mode == SATP_SV48 ? 4 : 3;
     int index_bits = rv64 ? 9 : 10, pte_bytes = rv64 ? 8 : 4, bits_above = 64 - PAGE_BITS - index_bits * levels;
     uint64_t table = (satp & (rv64 ? (1ull << 44) - 1 : (1ull << 22) - 1)) << PAGE_BITS;
-    uint64_t reserved = !rv64 ? 0 : s->features & FEATURE_SVNAPOT ? RESERVED_IN_PTE & ~PTE_N : RESERVED_IN_PTE;
+    uint64_t reserved = rv64 ? reserved_in_pte(s) : 0;
+    bool marks = !(s->features & FEATURE_SVADU) || s->menvcfg & MENVCFG_ADUE;
     if (rv64 && (uint64_t)((int64_t)(va << bits_above) >> bits_above) != va)
         return page_fault;
-    for (int level = levels - 1; level >= 0; level--) {
+    int level = levels - 1;
+    for (int low = 0; low < WALK_LEVELS && low < level; low++) { /* what a walk since the last flush went through */
+        uint64_t prefix = va >> (PAGE_BITS + index_bits * (low + 1)), slot = walk_slot(low, prefix);
+        if (s->walk_prefixes[slot] == prefix && s->walk_generations[slot] == s->generation && s->walk_satps[slot] == satp) {
+            table = s->walk_tables[slot];
+            level = low;
+        }
+    }
+    for (; level >= 0; level--) {
         uint64_t index = va >> (PAGE_BITS + index_bits * level) & ((1u << index_bits) - 1);
         uint64_t pte_pa = table + index * pte_bytes, offset = pte_pa - s->ram_base;
         if (pte_pa < s->ram_base || offset >= s->ram_size)
@@ -291,13 +315,20 @@ static struct translation translate(void *uc, struct shared *s, uint64_t va, int
             mark_page(uc, s, offset >> PAGE_BITS, PAGE_TABLE);
         }
         uint64_t pte = load_le(s->ram + offset, pte_bytes);
-        if (!(pte & PTE_V) || (pte & (PTE_R | PTE_W)) == PTE_W || pte & reserved)
+        if (!(pte & PTE_V) || (pte & (PTE_R | PTE_W)) == PTE_W || pte & reserved || (pte & PTE_PBMT) == PTE_PBMT)
             return page_fault;
         uint64_t ppn = rv64 ? pte >> 10 & ((1ull << 44) - 1) : pte >> 10;
         if (!(pte & (PTE_R | PTE_X))) {
             if (pte & (PTE_U | PTE_A | PTE_D | PTE_N | PTE_PBMT))
                 return page_fault;
             table = ppn << PAGE_BITS;
+            if (!quiet && level != 0 && level <= WALK_LEVELS) {
+                uint64_t prefix = va >> (PAGE_BITS + index_bits * level), slot = walk_slot(level - 1, prefix);
+                s->walk_prefixes[slot] = prefix;
+                s->walk_generations[slot] = s->generation;
+                s->walk_satps[slot] = satp;
+                s->walk_tables[slot] = table;
+            }
             continue;
         }
         bool user = pte & PTE_U;
@@ -319,6 +350,8 @@ static struct translation translate(void *uc, struct shared *s, uint64_t va, int
         uint64_t pa = (ppn | (va >> PAGE_BITS & offset_mask)) << PAGE_BITS | (va & (PAGE_SIZE - 1));
         uint64_t marked = pte | PTE_A | (type == MEM_WRITE ? PTE_D : 0);
         if (marked != pte && !quiet) {
+            if (!marks)
+                return page_fault;
             if (!(allowed & PROT_W))
                 return access_fault;
             if (!may_mark(uc, s, offset, pa - s->ram_base, type))
@@ -1441,6 +1474,25 @@ static bool zero_block(void *uc, struct shared *s, uint64_t va)
     return true;
 }
 
+/* Whether an instruction that computes nothing is more than a step to the next one: it may trap, or does something. */
+static bool may_do_more(const struct shared *s, uint32_t op)
+{
+    uint64_t priv = env_word(s, s->off_priv);
+    switch (op) {
+    case DO_WRS_STO:
+        return false;
+    case DO_WRS_NTO:
+        return priv < PRIV_M;
+    case DO_SINVAL_VMA:
+        return priv < PRIV_S || (priv == PRIV_S && env_word(s, s->off_mstatus) & MSTATUS_TVM);
+    case DO_SFENCE_W_INVAL:
+    case DO_SFENCE_INVAL_IR:
+        return priv < PRIV_S;
+    default:
+        return true;
+    }
+}
+
 /* Execute an instruction that Unicorn does not know; Python does what may trap. */
 static bool execute_extension(void *uc, struct shared *s, uint64_t pc, uint32_t insn)
 {
@@ -1450,8 +1502,7 @@ static bool execute_extension(void *uc, struct shared *s, uint64_t pc, uint32_t 
         return false;
     uint64_t a = env_word(s, (insn >> 15 & 31) * s->xlen_bytes), next = pc + 4;
     uint64_t b = row->form == FORM_REGISTERS ? env_word(s, number * s->xlen_bytes) : insn >> 20 & 63;
-    bool may_trap = row->op == DO_WRS_NTO ? env_word(s, s->off_priv) < PRIV_M : row->op != DO_WRS_STO;
-    if (row->form == FORM_OTHER && may_trap && !(row->op == DO_CBO_ZERO && zero_block(uc, s, a)))
+    if (row->form == FORM_OTHER && may_do_more(s, row->op) && !(row->op == DO_CBO_ZERO && zero_block(uc, s, a)))
         return false;
     if (s->flow != NULL)
         flow_begins(s->flow, s, pc, 4, 1, TRANSFER_NONE);

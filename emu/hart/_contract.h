@@ -14,7 +14,7 @@ enum {
     ENV_IN_CPU = 296, STATUS_64 = 1537, MSTATUS_64 = 624, F_64 = 256, SHARED_64 = 1000, PC_64 = 512,
     PRIV_64 = 592, STATUS_32 = 937, MSTATUS_32 = 440, F_32 = 128, SHARED_32 = 656, PC_32 = 384, PRIV_32 = 424,
     ICOUNT_IN_SHARED = 0, FAST_LIMIT_IN_SHARED = 8, BLOCK_PC_IN_SHARED = 24, BLOCK_INSNS_IN_SHARED = 32,
-    ENGINE_IN_SHARED = 2296, CPU_IN_SHARED = 2304, COUNTS_ITSELF_IN_SHARED = 2312
+    ENGINE_IN_SHARED = 3320, CPU_IN_SHARED = 3328, COUNTS_ITSELF_IN_SHARED = 3336
 };
 
 /* For both: bits of registers, instructions, CSR numbers and others. */
@@ -44,6 +44,8 @@ enum {
 #define ENVCFG_CBZE 0x80u
 #define PTE_N 0x8000000000000000ull
 #define PTE_PBMT 0x6000000000000000ull
+#define MENVCFG_ADUE 0x2000000000000000ull
+#define MENVCFG_PBMTE 0x4000000000000000ull
 #define NOWHERE 0xffffffffffffffffull
 #define NEVER 0x1u
 #define CTL_TB_REQUEST_CACHE 0xc8000008u
@@ -55,7 +57,7 @@ enum {
 #define CSR_SSTATUS 0x100u
 #define CSR_SATP 0x180u
 #define EXTENSIONS_TRANSLATED 0x2700u
-#define EXTENSION_TABLE 0x1cdaacfau
+#define EXTENSION_TABLE 0xd016e065u
 #define MSTATUS_BOGUS 0xc060000000ull
 #define VIRTUAL_NS_MAX 0x7fffffffcd0d2800ull
 #define TIMER_NEVER 0x8000000000000000ull
@@ -67,7 +69,8 @@ enum {
     DO_MINU = 20, DO_SEXT_B = 21, DO_SEXT_H = 22, DO_ZEXT_H = 23, DO_ROL = 24, DO_ROR = 25, DO_ROLW = 26,
     DO_RORW = 27, DO_ORC_B = 28, DO_REV8 = 29, DO_BCLR = 30, DO_BEXT = 31, DO_BINV = 32, DO_BSET = 33,
     DO_CZERO_EQZ = 34, DO_CZERO_NEZ = 35, DO_CBO_INVAL = 36, DO_CBO_CLEAN = 37, DO_CBO_FLUSH = 38,
-    DO_CBO_ZERO = 39, DO_WRS_NTO = 40, DO_WRS_STO = 41
+    DO_CBO_ZERO = 39, DO_WRS_NTO = 40, DO_WRS_STO = 41, DO_SINVAL_VMA = 42, DO_SFENCE_W_INVAL = 43,
+    DO_SFENCE_INVAL_IR = 44
 };
 /* The instructions that Unicorn does not know (extensions.py), sorted by place_of. `feature` is the bit of
  * FEATURE_..., `form` what they compute with: a register, a number, nothing, or they do not compute. */
@@ -79,6 +82,9 @@ static const struct extension_row {
     {0xfe00707fu, 0x0800003bu, 0x100u, DO_ADD_UW, 0, 64},
     {0xffffffffu, 0x00d00073u, 0x8000u, DO_WRS_NTO, 3, 0},
     {0xffffffffu, 0x01d00073u, 0x8000u, DO_WRS_STO, 3, 0},
+    {0xfe007fffu, 0x16000073u, 0x8u, DO_SINVAL_VMA, 3, 0},
+    {0xffffffffu, 0x18000073u, 0x8u, DO_SFENCE_W_INVAL, 3, 0},
+    {0xffffffffu, 0x18100073u, 0x8u, DO_SFENCE_INVAL_IR, 3, 0},
     {0xfc00707fu, 0x28001013u, 0x400u, DO_BSET, 1, 64},
     {0xfe00707fu, 0x28001013u, 0x400u, DO_BSET, 1, 32},
     {0xfc00707fu, 0x48001013u, 0x400u, DO_BCLR, 1, 64},
@@ -140,9 +146,10 @@ static const struct extension_row {
     X(MSTATUS_MIE) X(MSTATUS_SPIE) X(MSTATUS_MPIE) X(MSTATUS_SPP) X(MSTATUS_MPP) X(MSTATUS_FS) X(MSTATUS_MPRV) \
     X(MSTATUS_SUM) X(MSTATUS_MXR) X(MSTATUS_TVM) X(MSTATUS_TW) X(MSTATUS_TSR) X(MSTATUS_UXL) X(INSN_ECALL) \
     X(INSN_EBREAK) X(INSN_WFI) X(INSN_SRET) X(INSN_MRET) X(INSN_C_EBREAK) X(S_INTERRUPTS) X(M_INTERRUPTS) \
-    X(PMP_LOCKED) X(ENVCFG_CBZE) X(PTE_N) X(PTE_PBMT) X(NOWHERE) X(NEVER) X(CTL_TB_REQUEST_CACHE) \
-    X(CTL_TB_REMOVE_CACHE) X(CTL_TB_FLUSH) X(CTL_TLB_FLUSH) X(CSR_FFLAGS) X(CSR_FCSR) X(CSR_SSTATUS) X(CSR_SATP) \
-    X(EXTENSIONS_TRANSLATED) X(EXTENSION_TABLE) X(MSTATUS_BOGUS) X(VIRTUAL_NS_MAX) X(TIMER_NEVER)
+    X(PMP_LOCKED) X(ENVCFG_CBZE) X(PTE_N) X(PTE_PBMT) X(MENVCFG_ADUE) X(MENVCFG_PBMTE) X(NOWHERE) X(NEVER) \
+    X(CTL_TB_REQUEST_CACHE) X(CTL_TB_REMOVE_CACHE) X(CTL_TB_FLUSH) X(CTL_TLB_FLUSH) X(CSR_FFLAGS) X(CSR_FCSR) \
+    X(CSR_SSTATUS) X(CSR_SATP) X(EXTENSIONS_TRANSLATED) X(EXTENSION_TABLE) X(MSTATUS_BOGUS) X(VIRTUAL_NS_MAX) \
+    X(TIMER_NEVER)
 
 /* For _callbacks.c, after Python.h. */
 #ifdef Py_PYTHON_H
@@ -150,7 +157,7 @@ static const struct extension_row {
 enum {
     PAGE_BITS = 12, PAGE_SIZE = 4096, CACHED_REGISTERS = 4, SPECIAL_BITS = 16, SPECIAL_MASK = 65535,
     DEMOTE_AFTER_WRITES = 256, TRAP_LOOP_TRAPS = 1000, WORK_OF_INVALIDATION = 20, STALE_PAGES_MAX = 64,
-    PMP_ENTRIES = 16
+    WALK_LEVELS = 2, WALKS = 16, PMP_ENTRIES = 16
 };
 enum {
     REG_RA = 1, REG_SP = 2, REG_T0 = 5, REG_FP = 8, PRIV_U = 0, PRIV_S = 1, PRIV_M = 3, PTE_V = 1, PTE_R = 2,
@@ -350,6 +357,9 @@ struct shared {
      * translated. More of them than STALE_PAGES_MAX: all their code. */
     uint64_t stale_tlbs, stale_page_count;
     uint64_t stale_pages[64];
+    /* Tables of the lowest WALK_LEVELS levels that walks went through, WALKS of each: for addresses that begin how,
+     * under which satp, and in which generation of the TLB, flushed where a table changes. C alone has them. */
+    uint64_t walk_prefixes[32], walk_satps[32], walk_generations[32], walk_tables[32];
     /* PMP: [low, high) and configuration of each active entry, in order of priority. */
     uint64_t pmp_count;
     uint64_t pmp_low[16], pmp_high[16], pmp_cfg[16];
@@ -465,69 +475,70 @@ static const struct csr_row {
 
 #define CALLBACKS_CONTRACT(X, FIELD) \
     X(PAGE_BITS) X(PAGE_SIZE) X(CACHED_REGISTERS) X(SPECIAL_BITS) X(SPECIAL_MASK) X(DEMOTE_AFTER_WRITES) \
-    X(TRAP_LOOP_TRAPS) X(WORK_OF_INVALIDATION) X(STALE_PAGES_MAX) X(PMP_ENTRIES) X(REG_RA) X(REG_SP) X(REG_T0) \
-    X(REG_FP) X(PRIV_U) X(PRIV_S) X(PRIV_M) X(PTE_V) X(PTE_R) X(PTE_W) X(PTE_X) X(PTE_U) X(PTE_A) X(PTE_D) \
-    X(MSTATUS_MPP_SHIFT) X(SATP_MODE_SHIFT) X(SATP_SV39) X(SATP_SV48) X(SATP_SV57) X(OP_LOAD) X(OP_LOAD_FP) \
-    X(OP_STORE) X(OP_STORE_FP) X(OP_AMO) X(OP_FMADD) X(OP_FP) X(OP_SYSTEM) X(OP_JALR) X(OP_JAL) X(CSRRW) \
-    X(CSRRS) X(CSRRC) X(AMO_LR) X(CACHE_BLOCK) X(UC_RISCV_REG_PC) X(PLIC_SOURCES) X(PLIC_CONTEXTS_MAX) \
-    X(PLIC_CONTEXT) X(PLIC_CONTEXT_BITS) X(PLIC_THRESHOLD) X(PLIC_CLAIM) X(CLINT_MTIMECMP) X(FIFO_SIZE) \
-    X(LCR_DLAB) X(MCR_LOOPBACK) X(FCR_ENABLE) X(IIR_FIFO_ENABLED) X(UART_WINDOW) X(SENT_MAX) X(PROT_R) X(PROT_W) \
-    X(PROT_X) X(PROT_MIXED) X(MEM_READ) X(MEM_WRITE) X(MEM_FETCH) X(FAULT_NONE) X(FAULT_PAGE) X(FAULT_ACCESS) \
-    X(FAULT_CROSSING) X(FAULT_COMPANY) X(FAULT_TRIGGER) X(STOP_NONE) X(STOP_LIMIT) X(STOP_INTERRUPT) \
-    X(STOP_SPECIAL) X(STOP_RESYNC) X(STOP_FAULT) X(STOP_EXCEPTION) X(STOP_ALONE) X(STOP_FULL) X(STOP_TRAP_LOOP) \
-    X(STOP_ERROR) X(STOP_WAITING) X(STOP_BREAKPOINT) X(STOP_TRIGGER) X(PAGE_CODE) X(PAGE_TABLE) X(PAGE_SLOW) \
-    X(PAGE_DIRTY) X(PAGE_UNDECODED) X(CAUSE_FETCH_MISALIGNED) X(CAUSE_FETCH_ACCESS) X(CAUSE_ILLEGAL_INSTRUCTION) \
-    X(CAUSE_BREAKPOINT) X(CAUSE_LOAD_MISALIGNED) X(CAUSE_LOAD_ACCESS) X(CAUSE_STORE_MISALIGNED) \
-    X(CAUSE_STORE_ACCESS) X(CAUSE_ECALL_FROM_U) X(CAUSE_ECALL_FROM_S) X(CAUSE_ECALL_FROM_M) \
-    X(CAUSE_FETCH_PAGE_FAULT) X(CAUSE_LOAD_PAGE_FAULT) X(CAUSE_STORE_PAGE_FAULT) X(SSI) X(MSI) X(STI) X(MTI) \
-    X(SEI) X(MEI) X(OURS_NEVER) X(OURS_ALWAYS) X(OURS_WRONG_BITS) X(OURS_FLOAT) X(OURS_SSTATUS) X(OURS_SIE) \
-    X(OURS_MSTATUS) X(FP_ADD) X(FP_SUB) X(FP_MUL) X(FP_DIV) X(FP_SGNJ) X(FP_MINMAX) X(FP_FROM_FLOAT) X(FP_SQRT) \
-    X(FP_COMPARE) X(FP_TO_INT) X(FP_FROM_INT) X(FP_CLASS) X(FP_MOVE_FROM_X) X(ASKED_COUNTS) X(ASKED_CALLS) \
-    X(ASKED_PATH) X(TRANSFER_NONE) X(TRANSFER_CALL) X(TRANSFER_RETURN) X(TRANSFER_SWAP) X(TRANSFER_TRAP_RETURN) \
-    X(TRANSFER_START) X(FEATURE_SM1P12) X(FEATURE_SSTC) X(FEATURE_SVADU) X(FEATURE_SVINVAL) X(FEATURE_SVNAPOT) \
-    X(FEATURE_SVPBMT) X(FEATURE_SV48) X(FEATURE_SV57) X(FEATURE_ZBA) X(FEATURE_ZBB) X(FEATURE_ZBS) \
-    X(FEATURE_ZICBOM) X(FEATURE_ZICBOZ) X(FEATURE_ZICOND) X(FEATURE_ZIHINTPAUSE) X(FEATURE_ZAWRS) \
-    X(UART_RBR_THR) X(UART_IER) X(UART_IIR_FCR) X(UART_LCR) X(UART_MCR) X(UART_LSR) X(UART_MSR) X(UART_SCR) \
-    X(IER_RX_DATA) X(IER_THR_EMPTY) X(IER_LINE_STATUS) X(IER_MODEM_STATUS) X(IIR_LINE_STATUS) X(IIR_RX_DATA) \
-    X(IIR_RX_TIMEOUT) X(IIR_THR_EMPTY) X(IIR_MODEM_STATUS) X(IIR_NONE) X(LSR_DATA_READY) X(LSR_OVERRUN) \
-    X(LSR_THR_EMPTY) X(LSR_TRANSMITTER_EMPTY) X(MSR_DELTA_CTS) X(MSR_DELTA_DSR) X(MSR_TRAILING_RI) \
-    X(MSR_DELTA_DCD) X(MSR_CTS) X(MSR_DSR) X(MSR_RI) X(MSR_DCD) X(MSTATUS_SIE) X(MSTATUS_MIE) X(MSTATUS_SPIE) \
-    X(MSTATUS_MPIE) X(MSTATUS_SPP) X(MSTATUS_MPP) X(MSTATUS_FS) X(MSTATUS_MPRV) X(MSTATUS_SUM) X(MSTATUS_MXR) \
-    X(MSTATUS_TVM) X(MSTATUS_TW) X(MSTATUS_TSR) X(MSTATUS_UXL) X(INSN_ECALL) X(INSN_EBREAK) X(INSN_WFI) \
-    X(INSN_SRET) X(INSN_MRET) X(INSN_C_EBREAK) X(S_INTERRUPTS) X(M_INTERRUPTS) X(PMP_LOCKED) X(ENVCFG_CBZE) \
-    X(PTE_N) X(PTE_PBMT) X(NOWHERE) X(NEVER) X(CTL_TB_REQUEST_CACHE) X(CTL_TB_REMOVE_CACHE) X(CTL_TB_FLUSH) \
-    X(CTL_TLB_FLUSH) X(CSR_FFLAGS) X(CSR_FCSR) X(CSR_SSTATUS) X(CSR_SATP) X(EXTENSIONS_TRANSLATED) \
-    X(EXTENSION_TABLE) X(MSTATUS_BOGUS) X(VIRTUAL_NS_MAX) X(TIMER_NEVER) X(CSR_TABLE) X(SHARED_SIZE) \
-    X(REGISTERS) X(PLIC_SIZE) X(UART_SIZE) X(CLINT_SIZE) FIELD(icount) FIELD(fast_limit) FIELD(blocks) \
-    FIELD(block_pc) FIELD(block_insns) FIELD(limit) FIELD(mip) FIELD(stop_reason) FIELD(resync) FIELD(step_over) \
-    FIELD(in_system_view) FIELD(special_insn) FIELD(has_bogus_entry) FIELD(features) FIELD(fault) \
-    FIELD(fault_va) FIELD(fault_type) FIELD(emu_stop) FIELD(ctl) FIELD(env) FIELD(reg_write) FIELD(xlen_bytes) \
-    FIELD(off_pc) FIELD(off_priv) FIELD(off_mstatus) FIELD(off_mie) FIELD(off_mideleg) FIELD(off_satp) \
-    FIELD(off_mcounteren) FIELD(off_scounteren) FIELD(off_medeleg) FIELD(off_mtvec) FIELD(off_stvec) \
-    FIELD(off_mepc) FIELD(off_sepc) FIELD(off_mcause) FIELD(off_scause) FIELD(off_mtval) FIELD(off_stval) \
-    FIELD(off_load_res) FIELD(has_trapped) FIELD(trap_cause) FIELD(trap_epc) FIELD(trap_tval) FIELD(trap_priv) \
-    FIELD(trap_icount) FIELD(traps_in_place) FIELD(traps_icount) FIELD(trap_ra) FIELD(trap_sp) FIELD(trap_fp) \
-    FIELD(has_last) FIELD(last_code) FIELD(last_is_interrupt) FIELD(last_epc) FIELD(last_tval) FIELD(last_priv) \
-    FIELD(last_icount) FIELD(last_ra) FIELD(last_sp) FIELD(last_fp) FIELD(exception) FIELD(is_waiting) \
-    FIELD(shift) FIELD(warp_ns) FIELD(ns_per_tick) FIELD(time_delta) FIELD(mcycle_offset) FIELD(minstret_offset) \
-    FIELD(menvcfg) FIELD(senvcfg) FIELD(mcountinhibit) FIELD(stimecmp) FIELD(io_read) FIELD(io_write) \
-    FIELD(slow_read) FIELD(slow_write) FIELD(time_written) FIELD(access_fault) FIELD(thread) FIELD(in_flight) \
-    FIELD(work_left) FIELD(cached_address) FIELD(cached_value) FIELD(cached_size) FIELD(mtime_address) \
-    FIELD(ram) FIELD(ram_base) FIELD(ram_size) FIELD(rom) FIELD(rom_base) FIELD(rom_size) FIELD(rom_window) \
-    FIELD(watch_window) FIELD(slow_window) FIELD(io_size) FIELD(io_pages) FIELD(page_flags) FIELD(code_bits) \
-    FIELD(special_marks) FIELD(write_generation) FIELD(write_count) FIELD(generation) FIELD(stale_tlbs) \
-    FIELD(stale_page_count) FIELD(stale_pages) FIELD(pmp_count) FIELD(pmp_low) FIELD(pmp_high) FIELD(pmp_cfg) \
-    FIELD(fills) FIELD(flushes) FIELD(edges) FIELD(watched_writes) FIELD(invalidations) FIELD(next_growth) \
-    FIELD(block_count) FIELD(blocks_max) FIELD(is_device_access) FIELD(must_forget_blocks) FIELD(rewritten_pc) \
-    FIELD(rewritten_icount) FIELD(rewritten_insn) FIELD(new_entry) FIELD(cut_pc) FIELD(cut_size) \
-    FIELD(cut_insns) FIELD(cut_is_crossing) FIELD(next_cflags) FIELD(emu_start) FIELD(alone) FIELD(cuts) \
-    FIELD(ambiguous) FIELD(off_f) FIELD(has_kept_f) FIELD(kept_f) FIELD(has_helpers) FIELD(translated) \
-    FIELD(counts_in_code) FIELD(engine) FIELD(cpu) FIELD(counts_itself) FIELD(looks) FIELD(looked_icount) \
-    FIELD(break_pcs) FIELD(break_count) FIELD(passed_pc) FIELD(passed_icount) FIELD(watch_edges) \
-    FIELD(watch_count) FIELD(watch_load_count) FIELD(trigger_page_count) FIELD(trigger_pages) \
-    FIELD(trigger_passed_pc) FIELD(trigger_passed_icount) FIELD(logs_traps) FIELD(on_trap) FIELD(tells_returns) \
-    FIELD(lines) FIELD(soft_mip) FIELD(plic) FIELD(uart) FIELD(clint) FIELD(plic_base) FIELD(uart_base) \
-    FIELD(clint_base) FIELD(send_kept) FIELD(arm_timer) FIELD(flow) FIELD(key_salt)
+    X(TRAP_LOOP_TRAPS) X(WORK_OF_INVALIDATION) X(STALE_PAGES_MAX) X(WALK_LEVELS) X(WALKS) X(PMP_ENTRIES) \
+    X(REG_RA) X(REG_SP) X(REG_T0) X(REG_FP) X(PRIV_U) X(PRIV_S) X(PRIV_M) X(PTE_V) X(PTE_R) X(PTE_W) X(PTE_X) \
+    X(PTE_U) X(PTE_A) X(PTE_D) X(MSTATUS_MPP_SHIFT) X(SATP_MODE_SHIFT) X(SATP_SV39) X(SATP_SV48) X(SATP_SV57) \
+    X(OP_LOAD) X(OP_LOAD_FP) X(OP_STORE) X(OP_STORE_FP) X(OP_AMO) X(OP_FMADD) X(OP_FP) X(OP_SYSTEM) X(OP_JALR) \
+    X(OP_JAL) X(CSRRW) X(CSRRS) X(CSRRC) X(AMO_LR) X(CACHE_BLOCK) X(UC_RISCV_REG_PC) X(PLIC_SOURCES) \
+    X(PLIC_CONTEXTS_MAX) X(PLIC_CONTEXT) X(PLIC_CONTEXT_BITS) X(PLIC_THRESHOLD) X(PLIC_CLAIM) X(CLINT_MTIMECMP) \
+    X(FIFO_SIZE) X(LCR_DLAB) X(MCR_LOOPBACK) X(FCR_ENABLE) X(IIR_FIFO_ENABLED) X(UART_WINDOW) X(SENT_MAX) \
+    X(PROT_R) X(PROT_W) X(PROT_X) X(PROT_MIXED) X(MEM_READ) X(MEM_WRITE) X(MEM_FETCH) X(FAULT_NONE) \
+    X(FAULT_PAGE) X(FAULT_ACCESS) X(FAULT_CROSSING) X(FAULT_COMPANY) X(FAULT_TRIGGER) X(STOP_NONE) X(STOP_LIMIT) \
+    X(STOP_INTERRUPT) X(STOP_SPECIAL) X(STOP_RESYNC) X(STOP_FAULT) X(STOP_EXCEPTION) X(STOP_ALONE) X(STOP_FULL) \
+    X(STOP_TRAP_LOOP) X(STOP_ERROR) X(STOP_WAITING) X(STOP_BREAKPOINT) X(STOP_TRIGGER) X(PAGE_CODE) \
+    X(PAGE_TABLE) X(PAGE_SLOW) X(PAGE_DIRTY) X(PAGE_UNDECODED) X(CAUSE_FETCH_MISALIGNED) X(CAUSE_FETCH_ACCESS) \
+    X(CAUSE_ILLEGAL_INSTRUCTION) X(CAUSE_BREAKPOINT) X(CAUSE_LOAD_MISALIGNED) X(CAUSE_LOAD_ACCESS) \
+    X(CAUSE_STORE_MISALIGNED) X(CAUSE_STORE_ACCESS) X(CAUSE_ECALL_FROM_U) X(CAUSE_ECALL_FROM_S) \
+    X(CAUSE_ECALL_FROM_M) X(CAUSE_FETCH_PAGE_FAULT) X(CAUSE_LOAD_PAGE_FAULT) X(CAUSE_STORE_PAGE_FAULT) X(SSI) \
+    X(MSI) X(STI) X(MTI) X(SEI) X(MEI) X(OURS_NEVER) X(OURS_ALWAYS) X(OURS_WRONG_BITS) X(OURS_FLOAT) \
+    X(OURS_SSTATUS) X(OURS_SIE) X(OURS_MSTATUS) X(FP_ADD) X(FP_SUB) X(FP_MUL) X(FP_DIV) X(FP_SGNJ) X(FP_MINMAX) \
+    X(FP_FROM_FLOAT) X(FP_SQRT) X(FP_COMPARE) X(FP_TO_INT) X(FP_FROM_INT) X(FP_CLASS) X(FP_MOVE_FROM_X) \
+    X(ASKED_COUNTS) X(ASKED_CALLS) X(ASKED_PATH) X(TRANSFER_NONE) X(TRANSFER_CALL) X(TRANSFER_RETURN) \
+    X(TRANSFER_SWAP) X(TRANSFER_TRAP_RETURN) X(TRANSFER_START) X(FEATURE_SM1P12) X(FEATURE_SSTC) \
+    X(FEATURE_SVADU) X(FEATURE_SVINVAL) X(FEATURE_SVNAPOT) X(FEATURE_SVPBMT) X(FEATURE_SV48) X(FEATURE_SV57) \
+    X(FEATURE_ZBA) X(FEATURE_ZBB) X(FEATURE_ZBS) X(FEATURE_ZICBOM) X(FEATURE_ZICBOZ) X(FEATURE_ZICOND) \
+    X(FEATURE_ZIHINTPAUSE) X(FEATURE_ZAWRS) X(UART_RBR_THR) X(UART_IER) X(UART_IIR_FCR) X(UART_LCR) X(UART_MCR) \
+    X(UART_LSR) X(UART_MSR) X(UART_SCR) X(IER_RX_DATA) X(IER_THR_EMPTY) X(IER_LINE_STATUS) X(IER_MODEM_STATUS) \
+    X(IIR_LINE_STATUS) X(IIR_RX_DATA) X(IIR_RX_TIMEOUT) X(IIR_THR_EMPTY) X(IIR_MODEM_STATUS) X(IIR_NONE) \
+    X(LSR_DATA_READY) X(LSR_OVERRUN) X(LSR_THR_EMPTY) X(LSR_TRANSMITTER_EMPTY) X(MSR_DELTA_CTS) X(MSR_DELTA_DSR) \
+    X(MSR_TRAILING_RI) X(MSR_DELTA_DCD) X(MSR_CTS) X(MSR_DSR) X(MSR_RI) X(MSR_DCD) X(MSTATUS_SIE) X(MSTATUS_MIE) \
+    X(MSTATUS_SPIE) X(MSTATUS_MPIE) X(MSTATUS_SPP) X(MSTATUS_MPP) X(MSTATUS_FS) X(MSTATUS_MPRV) X(MSTATUS_SUM) \
+    X(MSTATUS_MXR) X(MSTATUS_TVM) X(MSTATUS_TW) X(MSTATUS_TSR) X(MSTATUS_UXL) X(INSN_ECALL) X(INSN_EBREAK) \
+    X(INSN_WFI) X(INSN_SRET) X(INSN_MRET) X(INSN_C_EBREAK) X(S_INTERRUPTS) X(M_INTERRUPTS) X(PMP_LOCKED) \
+    X(ENVCFG_CBZE) X(PTE_N) X(PTE_PBMT) X(MENVCFG_ADUE) X(MENVCFG_PBMTE) X(NOWHERE) X(NEVER) \
+    X(CTL_TB_REQUEST_CACHE) X(CTL_TB_REMOVE_CACHE) X(CTL_TB_FLUSH) X(CTL_TLB_FLUSH) X(CSR_FFLAGS) X(CSR_FCSR) \
+    X(CSR_SSTATUS) X(CSR_SATP) X(EXTENSIONS_TRANSLATED) X(EXTENSION_TABLE) X(MSTATUS_BOGUS) X(VIRTUAL_NS_MAX) \
+    X(TIMER_NEVER) X(CSR_TABLE) X(SHARED_SIZE) X(REGISTERS) X(PLIC_SIZE) X(UART_SIZE) X(CLINT_SIZE) \
+    FIELD(icount) FIELD(fast_limit) FIELD(blocks) FIELD(block_pc) FIELD(block_insns) FIELD(limit) FIELD(mip) \
+    FIELD(stop_reason) FIELD(resync) FIELD(step_over) FIELD(in_system_view) FIELD(special_insn) \
+    FIELD(has_bogus_entry) FIELD(features) FIELD(fault) FIELD(fault_va) FIELD(fault_type) FIELD(emu_stop) \
+    FIELD(ctl) FIELD(env) FIELD(reg_write) FIELD(xlen_bytes) FIELD(off_pc) FIELD(off_priv) FIELD(off_mstatus) \
+    FIELD(off_mie) FIELD(off_mideleg) FIELD(off_satp) FIELD(off_mcounteren) FIELD(off_scounteren) \
+    FIELD(off_medeleg) FIELD(off_mtvec) FIELD(off_stvec) FIELD(off_mepc) FIELD(off_sepc) FIELD(off_mcause) \
+    FIELD(off_scause) FIELD(off_mtval) FIELD(off_stval) FIELD(off_load_res) FIELD(has_trapped) FIELD(trap_cause) \
+    FIELD(trap_epc) FIELD(trap_tval) FIELD(trap_priv) FIELD(trap_icount) FIELD(traps_in_place) \
+    FIELD(traps_icount) FIELD(trap_ra) FIELD(trap_sp) FIELD(trap_fp) FIELD(has_last) FIELD(last_code) \
+    FIELD(last_is_interrupt) FIELD(last_epc) FIELD(last_tval) FIELD(last_priv) FIELD(last_icount) FIELD(last_ra) \
+    FIELD(last_sp) FIELD(last_fp) FIELD(exception) FIELD(is_waiting) FIELD(shift) FIELD(warp_ns) \
+    FIELD(ns_per_tick) FIELD(time_delta) FIELD(mcycle_offset) FIELD(minstret_offset) FIELD(menvcfg) \
+    FIELD(senvcfg) FIELD(mcountinhibit) FIELD(stimecmp) FIELD(io_read) FIELD(io_write) FIELD(slow_read) \
+    FIELD(slow_write) FIELD(time_written) FIELD(access_fault) FIELD(thread) FIELD(in_flight) FIELD(work_left) \
+    FIELD(cached_address) FIELD(cached_value) FIELD(cached_size) FIELD(mtime_address) FIELD(ram) FIELD(ram_base) \
+    FIELD(ram_size) FIELD(rom) FIELD(rom_base) FIELD(rom_size) FIELD(rom_window) FIELD(watch_window) \
+    FIELD(slow_window) FIELD(io_size) FIELD(io_pages) FIELD(page_flags) FIELD(code_bits) FIELD(special_marks) \
+    FIELD(write_generation) FIELD(write_count) FIELD(generation) FIELD(stale_tlbs) FIELD(stale_page_count) \
+    FIELD(stale_pages) FIELD(walk_prefixes) FIELD(walk_satps) FIELD(walk_generations) FIELD(walk_tables) \
+    FIELD(pmp_count) FIELD(pmp_low) FIELD(pmp_high) FIELD(pmp_cfg) FIELD(fills) FIELD(flushes) FIELD(edges) \
+    FIELD(watched_writes) FIELD(invalidations) FIELD(next_growth) FIELD(block_count) FIELD(blocks_max) \
+    FIELD(is_device_access) FIELD(must_forget_blocks) FIELD(rewritten_pc) FIELD(rewritten_icount) \
+    FIELD(rewritten_insn) FIELD(new_entry) FIELD(cut_pc) FIELD(cut_size) FIELD(cut_insns) FIELD(cut_is_crossing) \
+    FIELD(next_cflags) FIELD(emu_start) FIELD(alone) FIELD(cuts) FIELD(ambiguous) FIELD(off_f) FIELD(has_kept_f) \
+    FIELD(kept_f) FIELD(has_helpers) FIELD(translated) FIELD(counts_in_code) FIELD(engine) FIELD(cpu) \
+    FIELD(counts_itself) FIELD(looks) FIELD(looked_icount) FIELD(break_pcs) FIELD(break_count) FIELD(passed_pc) \
+    FIELD(passed_icount) FIELD(watch_edges) FIELD(watch_count) FIELD(watch_load_count) FIELD(trigger_page_count) \
+    FIELD(trigger_pages) FIELD(trigger_passed_pc) FIELD(trigger_passed_icount) FIELD(logs_traps) FIELD(on_trap) \
+    FIELD(tells_returns) FIELD(lines) FIELD(soft_mip) FIELD(plic) FIELD(uart) FIELD(clint) FIELD(plic_base) \
+    FIELD(uart_base) FIELD(clint_base) FIELD(send_kept) FIELD(arm_timer) FIELD(flow) FIELD(key_salt)
 
 #endif /* Py_PYTHON_H */
 

@@ -45,7 +45,8 @@ class Feature(IntFlag):
 
 NOTHING_MORE = Feature(0)
 IMPLEMENTED = (
-    Feature.SM1P12 | Feature.SSTC | Feature.SV48 | Feature.SV57 | Feature.SVNAPOT
+    Feature.SM1P12 | Feature.SSTC | Feature.SVADU | Feature.SVPBMT
+    | Feature.SV48 | Feature.SV57 | Feature.SVINVAL | Feature.SVNAPOT
     | Feature.ZBA | Feature.ZBB | Feature.ZBS | Feature.ZICOND | Feature.ZIHINTPAUSE | Feature.ZAWRS
     | Feature.ZICBOM | Feature.ZICBOZ
 )  # fmt: skip

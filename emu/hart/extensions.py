@@ -1,10 +1,11 @@
 """The instructions that Unicorn does not know: their encodings, and what each does. The one table of them.
 
-Zba, Zbb and Zbs (bits), Zicond, Zicbom and Zicboz (cache blocks), Zawrs. PAUSE of Zihintpause is no row: it is a FENCE,
-which Unicorn knows. Those of an extension that the hart lacks are illegal, as they are to Unicorn. ``_contract.h`` gets
-the table from here, and _extensions.h has ``compute`` in C; _helpers.c has Unicorn's translator make code for them.
+Zba, Zbb and Zbs (bits), Zicond, Zicbom and Zicboz (cache blocks), Zawrs, Svinval. PAUSE of Zihintpause is no row: it
+is a FENCE, which Unicorn knows. Those of an extension that the hart lacks are illegal, as they are to Unicorn.
+``_contract.h`` gets the table from here, and _extensions.h has ``compute`` in C; _helpers.c has Unicorn's translator
+make code for them.
 
-Source: The RISC-V Instruction Set Manual, Volume I, "B", "Zicond", "Zawrs" and "CMO".
+Source: The RISC-V Instruction Set Manual, Volume I, "B", "Zicond", "Zawrs" and "CMO"; Volume II, "Svinval".
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from minstret.emu.hart.cpu import Feature
-from minstret.emu.hart.spec import ABI_NAMES, INSN_PAUSE
+from minstret.emu.hart.spec import ABI_NAMES, INSN_PAUSE, INSN_SINVAL_VMA
 
 
 class Form(IntEnum):
@@ -72,6 +73,9 @@ class Op(IntEnum):
     CBO_ZERO = auto()
     WRS_NTO = auto()
     WRS_STO = auto()
+    SINVAL_VMA = auto()
+    SFENCE_W_INVAL = auto()
+    SFENCE_INVAL_IR = auto()
 
 
 class ExtensionInsn(NamedTuple):
@@ -146,6 +150,9 @@ def _rows() -> Iterator[ExtensionInsn]:
     yield _row("cbo.zero", Feature.ZICBOZ, Form.OTHER, _FENCE, 2, 4)
     yield _row("wrs.nto", Feature.ZAWRS, Form.OTHER, _SYSTEM, 0, 0x00D)
     yield _row("wrs.sto", Feature.ZAWRS, Form.OTHER, _SYSTEM, 0, 0x01D)
+    yield ExtensionInsn("sinval.vma", Op.SINVAL_VMA, Feature.SVINVAL, Form.OTHER, 0xFE007FFF, INSN_SINVAL_VMA)
+    yield _row("sfence.w.inval", Feature.SVINVAL, Form.OTHER, _SYSTEM, 0, 0x180)
+    yield _row("sfence.inval.ir", Feature.SVINVAL, Form.OTHER, _SYSTEM, 0, 0x181)
 
 
 def place_of(insn: int) -> int:
@@ -179,7 +186,9 @@ def assembler(insn: int, xlen: int) -> str:
     if row is None:
         return "pause" if insn == INSN_PAUSE else ""
     rd, rs1, rs2 = (ABI_NAMES[insn >> at & 31] for at in (7, 15, 20))
-    if row.feature is Feature.ZAWRS:
+    if row.op is Op.SINVAL_VMA:
+        return f"{row.name} {rs1}, {rs2}"
+    if row.feature in (Feature.ZAWRS, Feature.SVINVAL):
         return row.name
     if row.form is Form.OTHER:
         return f"{row.name} ({rs1})"

@@ -18,7 +18,7 @@ from minstret.emu.hart import cacheblocks, csr, extensions, traps
 from minstret.emu.hart.accesses import Accesses
 from minstret.emu.hart.breakpoints import Breakpoints
 from minstret.emu.hart.core import Core
-from minstret.emu.hart.cpu import Cpu
+from minstret.emu.hart.cpu import Cpu, Feature
 from minstret.emu.hart.decode import memory_access
 from minstret.emu.hart.engine import Engine
 from minstret.emu.hart.extensions import Form, Op, extension_insn, operand
@@ -54,6 +54,7 @@ from minstret.emu.hart.spec import (
     MSTATUS_MPRV,
     MSTATUS_SXL,
     MSTATUS_TSR,
+    MSTATUS_TVM,
     MSTATUS_TW,
     MSTATUS_UXL,
     PRIV_M,
@@ -722,6 +723,10 @@ class Hart:
                 x[rd] = result
         elif row.op is Op.WRS_NTO:
             if env.priv < PRIV_M and env.mstatus & MSTATUS_TW:
+                raise csr.IllegalInstruction
+        elif row.feature is Feature.SVINVAL:  # translations follow the tables at once, so there is nothing to do
+            is_trapped = row.op is Op.SINVAL_VMA and env.priv == PRIV_S and env.mstatus & MSTATUS_TVM
+            if env.priv < PRIV_S or is_trapped:
                 raise csr.IllegalInstruction
         elif row.op is not Op.WRS_STO:
             trap = cacheblocks.execute(self.core, self._mmu, self._accesses, row.op, rs1)

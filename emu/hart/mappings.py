@@ -78,12 +78,15 @@ class _Walk:
         self._tables_left -= 1
         size = PAGE_SIZE * tables.span_pages(level)
         for index, entry in enumerate(self._entries(table, tables.entry_bytes)):
-            kind, va = kind_of(entry, level, tables, self._mmu.s.features), va_of_table + index * size
+            kind, va = self._kind_of(entry, level, tables), va_of_table + index * size
             if kind is Kind.LEAF:
                 flags = "".join(letter if entry & bit else "-" for bit, letter in _FLAGS)
                 yield Mapping(va, leaf_ppn(entry, level, tables, va) << PAGE_BITS, size, flags)
             elif kind is Kind.POINTER:
                 yield from self._leaves_of(tables, ppn_of(entry) << PAGE_BITS, level - 1, va)
+
+    def _kind_of(self, entry: int, level: int, tables: PageTables) -> Kind:
+        return kind_of(entry, level, tables, self._mmu.s.features, self._mmu.s.menvcfg)
 
     def _entries(self, table: int, size: int) -> Iterator[int]:
         """The entries of a table; 0 for those that the hart can't read, and nothing where it is not in RAM."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from minstret.emu.hart.memory import GuestMemory, PageNotes
-from minstret.emu.hart.pagetables import Kind, kind_of, leaf_ppn, ppn_of, tables_of
+from minstret.emu.hart.pagetables import Kind, kind_of, leaf_ppn, ppn_of, sets_accessed_and_dirty, tables_of
 from minstret.emu.hart.shared import (
     NOWHERE,
     PAGE_BITS,
@@ -126,7 +126,7 @@ class Mmu:
                 self.notes.write_count[page] = 0
                 self.mark_page(page, _TABLE)
             pte = int.from_bytes(memory.ram[offset : offset + size], "little")
-            kind = kind_of(pte, level, tables, s.features)
+            kind = kind_of(pte, level, tables, s.features, s.menvcfg)
             if kind is Kind.FAULT:
                 return _PAGE_FAULT
             if kind is Kind.POINTER:
@@ -142,6 +142,8 @@ class Mmu:
                 return _PAGE_FAULT
             marked = pte | PTE_A | (PTE_D if access == Access.WRITE else 0)
             if marked != pte and not quiet:
+                if not sets_accessed_and_dirty(s.features, s.menvcfg):
+                    return _PAGE_FAULT
                 if not allowed & _W:
                     return _ACCESS_FAULT
                 self._before_marking(offset, access)

@@ -3,7 +3,7 @@
 For the walk (mmu.py), for who lists what is mapped (mappings.py), and for satp itself (csr.py). ``translate`` in
 _callbacks.c has the same.
 
-Source: The RISC-V Instruction Set Manual, Volume II, "Sv32" to "Sv57", "Svnapot".
+Source: The RISC-V Instruction Set Manual, Volume II, "Sv32" to "Sv57", "Svnapot", "Svpbmt", "Svadu".
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import NamedTuple
 from minstret.emu.hart.cpu import Feature
 from minstret.emu.hart.shared import PAGE_BITS
 from minstret.emu.hart.spec import (
+    MENVCFG_ADUE,
+    MENVCFG_PBMTE,
     PTE_A,
     PTE_D,
     PTE_N,
@@ -90,9 +92,11 @@ class Kind(Enum):
     LEAF = auto()
 
 
-def kind_of(entry: int, level: int, tables: PageTables, features: int) -> Kind:
+def kind_of(entry: int, level: int, tables: PageTables, features: int, menvcfg: int = 0) -> Kind:
     """What an entry of a table of that level is, whatever its rights."""
-    if not entry & PTE_V or entry & (PTE_R | PTE_W) == PTE_W or entry & _reserved(tables, features):
+    if not entry & PTE_V or entry & (PTE_R | PTE_W) == PTE_W or entry & _reserved(tables, features, menvcfg):
+        return Kind.FAULT
+    if entry & PTE_PBMT == PTE_PBMT:
         return Kind.FAULT
     if not entry & (PTE_R | PTE_X):
         return Kind.FAULT if level == 0 or entry & (PTE_U | PTE_A | PTE_D | PTE_N | PTE_PBMT) else Kind.POINTER
@@ -101,11 +105,21 @@ def kind_of(entry: int, level: int, tables: PageTables, features: int) -> Kind:
     return Kind.FAULT if ppn_of(entry) & tables.span_pages(level) - 1 else Kind.LEAF
 
 
-def _reserved(tables: PageTables, features: int) -> int:
+def _reserved(tables: PageTables, features: int, menvcfg: int) -> int:
     """The bits of an entry that must be 0."""
     if tables.entry_bytes == 4:
         return 0
-    return _RESERVED & ~PTE_N if features & Feature.SVNAPOT else _RESERVED
+    bits = _RESERVED
+    if features & Feature.SVNAPOT:
+        bits &= ~PTE_N
+    if features & Feature.SVPBMT and menvcfg & MENVCFG_PBMTE:
+        bits &= ~PTE_PBMT
+    return bits
+
+
+def sets_accessed_and_dirty(features: int, menvcfg: int) -> bool:
+    """Whether the walk sets A and D itself; else it faults where they are missing."""
+    return not features & Feature.SVADU or bool(menvcfg & MENVCFG_ADUE)
 
 
 def ppn_of(entry: int) -> int:

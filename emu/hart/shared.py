@@ -19,6 +19,8 @@ TRIGGERS = 2
 """How many triggers the guest has: see triggers.py."""
 STALE_PAGES_MAX = 64
 """Of so many pages a hart tells the others that it has overwritten code there; of more it tells that of all."""
+WALK_LEVELS, WALKS = 2, 16
+"""Levels of page tables, and tables of each, that a hart keeps in mind: see translate in _callbacks.c."""
 SPECIAL_BITS = 16
 SPECIAL_MASK = (1 << SPECIAL_BITS) - 1
 DEMOTE_AFTER_WRITES = 256
@@ -199,6 +201,10 @@ LAYOUT: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = (
      " translated. More of them than STALE_PAGES_MAX: all their code.", (
         ("stale_tlbs stale_page_count", U64),
         ("stale_pages", U64 * STALE_PAGES_MAX),
+    )),
+    ("Tables of the lowest WALK_LEVELS levels that walks went through, WALKS of each: for addresses that begin how,"
+     " under which satp, and in which generation of the TLB, flushed where a table changes. C alone has them.", (
+        ("walk_prefixes walk_satps walk_generations walk_tables", U64 * (WALK_LEVELS * WALKS)),
     )),
     ("PMP: [low, high) and configuration of each active entry, in order of priority.", (
         ("pmp_count", U64),

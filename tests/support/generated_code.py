@@ -121,6 +121,7 @@ SPECIAL_FLOATS = (
 )  # fmt: skip
 """In single precision; in the upper half of a double word some of them are special as doubles."""
 PTE_V, PTE_R, PTE_W, PTE_X, PTE_U, PTE_A, PTE_D, PTE_N = 1, 2, 4, 8, 16, 64, 128, 1 << 63
+SINVAL_VMA, SFENCE_W_INVAL, SFENCE_INVAL_IR = 0x16000073, 0x18000073, 0x18100073
 UPPER_TABLES = 0x38000
 """Tables above those of Sv39, which more levels than three have: two for each address space."""
 UPPER_ENTRIES = {4: ((0, 1, 255, 256, 511),), 5: ((0, 1, 16, 64, 255, 256, 511), (0, 1, 511))}
@@ -222,7 +223,8 @@ def generate(
     A portable one fences what it stores to code and page tables: another implementation of the specifications does
     the same. A quiet one takes no interrupts. One with finer rights runs in pages where PMP rights differ within the
     page, and has many instructions that are illegal or special. More ``levels`` of page tables than three are those of
-    Sv48 and Sv57; then it also goes to addresses that only these have, and some of its pages are mapped by Svnapot.
+    Sv48 and Sv57; then it also goes to addresses that only these have, some of its pages are mapped by Svnapot, or
+    have bits of Svpbmt; it fences by Svinval, and perhaps sets the A and D bits itself.
     """
     pick = random.Random(f"{seed}/{xlen}")
     program = Program(seed, xlen, icount_shift=pick.choice((0, 1, 7)))
@@ -293,6 +295,8 @@ class _Maker:
                 self.semihosting,
             ))  # fmt: skip
         if self.levels > 3:
+            if self.is_portable:  # not a matter of page tables, and senvcfg.FIOM is not there in Spike
+                kinds = tuple(kind for kind in kinds if kind not in (self.later_csrs, self.supervisor_timer))
             kinds += (self.far_address, self.far_address, self.table_edit)
         if self.is_quiet:
             kinds = tuple(kind for kind in kinds if kind not in (
@@ -345,6 +349,9 @@ class _Maker:
         for name in ("menvcfg", "senvcfg"):
             text.constant(T0, pick.choice((0xF0, 0xF0, 0xF0, 0xD0, 0x80, 0)))
             text.emit(csrrs(ZERO, name, T0))
+        if self.levels > 3:
+            for bit, sets in ((62, pick.random() < 0.6), (61, pick.random() < 0.7)):  # PBMTE and ADUE
+                text.emit(addi(T0, ZERO, 1), slli(T0, T0, bit), (csrrs if sets else csrrc)(ZERO, "menvcfg", T0))
         text.constant(T0, 0x6000 | pick.choice((0, 8)))
         text.emit(csrrs(ZERO, "mstatus", T0))
         if self.is_portable:
@@ -523,6 +530,9 @@ class _Maker:
                 user[page] = 0
         if self.levels > 3 and self.pick.random() < 0.6:
             self._by_napot(low)
+        if self.levels > 3 and self.pick.random() < 0.4:
+            for page in range(DATA // PAGE, DATA // PAGE + DATA_PAGES):
+                low[page] |= self.pick.choice((0, 0, 1, 2, 3)) << 61
         return [
             (base + number * PAGE, b"".join(entry.to_bytes(self.word, "little") for entry in table))
             for number, table in enumerate(tables)
@@ -1439,14 +1449,14 @@ class _Maker:
         text.load(T0, T3, 0)
         bits = (PTE_V, PTE_W, PTE_A, PTE_A | PTE_D, PTE_R, PTE_X, PTE_D)
         if self.levels > 3 and pick.random() < 0.3:
-            text.emit(addi(T1, ZERO, 1), slli(T1, T1, pick.choice((63, 63, 60, 54, 13))))
+            text.emit(addi(T1, ZERO, 1), slli(T1, T1, pick.choice((63, 63, 62, 61, 60, 54, 13))))
         else:
             text.constant(T1, pick.choice(bits))
         self.filler_keeping(pick.randint(0, 3))
         text.emit(xor(T0, T0, T1))
         text.store(T0, T3, 0)
         if self.is_portable:
-            text.emit(SFENCE_VMA)
+            text.emit(*self.fence())
         self.filler_keeping(pick.randint(0, 3))
         text.emit(lw(A0, S0, 0), sw(A0, S0, 4))
         if pick.random() < 0.8:
@@ -1456,6 +1466,11 @@ class _Maker:
             if self.is_portable:
                 text.emit(SFENCE_VMA)
             text.emit(lw(A0, S0, 0), sw(A0, S0, 8))
+
+    def fence(self) -> tuple[int, ...]:
+        """What lets a change of page tables take effect."""
+        by_svinval = self.levels > 3 and self.pick.random() < 0.5
+        return (SFENCE_W_INVAL, SINVAL_VMA, SFENCE_INVAL_IR) if by_svinval else (SFENCE_VMA,)
 
     def filler_keeping(self, insns: int) -> None:
         self.text.emit(*[self.compressed() for _ in range(insns)])

@@ -68,7 +68,8 @@ _PAGE_FAULTS = (Cause.FETCH_PAGE_FAULT, Cause.LOAD_PAGE_FAULT, Cause.STORE_PAGE_
 _MISALIGNED = {(Cause.LOAD_MISALIGNED, Cause.LOAD_ACCESS), (Cause.STORE_MISALIGNED, Cause.STORE_ACCESS)}
 _AMO, _SC = 0x2F, 3
 _PTE_V, _PTE_R, _PTE_X, _PTE_A, _PTE_D = 1, 2, 8, 64, 128
-_FENCE_I, _SFENCE_VMA, _SFENCE_VMA_MASK = 0x100F, 0x12000073, 0xFE007FFF
+_FENCE_I, _FENCES_OF_TABLES, _FENCE_OF_TABLES_MASK = 0x100F, (0x12000073, 0x16000073), 0xFE007FFF
+"""SFENCE.VMA, and SINVAL.VMA, after which Spike looks at the tables again."""
 _NO_ROM = RAM_BASE + RAM_SIZE + 0x100_0000  # a hart needs a ROM: this address is not used
 _OURS_ALONE = {"finisher": (Base.FINISHER, 0x1000), "RTC": (Base.RTC, 0x1000), "virtio": (Base.VIRTIO0, 0x8000)}
 
@@ -265,7 +266,7 @@ class Follower:
                     self._unfenced_tables.add(pa // PAGE_SIZE)
         if step.insn == _FENCE_I:
             self._unfenced_code.clear()
-        elif step.insn & _SFENCE_VMA_MASK == _SFENCE_VMA:
+        elif step.insn & _FENCE_OF_TABLES_MASK in _FENCES_OF_TABLES:
             self._unfenced_tables.clear()
 
     def ram_address(self, va: int) -> int | None:

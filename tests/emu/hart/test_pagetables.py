@@ -13,8 +13,8 @@ from minstret.emu.hart.spec import PTE_A, PTE_D, PTE_N, PTE_R, PTE_U, PTE_V, PTE
 
 TABLES, DATA = RAM + 0x10000, RAM + 0x40000
 LEAF = PTE_V | PTE_R | PTE_W | PTE_A | PTE_D
-LOAD, HANDLER = RAM, RAM + 8
-PROGRAM = asm.code(asm.lw(asm.A0, asm.T0, 0), asm.LOOP, asm.LOOP)
+LOAD, STORE, HANDLER = RAM, RAM + 8, RAM + 16
+PROGRAM = asm.code(asm.lw(asm.A0, asm.T0, 0), asm.LOOP, asm.sw(asm.A0, asm.T0, 0), asm.LOOP, asm.LOOP)
 MPRV_OF_S = 1 << 17 | 1 << 11
 RAM_SIZE = 1 << 20
 all_levels = pytest.mark.parametrize("levels", [3, 4, 5])
@@ -103,6 +103,51 @@ def test_bit_of_svnapot_is_reserved_without_it(cpu: str, counting: str) -> None:
     assert load(board, 0) is None
 
 
+PBMTE, ADUE = 1 << 62, 1 << 61
+
+
+@pytest.mark.parametrize("bits", [0, 1, 2, 3])
+def test_memory_types_are_taken_where_menvcfg_says_so(bits: int, counting: str) -> None:
+    """They have no effect, as there are no caches."""
+    board = paging_board(3, counting)
+    map_leaf(board, 3, 0, 0, DATA >> 12 << 10 | LEAF | bits << 61)
+    for pbmte in (0, PBMTE, 0):
+        board.registers["menvcfg"] = ADUE | pbmte
+
+        assert load(board, 0) == (0 if bits == 0 or (pbmte and bits != 3) else None)
+
+
+def test_pointer_with_a_memory_type_faults() -> None:
+    board = paging_board(3)
+    board.registers["menvcfg"] = ADUE | PBMTE
+    map_leaf(board, 3, 0, 0, DATA >> 12 << 10 | LEAF)
+    assert load(board, 0) == 0
+    board.memory[TABLES + 7 : TABLES + 8] = b"\x20"
+
+    assert load(board, 0) is None
+
+
+@pytest.mark.parametrize("cpu", [None, "rv64gc", "rv64,svadu=off"])
+def test_accessed_and_dirty_bits_are_set_unless_menvcfg_leaves_them_to_software(cpu: str | None, counting: str) -> None:
+    board = paging_board(3, counting, cpu)
+    leaf = TABLES + 0x2000
+    faults = cpu is None
+    for flags, stores in ((PTE_R | PTE_W, False), (PTE_R | PTE_W | PTE_A, True)):
+        for adue in (0, ADUE, 0):
+            if cpu != "rv64gc":
+                board.registers["menvcfg"] = adue
+            entry = DATA >> 12 << 10 | PTE_V | flags
+            map_leaf(board, 3, 0, 0, entry)
+            board.registers["t0"], board.registers["pc"] = 0, STORE if stores else LOAD
+            board.registers["mstatus"] = MPRV_OF_S
+            board.run_until(icount=board.position.icount + 1)
+
+            is_marked = adue != 0 or not faults
+            assert (board.registers["pc"] == (STORE if stores else LOAD) + 4) is is_marked
+            marked = entry | PTE_A | (PTE_D if stores else 0)
+            assert board.memory[leaf : leaf + 8] == (marked if is_marked else entry).to_bytes(8, "little")
+
+
 @pytest.mark.parametrize(
     ("cpu", "taken"), [("rv64", {8, 9, 10}), ("rv64,sv57=off", {8, 9}), ("rv64,sv48=off", {8}), ("rv64gc", {8})]
 )
@@ -117,6 +162,23 @@ def test_satp_takes_the_modes_that_the_hart_has_and_else_stays(cpu: str, taken: 
         board.run_until(icount=board.position.icount + 2)
         before = wanted if mode in taken else before
         assert board.registers["a0"] == before
+
+
+@pytest.mark.parametrize("insn", [0x16000073, 0x16B50073, 0x18000073, 0x18100073])
+def test_fences_of_svinval_may_be_used_from_s_mode_on(insn: int, counting: str) -> None:
+    is_sinval, tvm = insn >> 25 == 0x0B, 1 << 20
+    for cpu in (None, "rv64,svinval=off"):
+        board = board_of(asm.code(asm.NOP, insn, asm.LOOP, asm.LOOP), counting=counting, cpu=cpu)
+        board.run_until(icount=10)
+        board.registers["pmpaddr0"], board.registers["pmpcfg0"] = -1, 0x1F
+        for priv, status in ((3, tvm), (1, 0), (1, tvm), (0, 0)):
+            board.registers["mtvec"], board.registers["mstatus"], board.registers["mcause"] = RAM + 12, status, 0
+            board.registers["pc"], board.hart.env.priv = RAM, priv
+            board.run_until(icount=board.position.icount + 2)
+
+            is_legal = cpu is None and priv >= 1 and not (is_sinval and priv == 1 and status)
+            assert board.registers["pc"] == (RAM + 8 if is_legal else RAM + 12), (priv, status)
+            assert board.registers["mcause"] == (0 if is_legal else Cause.ILLEGAL_INSTRUCTION)
 
 
 @pytest.mark.parametrize(
