@@ -290,13 +290,13 @@ def _write_inhibit(core: Core, value: int, insns_later: int) -> None:
 
 
 def _write_envcfg(core: Core, row: CsrRow, value: int) -> None:
-    """Write menvcfg, a half of it, or senvcfg; the reserved CBIE leaves that field as it is."""
+    """Write menvcfg, a half of it, or senvcfg; the reserved CBIE becomes 0."""
     s, exists = core.shared, _envcfg_bits(core.cpu, is_menvcfg=row.word == "menvcfg")
     old = int(getattr(s, row.word))
     if core.xlen == 32:
         value = value << 32 | old & 0xFFFF_FFFF if row.number == Csr.MENVCFGH else old & ~0xFFFF_FFFF | value
     if value & ENVCFG_CBIE == _CBIE_RESERVED:
-        value = value & ~ENVCFG_CBIE | old & ENVCFG_CBIE
+        value &= ~ENVCFG_CBIE
     value &= exists
     setattr(s, row.word, value)
     if (value ^ old) & (MENVCFG_ADUE | MENVCFG_PBMTE):

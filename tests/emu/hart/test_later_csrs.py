@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from support import asm
-from support.asm import A0, A1, A2, T0, T1, ZERO, addi, auipc, code, csrr, csrrci, csrrs, csrrsi, csrw, li, slli
+from support.asm import A0, A1, A2, T0, T1, ZERO, addi, auipc, code, csrr, csrrc, csrrci, csrrs, csrrsi, csrw, li, slli
 from support.harts import ROM_INSNS, board_of, programs_of, run_insns
 
 from minstret.devices.board.board import Board
@@ -73,6 +73,17 @@ def test_menvcfg_has_the_bits_of_the_extensions(counting: str, cpu: str, bits: i
     board = after(board_of(program, counting=counting, cpu=cpu), 3)
 
     assert board.registers["a0"] == bits
+
+
+def test_reserved_cbie_becomes_0(counting: str) -> None:
+    """As in Spike: of all of it set one bit is cleared."""
+    program = code(
+        addi(T0, ZERO, 0x30), csrw("senvcfg", T0), addi(T0, ZERO, 0x10), csrrc(ZERO, "senvcfg", T0),
+        csrr(A0, "senvcfg"), asm.LOOP,
+    )  # fmt: skip
+    board = after(board_of(program, counting=counting), 5)
+
+    assert board.registers["a0"] == 0
 
 
 def test_halves_of_menvcfg_are_two_csrs_on_rv32(counting: str) -> None:
@@ -226,11 +237,13 @@ def test_what_a_debugger_writes_to_stimecmp_counts() -> None:
 
 
 def test_reset_makes_stimecmp_count_no_more() -> None:
-    board = after(board_of(code(*enabled(64, 0), asm.LOOP)), 6)
+    board = board_of(code(*enabled(64, 0), asm.LOOP))
+    menvcfg = board.registers["menvcfg"]
+    after(board, 6)
     assert board.registers["mip"] == STIP
     board.reset()
 
-    assert (board.registers["mip"], board.registers["stimecmp"], board.registers["menvcfg"]) == (0, U64_MAX, 0)
+    assert (board.registers["mip"], board.registers["stimecmp"], board.registers["menvcfg"]) == (0, U64_MAX, menvcfg)
     assert list(board.machine.virtual_timers.armed()) == []
 
 
