@@ -1451,8 +1451,37 @@ static bool execute_satp_access(void *uc, struct shared *s, uint64_t pc, uint32_
     return true;
 }
 
-/* Store zeros to the cache block of `va` if it is in plain RAM where a store would need nothing else to be done. */
-static bool zero_block(void *uc, struct shared *s, uint64_t va)
+/* The instruction `insn` at `pc` stores zeros to the cache block at `offset` in RAM: what was derived from that goes. */
+static void drop_derived_from_block(void *uc, struct shared *s, uint64_t pc, uint32_t insn, uint64_t offset)
+{
+    uint64_t page = offset >> PAGE_BITS;
+    uint8_t flags = s->page_flags[page];
+    bool had_code = flags & PAGE_CODE && code_bits_any(s, offset, CACHE_BLOCK), had_entries = false;
+    for (uint64_t at = 0; flags & PAGE_TABLE && at < CACHE_BLOCK; at += s->xlen_bytes)
+        had_entries |= s->ram[offset + at] & PTE_V;
+    s->watched_writes++;
+    if (had_code || had_entries) {
+        s->rewritten_pc = pc;
+        s->rewritten_icount = s->icount + 1; /* as of a store under way, which is counted */
+        s->rewritten_insn = insn;
+    }
+    if (had_entries) {
+        s->stale_tlbs++;
+        flush_tlb(uc, s);
+        resync_after_this_instruction(s);
+    }
+    if (had_code) {
+        code_was_written(uc, s, offset, CACHE_BLOCK);
+        charge(s, WORK_OF_INVALIDATION);
+    }
+    s->new_entry = NOWHERE;
+    s->write_count[page] += CACHE_BLOCK / 8;
+    if (s->write_count[page] >= DEMOTE_AFTER_WRITES)
+        demote_page(uc, s, page);
+}
+
+/* Store zeros to the cache block of `va` if it is in RAM that nobody watches; `insn` at `pc` does that. */
+static bool zero_block(void *uc, struct shared *s, uint64_t pc, uint32_t insn, uint64_t va)
 {
     uint64_t mstatus = env_word(s, s->off_mstatus);
     int mode = (int)env_word(s, s->off_priv);
@@ -1467,9 +1496,11 @@ static bool zero_block(void *uc, struct shared *s, uint64_t va)
         return false;
     uint32_t allowed = pmp_allows(s, t.pa & ~(uint64_t)(PAGE_SIZE - 1), PAGE_SIZE, mode);
     uint8_t *flags = &s->page_flags[offset >> PAGE_BITS];
-    if (!(allowed & PROT_W) || allowed & PROT_MIXED || *flags & (PAGE_CODE | PAGE_TABLE | PAGE_SLOW))
+    if (!(allowed & PROT_W) || allowed & PROT_MIXED || *flags & PAGE_SLOW)
         return false;
     *flags |= PAGE_DIRTY;
+    if (*flags & (PAGE_CODE | PAGE_TABLE))
+        drop_derived_from_block(uc, s, pc, insn, offset);
     memset(s->ram + offset, 0, CACHE_BLOCK);
     return true;
 }
@@ -1502,7 +1533,7 @@ static bool execute_extension(void *uc, struct shared *s, uint64_t pc, uint32_t 
         return false;
     uint64_t a = env_word(s, (insn >> 15 & 31) * s->xlen_bytes), next = pc + 4;
     uint64_t b = row->form == FORM_REGISTERS ? env_word(s, number * s->xlen_bytes) : insn >> 20 & 63;
-    if (row->form == FORM_OTHER && may_do_more(s, row->op) && !(row->op == DO_CBO_ZERO && zero_block(uc, s, a)))
+    if (row->form == FORM_OTHER && may_do_more(s, row->op) && !(row->op == DO_CBO_ZERO && zero_block(uc, s, pc, insn, a)))
         return false;
     if (s->flow != NULL)
         flow_begins(s->flow, s, pc, 4, 1, TRANSFER_NONE);
