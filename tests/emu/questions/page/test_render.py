@@ -330,6 +330,7 @@ COLOURS = (
 def test_colours_can_be_read_by_day_and_by_night(chromium: Browser, few: Path, scheme: str) -> None:
     chromium.open(few)
     chromium.media(scheme=scheme)
+    chromium.wait(f"return matchMedia('(prefers-color-scheme: {scheme})').matches")
     colours = chromium.run(COLOURS)
 
     assert (contrast(colours["paper"], "rgb(0, 0, 0)") < 2) == (scheme == "dark")
@@ -340,8 +341,9 @@ def test_colours_can_be_read_by_day_and_by_night(chromium: Browser, few: Path, s
         name: colour for name, colour in colours.items() for ground in backgrounds if contrast(colour, ground) < 4.5
     }
     assert weak == {}
-    assert chromium.run("return window.minstret.timeline.colours.get('ink')") == chromium.run(
-        "return getComputedStyle(document.documentElement).getPropertyValue('--ink').trim()"
+    chromium.wait(  # the page hears of it a moment later
+        "return window.minstret.timeline.colours.get('ink')"
+        " === getComputedStyle(document.documentElement).getPropertyValue('--ink').trim()"
     )
 
 
