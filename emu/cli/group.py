@@ -79,8 +79,9 @@ class LazyGroup(click.Group):
         name, command, rest = super().resolve_command(ctx, args)
         if name is not None and command is not None:
             command = load_command(name)
-        gc.freeze()
-        gc.enable()  # main has disabled it
+        if not gc.isenabled():  # main has disabled it
+            gc.freeze()
+            gc.enable()
         return name, command, rest
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 from support.commands import PATIENCE_S
 
 from minstret.emu.cli import INTERRUPTED
@@ -228,3 +230,13 @@ def test_mistyped_name_gets_the_one_that_was_meant(
     done = python(IMPORTS, *arguments)
 
     assert (done.returncode, done.stderr.splitlines()[0]) == (125, f"minstret: {text}")
+
+
+def test_command_called_from_a_process_leaves_its_garbage_to_be_collected() -> None:
+    """Boards are parts of cycles: kept for good, those of tests and of users' programs would fill the memory."""
+    frozen = gc.get_freeze_count()
+
+    assert CliRunner().invoke(cli, ["run", "-q", "hello"], standalone_mode=False).exception is None
+
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == frozen
