@@ -41,9 +41,11 @@ class Console:
 
     @takes_pieces
     def write(self, data: bytes) -> None:
-        self._pending += data
-        if data.endswith(b"\n"):
+        begun = data.rfind(b"\n") + 1
+        if begun:
+            self._pending += data[:begun]
             self.flush()
+        self._pending += data[begun:]
 
     @property
     def has_pending(self) -> bool:
