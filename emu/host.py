@@ -28,6 +28,8 @@ from minstret.emu.timers import TimerList
 _READ_MAX = 4096
 _WAIT_MAX_NS = 86_400 * 1_000_000_000
 """A single wait lasts a day at most: poll takes milliseconds in 32 bits, which is less than a month."""
+_FULL_NS = 5_000_000
+"""When to try again to write to a terminal that is full, and says that it is not."""
 
 _BACKGROUND_NS = 100_000_000
 """How often to check whether this process is in the foreground of the terminal again."""
@@ -332,20 +334,48 @@ class Output:
         Raises:
             OSError: it can't be written.
         """
-        fd, done = self._file(), 0
+        fd = self._file()
         if fd is None:
             return len(data)
-        size = self._TERMINAL_MAX if os.isatty(fd) else self._WRITE_MAX
+        if not os.isatty(fd):
+            return self._write(fd, data, self._WRITE_MAX)
+        with _never_waiting(fd) as terminal_fd:
+            return self._write(terminal_fd, data, self._TERMINAL_MAX)
+
+    def _write(self, fd: int, data: bytes, size: int) -> int:
+        done = 0
         while done < len(data) and self._may_write(fd):
-            done += os.write(fd, data[done : done + size])
+            try:
+                done += os.write(fd, data[done : done + size])
+            except BlockingIOError:  # poll calls a terminal writable that has room for half the end of a line
+                if self.is_ending or self._signals.number is not None or self._left_ns() == 0:
+                    break
+                self._signals.wait((), _FULL_NS)
         return done
 
     def _may_write(self, fd: int) -> bool:
         if is_ready(fd, select.POLLOUT):
             return True
+        return not self.is_ending and self._signals.wait([fd], self._left_ns(), select.POLLOUT)
+
+    def _left_ns(self) -> int | None:
         deadline_ns = self._deadline_ns()
-        left_ns = None if deadline_ns is None else max(0, deadline_ns - realtime_ns())
-        return not self.is_ending and self._signals.wait([fd], left_ns, select.POLLOUT)
+        return None if deadline_ns is None else max(0, deadline_ns - realtime_ns())
+
+
+@contextmanager
+def _never_waiting(fd: int) -> Iterator[int]:
+    """The terminal ``fd``, opened once more, so that it never makes a write wait; as it is where it has no name."""
+    try:
+        name = os.ttyname(fd)
+        own = fd if name.endswith("ptmx") else os.open(name, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError:
+        own = fd
+    try:
+        yield own
+    finally:
+        if own != fd:
+            os.close(own)
 
 
 def _is_elsewhere(fd: int) -> bool:
