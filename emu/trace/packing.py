@@ -31,7 +31,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-_PAGE_LEVEL, _BLOB_LEVEL, _CHECKPOINTS_LEVEL = -1, 1, 9
+_PAGE_LEVEL, _STATE_LEVEL, _BLOB_LEVEL, _CHECKPOINTS_LEVEL = -1, 1, 1, 9
 """Of zstd. The guest waits while its images and pages are packed: levels that save a few per cent more take longer."""
 PACKED_PAGE_MAX = 2 * PAGE_SIZE
 _NUMBERED = {clock: (number, clock in DECIDED_BY_HOST) for number, clock in enumerate(CLOCK_TYPES)}
@@ -299,7 +299,7 @@ def pack_state(state: dict[str, Any]) -> bytes:
     text = json.dumps(state, sort_keys=True, separators=(",", ":")).encode()
     if len(text) > _STATE_SIZE_MAX:
         raise TraceError(f"the machine's state takes {len(text)} bytes, more than a snapshot holds")
-    return zstd.compress(text, _PAGE_LEVEL)
+    return zstd.compress(text, _STATE_LEVEL)
 
 
 def unpack_state(data: bytes) -> Any:
