@@ -1513,7 +1513,7 @@ static bool may_do_more(const struct shared *s, uint32_t op)
     case DO_WRS_STO:
         return false;
     case DO_WRS_NTO:
-        return priv < PRIV_M;
+        return priv < PRIV_M && env_word(s, s->off_mstatus) & MSTATUS_TW;
     case DO_SINVAL_VMA:
         return priv < PRIV_S || (priv == PRIV_S && env_word(s, s->off_mstatus) & MSTATUS_TVM);
     case DO_SFENCE_W_INVAL:
