@@ -11,10 +11,9 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from minstret.emu.hart.compiled import c_callbacks
-from minstret.emu.hart.engine import Engine
+from minstret.emu.hart.engine import Engine, c_callbacks
 from minstret.emu.hart.observers import Observers
-from minstret.emu.hart.shared import Asked, TransferKind
+from minstret.emu.hart.shared import Asked, Counting, TransferKind
 
 RUNS_MAX = 1 << 20
 """So many different runs of instructions are counted; those of others are in ``lost_insns``."""
@@ -216,7 +215,7 @@ class Flow:
         self._asked = asked
 
     def _new_backend(self) -> Backend:
-        if self._engine.counting.is_by_blocks:
+        if self._engine.counting is Counting.BLOCKS:
             return _InC(self._engine)
         from minstret.emu.hart.flow_twin import FlowTwin  # seldom needed
 
