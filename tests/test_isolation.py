@@ -25,7 +25,7 @@ def outcome_of(path: Path, *options: str, first: Callable[[], None] | None = Non
         [sys.executable, "-m", "pytest", "-c", TESTS.parent / "pyproject.toml", "-p", "no:cacheprovider", "-q",
          *(["-p", "conftest"] if TESTS not in path.parents else []), *options, path],
         cwd=path.parent, preexec_fn=first,
-        env=os.environ | {"PYTHONPATH": f"{TESTS}:{TESTS.parent / 'tools'}", "MINSTRET_SEED": "7"},
+        env=os.environ | {"PYTHONPATH": f"{TESTS}:{TESTS.parent / 'tools'}", "MINSTRET_SEED": "7", "COLUMNS": "200"},
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=PATIENCE_S,
         check=False,
     )  # fmt: skip
