@@ -90,7 +90,8 @@ class VirtualClock:
 
     def warp_to(self, deadline_ns: int) -> None:
         """Skip to ``deadline_ns``, or to the end of time; the past is left alone."""
-        distance_ns = min(deadline_ns, VIRTUAL_NS_MAX) - self.now_ns()
+        end_ns = deadline_ns if deadline_ns < VIRTUAL_NS_MAX else VIRTUAL_NS_MAX
+        distance_ns = end_ns - self.now_ns()
         if distance_ns > 0:
             self.state.warp_ns += distance_ns
 

@@ -12,6 +12,7 @@ from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
 
+from minstret.emu.hart.cpu import Cpu
 from minstret.emu.hart.csr_table import csrs_by_name
 from minstret.emu.hart.hart import Hart
 from minstret.emu.hart.memory import GuestMemory
@@ -43,10 +44,11 @@ class _Feature(NamedTuple):
 
 
 @cache
-def _features(xlen: int) -> tuple[_Feature, ...]:
+def _features(cpu: Cpu) -> tuple[_Feature, ...]:
+    xlen = cpu.xlen
     x = (*(GdbRegister(i, name, xlen) for i, name in enumerate(ABI_NAMES)), GdbRegister(PC_NUMBER, "pc", xlen))
     f = tuple(GdbRegister(F0_NUMBER + i, f"f{i}", _F_BITS) for i in range(32))
-    csrs = tuple(GdbRegister(CSR0_NUMBER + row.number, name, xlen) for name, row in csrs_by_name(xlen).items())
+    csrs = tuple(GdbRegister(CSR0_NUMBER + row.number, name, xlen) for name, row in csrs_by_name(cpu).items())
     return (
         _Feature("org.gnu.gdb.riscv.cpu", x),
         _Feature("org.gnu.gdb.riscv.fpu", f),
@@ -56,9 +58,9 @@ def _features(xlen: int) -> tuple[_Feature, ...]:
 
 
 @cache
-def gdb_registers(xlen: int) -> dict[int, GdbRegister]:
+def gdb_registers(cpu: Cpu) -> dict[int, GdbRegister]:
     """All registers by gdb's numbers."""
-    return {register.number: register for feature in _features(xlen) for register in feature.registers}
+    return {register.number: register for feature in _features(cpu) for register in feature.registers}
 
 
 GENERAL_COUNT = PC_NUMBER + 1
@@ -76,13 +78,13 @@ _TARGET_HEAD = '<?xml version="1.0"?>\n<!DOCTYPE target SYSTEM "gdb-target.dtd">
 
 
 @cache
-def target_xml(xlen: int) -> bytes:
+def target_xml(cpu: Cpu) -> bytes:
     """The description of a hart: which registers it has.
 
     Without ``osabi`` gdb may take the guest for a Linux process, and step by breakpoints of its own making.
     """
-    lines = ['<target version="1.0">', f"<architecture>riscv:rv{xlen}</architecture>", "<osabi>none</osabi>"]
-    for feature in _features(xlen):
+    lines = ['<target version="1.0">', f"<architecture>riscv:rv{cpu.xlen}</architecture>", "<osabi>none</osabi>"]
+    for feature in _features(cpu):
         lines.append(f'<feature name="{feature.name}">')
         lines += [_register_xml(register) for register in feature.registers]
         lines.append("</feature>")

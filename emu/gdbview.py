@@ -108,7 +108,7 @@ class View:
         Raises:
             Refused: its pc can't be written; the reply says why.
         """
-        self._change_register(gdb_registers(self.hart.xlen)[PC_NUMBER], address)
+        self._change_register(gdb_registers(self.hart.cpu)[PC_NUMBER], address)
 
     def pieces(self, address: int, size: int) -> Iterator[Piece]:
         """Where a range is in physical memory, page by page, up to one that is nowhere."""
@@ -157,13 +157,13 @@ class View:
         size = hart.xlen // 8
         if len(values) != GENERAL_COUNT * size:
             raise Refused
-        registers = gdb_registers(hart.xlen)
+        registers = gdb_registers(hart.cpu)
         for number in range(GENERAL_COUNT):
             self._change_register(registers[number], int.from_bytes(values[number * size :][:size], "little"))
         return OK
 
     def _register(self, number: bytes) -> GdbRegister:
-        register = gdb_registers(self.hart.xlen).get(number_of(number))
+        register = gdb_registers(self.hart.cpu).get(number_of(number))
         if register is None:
             raise Refused
         return register
@@ -264,7 +264,7 @@ class View:
         name, _, where = rest.rpartition(b":")
         hart = self.hart
         if name == b":features:read:target.xml":
-            text = target_xml(hart.xlen)
+            text = target_xml(hart.cpu)
         elif name == b":memory-map:read:":
             text = memory_map_xml(hart.memory, hart.xlen)
         elif name == b":threads:read:":

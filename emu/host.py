@@ -514,7 +514,7 @@ class HostSource:
         self.on_keys: Callable[[bytes], None] = lambda data: None
         """Called with what is typed at a terminal while ``keys_go_to_keyboard``."""
         self._fd = sys.stdin.fileno() if console_target is not None and reads_stdin else -1
-        self.has_escape_keys = self.is_terminal
+        self.has_escape_keys = self._is_at_terminal = self.is_terminal
         """Whether Ctrl-A is a command key in what is typed."""
         self._is_live = self.is_terminal
         """Whether input is taken when it comes. Otherwise reading waits a moment for the writer at the other end."""
@@ -555,9 +555,9 @@ class HostSource:
 
     def poll(self, wants_input: bool) -> Iterable[Event]:
         self.on_poll()
-        events = [*self._take_held(), *self._stops()]
+        events = [*(self._take_held() if self._held else ()), *self._stops()]
         self._wants_input = wants_input
-        if not events and (wants_input or self.is_terminal) and self._fd >= 0 and self._has_input():
+        if not events and (wants_input or self._is_at_terminal) and self._fd >= 0 and self._has_input():
             events += self._read_input()
         return events
 

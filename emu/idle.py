@@ -57,9 +57,9 @@ class LiveIdle:
         self._input_can_wake, self._host_side_can_wake = input_can_wake, host_side_can_wake
 
     def skip(self, virtual_ns: int | None, *, passes_time: bool = False) -> bool:
-        clock = self._clock
+        clock, timers = self._clock, self._virtual_timers
         host_ns = self._host_timers.deadline_ns()
-        expire_ns = self._virtual_timers.expire_ns()
+        expire_ns = timers.expire_ns()
         if host_ns != IDLE:  # an alarm in the host's time: virtual time goes with it
             now_ns = clock.now_ns()
             waited_ns = self._wait(host_ns if expire_ns is None else min(host_ns, expire_ns - now_ns))
@@ -72,7 +72,8 @@ class LiveIdle:
         if target_ns is None:
             self._wait(None)
             return self._door.source_is_open or self._door.has_arrivals  # what is held comes only if the guest takes it
-        target_ns = earlier(target_ns, virtual_ns)
+        if virtual_ns is not None and virtual_ns < target_ns:
+            target_ns = virtual_ns
         clock.warp_to(self._sleep(target_ns) if self._sleeps else target_ns)
         return True
 
@@ -91,7 +92,7 @@ class LiveIdle:
 
     def _timers_can_wake(self, expire_ns: int | None) -> bool:
         """Whether some timer may end the wait: where only EXTERNAL ones are armed, what they bring must interrupt."""
-        if self._virtual_timers.expire_ns(TimerAttribute.NONE) is not None:
+        if self._virtual_timers.has_guests_first or self._virtual_timers.expire_ns(TimerAttribute.NONE) is not None:
             return True
         return expire_ns is not None and self._host_side_can_wake()
 

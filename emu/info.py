@@ -9,6 +9,7 @@ from typing import Any
 
 from minstret.emu.hart.csr_table import csrs_by_name
 from minstret.emu.hart.hart import Hart
+from minstret.emu.hart.pagetables import tables_of
 from minstret.emu.hart.spec import MSTATUS_MIE, MSTATUS_SIE, Interrupt
 from minstret.emu.irq import SourceState
 from minstret.emu.machine import Machine
@@ -157,10 +158,10 @@ def _interrupts_text(bits: int) -> str:
 def tlb_text(hart: Hart) -> list[str]:
     """What a hart's page tables map now."""
     satp, digits = int(hart.env.satp), hart.xlen // 4
-    found = hart.mapped(RANGES_MAX)
-    if not satp >> (60 if hart.xlen == 64 else 31):
+    found, tables = hart.mapped(RANGES_MAX), tables_of(satp, hart.xlen)
+    if tables is None:
         return [f"{hart.name}: satp is {satp:#x}, Bare: virtual addresses are the physical ones"]
-    lines = [f"{hart.name}: satp is {satp:#x}, {'Sv39' if hart.xlen == 64 else 'Sv32'}"]
+    lines = [f"{hart.name}: satp is {satp:#x}, {tables.name}"]
     for va, pa, size, flags in found.ranges:
         lines.append(f"{va:0{digits}x}-{va + size - 1:0{digits}x} -> {pa:010x}  {flags}  {_size_text(size)}")
     if not found.is_whole:
@@ -184,7 +185,7 @@ def csrs_text(hart: Hart, read: Any) -> list[str]:
         hart: Whose.
         read: Its registers by name.
     """
-    values = {name: int(read[name]) for name in csrs_by_name(hart.xlen)}
+    values = {name: int(read[name]) for name in csrs_by_name(hart.cpu)}
     cells = [f"{name:>12} {value:0{hart.xlen // 4}x}" for name, value in values.items() if value]
     rows = ["".join(cells[at : at + _CSRS_IN_A_ROW]) for at in range(0, len(cells), _CSRS_IN_A_ROW)]
     zeros = ", ".join(_abridged([name for name, value in values.items() if not value]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 
 class IrqLine:
@@ -43,6 +43,54 @@ class IrqLine:
     def load_level(self, level: bool) -> None:
         """Set the level as part of loading a state: nobody is told."""
         self.level = level
+
+
+class LevelKeeper(Protocol):
+    """Where the level of a line is, if it is not in the line: C may have to change it too."""
+
+    def level(self) -> bool:
+        """The level."""
+        ...
+
+    def set_level(self, level: bool) -> bool:
+        """Change it; whether it was the other. Nobody is told."""
+        ...
+
+    def listen(self, more: int) -> None:
+        """So many more listen to each change, or fewer."""
+        ...
+
+
+class KeptLine(IrqLine):
+    """A line whose level is elsewhere."""
+
+    __slots__ = ("_keeper",)
+
+    def __init__(self, name: str, keeper: LevelKeeper) -> None:
+        self._keeper = keeper
+        super().__init__(name)
+
+    @property
+    def level(self) -> bool:
+        return self._keeper.level()
+
+    @level.setter
+    def level(self, level: bool) -> None:
+        self._keeper.set_level(level)
+
+    def set_level(self, level: bool) -> None:
+        if self._keeper.set_level(level) and self._on_change is not None:
+            self._on_change(level)
+
+    def tap(self, listener: Callable[[bool], None]) -> Callable[[], None]:
+        end = super().tap(listener)
+        self._keeper.listen(1)
+
+        def end_both() -> None:
+            end()
+            self._keeper.listen(-1)
+
+        return end_both
 
 
 class SourceChange(Enum):

@@ -8,7 +8,7 @@ the guest.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import partial
@@ -32,6 +32,7 @@ from minstret.emu.clock import (
 from minstret.emu.door.door import BLOCKED_MARK, RESET_MARK, Door, Position
 from minstret.emu.door.live import LiveDoor
 from minstret.emu.hart.breakpoints import Breakpoints, SharedBreakpoints
+from minstret.emu.hart.cpu import RV64GC, Cpu
 from minstret.emu.hart.engine import IO_SIZE
 from minstret.emu.hart.hart import Hart, HartStop
 from minstret.emu.hart.memory import GuestMemory
@@ -63,7 +64,6 @@ RESET_REQUEST = b"reset"
 _SIGNALS = range(1, 65)
 
 UNLIMITED_INSNS = 1 << 62
-_LOOK_SIZE = 16 * PAGE_SIZE
 
 
 class StopReason(Enum):
@@ -198,7 +198,7 @@ class MachineConfig:
     ``reset_ends``: a reset ends the run.
     """
 
-    xlen: int = 64
+    cpu: Cpu = RV64GC
     ram_base: int = 0x8000_0000
     ram_size: int = 128 << 20
     rom_base: int = 0x1000
@@ -207,7 +207,7 @@ class MachineConfig:
     mtime_address: int = 0
     sleep: bool = False
     slice_insns_max: int | None = SLICE_INSNS_MAX
-    counting: Counting = Counting.BLOCKS
+    counting: Counting = Counting.CODE
     harts: int = 1
     quantum: int = DEFAULT_QUANTUM
     schedule_seed: int | None = None
@@ -313,7 +313,7 @@ class Machine:
     def _make_hart(self, number: int) -> Hart:
         config = self.config
         return Hart(
-            config.xlen, self.memory, self.bus, shift=config.icount_shift, ns_per_tick=NS_PER_TICK,
+            config.cpu, self.memory, self.bus, shift=config.icount_shift, ns_per_tick=NS_PER_TICK,
             skipped=lambda: (self.clock.state.warp_ns, self.time_delta()), mtime_address=config.mtime_address,
             counting=config.counting, hart_id=number,
         )  # fmt: skip
@@ -504,7 +504,7 @@ class Machine:
         door, position = self.door, self.position
         if self._stopped_before_handler:
             return self._enter_handler(position, icount, virtual_ns)
-        if door.is_over(position):
+        if door.may_be_over and door.is_over(position):
             return Outcome(StopReason.REACHED)
         admitted = door.admit(position)
         self.timers.run_expired()
@@ -519,10 +519,11 @@ class Machine:
         if self.hart.has_found and self.exit_code is None:  # a device wrote where somebody watches: before all else
             self._limit = position.icount + 1
             return self._stopped(self.cpu.run(self._limit))
-        outcome = self._outcome_now(position, icount, virtual_ns)
-        if outcome is not None:
-            return None if outcome == _FINISHED_WELL and self.before_end(outcome) else outcome
         self._limit = limit = self._slice_limit(position, icount, virtual_ns)
+        if limit <= position.icount or door.may_be_over or self._has_reason_to_end:
+            outcome = self._outcome_now(position, icount, virtual_ns)
+            if outcome is not None:
+                return None if outcome == _FINISHED_WELL and self.before_end(outcome) else outcome
         stop = self.cpu.run(limit)
         if self.schedule is not None and self.schedule.has_awaited:
             self._reached = True
@@ -579,6 +580,11 @@ class Machine:
         else:
             self.on_end_of_input()
 
+    @property
+    def _has_reason_to_end(self) -> bool:
+        """Whether something but the place where the run is may end it."""
+        return self.exit_code is not None or self._stop_requested is not None or self._reached
+
     def _outcome_now(self, now: Position, icount: int | None, virtual_ns: int | None) -> Outcome | None:
         stop = self._stop_requested
         if self.exit_code is not None and (stop is None or stop.reason not in EXPECTATIONS):
@@ -595,15 +601,21 @@ class Machine:
 
     def _slice_limit(self, now: Position, icount: int | None, virtual_ns: int | None) -> int:
         """The icount before which nothing but the guest itself makes anything happen."""
-        limit = earlier(now.icount + self._slice_insns_max, icount)
+        limit = now.icount + self._slice_insns_max
+        if icount is not None and icount < limit:
+            limit = icount
         next_icount = self.door.next_icount
         if next_icount is not None and next_icount < limit:
             limit = earlier(limit, self._limit_of_door(now, next_icount))
         deadline_ns = self.virtual_timers.expire_ns()
         if deadline_ns is None:
             deadline_ns = VIRTUAL_NS_MAX
-        limit = min(limit, self.clock.icount_at(earlier(deadline_ns, virtual_ns)))
-        return max(limit, now.icount)
+        if virtual_ns is not None and virtual_ns < deadline_ns:
+            deadline_ns = virtual_ns
+        deadline = self.clock.icount_at(deadline_ns)
+        if deadline < limit:
+            limit = deadline
+        return limit if limit > now.icount else now.icount
 
     def _limit_of_door(self, now: Position, next_icount: int) -> int:
         """Latest icount to stop at for the door's next item: its own, or, where that comes while all harts wait
@@ -709,24 +721,17 @@ class Machine:
                 hart.xlen, hart.icount, hart.x, hart.f, hart.words, hart.fflags, hart.lines, hart.soft_mip,
                 hart.waiting, hart.mcycle_offset, hart.minstret_offset, hart.pmp, hart.triggers,
             )  # fmt: skip
+            if hart.later is not None:
+                visible.append(hart.later)
         visible += (state.clock, guest_timers, state.devices, state.lines)
         if state.schedule is not None:
             visible.append(state.schedule)
         sha.update(canonical_bytes(visible))
-        for at, page in _pages_in_use(self.memory.ram):
-            sha.update(at.to_bytes(8, "little"))
-            sha.update(page)
+        ram, zeros = self.memory.ram, bytes(PAGE_SIZE)
+        for number in self.memory.written_pages():
+            at = number * PAGE_SIZE
+            page = ram[at : at + PAGE_SIZE].tobytes()
+            if page != zeros:
+                sha.update(at.to_bytes(8, "little"))
+                sha.update(page)
         return sha.hexdigest()
-
-
-def _pages_in_use(ram: memoryview) -> Iterator[tuple[int, bytes]]:
-    """The pages that are not all zeros, with their offsets: most of RAM is, so many are looked at together."""
-    zeros, zero_page = bytes(_LOOK_SIZE), bytes(PAGE_SIZE)
-    for start in range(0, len(ram), _LOOK_SIZE):
-        block = ram[start : start + _LOOK_SIZE].tobytes()
-        if block == zeros:
-            continue
-        for at in range(0, len(block), PAGE_SIZE):
-            page = block[at : at + PAGE_SIZE]
-            if page != zero_page:
-                yield start + at, page

@@ -11,11 +11,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 from minstret.emu.clock import Clock, ClockType
 from minstret.emu.fdt import Node, Value, u64
-from minstret.emu.irq import IrqLine
+from minstret.emu.irq import IrqLine, LevelKeeper
+from minstret.emu.registers import Registers
 from minstret.emu.state import copied
 from minstret.emu.timers import Timer, TimerAttribute
 
@@ -23,6 +24,31 @@ Sink = Callable[[bytes], "int | None"]
 """Takes bytes and says how many it had room for; None: all of them."""
 
 Send = Callable[[bytes], None]
+
+S = TypeVar("S", bound=Callable[..., None])
+
+
+def takes_pieces(listener: S) -> S:
+    """Mark a function that hears what a device sends: it need not hear each byte at the instruction that sends it."""
+    listener.takes_pieces = True  # type: ignore[attr-defined]
+    return listener
+
+
+class PieceOutput(Protocol):
+    """What a device has that sends byte by byte, and may be late in telling it."""
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether nobody who listens minds, until Python's turn comes next."""
+        ...
+
+    def send(self, data: bytes) -> None:
+        """Send now."""
+        ...
+
+    def send_late(self, data: bytes, icounts: Sequence[int]) -> None:
+        """Send what the instructions before which ``icounts`` had retired have sent, a byte each."""
+        ...
 
 
 class HasState(Protocol):
@@ -99,9 +125,11 @@ class Wiring(Protocol):
         """An idle timer; ``callback`` is told how late it fires, ns."""
         ...
 
-    def irq(self) -> IrqLine:
+    def irq(self, keeper: LevelKeeper | None = None) -> IrqLine:
         """The line to the PLIC's source number ``irq`` of the device; to be asked for once.
 
+        Args:
+            keeper: Where its level is, if not in the line.
         Raises:
             ConfigError: the device has no ``irq``, or has asked before.
         """
@@ -112,9 +140,13 @@ class Wiring(Protocol):
         """How many harts the board has."""
         ...
 
-    def hart_line(self, name: str, hart: int = 0) -> IrqLine:
+    def hart_line(self, name: str, hart: int = 0, keeper: LevelKeeper | None = None) -> IrqLine:
         """A line straight to a hart, by id: ``msip``, ``mtip``, ``meip`` or ``seip``.
 
+        Args:
+            name: Which one.
+            hart: Its id.
+            keeper: Where its level is, if not in the line.
         Raises:
             ConfigError: there is no such line, or no such hart.
         """
@@ -130,6 +162,19 @@ class Wiring(Protocol):
         Args:
             name: Of the stream.
             is_message: Each call sends a whole, such as a frame; False: bytes of a stream, however they are cut.
+        """
+        ...
+
+    def output_in_pieces(self, name: str) -> PieceOutput:
+        """The same for bytes of a stream, some of which may be told late, with where they were sent."""
+        ...
+
+    def answered(
+        self, registers: Registers, catch_up: Callable[[], None] | None = None
+    ) -> bool:  # fmt: skip
+        """Let C answer accesses to these registers, if it can; whether it can.
+
+        ``catch_up`` is called before Python does anything else, where C has left something to it.
         """
         ...
 

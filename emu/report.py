@@ -10,7 +10,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from minstret.emu.hart.decode import insn_size
+from minstret.emu.hart.extensions import assembler
 from minstret.emu.hart.hart import Hart
+from minstret.emu.hart.pagetables import SATP_MODES, satp_modes
 from minstret.emu.hart.spec import (
     ABI_NAMES,
     CAUSE_TEXT,
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
     from minstret.emu.callers import Callers
 
 _ENVIRONMENT_CALLS = (Cause.ECALL_FROM_U, Cause.ECALL_FROM_S, Cause.ECALL_FROM_M)
-SATP_MODES = {8: "Sv39", 9: "Sv48", 10: "Sv57", 11: "Sv64"}
 _BUSY_CLAIMS, _BUSIEST_MAX = 1000, 3
 _NOTHING_WAKES = "and no timer or input can raise one"
 _NOTHING_WAKES_ANY = "and no timer or input can raise an interrupt that they wait for"
@@ -396,12 +397,14 @@ def interrupt_facts(counts: Sequence[InterruptCount]) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def satp_text(modes: Iterable[int]) -> str | None:
+def satp_text(modes: Iterable[int], features: int = 0) -> str | None:
     """The modes of satp that the guest tried and this hart does not have, in words; None if there are none."""
     names = [SATP_MODES.get(mode, f"mode {mode}") for mode in sorted(modes)]
     if not names:
         return None
-    return f"the guest wrote {' and '.join(names)} to satp, which has Bare and Sv39 only; the write changed nothing"
+    *most, last = (SATP_MODES[mode] for mode in satp_modes(features))
+    has = f"{', '.join(most)} and {last}"
+    return f"the guest wrote {' and '.join(names)} to satp, which has {has} only; the write changed nothing"
 
 
 def _privilege(priv: int) -> str:
@@ -502,6 +505,8 @@ def _insn_text(hart: Hart, pc: int) -> str:
 
 def assembler_text(code: bytes, pc: int, xlen: int) -> str:
     """The instruction that these bytes are, as an assembler writes it."""
+    if text := assembler(int.from_bytes(code, "little"), xlen):
+        return text
     found = next((f"{name} {operands}" for _, _, name, operands in _decoder(xlen).disasm_lite(code, pc, 1)), "")
     return found.strip() or "(not an instruction)"
 

@@ -112,6 +112,10 @@ class Timer:
         if not self.pending or max(0, expire_ns) < self.expire_ns:
             self.arm(expire_ns)
 
+    def was_armed(self, expire_ns: int, times: int) -> None:
+        """It was armed so often meanwhile, last for ``expire_ns``; IDLE: cancelled after that. ``on_earlier`` knows."""
+        self._list._was_armed(self, expire_ns, times)
+
     def cancel(self) -> None:
         """Make idle."""
         if self.expire_ns != IDLE:
@@ -171,8 +175,8 @@ class TimerList:
         if expire_ns >= VIRTUAL_NS_MAX:
             timer.cancel()
             return
-        hidden = self._hidden
-        nearest_ns = self._nearest_ns(hidden)
+        hidden, armed = self._hidden, self._armed
+        nearest_ns = (armed[0][0] if armed else None) if not hidden else self._nearest_ns(hidden)
         if timer.expire_ns != IDLE:
             self._disarm(timer)
         timer.expire_ns, timer.serial = expire_ns, self._next_serial
@@ -182,6 +186,14 @@ class TimerList:
         if is_nearer and self.on_earlier is not None:
             self.on_earlier(expire_ns)
 
+    def _was_armed(self, timer: Timer, expire_ns: int, times: int) -> None:
+        if timer.expire_ns != IDLE:
+            self._disarm(timer)
+        self._next_serial += times
+        if expire_ns != IDLE:
+            timer.expire_ns, timer.serial = expire_ns, self._next_serial - 1
+            insort(self._armed, (expire_ns, timer.serial, timer))
+
     def _disarm(self, timer: Timer) -> None:
         """Make idle a timer that is armed."""
         self._armed.remove((timer.expire_ns, timer.serial, timer))
@@ -189,6 +201,8 @@ class TimerList:
 
     def _nearest_ns(self, hidden: int) -> int | None:
         """When the first timer expires that has none of the ``hidden`` attributes."""
+        if not hidden:
+            return self._armed[0][0] if self._armed else None
         for expire_ns, _, timer in self._armed:
             if not timer._bits & hidden:
                 return expire_ns
@@ -207,7 +221,14 @@ class TimerList:
         """When the next timer fires that has no attribute outside ``mask``, ns; None for never."""
         if not self._armed or not self.enabled:
             return None
+        if mask is ALL_ATTRIBUTES and not self._hidden:
+            return self._armed[0][0]
         return self._nearest_ns(self._hidden if mask is ALL_ATTRIBUTES else self._hidden | _ALL & ~int(mask))
+
+    @property
+    def has_guests_first(self) -> bool:
+        """Whether the next timer of all is the guest's."""
+        return bool(self._armed) and self.enabled and not self._armed[0][2]._bits
 
     def deadline_ns(self, mask: TimerAttribute = ALL_ATTRIBUTES) -> int:
         """Distance to the next timer with no attribute outside ``mask``.
@@ -230,6 +251,8 @@ class TimerList:
         if not self._armed or not self.enabled or not (self.may_run is None or self.may_run(self.clock.type)):
             return False
         now_ns = self.clock.now_ns()
+        if self._armed[0][0] > now_ns:
+            return False
         first: Timer | None = None
         left = _FIRED_IN_A_PASS_MAX
         needs_checkpoint = self.on_checkpoint is not None and self.clock.type is not ClockType.REALTIME

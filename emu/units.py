@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from minstret.emu.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 NS_PER_US = 1_000
 NS_PER_MS = 1_000_000
@@ -63,6 +66,8 @@ def parse_percent(text: str, what: str) -> Fraction | None:
     Raises:
         ConfigError: it is more than 100%.
     """
+    from fractions import Fraction  # imported here: few runs have a percentage
+
     match = re.fullmatch(r"(\d{1,3}(?:\.\d{1,18})?|\.\d{1,18})\s*%", text, re.ASCII)
     part = None if match is None else Fraction(match[1]) / 100
     if part is not None and part > 1:

@@ -11,18 +11,21 @@ from functools import partial
 from typing import Any, Protocol
 
 from minstret.emu.clock import Clock, ClockType
-from minstret.emu.door.door import Event
+from minstret.emu.door.door import Event, Position
 from minstret.emu.errors import ConfigError
 from minstret.emu.fdt import Node, flatten
 from minstret.emu.generator import Generator
 from minstret.emu.guard import Guard, GuardedDevice
 from minstret.emu.hart.spec import Interrupt
-from minstret.emu.irq import IrqLine
+from minstret.emu.irq import IrqLine, KeptLine, LevelKeeper
 from minstret.emu.machine import Machine
-from minstret.emu.part import Device, Dma, Part, Send, Sink
+from minstret.emu.part import Device, Dma, Part, PieceOutput, Send, Sink
+from minstret.emu.registers import Registers
 from minstret.emu.timers import Timer, TimerAttribute, TimerList
 
-_HART_LINES = {"msip": Interrupt.MSI, "mtip": Interrupt.MTI, "meip": Interrupt.MEI, "seip": Interrupt.SEI}
+_HART_LINES = {
+    "msip": Interrupt.MSI, "mtip": Interrupt.MTI, "meip": Interrupt.MEI, "seip": Interrupt.SEI, "stip": Interrupt.STI,
+}  # fmt: skip
 
 
 class InterruptController(Protocol):
@@ -36,11 +39,28 @@ class InterruptController(Protocol):
 class Stream:
     """What one output sends: to the door first, then to the listeners."""
 
-    __slots__ = ("listeners", "send")
+    __slots__ = ("_door", "_machine", "_name", "listeners", "send")
 
-    def __init__(self, name: str, is_message: bool, sent: Callable[[str, bytes, bool], None]) -> None:
+    def __init__(self, name: str, is_message: bool, machine: Machine) -> None:
         self.listeners: list[Send] = []
-        self.send = _sender(name, is_message, sent, self.listeners)
+        self._name, self._machine, self._door = name, machine, machine.door
+        self.send = _sender(name, is_message, machine.door.sent, self.listeners)
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether nobody minds to be told late: see PieceOutput."""
+        return all(getattr(listener, "takes_pieces", False) for listener in self.listeners)
+
+    def send_late(self, data: bytes, icounts: Sequence[int]) -> None:
+        """See PieceOutput."""
+        clock = self._machine.clock
+
+        def position(at: int) -> Position:
+            return Position(icounts[at], clock.ns_at(icounts[at]))
+
+        self._door.sent_late(self._name, data, position)
+        for listener in tuple(self.listeners):
+            listener(data)
 
 
 def _sender(
@@ -50,7 +70,7 @@ def _sender(
 
     def send(data: bytes) -> None:
         sent(name, data, is_message)
-        for listener in listeners:
+        for listener in tuple(listeners):
             listener(data)
 
     return send
@@ -138,7 +158,7 @@ class Assembly:
     def stream(self, name: str, is_message: bool = True) -> Stream:
         """The stream of that name, made at the first call."""
         if name not in self.streams:
-            self.streams[name] = Stream(name, is_message, self.machine.door.sent)
+            self.streams[name] = Stream(name, is_message, self.machine)
         return self.streams[name]
 
     def connect(self, target: str, sink: Sink) -> None:
@@ -146,15 +166,15 @@ class Assembly:
         self.inlets[target] = inlet = Inlet(sink)
         self.machine.door.connect(target, inlet.receive)
 
-    def line(self, name: str, on_change: Callable[[bool], None]) -> IrqLine:
-        """A line that is part of the machine's state.
+    def line(self, name: str, on_change: Callable[[bool], None], keeper: LevelKeeper | None = None) -> IrqLine:
+        """A line that is part of the machine's state; ``keeper`` has its level, if not the line.
 
         Raises:
             ConfigError: there is one of that name already.
         """
         if name in self.machine.lines:
             raise ConfigError(f"{name}: this line was asked for before; keep what the first call gave")
-        line = self.machine.add_line(IrqLine(name))
+        line = self.machine.add_line(IrqLine(name) if keeper is None else KeptLine(name, keeper))
         line.connect(on_change)
         return line
 
@@ -231,15 +251,15 @@ class PartWiring:
             self._name(name), self._machine.timers[clock], self._guarded(f"timer {name}", callback), attributes
         )
 
-    def irq(self) -> IrqLine:
+    def irq(self, keeper: LevelKeeper | None = None) -> IrqLine:
         part = self._part
         source = part.irq if isinstance(part, Device) else None
         if source is None:
             raise ConfigError(f"{part.name}: it asks for its interrupt line, and has none: give it an irq")
         self._assembly.sources[source] = part.name
-        return self._assembly.line(self._name("irq"), partial(self._assembly.interrupts.set_source, source))
+        return self._assembly.line(self._name("irq"), partial(self._assembly.interrupts.set_source, source), keeper)
 
-    def hart_line(self, name: str, hart: int = 0) -> IrqLine:
+    def hart_line(self, name: str, hart: int = 0, keeper: LevelKeeper | None = None) -> IrqLine:
         if name not in _HART_LINES:
             raise ConfigError(
                 f"{self._part.name}: no line {name!r} leads to a hart; there are {', '.join(_HART_LINES)}"
@@ -250,7 +270,7 @@ class PartWiring:
             set_line = partial(self._machine.hart.set_line, interrupt)
         else:
             set_line = partial(self._machine.set_line, hart, interrupt)
-        return self._assembly.line(self._name(f"{name}{hart or ''}"), set_line)
+        return self._assembly.line(self._name(f"{name}{hart or ''}"), set_line, keeper)
 
     def _check_hart(self, hart: int) -> None:
         if not 0 <= hart < self.harts:
@@ -266,6 +286,18 @@ class PartWiring:
     def output(self, name: str, is_message: bool = True) -> Send:
         send = self._assembly.stream(self._name(name), is_message).send
         return send if self._guard is None else self._guard.sender(f"output {name}", send)
+
+    def output_in_pieces(self, name: str) -> PieceOutput:
+        return self._assembly.stream(self._name(name), is_message=False)
+
+    def answered(
+        self, registers: Registers, catch_up: Callable[[], None] | None = None
+    ) -> bool:  # fmt: skip
+        """Of several harts Python answers: a line may lead to one that does not run."""
+        part = self._part
+        if self._guard is not None or self.harts > 1 or not isinstance(part, Device):
+            return False
+        return self._machine.hart.answer(registers, part.base, catch_up)
 
     def ask(self, name: str, live: Callable[[], bytes]) -> bytes:
         guard = self._guard

@@ -6,7 +6,6 @@ builds them into `images/`, which is committed and part of the wheel.
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 
 XLENS = (64, 32)
@@ -20,10 +19,12 @@ _DESCRIPTION_BY_NAME = {
     "rtc": "sets alarms of the real-time clock and its time, waits for their interrupts and checks what it sees",
     "rtos": "runs four tasks under a tickless preemptive scheduler, checks their wake-ups and results",
     "paging": "checks translation in depth: walks, A and D, superpages, fences, page edges, aliases, satp, MPRV, PMP",
+    "bits": "checks every instruction of Zba, Zbb, Zbs, Zicond, Zicboz, Zicbom and Zawrs, and runs code built for them",
     "paging-s": "the checks of paging that S-mode can make; runs at 0x80200000 under SBI firmware such as OpenSBI",
     "smp": "1 to 8 harts: barriers, locks, atomics, interrupts, code and page tables that others change, counters",
     "race": "a lost update, an ABA or a missed wake-up between harts, which only an unlucky switch brings out",
     "bench": "sorts, hashes and multiplies: about 1 G instructions of integer work",
+    "kernels": "runs twelve small integer programs, as embedded code is full of them; made to be patched",
     "mix": "works a little on memory, floating-point numbers, output and device interrupts; made to be patched",
     "dhcp": "gets an address by DHCP four times and pings the gateway, polling a virtio network card in a busy loop",
     "dhcp-wfi": "the same as dhcp, but asleep in WFI while it waits for the network card",
@@ -51,7 +52,7 @@ def image_path(name: str, xlen: int = 64) -> Path:
     _check_name(name)
     if xlen not in XLENS:
         raise ValueError(f"firmware image {name!r}: expected a width of {_listed(XLENS)}, got {xlen}")
-    return Path(str(files(__name__))) / "images" / f"{name}-rv{xlen}.elf"
+    return Path(__file__).parent / "images" / f"{name}-rv{xlen}.elf"
 
 
 def describe(name: str) -> str:

@@ -20,7 +20,7 @@ from xdist.workermanage import WorkerController
 
 from cosimulation import spike
 from minstret.emu import checks
-from minstret.emu.hart.engine import c_callbacks
+from minstret.emu.hart.compiled import c_callbacks
 from minstret.emu.hart.shared import Counting
 
 ANNOUNCED = "announced"

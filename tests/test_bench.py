@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -23,14 +24,16 @@ from benchmarks.programs import (
     SHARED_AT,
     Operation,
     Sharing,
+    Switch,
     Ticker,
     harts_program,
     loop_program,
     patched,
+    switch_program,
     ticker_program,
 )
-from benchmarks.report import Measured, Report, rate_text, ratio_text
-from benchmarks.workloads import START, WORKLOADS, Place, Workload, image
+from benchmarks.report import Measured, Report, Side, rate_text, ratio_text
+from benchmarks.workloads import KERNELS, START, WORKLOADS, Place, Workload, image
 from minstret.devices.board.board import Board
 from minstret.devices.board.config import BoardConfig
 from minstret.emu.machine import Outcome, StopReason
@@ -108,6 +111,43 @@ def test_harts_do_their_part_each_and_the_last_one_ends_the_run(sharing: Sharing
     assert words == [0, 50 * HARTS if sharing is Sharing.LOCK else 0, HARTS]
 
 
+@pytest.mark.parametrize("harts", [2, 8])
+def test_harts_program_is_for_any_power_of_two(harts: int, tmp_path: Path) -> None:
+    path = tmp_path / "harts.bin"
+    path.write_bytes(harts_program(Sharing.LOCK, 20, harts))
+    board = Board(path, BoardConfig(ram_size=1 << 20, smp=harts, quantum=37))
+
+    assert board.run() == PASSED
+
+
+@pytest.mark.parametrize("xlen", [64, 32])
+@pytest.mark.parametrize(("switch", "insns"), [(Switch.FENCED, 6), (Switch.SPACES, 12)])
+def test_guest_switches_its_address_space(switch: Switch, insns: int, xlen: int, tmp_path: Path) -> None:
+    path = tmp_path / "switch.bin"
+    counts = []
+    for repeats in (10, 500):
+        path.write_bytes(switch_program(switch, xlen, repeats))
+        board = Board(path, BoardConfig(xlen=xlen, ram_size=1 << 20))
+        assert board.run() == PASSED
+        counts.append(board.position.icount)
+
+    assert counts[1] - counts[0] == 490 * insns
+    assert board.registers["satp"] & 3 == (2 if switch is Switch.SPACES else 1)
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_kernel_runs_alone_and_comes_to_the_same_on_both_widths(name: str, tmp_path: Path) -> None:
+    said = set()
+    for xlen in (64, 32):
+        path = patched("kernels", xlen, tmp_path, {f"{each}_rounds": 2 * (each == name) for each in KERNELS})
+        board = Board(path, BoardConfig(ram_size=1 << 20))
+        assert board.run() == PASSED
+        said.add(bytes(board.console))
+
+    (text,) = said
+    assert text.startswith(f"{name}: 2 rounds, checksum ".encode()) and text.count(b"\n") == 1
+
+
 @pytest.mark.parametrize("workload", WORKLOADS, ids=lambda workload: workload.name)
 def test_job_names_the_same_guest_for_both(workload: Workload, tmp_path: Path) -> None:
     for xlen in (64,) if workload.is_rv64_only else (64, 32):
@@ -116,6 +156,11 @@ def test_job_names_the_same_guest_for_both(workload: Workload, tmp_path: Path) -
         path = job.qemu[job.qemu.index("-bios") + 1]
         assert path in job.minstret
         assert workload.needs is not None or Path(path).is_file()
+
+
+def test_every_base_is_measured_before_what_stands_on_it() -> None:
+    names = [workload.name for workload in WORKLOADS]
+    assert all(names.index(workload.base) < at for at, workload in enumerate(WORKLOADS) if at)
 
 
 def test_workloads_have_names_of_their_own() -> None:
@@ -171,11 +216,29 @@ def test_ratio_of_too_little_is_none() -> None:
     assert report(row).ratio(row) is None
 
 
+def test_base_may_be_another_workload() -> None:
+    base = measured(Workload("boot", "A boot", image("hello")), [took(3.0)], [took(2.0)])
+    row = measured(Workload("work", "Work", image("hello"), "rounds", 5, base="boot"), [took(4.0)], [took(4.0)])
+
+    assert report(base, row).ratio(row) == 0.5
+
+
+def test_kernels_are_summed_up_by_their_geometric_mean() -> None:
+    rows = [
+        measured(replace(LOOP, name=f"kernel-{name}"), [took(1.5)], [took(0.25 + s)])
+        for name, s in (("a", 2), ("b", 0.5))
+    ]
+
+    assert report(*rows).kernels_text() == "The kernels in the geometric mean: 1.00 to QEMU (2, worst 2.00)."
+    assert report(*rows).markdown().endswith("\n\nThe kernels in the geometric mean: 1.00 to QEMU (2, worst 2.00).\n")
+    assert report(rows[0]).kernels_text() == ""
+
+
 def test_rate_counts_user_and_system_time() -> None:
     row = measured(LOOP, [took(2.0, 0.5)], [])
 
-    assert report(row).rate(row, row.minstret) == 50.0
-    assert report(row).rate(row, row.qemu) is None
+    assert report(row).rate(row, Side.HERE) == 50.0
+    assert report(row).rate(row, Side.QEMU) is None
 
 
 @pytest.mark.parametrize(("value", "text"), [(None, "-"), (0.456, "0.46"), (12.34, "12.3"), (234.5, "234")])

@@ -23,6 +23,7 @@ from cosimulation.floats import make_sweep  # noqa: E402
 from cosimulation.follow import Follower  # noqa: E402
 from cosimulation.sweep import differences, results_here, results_in_spike  # noqa: E402
 from minstret.emu.hart.binding import ENVIRONMENT  # noqa: E402
+from minstret.emu.hart.cpu import NOTHING_MORE, Feature  # noqa: E402
 from minstret.emu.hart.shared import Counting  # noqa: E402
 from minstret.firmware import IMAGES, image_path  # noqa: E402
 
@@ -127,13 +128,13 @@ def test_generated_programs_do_what_spike_does(
     xlen: int, counting: Counting, is_quiet: bool, tmp_path: Path, announce: Callable[[str], None], spike_is_here: None
 ) -> None:
     programs, insns_max = 20 if is_quiet else 12, 3000
-    if counting is not Counting.BLOCKS:
-        programs, insns_max = 4, 3000 if counting is Counting.INSTRUCTIONS else 300
+    if counting is not Counting.CODE:
+        programs, insns_max = 4, 300 if counting is Counting.PYTHON else 3000
     insns = exceptions = interrupts = 0
     for number in range(programs * TIMES):
         seed = f"spike {SEED_SLOW}/{number}"
         program = generated_code.generate(seed, xlen, is_portable=True, is_quiet=is_quiet)
-        result = compared(program.image(), xlen, insns_max, tmp_path, counting)
+        result = compared(program.image(), xlen, insns_max, tmp_path, counting, features=Feature.SSTC)
         assert result.difference is None, f"seed {seed!r}: {result.difference}"
         insns, exceptions = insns + result.insns, exceptions + result.exceptions
         interrupts += result.interrupts
@@ -147,12 +148,39 @@ def test_generated_programs_do_what_spike_does(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("counting", list(Counting), ids=lambda counting: counting.value)
+@pytest.mark.parametrize("levels", [4, 5])
+def test_generated_programs_under_sv48_and_sv57_do_what_spike_does(
+    levels: int, counting: Counting, tmp_path: Path, announce: Callable[[str], None], spike_is_here: None
+) -> None:
+    programs, insns_max = {
+        Counting.CODE: (20, 3000), Counting.BLOCKS: (6, 3000), Counting.INSTRUCTIONS: (6, 3000),
+        Counting.PYTHON: (6, 400),
+    }[counting]  # fmt: skip
+    features = Feature.SM1P12 | Feature.SVADU | Feature.SVPBMT | Feature.SVINVAL | Feature.SVNAPOT
+    features |= Feature.SV48 | Feature.SV57
+    insns = exceptions = 0
+    for number in range(programs * TIMES):
+        seed = f"levels {SEED_SLOW}/{number}"
+        program = generated_code.generate(seed, 64, is_portable=True, is_quiet=number % 4 != 3, levels=levels)
+        result = compared(program.image(), 64, insns_max, tmp_path, counting, features=features)
+        assert result.difference is None, f"seed {seed!r}: {result.difference}"
+        insns, exceptions = insns + result.insns, exceptions + result.exceptions
+    assert exceptions, "the programs meet traps"
+    announce(
+        f"{programs * TIMES} programs with {levels} levels of page tables beside Spike, {counting.value}, seed"
+        f" {SEED_SLOW}: {insns:,} instructions, {exceptions:,} exceptions"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("counting", list(Counting), ids=lambda counting: counting.value)
 @pytest.mark.parametrize("xlen", [64, 32])
 def test_generated_programs_with_finer_rights_do_what_spike_does(
     xlen: int, counting: Counting, tmp_path: Path, announce: Callable[[str], None], spike_is_here: None
 ) -> None:
     programs, insns_max = {
-        Counting.BLOCKS: (12, 3000), Counting.INSTRUCTIONS: (4, 3000), Counting.PYTHON: (4, 500),
+        Counting.CODE: (12, 3000), Counting.BLOCKS: (6, 3000), Counting.INSTRUCTIONS: (4, 3000),
+        Counting.PYTHON: (4, 500),
     }[counting]  # fmt: skip
     insns = exceptions = 0
     for number in range(programs * TIMES):
@@ -201,7 +229,7 @@ def test_instruction_across_a_border_of_pmp_entries_ends_the_comparison(
 @pytest.mark.slow
 @pytest.mark.parametrize("xlen", [64, 32])
 @pytest.mark.parametrize(
-    "kind", ["compressed", "integer", "atomic", "single", "double", "system", "csr_reads", "csr_writes"]
+    "kind", ["compressed", "integer", "extension", "atomic", "single", "double", "system", "csr_reads", "csr_writes"]
 )
 def test_each_encoding_does_what_it_does_in_spike(
     kind: str, xlen: int, tmp_path: Path, announce: Callable[[str], None], spike_is_here: None
@@ -209,8 +237,8 @@ def test_each_encoding_does_what_it_does_in_spike(
     insns: Iterable[int]
     if kind in ("single", "double"):
         insns = instruction_encodings.floating(int(kind == "double"))
-    elif kind == "compressed":
-        insns = instruction_encodings.compressed(xlen)
+    elif kind in ("compressed", "extension"):
+        insns = getattr(instruction_encodings, kind)(xlen)
     else:
         insns = getattr(instruction_encodings, kind)()
     insns = some(insns)
@@ -220,6 +248,28 @@ def test_each_encoding_does_what_it_does_in_spike(
     assert result.difference is None
     assert result.insns > 10 * len(insns)
     announce(f"{kind}, rv{xlen}: {len(insns):,} encodings beside Spike, {result.exceptions:,} exceptions")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("counting", list(Counting), ids=lambda counting: counting.value)
+@pytest.mark.parametrize(("privilege", "envcfg"), [
+    (3, (0, 0)), (1, (0xF0, 0)), (1, (0x90, 0xF0)), (1, (0, 0xF0)),
+    (0, (0xF0, 0xF0)), (0, (0xD0, 0x50)), (0, (0xF0, 0)),
+])  # fmt: skip
+@pytest.mark.parametrize("xlen", [64, 32])
+def test_instructions_on_cache_blocks_do_what_they_do_in_spike(
+    xlen: int, privilege: int, envcfg: tuple[int, int], counting: Counting, tmp_path: Path, spike_is_here: None
+) -> None:
+    insns = list(instruction_encodings.cache_blocks())
+    before = [
+        insn for name, bits in zip(("menvcfg", "senvcfg"), envcfg, strict=True)
+        for insn in (asm.addi(T0, 0, bits), asm.csrrs(0, name, T0))
+    ]  # fmt: skip
+    image, end = instruction_encodings.program(insns, xlen, privilege=privilege, before=before)
+    result = compared(image, xlen, 1 << 40, tmp_path, counting, end=end)
+
+    assert result.difference is None
+    assert result.insns > 10 * len(insns)
 
 
 @pytest.mark.slow
@@ -240,6 +290,26 @@ def test_each_privilege_may_do_what_it_may_in_spike(
     announce(f"{kind}, rv{xlen}, {'US'[privilege]}: {len(insns):,} beside Spike, {result.exceptions:,} exceptions")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("counting", list(Counting), ids=lambda counting: counting.value)
+@pytest.mark.parametrize("has_stce", [True, False], ids=["STCE", ""])
+@pytest.mark.parametrize("privilege", [3, 1, 0], ids=["M", "S", "U"])
+@pytest.mark.parametrize("xlen", [64, 32])
+def test_later_csrs_are_what_they_are_in_spike(
+    xlen: int, privilege: int, has_stce: bool, counting: Counting, tmp_path: Path, spike_is_here: None
+) -> None:
+    insns = list(instruction_encodings.later_csrs())
+    begin = [asm.csrw("stimecmp", 0), *([asm.csrw("stimecmph", 0)] if xlen == 32 else [])]
+    stce = asm.csrrs(0, "menvcfg" if xlen == 64 else "menvcfgh", T0)
+    begin += [asm.addi(T0, 0, int(has_stce)), asm.slli(T0, T0, xlen - 1), stce]
+    image, end = instruction_encodings.program(insns, xlen, privilege=privilege, before=begin)
+    features = Feature.SM1P12 | Feature.SVADU | Feature.SSTC
+    result = compared(image, xlen, 1 << 40, tmp_path, counting, end=end, features=features)
+
+    assert result.difference is None
+    assert result.insns > 10 * len(insns)
+
+
 def some(insns: Iterable[int]) -> list[int]:
     """A part of them in their order, or all where these are few or many are asked for."""
     of_all = list(insns)
@@ -248,14 +318,15 @@ def some(insns: Iterable[int]) -> list[int]:
 
 
 def compared(
-    image: bytes, xlen: int, insns: int, tmp_path: Path, counting: Counting = Counting.BLOCKS, end: int | None = None
-) -> Result:
+    image: bytes, xlen: int, insns: int, tmp_path: Path, counting: Counting = Counting.CODE, end: int | None = None,
+    features: Feature = NOTHING_MORE,
+) -> Result:  # fmt: skip
     """Compare a program at the start of RAM; ``end`` is where it loops for good."""
     file = tmp_path / "program.elf"
     symbols = {"program": (elf_files.RAM, 4)}
     file.write_bytes(elf_files.elf_bytes(elf_files.Load(elf_files.RAM, image), xlen=xlen, symbols=symbols))
-    follower = Follower(file, xlen, counting)
-    with spike.running(file, xlen) as pieces:
+    follower = Follower(file, xlen, counting, features)
+    with spike.running(file, xlen, features=features) as pieces:
         steps = spike.Log(follower.entry).steps(pieces)
         if end is not None:
             steps = takewhile(lambda step: step.pc != elf_files.RAM + end, steps)

@@ -15,7 +15,7 @@ from cosimulation.harts import SpikeHarts, program
 from cosimulation.spike import CosimError
 from minstret.emu.hart.shared import Counting
 
-PROGRAMS = {Counting.BLOCKS: 8, Counting.INSTRUCTIONS: 5, Counting.PYTHON: 3}
+PROGRAMS = {Counting.CODE: 8, Counting.BLOCKS: 4, Counting.INSTRUCTIONS: 5, Counting.PYTHON: 3}
 
 
 @pytest.fixture

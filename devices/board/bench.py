@@ -18,7 +18,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from minstret.devices.board.console import CONSOLE_TARGET
-from minstret.devices.hostside.hostinput.keymap import parse_chord, parse_keys
 from minstret.devices.hostside.side import KEYBOARD
 from minstret.emu import units
 from minstret.emu.changes import CHANGES_TARGET, changed_pieces, memory_change
@@ -449,6 +448,8 @@ class Bench:
         """
         if not isinstance(text, str):
             raise ConfigError(f"type: expected a text, got {text!r:.60}")
+        from minstret.devices.hostside.hostinput.keymap import parse_keys  # few boards have a keyboard
+
         chords = parse_keys(text, "type")
         for keyboard in self._keyboard():
             keyboard.type(chords)
@@ -461,6 +462,8 @@ class Bench:
         """
         if not isinstance(keys, str):
             raise ConfigError(f"press: expected keys such as ctrl-c, got {keys!r:.60}")
+        from minstret.devices.hostside.hostinput.keymap import parse_chord  # few boards have a keyboard
+
         chord, hold_ns = parse_chord(keys, "press"), _ns(hold, "press: hold")
         for keyboard in self._keyboard():
             keyboard.press(chord, hold_ns)

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from minstret.devices.board.bench import Bench
 from minstret.devices.board.boot import load_images, page_of_images
-from minstret.devices.board.config import DEFAULT_XLEN, BoardConfig, HostAnswers, check
+from minstret.devices.board.config import BoardConfig, HostAnswers, check, cpu_of
 from minstret.devices.board.console import CONSOLE_STREAM, CONSOLE_TARGET, Console
 from minstret.devices.board.map import BOOT_ROM_SIZE, Base
 from minstret.devices.board.own import again, check_own
@@ -38,7 +38,7 @@ from minstret.devices.hostside.usernet.config import Files
 from minstret.devices.services.guestfiles import GuestFiles
 from minstret.devices.services.htif import Htif
 from minstret.devices.services.semihosting import Semihosting, Surroundings
-from minstret.devices.virtio.input import VirtioInput
+from minstret.devices.virtio.constants import DeviceId
 from minstret.devices.virtio.mmio import VirtioFunction, VirtioMmio
 from minstret.devices.virtio.net import VirtioNet
 from minstret.emu.door.door import Door, Event, Position
@@ -49,11 +49,12 @@ from minstret.emu.hart.views import Memory, Registers
 from minstret.emu.images.loader import Firmware, ImageFile, load_firmware, read_image
 from minstret.emu.irq import SourceState
 from minstret.emu.machine import Machine, MachineConfig, Outcome
-from minstret.emu.part import Device, Part
+from minstret.emu.part import Device, Part, takes_pieces
 from minstret.emu.report import InterruptCount, report
 from minstret.emu.wiring import Assembly
 
 if TYPE_CHECKING:
+    from minstret.devices.virtio.input import VirtioInput
     from minstret.emu.images.variables import Variables
     from minstret.emu.logs import Logs
 
@@ -105,6 +106,7 @@ class Board(Bench):
 
     Attributes:
         machine: The loop, the clocks and the timers.
+        cpu: What its harts are.
         harts: The CPUs, in the order of their ids.
         memory: Physical memory: ``board.memory[0x8000_0000:0x8000_0010]`` reads, assignment writes.
         breakpoints: Virtual addresses to stop before: ``board.breakpoints.add(0x8000_0100)``.
@@ -160,7 +162,8 @@ class Board(Bench):
         config = config or BoardConfig()
         self.images = _boot_images(firmware, _image(kernel), _image(initrd), append, loads, config.ram_size)
         self.firmware = self.images.bios
-        self.config = replace(config, xlen=_choose_xlen(self.firmware, config.xlen))
+        self.cpu = cpu_of(config, self.firmware.name, self.firmware.xlen)
+        self.config = replace(config, xlen=self.cpu.xlen, cpu=str(self.cpu))
         check(self.config)
         self.timer_model = MODELS[self.config.timer_model]
         self._host = host or HostAnswers()
@@ -170,7 +173,6 @@ class Board(Bench):
         self.console = bytearray()
         self._on_console = on_console
         self.heard = 0
-        self._hearers: list[Callable[[bytes], None]] = []
         self.on_frame: Callable[[bytes], None] = lambda frame: None
         self._files, self._script, self._endings = files, tuple(script), tuple(endings)
         self._own = tuple(devices)
@@ -238,11 +240,12 @@ class Board(Bench):
     @contextmanager
     def heard_by(self, hearer: Callable[[bytes], None]) -> Iterator[None]:
         """Call ``hearer`` with what the guest sends to its console meanwhile, as it comes."""
-        self._hearers.append(hearer)
+        listeners = self.assembly.stream(CONSOLE_STREAM).listeners
+        listeners.append(hearer)
         try:
             yield
         finally:
-            self._hearers.remove(hearer)
+            listeners.remove(hearer)
 
     @contextmanager
     def saying(self, text: str | bytes) -> Iterator[list[bytes]]:
@@ -353,7 +356,7 @@ class Board(Bench):
     def _machine_config(self) -> MachineConfig:
         config = self.config
         return MachineConfig(
-            xlen=config.xlen or DEFAULT_XLEN, ram_base=Base.RAM, ram_size=config.ram_size, rom_base=Base.BOOT_ROM,
+            cpu=self.cpu, ram_base=Base.RAM, ram_size=config.ram_size, rom_base=Base.BOOT_ROM,
             rom_size=BOOT_ROM_SIZE, icount_shift=config.icount_shift,
             mtime_address=Base.CLINT + ClintReg.MTIME, sleep=config.sleep,
             slice_insns_max=config.slice_insns_max, counting=config.counting, harts=config.smp, quantum=config.quantum,
@@ -364,7 +367,8 @@ class Board(Bench):
         """Make what is on the bus; virt.py has the list."""
         machine = self.machine
         own = self._own
-        devices = virt_parts(self.config, self._host, [each for each in own if isinstance(each, VirtioFunction)])
+        functions = [each for each in own if isinstance(each, VirtioFunction)]
+        devices = virt_parts(self.config, self._host, functions, has_sstc=self.cpu.has("sstc"))
         ours = [each for each in devices if not (isinstance(each, VirtioMmio) and each.function in own)]
         check_own(own, ours)
         self.plic = _only(Plic, devices)
@@ -379,12 +383,16 @@ class Board(Bench):
         functions = [device.function for device in devices if isinstance(device, VirtioMmio)]
         self.card = next((function for function in functions if isinstance(function, VirtioNet)), None)
         self.net = NetPort(self.card, self._send_frame)
-        self.inputs = {f.name.rstrip("0"): f for f in functions if isinstance(f, VirtioInput)}
+        self.inputs = _input_devices(functions)
         with_host_side = [*(device for device in devices if isinstance(device, VirtioMmio)), *own]
         self._host_side_irqs = [
             each.irq for each in with_host_side if isinstance(each, Device) and each.irq is not None
         ]
-        machine.time_delta = lambda: self.clint.state.mtime_delta
+        self.clint.stimecmp = lambda number: self.harts[number].core.supervisor_deadline
+        if self.cpu.has("sstc"):
+            for hart in self.harts:
+                hart.core.on_stimecmp = partial(self.clint.stimecmp_written, hart.hart_id)
+        machine.time_delta = lambda: self.clint.mtime_delta
 
     def _add_services(self) -> None:
         """Make what firmware may call: semihosting, and HTIF where the firmware has its words in RAM."""
@@ -423,7 +431,10 @@ class Board(Bench):
 
     def _listen(self) -> None:
         """Hear what the guest sends to its console, and what crosses its card."""
-        self.assembly.stream(CONSOLE_STREAM).listeners.append(self._on_transmit)
+        listeners = self.assembly.stream(CONSOLE_STREAM).listeners
+        listeners.append(self._keep_sent)
+        if self._on_console is not None:
+            listeners.append(self._on_console)
         if self.card is not None:
             self.assembly.stream(NET_STREAM).listeners.append(self.net.hear)
             for listeners in (self.assembly.stream(NET_STREAM).listeners, self.assembly.inlets[NET_TARGET].listeners):
@@ -494,7 +505,7 @@ class Board(Bench):
     def _make_tree(self, initrd: tuple[int, int] | None) -> bytes:
         rng_seed = self.assembly.generator("rng-seed").randbytes(_RNG_SEED_SIZE)
         config = self.config
-        described = Described(self.hart.xlen, config.ram_size, rng_seed, self.images.append, initrd, config.smp)
+        described = Described(self.cpu, config.ram_size, rng_seed, self.images.append, initrd, config.smp)
         return device_tree(described, self.assembly.nodes())
 
     @property
@@ -502,15 +513,21 @@ class Board(Bench):
         """The DTB the guest gets."""
         return next(bytes(s.data) for s in self.placement.segments if s.address == self.placement.tree)
 
-    def _on_transmit(self, data: bytes) -> None:
+    @takes_pieces
+    def _keep_sent(self, data: bytes) -> None:
         self.console += data
-        if self._on_console is not None:
-            self._on_console(data)
-        for hearer in tuple(self._hearers):
-            hearer(data)
 
     def _in_ram(self, address: int, size: int) -> bool:
         return address >= Base.RAM and address + size <= Base.RAM + self.config.ram_size
+
+
+def _input_devices(functions: Sequence[VirtioFunction]) -> dict[str, VirtioInput]:
+    """The keyboard and the tablet, by their kinds."""
+    if not any(function.device_id == DeviceId.INPUT for function in functions):
+        return {}
+    from minstret.devices.virtio.input import VirtioInput  # imported here: few boards have one
+
+    return {function.name.rstrip("0"): function for function in functions if isinstance(function, VirtioInput)}
 
 
 def _only(kind: type[P], parts: Sequence[object]) -> P:
@@ -533,9 +550,3 @@ def _boot_images(
         raise ConfigError("without firmware there must be a kernel")
     bios = first if isinstance(first, Firmware) else load_firmware(first, Base.RAM, ram_size)
     return BootImages(bios, None if is_bare else kernel, initrd, append, tuple(loads), is_bare)
-
-
-def _choose_xlen(firmware: Firmware, wanted: int | None) -> int:
-    if firmware.xlen is not None and wanted is not None and wanted != firmware.xlen:
-        raise ConfigError(f"{firmware.name}: an rv{firmware.xlen} executable, but --cpu asks for rv{wanted}")
-    return firmware.xlen or wanted or DEFAULT_XLEN

@@ -10,6 +10,7 @@ from minstret.devices.hostside.timer_models import TIMER_MODELS
 from minstret.devices.services.guestfiles import Folder
 from minstret.emu import units
 from minstret.emu.errors import ConfigError
+from minstret.emu.hart.cpu import Cpu, default_cpu, parse_cpu
 from minstret.emu.hart.engine import RAM_MAX
 from minstret.emu.hart.shared import PAGE_SIZE, Counting
 from minstret.emu.machine import SLICE_INSNS_MAX
@@ -29,7 +30,8 @@ ENTROPY = ("seed", "host", "none")
 class BoardConfig:
     """What a board is made of. Sizes in bytes, times in ns.
 
-    ``xlen`` None: from the ELF, 64 for a raw binary. ``rtc_base_ns`` counts from 1970; with ``rtc_follows_host``
+    ``xlen`` None: from ``cpu``, else the ELF, else 64. ``cpu``: a hart as ``--cpu`` names it, such as ``rv64,zba=off``;
+    None: all that there is (emu/hart/cpu.py). ``rtc_base_ns`` counts from 1970; with ``rtc_follows_host``
     the wall clock goes with the host's, else with virtual time. ``net`` and ``inputs`` (of INPUTS) fill the virtio
     slots from the last one down, in this order, then the entropy source: ``entropy`` is one of ENTROPY. With a
     ``chaos_seed`` what comes from the host side is delayed; see hostside/chaos.py. ``timer_model`` is one of
@@ -39,6 +41,7 @@ class BoardConfig:
     """
 
     xlen: int | None = None
+    cpu: str | None = None
     ram_size: int = DEFAULT_RAM_SIZE
     icount_shift: int = DEFAULT_ICOUNT_SHIFT
     sleep: bool = False
@@ -46,7 +49,7 @@ class BoardConfig:
     rtc_follows_host: bool = False
     seed: int = 0
     slice_insns_max: int | None = SLICE_INSNS_MAX
-    counting: Counting = Counting.BLOCKS
+    counting: Counting = Counting.CODE
     net: NetConfig | None = None
     inputs: tuple[str, ...] = ()
     virtio_legacy: bool = False
@@ -70,6 +73,23 @@ class HostAnswers:
     files: Folder | None = None
 
 
+def cpu_of(config: BoardConfig, name: str, image_xlen: int | None) -> Cpu:
+    """The harts of a board for an image of that name and width; None: the image does not tell.
+
+    Raises:
+        ConfigError: they don't go together, or there is no such hart.
+    """
+    if not isinstance(config.cpu, str | None):
+        raise ConfigError(f'cpu: expected a text such as "rv64,zba=off", got {config.cpu!r:.60}')
+    wanted = None if config.cpu is None else parse_cpu(config.cpu)
+    xlen = config.xlen or (wanted.xlen if wanted else None)
+    if xlen is not None and wanted is not None and wanted.xlen != xlen:
+        raise ConfigError(f"cpu: {config.cpu} is not the xlen={xlen} that is asked for too")
+    if image_xlen is not None and xlen is not None and xlen != image_xlen:
+        raise ConfigError(f"{name}: an rv{image_xlen} executable, but --cpu asks for rv{xlen}")
+    return wanted or default_cpu(image_xlen or xlen or DEFAULT_XLEN)
+
+
 def check(config: BoardConfig) -> None:
     """Raise ConfigError where no board can be made like that."""
     size, largest = config.ram_size, RAM_MAX[config.xlen or DEFAULT_XLEN]
@@ -82,7 +102,7 @@ def check(config: BoardConfig) -> None:
     if config.net is not None and not isinstance(config.net, NetConfig):
         raise ConfigError(f"net: expected a NetConfig, got {config.net!r:.100}")
     if not isinstance(config.counting, Counting):
-        raise ConfigError(f"counting: expected a Counting such as {Counting.BLOCKS}, got {config.counting!r:.100}")
+        raise ConfigError(f"counting: expected a Counting such as {Counting.CODE}, got {config.counting!r:.100}")
     for what, count, most in (("smp", config.smp, HARTS_MAX), ("quantum", config.quantum, QUANTUM_MAX)):
         if type(count) is not int or not 1 <= count <= most:
             raise ConfigError(f"{what}: expected a number from 1 to {most}, got {count!r:.100}")

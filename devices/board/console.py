@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from minstret.devices.chips.uart16550 import Ier, Uart16550
+from minstret.devices.chips.uart16550 import Uart16550
 from minstret.devices.hostside.chaos import delay_ns
 from minstret.devices.hostside.serial_line import SerialLine
 from minstret.devices.services.htif import Htif
@@ -60,7 +60,7 @@ class Console:
 
     def may_interrupt(self) -> bool:
         """Whether the UART would interrupt for what comes now."""
-        return bool(self._uart.state.ier & Ier.RX_DATA and self._uart.room())
+        return self._uart.receives_by_interrupt and self._uart.room() > 0
 
     def add_line(self, shift: int, chaos_seed: int | None) -> SerialLine:
         """Make the line on the host side that what is typed comes in by.
@@ -71,7 +71,7 @@ class Console:
         uart, machine = self._uart, self._machine
         self.line = line = SerialLine(
             "uart0.line", CONSOLE_TARGET, machine.virtual_timers, shift=shift, room=self.room,
-            interrupts=lambda: bool(uart.state.ier & Ier.RX_DATA), post=machine.door.post,
+            interrupts=lambda: uart.receives_by_interrupt, post=machine.door.post,
             is_bypassed=self._semihosting_reads,
             delay_ns=None if chaos_seed is None else partial(delay_ns, chaos_seed, "console"),
         )  # fmt: skip

@@ -39,7 +39,7 @@ class _Recording(GoneLive[Board], Recording):
 
 def setup_to_go_on(
     reader: TraceReader, *, files: Files | None = None, script: Sequence[ScriptLine] = (), sleep: bool = False,
-    slice_insns_max: int | None = None, counting: Counting = Counting.BLOCKS,
+    slice_insns_max: int | None = None, counting: Counting = Counting.CODE,
     devices: Sequence[type[Part] | Part] = (), devices_may_have_changed: bool = False,
 ) -> Setup:  # fmt: skip
     """The recorded board with its host side, of which ``files`` and ``script`` are not in the trace.

@@ -18,7 +18,7 @@ from typing import Any
 
 from minstret.devices.board.bench import SessionBench
 from minstret.devices.board.board import Board, Setup
-from minstret.devices.board.config import BoardConfig, HostAnswers
+from minstret.devices.board.config import DEFAULT_XLEN, BoardConfig, HostAnswers
 from minstret.devices.board.console import CONSOLE_TARGET
 from minstret.devices.board.own import own_facts, own_from_facts
 from minstret.devices.board.placement import Load
@@ -30,6 +30,7 @@ from minstret.emu.door.recording import RecordOptions
 from minstret.emu.door.replaying import BenchRun
 from minstret.emu.errors import ConfigError, TraceError
 from minstret.emu.expect import quoted
+from minstret.emu.hart.cpu import parse_cpu
 from minstret.emu.hart.shared import Counting
 from minstret.emu.images.loader import ImageFile
 from minstret.emu.machine import Outcome, StopReason
@@ -44,7 +45,7 @@ from minstret.emu.trace.format import NAME_MAX, Kind
 from minstret.emu.trace.reader import TraceReader
 from minstret.emu.trace.writer import TraceWriter
 
-CONFIG_VERSION = 4
+CONFIG_VERSION = 5
 """Of BoardConfig: raise it when its fields change, or what they mean. Fields that are added need a default.
 tests/emu/trace/test_state_versions.py watches that."""
 
@@ -126,6 +127,8 @@ def setup_of(
     plain = _known_config(reader)
     try:
         config = from_plain(BoardConfig, plain)
+        if config.cpu is not None:
+            parse_cpu(config.cpu)
         if config.xlen not in (None, 32, 64) or (config.net is not None and len(config.net.mac) != _MAC_SIZE):
             raise ValueError("no such board")
         files = {role: _kept_file(reader, images[role]) for role in _ROLES if role in images}
@@ -135,6 +138,8 @@ def setup_of(
             config, files.get("bios"), files.get("kernel"), files.get("initrd"), str(images["append"]),
             loads=_kept_loads(reader, images), devices=own,
         )  # fmt: skip
+    except ConfigError as error:
+        raise TraceError(f"{reader.path}: it is of a board that is not known here: {error}") from None
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise TraceError(f"{reader.path}: a damaged trace: what it says of the board makes none ({error!r})") from None
 
@@ -149,6 +154,7 @@ def _known_config(reader: TraceReader) -> dict[str, Any]:
     theirs: int = reader.meta["config_version"]
     if theirs == CONFIG_VERSION:
         return plain
+    plain.setdefault("cpu", f"rv{plain.get('xlen') or DEFAULT_XLEN}gc")  # before it was told there was no other
     filled: dict[str, Any] = with_defaults(BoardConfig, plain)
     fields = {field.name for field in dataclasses.fields(BoardConfig)}
     unknown = sorted(printable(name, NAME_MAX) for name in filled.keys() - fields)
@@ -263,7 +269,7 @@ class Replay(SessionBench, ReplaySession[Board]):
     def __init__(
         self, reader: TraceReader | str | Path, *, snapshot: int | None = None,
         on_console: Callable[[bytes], None] | None = None, slice_insns_max: int | None = None,
-        counting: Counting = Counting.BLOCKS, devices: Sequence[type[Part] | Part] = (),
+        counting: Counting = Counting.CODE, devices: Sequence[type[Part] | Part] = (),
         devices_may_have_changed: bool = False, instead: ImageFile | None = None,
     ) -> None:  # fmt: skip
         """Make the board that the trace was recorded on, and put it where the replay begins.
@@ -363,7 +369,7 @@ def live_timeline(
     history: int = HISTORY_BYTES,
     limits: RunLimits = NO_LIMITS,
     on_limit: Callable[[StopReason], Outcome] = Outcome,
-    counting: Counting = Counting.BLOCKS,
+    counting: Counting = Counting.CODE,
 ) -> LiveTimeline:
     """A walk in a live run: forward it goes on, back it goes in its recording, which may be one in memory.
 

@@ -12,13 +12,15 @@ from minstret.devices.board.map import Base
 from minstret.devices.chips.finisher import Command
 from minstret.emu.clock import TIMEBASE_HZ
 from minstret.emu.fdt import Node, flatten, u64
+from minstret.emu.hart.cpu import Cpu
+from minstret.emu.hart.spec import CACHE_BLOCK
 from minstret.emu.part import Phandle, cpu_intc, cpu_phandle
 
 
 class Described(NamedTuple):
     """What differs from board to board. ``initrd`` is [start, end), ``harts`` how many there are."""
 
-    xlen: int
+    cpu: Cpu
     ram_size: int
     rng_seed: bytes
     bootargs: str = ""
@@ -31,7 +33,7 @@ def device_tree(board: Described, devices: Iterable[Node]) -> bytes:
     root = Node("", {"#address-cells": 2, "#size-cells": 2, "compatible": "riscv-virtio", "model": "minstret,virt"})
     _add_chosen(root, board)
     root.add("memory@80000000", device_type="memory", reg=u64(Base.RAM, board.ram_size))
-    _add_cpus(root, board.xlen, board.harts)
+    _add_cpus(root, board.cpu, board.harts)
     soc = root.add("soc", cells_address=2, cells_size=2, compatible="simple-bus", ranges=None)
     soc.children += sorted(devices, key=_unit_address)
     for name, compatible, command in (("poweroff", "syscon-poweroff", Command.PASS),
@@ -49,13 +51,18 @@ def _add_chosen(root: Node, board: Described) -> None:
         chosen.properties["linux,initrd-end"] = u64(board.initrd[1])
 
 
-def _add_cpus(root: Node, xlen: int, harts: int) -> None:
+def _add_cpus(root: Node, kind: Cpu, harts: int) -> None:
     cpus = root.add("cpus", cells_address=1, cells_size=0, timebase_frequency=TIMEBASE_HZ)
     for hart in range(harts):
         cpu = cpus.add(
-            f"cpu@{hart}", device_type="cpu", reg=hart, status="okay", compatible="riscv", riscv__isa=f"rv{xlen}imafdc",
-            mmu_type="riscv,sv39" if xlen == 64 else "riscv,sv32", phandle=cpu_phandle(hart),
+            f"cpu@{hart}", device_type="cpu", reg=hart, status="okay", compatible="riscv", riscv__isa=kind.isa,
+            mmu_type=f"riscv,{kind.mmu}", phandle=cpu_phandle(hart),
         )  # fmt: skip
+        for name, block in (("zicbom", "cbom"), ("zicboz", "cboz")):
+            if kind.has(name):
+                cpu.properties[f"riscv,{block}-block-size"] = CACHE_BLOCK
+        if kind.features:
+            cpu.properties |= {"riscv,isa-base": f"rv{kind.xlen}i", "riscv,isa-extensions": kind.isa_extensions}
         cpu.add(
             "interrupt-controller", compatible="riscv,cpu-intc", cells_interrupt=1, cells_address=0,
             interrupt_controller=None, phandle=cpu_intc(hart),

@@ -12,7 +12,6 @@ from minstret.devices.chips.plic import Plic
 from minstret.devices.chips.rtc import GoldfishRtc
 from minstret.devices.chips.uart16550 import Uart16550
 from minstret.devices.hostside.side import KEYBOARD, TABLET
-from minstret.devices.virtio.input import keyboard, tablet
 from minstret.devices.virtio.mmio import LEGACY, MODERN, EmptySlot, VirtioFunction, VirtioMmio
 from minstret.devices.virtio.net import VirtioNet
 from minstret.devices.virtio.rng import VirtioRng
@@ -20,12 +19,17 @@ from minstret.emu.errors import ConfigError
 from minstret.emu.part import Device
 
 
-def virt_parts(config: BoardConfig, host: HostAnswers, own: Sequence[VirtioFunction] = ()) -> list[Device]:
-    """The board's devices, in the order in which a reset comes to them; ``own`` are a user's virtio devices."""
+def virt_parts(
+    config: BoardConfig, host: HostAnswers, own: Sequence[VirtioFunction] = (), *, has_sstc: bool = False
+) -> list[Device]:
+    """The board's devices, in the order in which a reset comes to them; ``own`` are a user's virtio devices.
+
+    ``has_sstc``: the harts have ``stimecmp``.
+    """
     return [
         Finisher(Base.FINISHER),
         GoldfishRtc(Base.RTC, IRQ.RTC, None if config.rtc_follows_host else config.rtc_base_ns),
-        Clint(Base.CLINT, config.smp),
+        Clint(Base.CLINT, config.smp, has_sstc=has_sstc),
         Plic(Base.PLIC, config.smp),
         Uart16550(Base.UART0, IRQ.UART0),
         *_virtio_slots([*_functions(config, host), *own], LEGACY if config.virtio_legacy else MODERN),
@@ -37,7 +41,10 @@ def _functions(config: BoardConfig, host: HostAnswers) -> list[VirtioFunction]:
     functions: list[VirtioFunction] = []
     if config.net is not None:
         functions.append(VirtioNet(config.net.mac))
-    functions += [{KEYBOARD: keyboard, TABLET: tablet}[kind](f"{kind}0") for kind in config.inputs]
+    if config.inputs:
+        from minstret.devices.virtio.input import keyboard, tablet  # imported here: few boards have one
+
+        functions += [{KEYBOARD: keyboard, TABLET: tablet}[kind](f"{kind}0") for kind in config.inputs]
     if config.entropy != "none":
         functions.append(VirtioRng(config.seed, host.entropy if config.entropy == "host" else None))
     return functions

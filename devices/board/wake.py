@@ -43,8 +43,8 @@ class WakeUps:
 
     def _are_enabled(self, irqs: int) -> bool:
         """Whether any of these PLIC sources, as bits, would end a hart's wait."""
-        enables = iter(self._plic.state.enable)
+        enabled = self._plic.enabled
         return any(
-            hart.env.mie & _EXTERNAL_INTERRUPTS and (m_enable | s_enable) & irqs
-            for hart, m_enable, s_enable in zip(self._harts, enables, enables, strict=True)
+            hart.env.mie & _EXTERNAL_INTERRUPTS and (enabled(2 * number) | enabled(2 * number + 1)) & irqs
+            for number, hart in enumerate(self._harts)
         )

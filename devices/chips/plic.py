@@ -3,6 +3,8 @@
 Source: RISC-V Platform-Level Interrupt Controller Specification 1.0. As it says: a request once pending stays
 until it is claimed, even if the line drops; at completion a line that is still up becomes pending again;
 claiming does not look at the threshold.
+
+Where nobody looks on, C carries out claim and complete, on the same registers: see emu/hart/_chips.h.
 """
 
 from __future__ import annotations
@@ -14,9 +16,17 @@ from enum import IntEnum
 from minstret.emu.fdt import Value
 from minstret.emu.irq import SourceChange, SourceState
 from minstret.emu.part import Device, Phandle, Wiring, cpu_intc
+from minstret.emu.registers import (
+    PLIC_CLAIM,
+    PLIC_CONTEXT,
+    PLIC_CONTEXT_BITS,
+    PLIC_SOURCES,
+    PLIC_THRESHOLD,
+    BitKeeper,
+    PlicRegisters,
+)
 
-SOURCES = 53
-"""Sources 1..53, as on QEMU's ``virt`` board; 0 means none."""
+SOURCES = PLIC_SOURCES
 PRIORITY_MAX = 7
 
 _M_EXTERNAL, _S_EXTERNAL = 11, 9
@@ -30,12 +40,11 @@ class Base(IntEnum):
     PRIORITY = 0x000000
     PENDING = 0x001000
     ENABLE = 0x002000
-    CONTEXT = 0x200000
+    CONTEXT = PLIC_CONTEXT
 
 
 _ENABLE_STRIDE = 0x80
-_CONTEXT_STRIDE = 0x1000
-_THRESHOLD, _CLAIM_COMPLETE = 0x0, 0x4
+_CONTEXT_STRIDE = 1 << PLIC_CONTEXT_BITS
 
 
 @dataclass(slots=True)
@@ -61,11 +70,7 @@ class PlicState:
 
 
 class Plic(Device):
-    """The registers; raises one line for each context.
-
-    Attributes:
-        on_change: Told what happens to which source, if anybody asks.
-    """
+    """The registers; raises one line for each context."""
 
     name = "plic"
     size_bytes = 0x600000
@@ -75,16 +80,56 @@ class Plic(Device):
         super().__init__(base)
         self._harts = range(harts)
         self._contexts = 2 * harts
-        self.state: PlicState = self._initial_state()
-        self.counts = PlicCounts()
-        self.on_change: Callable[[SourceChange, int], None] | None = None
+        self._registers = PlicRegisters(contexts=self._contexts)
+        self._on_change: Callable[[SourceChange, int], None] | None = None
 
     def _initial_state(self, levels: int = 0) -> PlicState:
         contexts = self._contexts
         return PlicState(levels=levels, pending=levels, enable=[0] * contexts, threshold=[0] * contexts)
 
+    @property
+    def state(self) -> PlicState:
+        """A copy of the state; setting it loads one."""
+        registers, contexts = self._registers, self._contexts
+        return PlicState(
+            list(registers.priority), registers.pending, registers.claimed, registers.levels,
+            registers.enable[:contexts], registers.threshold[:contexts],
+        )  # fmt: skip
+
+    @state.setter
+    def state(self, state: PlicState) -> None:
+        registers, contexts = self._registers, self._contexts
+        registers.pending, registers.claimed = state.pending & _ALL_SOURCES, state.claimed & _ALL_SOURCES
+        registers.levels = state.levels & _ALL_SOURCES
+        registers.priority[:] = state.priority
+        registers.enable[:contexts], registers.threshold[:contexts] = state.enable, state.threshold
+
+    @property
+    def counts(self) -> PlicCounts:
+        """A copy of the statistics; setting it loads them."""
+        return PlicCounts(list(self._registers.claims))
+
+    @counts.setter
+    def counts(self, counts: PlicCounts) -> None:
+        self._registers.claims[:] = counts.claimed
+
+    @property
+    def on_change(self) -> Callable[[SourceChange, int], None] | None:
+        """Told what happens to which source, if anybody asks."""
+        return self._on_change
+
+    @on_change.setter
+    def on_change(self, on_change: Callable[[SourceChange, int], None] | None) -> None:
+        self._registers.listeners += (on_change is not None) - (self._on_change is not None)
+        self._on_change = on_change
+
     def attach(self, wiring: Wiring) -> None:
-        self._context_lines = [wiring.hart_line(line, hart) for hart in self._harts for line in ("meip", "seip")]
+        registers = self._registers
+        self._context_lines = [
+            wiring.hart_line(line, hart, BitKeeper(registers, "outputs", 2 * hart + mode))
+            for hart in self._harts for mode, line in enumerate(("meip", "seip"))
+        ]  # fmt: skip
+        wiring.answered(registers)
 
     def properties(self) -> dict[str, Value]:
         cells = ([cpu_intc(hart), _M_EXTERNAL, cpu_intc(hart), _S_EXTERNAL] for hart in self._harts)
@@ -95,61 +140,61 @@ class Plic(Device):
 
     def set_source(self, source: int, level: bool) -> None:
         """Set the level of an interrupt source's line."""
-        state, bit = self.state, 1 << source
-        if self.on_change is not None:
-            self.on_change(SourceChange.RAISED if level else SourceChange.LOWERED, source)
+        registers, bit = self._registers, 1 << source
+        if self._on_change is not None:
+            self._on_change(SourceChange.RAISED if level else SourceChange.LOWERED, source)
         if level:
-            state.levels |= bit
-            if not state.claimed & bit:
-                state.pending |= bit
+            registers.levels |= bit
+            if not registers.claimed & bit:
+                registers.pending |= bit
         else:
-            state.levels &= ~bit
+            registers.levels &= ~bit
         self._update()
 
     def read(self, offset: int, size: int) -> int:
         if offset % 4 or size != 4:
             return 0
-        state = self.state
+        registers = self._registers
         if offset >= Base.CONTEXT:
             context, register = divmod(offset - Base.CONTEXT, _CONTEXT_STRIDE)
             if context >= self._contexts:
                 return 0
-            if register == _CLAIM_COMPLETE:
+            if register == PLIC_CLAIM:
                 return self._claim(context)
-            return state.threshold[context] if register == _THRESHOLD else 0
+            return int(registers.threshold[context]) if register == PLIC_THRESHOLD else 0
         index = offset % _ENABLE_STRIDE // 4
         if offset <= Base.PRIORITY + 4 * SOURCES:
-            return state.priority[offset // 4]
+            return int(registers.priority[offset // 4])
         if Base.PENDING <= offset < Base.PENDING + 4 * _WORDS:
-            return state.pending >> 32 * index
+            return registers.pending >> 32 * index
         if Base.ENABLE <= offset < Base.ENABLE + self._contexts * _ENABLE_STRIDE:
-            return state.enable[(offset - Base.ENABLE) // _ENABLE_STRIDE] >> 32 * index
+            return int(registers.enable[(offset - Base.ENABLE) // _ENABLE_STRIDE]) >> 32 * index
         return 0
 
     def write(self, offset: int, size: int, value: int) -> None:
-        state = self.state
+        registers = self._registers
         if offset % 4 or size != 4:
             return
         if offset >= Base.CONTEXT:
             context, register = divmod(offset - Base.CONTEXT, _CONTEXT_STRIDE)
             if context >= self._contexts:
                 return
-            if register == _CLAIM_COMPLETE:
+            if register == PLIC_CLAIM:
                 self._complete(context, value)
-            elif register == _THRESHOLD:
-                state.threshold[context] = value & PRIORITY_MAX
+            elif register == PLIC_THRESHOLD:
+                registers.threshold[context] = value & PRIORITY_MAX
         elif Base.PRIORITY < offset <= Base.PRIORITY + 4 * SOURCES:
-            state.priority[offset // 4] = value & PRIORITY_MAX
+            registers.priority[offset // 4] = value & PRIORITY_MAX
         elif Base.ENABLE <= offset < Base.ENABLE + self._contexts * _ENABLE_STRIDE:
             context, register = divmod(offset - Base.ENABLE, _ENABLE_STRIDE)
             shift = 32 * (register // 4)
-            enable = state.enable[context] & ~(0xFFFFFFFF << shift) | value << shift
-            state.enable[context] = enable & _ALL_SOURCES
+            enable = registers.enable[context] & ~(0xFFFFFFFF << shift) | value << shift
+            registers.enable[context] = enable & _ALL_SOURCES
         self._update()
 
     def reset(self) -> None:
         """Back to power-on. The levels of the sources stay: one that is up is pending again."""
-        self.state = self._initial_state(self.state.levels)
+        self.state = self._initial_state(self._registers.levels)
         self._update()
 
     def source_state(self, source: int, name: str) -> SourceState:
@@ -162,39 +207,43 @@ class Plic(Device):
             tuple(who for who, enable in zip(contexts, state.enable, strict=True) if enable & bit),
         )  # fmt: skip
 
+    def enabled(self, context: int) -> int:
+        """The sources that may interrupt a context, as bits."""
+        return int(self._registers.enable[context])
+
     def _best(self, context: int, above: int) -> int:
         """The pending, enabled source of highest priority over ``above``; the lowest number among equals."""
-        state = self.state
-        candidates = state.pending & state.enable[context]
+        registers = self._registers
+        candidates = registers.pending & registers.enable[context]
         best, best_priority = 0, above
         while candidates:
             source = (candidates & -candidates).bit_length() - 1
-            if state.priority[source] > best_priority:
-                best, best_priority = source, state.priority[source]
+            if registers.priority[source] > best_priority:
+                best, best_priority = source, registers.priority[source]
             candidates &= candidates - 1
         return best
 
     def _claim(self, context: int) -> int:
         source = self._best(context, above=0)
         if source:
-            self.state.pending &= ~(1 << source)
-            self.state.claimed |= 1 << source
-            self.counts.claimed[source] += 1
-            if self.on_change is not None:
-                self.on_change(SourceChange.CLAIMED, source)
+            self._registers.pending &= ~(1 << source)
+            self._registers.claimed |= 1 << source
+            self._registers.claims[source] += 1
+            if self._on_change is not None:
+                self._on_change(SourceChange.CLAIMED, source)
             self._update()
         return source
 
     def _complete(self, context: int, source: int) -> None:
-        state, bit = self.state, 1 << source if 0 < source <= SOURCES else 0
-        if bit & state.enable[context] & state.claimed:
-            state.claimed &= ~bit
-            state.pending |= bit & state.levels
-            if self.on_change is not None:
-                self.on_change(SourceChange.COMPLETED, source)
+        registers, bit = self._registers, 1 << source if 0 < source <= SOURCES else 0
+        if bit & registers.enable[context] & registers.claimed:
+            registers.claimed &= ~bit
+            registers.pending |= bit & registers.levels
+            if self._on_change is not None:
+                self._on_change(SourceChange.COMPLETED, source)
 
     def _update(self) -> None:
-        state = self.state
+        registers = self._registers
         for context, line in enumerate(self._context_lines):
-            has_any = state.pending & state.enable[context]
-            line.set_level(has_any != 0 and self._best(context, above=state.threshold[context]) != 0)
+            has_any = registers.pending & registers.enable[context]
+            line.set_level(has_any != 0 and self._best(context, above=registers.threshold[context]) != 0)

@@ -4,6 +4,9 @@ Transmission takes no time: a byte written is out, and THR empty again, within t
 on a baud rate, firmware that polls LSR never spins, and no timer is needed; QEMU's does the same. What was
 received waits on the host side until the FIFO has room, so a fast typist or a pipe never overruns it: see
 devices/hostside/serial_line.py. Only the character timeout follows the baud rate.
+
+Where nobody looks on, C answers what the host side need not know at once, on the same registers, and keeps what the
+guest sends for ``_send_kept``: see emu/hart/_chips.h.
 Source: National Semiconductor PC16550D data sheet; QEMU hw/char/serial.c.
 """
 
@@ -15,53 +18,27 @@ from typing import Protocol
 
 from minstret.emu.fdt import Value
 from minstret.emu.part import Device, Wiring
+from minstret.emu.registers import (
+    FCR_ENABLE,
+    FIFO_SIZE,
+    IIR_FIFO_ENABLED,
+    LCR_DLAB,
+    MCR_LOOPBACK,
+    UART_WINDOW,
+    BitKeeper,
+    Ier,
+    Iir,
+    Lsr,
+    Msr,
+    UartRegisters,
+)
+from minstret.emu.registers import UartReg as Reg
 from minstret.emu.serialbits import SerialFormat
 from minstret.emu.units import NS_PER_S
 
-FIFO_SIZE = 16
+__all__ = ["CLOCK_HZ", "FIFO_SIZE", "Ier", "Iir", "Lsr", "Mcr", "Msr", "Reg", "Sender", "Uart16550", "UartState"]
+
 CLOCK_HZ = 3_686_400
-
-
-class Reg(IntEnum):
-    """Register offsets. 0 is RBR to read, THR to write; 0 and 1 are the divisor latch while LCR.DLAB is set."""
-
-    RBR_THR = 0
-    IER = 1
-    IIR_FCR = 2
-    LCR = 3
-    MCR = 4
-    LSR = 5
-    MSR = 6
-    SCR = 7
-
-
-class Ier(IntEnum):
-    """Interrupt enables, bits."""
-
-    RX_DATA = 0x01
-    THR_EMPTY = 0x02
-    LINE_STATUS = 0x04
-    MODEM_STATUS = 0x08
-
-
-class Iir(IntEnum):
-    """Interrupt identification, in order of priority. Bit 0 is set where no interrupt is pending."""
-
-    LINE_STATUS = 0x06
-    RX_DATA = 0x04
-    RX_TIMEOUT = 0x0C
-    THR_EMPTY = 0x02
-    MODEM_STATUS = 0x00
-    NONE = 0x01
-
-
-class Lsr(IntEnum):
-    """Line status, bits."""
-
-    DATA_READY = 0x01
-    OVERRUN = 0x02
-    THR_EMPTY = 0x20
-    TRANSMITTER_EMPTY = 0x40
 
 
 class Mcr(IntEnum):
@@ -71,26 +48,11 @@ class Mcr(IntEnum):
     RTS = 0x02
     OUT1 = 0x04
     OUT2 = 0x08
-    LOOPBACK = 0x10
-
-
-class Msr(IntEnum):
-    """Modem status, bits; the low half notes changes since it was last read."""
-
-    DELTA_CTS = 0x01
-    DELTA_DSR = 0x02
-    TRAILING_RI = 0x04
-    DELTA_DCD = 0x08
-    CTS = 0x10
-    DSR = 0x20
-    RI = 0x40
-    DCD = 0x80
+    LOOPBACK = MCR_LOOPBACK
 
 
 _LSR_EMPTY = Lsr.THR_EMPTY | Lsr.TRANSMITTER_EMPTY
-_LCR_DLAB = 0x80
-_FCR_ENABLE, _FCR_CLEAR_RX = 0x01, 0x02
-_IIR_FIFO_ENABLED = 0xC0
+_FCR_CLEAR_RX = 0x02
 _TRIGGER_LEVELS = (1, 4, 8, 14)
 _MSR_CONNECTED = Msr.DCD | Msr.DSR | Msr.CTS
 _LOOPED = ((Mcr.RTS, Msr.CTS), (Mcr.DTR, Msr.DSR), (Mcr.OUT1, Msr.RI), (Mcr.OUT2, Msr.DCD))
@@ -122,8 +84,8 @@ class Sender(Protocol):
         """The guest has read the first byte of the FIFO."""
         ...
 
-    def on_answer(self) -> None:
-        """The guest has sent a byte."""
+    def on_answer(self, sent_ns: int) -> None:
+        """The guest has sent something, the last byte of it at ``sent_ns``."""
         ...
 
     def on_cleared(self) -> None:
@@ -147,7 +109,7 @@ class NoSender:
     def on_received(self, data: bytes) -> None: ...
     def on_looped(self) -> None: ...
     def on_read(self) -> None: ...
-    def on_answer(self) -> None: ...
+    def on_answer(self, sent_ns: int) -> None: ...
     def on_cleared(self) -> None: ...
     def on_handed_over(self) -> None: ...
     def on_reset(self) -> None: ...
@@ -171,26 +133,58 @@ class UartState:
 
 
 class Uart16550(Device):
-    """Sends every byte the guest writes to ``tx``, takes bytes from ``rx``, and interrupts.
-
-    Attributes:
-        sender: What stands on the host side; a replay has none.
-    """
+    """Sends every byte the guest writes to ``tx``, takes bytes from ``rx``, and interrupts."""
 
     name = "uart0"
     node_name = "serial"
-    size_bytes = 0x100
+    size_bytes = UART_WINDOW
     compatible = "ns16550a"
 
     def __init__(self, base: int = 0, irq: int = 0) -> None:
         super().__init__(base, irq)
-        self.state: UartState = UartState()
-        self.sender: Sender = NoSender()
+        self._registers = UartRegisters(source=irq)
+        self._sender: Sender = NoSender()
+        self.state = UartState()
+
+    @property
+    def state(self) -> UartState:
+        """A copy of the state; setting it loads one."""
+        r = self._registers
+        return UartState(
+            r.ier, r.fcr, r.lcr, r.mcr, r.scr, r.divisor, bytes(r.rx_fifo[: r.rx_count]), bool(r.overrun), r.msr_deltas,
+            bool(r.thr_empty_pending), bool(r.rx_timeout_pending),
+        )  # fmt: skip
+
+    @state.setter
+    def state(self, state: UartState) -> None:
+        r = self._registers
+        r.ier, r.fcr, r.lcr, r.mcr, r.scr, r.divisor = (
+            state.ier, state.fcr, state.lcr, state.mcr, state.scr, state.divisor
+        )  # fmt: skip
+        self._set_fifo(state.rx_fifo)
+        r.overrun, r.msr_deltas = state.overrun, state.msr_deltas
+        r.thr_empty_pending, r.rx_timeout_pending = state.thr_empty_pending, state.rx_timeout_pending
+        r.is_used = r.keeps_sent = r.sent_count = 0
+
+    @property
+    def sender(self) -> Sender:
+        """What stands on the host side; a replay has none."""
+        return self._sender
+
+    @sender.setter
+    def sender(self, sender: Sender) -> None:
+        self._sender, self._registers.is_used = sender, 0
+
+    @property
+    def receives_by_interrupt(self) -> bool:
+        """Whether it interrupts for what comes."""
+        return bool(self._registers.ier & Ier.RX_DATA)
 
     def attach(self, wiring: Wiring) -> None:
         self._clock = wiring.clock
-        self._line = wiring.irq()
-        self._send = wiring.output("tx", is_message=False)
+        self._line = wiring.irq(BitKeeper(self._registers, "output"))
+        self._tx = wiring.output_in_pieces("tx")
+        self._is_answered = wiring.answered(self._registers, self._send_kept)
         wiring.input("rx", self.receive)
         self._on_room = wiring.room_for_input
         self._tell_line_status = wiring.cached_register(Reg.LSR, 1)
@@ -212,14 +206,16 @@ class Uart16550(Device):
 
     def room(self) -> int:
         """How many bytes ``receive`` takes now; in loopback what comes from the host side waits."""
-        return 0 if self.state.mcr & Mcr.LOOPBACK else self._capacity() - len(self.state.rx_fifo)
+        r = self._registers
+        return 0 if r.mcr & MCR_LOOPBACK else self._capacity() - int(r.rx_count)
 
     def take_received(self) -> bytes:
         """Hand over what was received but not read: somebody else reads the console from now on."""
         self._tell_line_status(None)
-        data, self.state.rx_fifo = self.state.rx_fifo, b""
+        data = self._fifo()
+        self._set_fifo(b"")
         self.sender.on_handed_over()
-        self.state.rx_timeout_pending = False
+        self._registers.rx_timeout_pending = 0
         self._timer.cancel()
         self._update()
         return data
@@ -227,46 +223,46 @@ class Uart16550(Device):
     # ---- the guest
 
     def read(self, offset: int, size: int) -> int:
-        state = self.state
+        r = self._registers
         if offset == Reg.LSR:
             return self._read_lsr()
-        dlab = bool(state.lcr & _LCR_DLAB)
+        dlab = bool(r.lcr & LCR_DLAB)
         if offset == Reg.RBR_THR:
-            return state.divisor & 0xFF if dlab else self._pop_rx()
+            return r.divisor & 0xFF if dlab else self._pop_rx()
         if offset == Reg.IER:
-            return state.divisor >> 8 if dlab else state.ier
+            return r.divisor >> 8 if dlab else r.ier
         if offset == Reg.IIR_FCR:
             return self._read_iir()
         if offset == Reg.MSR:
             return self._read_msr()
-        registers: dict[int, int] = {Reg.LCR: state.lcr, Reg.MCR: state.mcr, Reg.SCR: state.scr}
-        return registers.get(offset, 0)
+        others: dict[int, int] = {Reg.LCR: r.lcr, Reg.MCR: r.mcr, Reg.SCR: r.scr}
+        return others.get(offset, 0)
 
     def write(self, offset: int, size: int, value: int) -> None:
-        state, value = self.state, value & 0xFF
-        dlab = bool(state.lcr & _LCR_DLAB)
+        r, value = self._registers, value & 0xFF
+        dlab = bool(r.lcr & LCR_DLAB)
         if offset == Reg.RBR_THR:
             if dlab:
-                state.divisor = state.divisor & 0xFF00 | value
+                r.divisor = r.divisor & 0xFF00 | value
                 self.sender.on_set_up()
             else:
                 self._transmit(value)
         elif offset == Reg.IER:
             if dlab:
-                state.divisor = state.divisor & 0x00FF | value << 8
+                r.divisor = r.divisor & 0x00FF | value << 8
                 self.sender.on_set_up()
             else:
                 self._write_ier(value & 0x0F)
-                self.sender.on_use()
+                self._use()
         elif offset == Reg.IIR_FCR:
             self._write_fcr(value)
         elif offset == Reg.LCR:
-            state.lcr = value
+            r.lcr = value
             self.sender.on_set_up()
         elif offset == Reg.MCR:
             self._write_mcr(value & 0x1F)
         elif offset == Reg.SCR:
-            state.scr = value
+            r.scr = value
         self._update()
 
     def reset(self) -> None:
@@ -279,149 +275,175 @@ class Uart16550(Device):
     # ---- receiver
 
     def _capacity(self) -> int:
-        return FIFO_SIZE if self.state.fcr & _FCR_ENABLE else 1
+        return FIFO_SIZE if self._registers.fcr & FCR_ENABLE else 1
+
+    def _fifo(self) -> bytes:
+        return bytes(self._registers.rx_fifo[: self._registers.rx_count])
+
+    def _set_fifo(self, data: bytes) -> None:
+        kept = data[:FIFO_SIZE]
+        self._registers.rx_fifo[: len(kept)] = kept
+        self._registers.rx_count = len(kept)
+
+    def _use(self) -> None:
+        """The guest uses its receiver: the sender is told, and wants to know it but once."""
+        self.sender.on_use()
+        self._registers.is_used = 1
 
     def _put_rx(self, data: bytes) -> None:
         self._tell_line_status(None)
-        self.state.rx_fifo += data
-        self.state.rx_timeout_pending = False
+        self._set_fifo(self._fifo() + data)
+        self._registers.rx_timeout_pending = 0
         self._start_rx_timeout()
         self._update()
 
     def _pop_rx(self) -> int:
-        state = self.state
-        if not state.rx_fifo:
-            self.sender.on_use()
+        fifo = self._fifo()
+        if not fifo:
+            self._use()
             return 0
         self._tell_line_status(None)
-        first, state.rx_fifo = state.rx_fifo[0], state.rx_fifo[1:]
+        self._set_fifo(fifo[1:])
         self.sender.on_read()
-        state.rx_timeout_pending = False
+        self._registers.rx_timeout_pending = 0
         self._start_rx_timeout()
         self._update()
         self._on_room()
-        return first
+        return fifo[0]
 
     def _trigger_level(self) -> int:
-        return _TRIGGER_LEVELS[self.state.fcr >> 6] if self.state.fcr & _FCR_ENABLE else 1
+        fcr = self._registers.fcr
+        return _TRIGGER_LEVELS[fcr >> 6 & 3] if fcr & FCR_ENABLE else 1
 
     def _start_rx_timeout(self) -> None:
         """Bytes below the trigger level interrupt too, once nothing has moved for four characters' time."""
-        if 0 < len(self.state.rx_fifo) < self._trigger_level():
+        if 0 < self._registers.rx_count < self._trigger_level():
             self._timer.arm(self._clock.now_ns() + _TIMEOUT_CHARACTERS * self._character_ns())
         else:
             self._timer.cancel()
 
     def _on_rx_timeout(self, late_ns: int) -> None:
-        self.state.rx_timeout_pending = bool(self.state.rx_fifo)
+        self._registers.rx_timeout_pending = self._registers.rx_count != 0
         self._update()
 
     def _character_ns(self) -> int:
-        lcr = self.state.lcr
+        lcr, divisor = self._registers.lcr, int(self._registers.divisor)
         bits = 1 + 5 + (lcr & 3) + (1 if lcr & 0x08 else 0) + (2 if lcr & 0x04 else 1)
-        return bits * NS_PER_S * 16 * max(1, self.state.divisor) // CLOCK_HZ
+        return bits * NS_PER_S * 16 * max(1, divisor) // CLOCK_HZ
 
     def serial_format(self) -> SerialFormat:
         """How characters would be on its line now: with 8 bits where the guest has never set it up."""
-        lcr = self.state.lcr
-        bit_ns = NS_PER_S * 16 * max(1, self.state.divisor) // CLOCK_HZ
+        lcr, divisor = self._registers.lcr, int(self._registers.divisor)
+        bit_ns = NS_PER_S * 16 * max(1, divisor) // CLOCK_HZ
         return SerialFormat(bit_ns, 5 + (lcr & 3) if lcr else 8, _PARITIES[lcr >> 3 & 7], 2 if lcr & 0x04 else 1)
 
     # ---- transmitter and modem
 
     def _transmit(self, value: int) -> None:
-        state = self.state
-        state.thr_empty_pending = True  # empty again at once
-        if not state.mcr & Mcr.LOOPBACK:
-            self.sender.on_answer()
-            self._send(bytes((value,)))
-        elif len(state.rx_fifo) < self._capacity():
+        r, data = self._registers, bytes((value,))
+        r.thr_empty_pending = 1  # empty again at once
+        if not r.mcr & MCR_LOOPBACK:
+            self.sender.on_answer(self._clock.now_ns())
+            self._tx.send(data)
+            r.keeps_sent = self._is_answered and self._tx.may_wait
+        elif r.rx_count < self._capacity():
             self.sender.on_looped()
-            self._put_rx(bytes((value,)))
+            self._put_rx(data)
         else:
             self._tell_line_status(None)
-            state.overrun = True
-            if not state.fcr & _FCR_ENABLE:  # without a FIFO the new byte destroys the old one
-                state.rx_fifo = bytes((value,))
+            r.overrun = 1
+            if not r.fcr & FCR_ENABLE:  # without a FIFO the new byte destroys the old one
+                self._set_fifo(data)
                 self.sender.on_cleared()
                 self.sender.on_looped()
 
+    def _send_kept(self) -> None:
+        """Send what C has kept; before the next byte somebody is asked again whether it may."""
+        r = self._registers
+        count, r.keeps_sent, r.sent_count = int(r.sent_count), 0, 0
+        if count:
+            self.sender.on_answer(int(r.sent_ns))
+            self._tx.send_late(bytes(r.sent[:count]), r.sent_icount[:count])
+
     def _write_ier(self, value: int) -> None:
-        if value & Ier.THR_EMPTY and not self.state.ier & Ier.THR_EMPTY:
-            self.state.thr_empty_pending = True  # enabling it while THR is empty asks at once
-        self.state.ier = value
+        r = self._registers
+        if value & Ier.THR_EMPTY and not r.ier & Ier.THR_EMPTY:
+            r.thr_empty_pending = 1  # enabling it while THR is empty asks at once
+        r.ier = value
 
     def _write_fcr(self, value: int) -> None:
-        state = self.state
-        if value & _FCR_CLEAR_RX or (value ^ state.fcr) & _FCR_ENABLE:
+        r = self._registers
+        if value & _FCR_CLEAR_RX or (value ^ r.fcr) & FCR_ENABLE:
             self._tell_line_status(None)
-            state.rx_fifo = b""
+            self._set_fifo(b"")
             self.sender.on_cleared()
-            state.rx_timeout_pending = False
+            r.rx_timeout_pending = 0
             self._timer.cancel()
-        state.fcr = value & 0xC1 if value & _FCR_ENABLE else 0
+        r.fcr = value & 0xC1 if value & FCR_ENABLE else 0
         self.sender.on_set_up()
         self._start_rx_timeout()
         self._on_room()
 
     def _modem_inputs(self) -> int:
-        if not self.state.mcr & Mcr.LOOPBACK:
+        mcr = self._registers.mcr
+        if not mcr & MCR_LOOPBACK:
             return _MSR_CONNECTED
-        return sum(signal for output, signal in _LOOPED if self.state.mcr & output)
+        return sum(signal for output, signal in _LOOPED if mcr & output)
 
     def _write_mcr(self, value: int) -> None:
         before = self._modem_inputs()
-        self.state.mcr = value
+        self._registers.mcr = value
         self.sender.on_set_up()
         self._on_room()  # the end of loopback
         after = self._modem_inputs()
         changed = before ^ after
-        self.state.msr_deltas |= changed >> 4 & (Msr.DELTA_CTS | Msr.DELTA_DSR | Msr.DELTA_DCD)
+        self._registers.msr_deltas |= changed >> 4 & (Msr.DELTA_CTS | Msr.DELTA_DSR | Msr.DELTA_DCD)
         if before & ~after & Msr.RI:
-            self.state.msr_deltas |= Msr.TRAILING_RI
+            self._registers.msr_deltas |= Msr.TRAILING_RI
 
     def _read_msr(self) -> int:
-        value = self._modem_inputs() | self.state.msr_deltas
-        self.state.msr_deltas = 0
+        value = self._modem_inputs() | self._registers.msr_deltas
+        self._registers.msr_deltas = 0
         self._update()
         return value
 
     # ---- line status and interrupts
 
     def _read_lsr(self) -> int:
-        state = self.state
-        self.sender.on_use()
+        r = self._registers
+        self._use()
         value = _LSR_EMPTY
-        if state.rx_fifo:
+        if r.rx_count:
             value |= Lsr.DATA_READY
-        if state.overrun:
+        if r.overrun:
             value |= Lsr.OVERRUN
-            state.overrun = False
+            r.overrun = 0
             self._update()
         else:
             self._tell_line_status(value)
         return value
 
     def _interrupt(self) -> Iir:
-        state = self.state
-        if state.ier & Ier.LINE_STATUS and state.overrun:
+        r = self._registers
+        ier = r.ier
+        if ier & Ier.LINE_STATUS and r.overrun:
             return Iir.LINE_STATUS
-        if state.ier & Ier.RX_DATA and len(state.rx_fifo) >= self._trigger_level():
+        if ier & Ier.RX_DATA and r.rx_count >= self._trigger_level():
             return Iir.RX_DATA
-        if state.ier & Ier.RX_DATA and state.rx_timeout_pending:
+        if ier & Ier.RX_DATA and r.rx_timeout_pending:
             return Iir.RX_TIMEOUT
-        if state.ier & Ier.THR_EMPTY and state.thr_empty_pending:
+        if ier & Ier.THR_EMPTY and r.thr_empty_pending:
             return Iir.THR_EMPTY
-        if state.ier & Ier.MODEM_STATUS and state.msr_deltas:
+        if ier & Ier.MODEM_STATUS and r.msr_deltas:
             return Iir.MODEM_STATUS
         return Iir.NONE
 
     def _read_iir(self) -> int:
-        interrupt = self._interrupt()
+        interrupt, r = self._interrupt(), self._registers
         if interrupt is Iir.THR_EMPTY:
-            self.state.thr_empty_pending = False
+            r.thr_empty_pending = 0
             self._update()
-        return interrupt | (_IIR_FIFO_ENABLED if self.state.fcr & _FCR_ENABLE else 0)
+        return interrupt | (IIR_FIFO_ENABLED if r.fcr & FCR_ENABLE else 0)
 
     def _update(self) -> None:
-        self._line.set_level(self.state.ier != 0 and self._interrupt() is not Iir.NONE)
+        self._line.set_level(self._registers.ier != 0 and self._interrupt() is not Iir.NONE)

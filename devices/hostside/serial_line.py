@@ -175,10 +175,10 @@ class SerialLine:
         self.state.is_in_use = True
         self._schedule()
 
-    def on_answer(self) -> None:
+    def on_answer(self, sent_ns: int) -> None:
         """The guest has sent something: it may be executing the line that it was given."""
         if self.state.is_line_over:
-            self.state.next_ns = self._timers.clock.now_ns() + (TURNAROUND_INSNS << self._shift)
+            self.state.next_ns = sent_ns + (TURNAROUND_INSNS << self._shift)
 
     def on_room(self) -> None:
         """The reader that bypasses the line can take more."""

@@ -102,6 +102,7 @@ complete --command minstret --no-files --arguments '(__minstret_completion)'
 _SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
 
 _VALUES = {
+    "cpu": ("rv64", "rv32", "rv64gc", "rv32gc"),
     "bios": ("none",),
     "net": ("none", "user", "user,restrict=on"),
     "icount": ("sleep=on", "sleep=off", "shift=1,sleep=on", "shift=1,sleep=off"),

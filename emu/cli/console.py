@@ -8,6 +8,7 @@ from typing import Protocol
 
 from minstret.emu.cli.say import say
 from minstret.emu.errors import MinstretError
+from minstret.emu.part import takes_pieces
 
 _NEWLINE = 0x0A
 
@@ -38,10 +39,18 @@ class Console:
         self._pending = bytearray()
         self.last_byte = _NEWLINE
 
+    @takes_pieces
     def write(self, data: bytes) -> None:
-        self._pending += data
-        if data.endswith(b"\n"):
+        begun = data.rfind(b"\n") + 1
+        if begun:
+            self._pending += data[:begun]
             self.flush()
+        self._pending += data[begun:]
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether something is to be written, or could not be."""
+        return bool(self._pending) or self.failed is not None
 
     def flush(self) -> None:
         if not self._pending:

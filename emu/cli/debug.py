@@ -137,7 +137,7 @@ def _debug(
         if replay.left_out is not None:
             tell(as_given(replay.left_out))
         timeline = TraceTimeline(replay, history=history_bytes)
-        look_back = in_trace(reader, Counting.BLOCKS, replayed_devices(devices), changed_devices)
+        look_back = in_trace(reader, Counting.CODE, replayed_devices(devices), changed_devices)
 
         @cache
         def beside() -> TraceTimeline:

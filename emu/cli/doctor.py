@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import shutil
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import click
@@ -12,9 +11,11 @@ import click
 from minstret.devices.board.placement import PACKAGED
 from minstret.emu.cli.exits import Exit
 from minstret.emu.cli.gdb import found_gdb
+from minstret.emu.cli.version import counter_text, installed
 from minstret.emu.errors import MinstretError
 from minstret.emu.hart import helpers
-from minstret.emu.hart.engine import c_callbacks
+from minstret.emu.hart.compiled import c_callbacks
+from minstret.emu.hart.cpu import default_cpu
 from minstret.emu.hart.layout import UNICORN_VERSION
 from minstret.emu.machine import Machine, MachineConfig
 
@@ -26,37 +27,21 @@ _TOOLS = (
 )
 
 
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "missing"
-
-
-def counter_text() -> str:
-    """The counter in use, in words."""
-    return "C callbacks" if c_callbacks is not None else "Python callbacks (slow: no C compiler at install time)"
-
-
-def version_text() -> str:
-    """What ``--version`` says."""
-    return f"minstret {_version('minstret')}, unicorn {_version('unicorn')}, {counter_text()}"
-
-
 @click.command()
 def doctor() -> int:
     """Check the installation: show the packages and tools that were found, and try the hart.
 
     Exit status 0 if firmware can run on this machine, 125 if not.
     """
-    click.echo(f"minstret     {_version('minstret')}")
+    click.echo(f"minstret     {installed('minstret')}")
     click.echo(f"python       {platform.python_version()} on {platform.system()} {platform.machine()}")
     for package in _PACKAGES:
-        note = f" (needs {UNICORN_VERSION})" if package == "unicorn" and _version(package) != UNICORN_VERSION else ""
-        click.echo(f"{package:<12} {_version(package)}{note}")
+        note = f" (needs {UNICORN_VERSION})" if package == "unicorn" and installed(package) != UNICORN_VERSION else ""
+        click.echo(f"{package:<12} {installed(package)}{note}")
     click.echo(f"counter      {counter_text()}")
     problem = _try_harts()
     click.echo(f"harts        {problem or 'rv64 and rv32 work'}")
+    click.echo(f"counting     {_counting_text()}")
     click.echo(f"floats       {_floats_text()}")
     for tool, purpose in _TOOLS:
         click.echo(f"{tool:<20} {shutil.which(tool) or 'not found'} ({purpose})")
@@ -65,6 +50,14 @@ def doctor() -> int:
         found = paths[64] if Path(paths[64]).exists() else "not found"
         click.echo(f"{name:<20} {found} (for --bios {name})")
     return Exit.OURS if problem else 0
+
+
+def _counting_text() -> str:
+    """Which way of counting is in use, in words."""
+    if c_callbacks is None:
+        return "by instructions"
+    problems = {helpers.counting_problem(xlen) for xlen in (64, 32)} - {""}
+    return f"by calls, slower ({'; '.join(sorted(problems))})" if problems else "in the generated code"
 
 
 def _floats_text() -> str:
@@ -81,7 +74,7 @@ def _try_harts() -> str:
     """Make a hart of each width, which checks everything minstret relies on. Returns what is wrong, or ``""``."""
     try:
         for xlen in (64, 32):
-            Machine(MachineConfig(xlen=xlen, ram_size=1 << 20))
+            Machine(MachineConfig(cpu=default_cpu(xlen), ram_size=1 << 20))
     except MinstretError as error:
         return str(error)
     return ""

@@ -22,7 +22,7 @@ def dtb(output: str, **options: Any) -> int:
     """Write the device tree blob (DTB) that a board with these options gives its guest. FIRMWARE may be left out."""
     if options["firmware"] is None and options["bios"] is None and options["kernel"] is None:
         options["firmware"] = (
-            "hello" if options["cpu"] != "rv32" else "hello-rv32"
+            "hello-rv32" if (options["cpu"] or "").startswith("rv32") else "hello"
         )  # any firmware: the tree does not depend on it
     check_outputs([("--output", output)], images_read(options))
     tree = make_setup(options).make().device_tree

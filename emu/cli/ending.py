@@ -13,9 +13,9 @@ from minstret.emu.cli.progress import HowFar, Progress
 from minstret.emu.cli.say import say
 from minstret.emu.cli.streams import shown_output, write_output
 from minstret.emu.errors import ConfigError
+from minstret.emu.hart.pagetables import SATP_MODES
 from minstret.emu.machine import EXPECTATIONS, Outcome, StopReason
 from minstret.emu.report import (
-    SATP_MODES,
     LookBack,
     busiest_text,
     fatal_facts,
@@ -168,7 +168,7 @@ def _wait_advice(board: Board, idle_ok: bool | None) -> str | None:
 def hint_lines(board: Board) -> list[str]:
     """Why the guest may be stuck: the interrupts it takes most often, and values of satp that were refused."""
     modes = {mode for hart in board.harts if int(hart.env.satp) == 0 for mode in hart.core.refused_satp_modes}
-    texts = busiest_text(board.interrupt_counts()), satp_text(modes)
+    texts = busiest_text(board.interrupt_counts()), satp_text(modes, board.cpu.features)
     return [text for text in texts if text is not None]
 
 

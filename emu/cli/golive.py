@@ -23,6 +23,7 @@ from minstret.emu.door.door import Position
 from minstret.emu.errors import ConfigError
 from minstret.emu.hart.shared import Counting
 from minstret.emu.machine import Outcome
+from minstret.emu.part import takes_pieces
 from minstret.emu.report import LookBack
 from minstret.emu.session import Session
 from minstret.emu.trace.reader import TraceReader
@@ -126,6 +127,7 @@ class HostedLive(HostedRun):
         )  # fmt: skip
         return self.going.session
 
+    @takes_pieces
     def _show(self, data: bytes) -> None:
         if self._is_live:
             self.console.write(data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import io
 import os
 import re
@@ -76,7 +77,12 @@ class LazyGroup(click.Group):
         if not ctx.resilient_parsing and args[0] not in self.commands and not args[0].startswith("-"):
             raise click.UsageError(f"No such command {args[0]!r}{_meant_instead(args[0])}", ctx)
         name, command, rest = super().resolve_command(ctx, args)
-        return name, load_command(name) if name is not None and command is not None else None, rest
+        if name is not None and command is not None:
+            command = load_command(name)
+        if not gc.isenabled():  # main has disabled it
+            gc.freeze()
+            gc.enable()
+        return name, command, rest
 
 
 def load_command(name: str) -> click.Command:
@@ -110,7 +116,7 @@ def _meant_instead(name: str) -> str:
 def cli(context: click.Context, version: bool) -> None:
     """A deterministic RISC-V board."""
     if version:
-        from minstret.emu.cli.doctor import version_text
+        from minstret.emu.cli.version import version_text
 
         click.echo(version_text())
     elif context.invoked_subcommand is None:

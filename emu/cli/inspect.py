@@ -89,8 +89,10 @@ def info(trace: str, as_json: bool) -> None:
 
 
 def _board_text(config: dict[str, Any]) -> str:
-    xlen, ram_size, seed = (config.get(key) for key in ("xlen", "ram_size", "seed"))
+    xlen, cpu, ram_size, seed = (config.get(key) for key in ("xlen", "cpu", "ram_size", "seed"))
     width = f"rv{xlen}" if xlen in (32, 64) else "rv as the image"
+    if isinstance(cpu, str):
+        width = printable(cpu, _SHOWN_TEXT).replace("=on", "").replace(",", " ")
     size = f"{ram_size >> 20} MiB" if isinstance(ram_size, int) else "no RAM"
     sleep = "on" if config.get("sleep") else "off"
     seed_text = seed if _is_int(seed) else "none"

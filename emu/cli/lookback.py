@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 INSNS = 8
 """How many instructions before a trap are told."""
-_RUN_MAX = {Counting.BLOCKS: 100_000_000, Counting.INSTRUCTIONS: 50_000_000, Counting.PYTHON: 500_000}
+_RUN_MAX = {
+    Counting.CODE: 100_000_000, Counting.BLOCKS: 100_000_000, Counting.INSTRUCTIONS: 50_000_000,
+    Counting.PYTHON: 500_000,
+}  # fmt: skip
 """Instructions that are run again at most: a second."""
 _SEARCHED_INSNS = 2000
 """How far back the instructions of one of several harts are looked for, in instructions of all."""

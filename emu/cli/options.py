@@ -26,6 +26,7 @@ from minstret.emu.cli.streams import input_from_stdin, is_stream, read_image
 from minstret.emu.cli.suggestions import file_or
 from minstret.emu.clock import ICOUNT_SHIFT_MAX
 from minstret.emu.errors import ConfigError
+from minstret.emu.hart.cpu import parse_cpu
 from minstret.emu.hart.shared import Counting
 from minstret.emu.host import HostFolder
 from minstret.emu.part import Part
@@ -33,12 +34,11 @@ from minstret.emu.schedule import DEFAULT_QUANTUM, HARTS_MAX, QUANTUM_MAX
 from minstret.firmware import IMAGES, image_path
 
 counting_option = click.option(
-    "--counting", type=click.Choice([each.value for each in Counting]), default=Counting.BLOCKS.value,
-    help="How instructions are counted. Never visible to the guest; blocks is the fastest.",
+    "--counting", type=click.Choice([each.value for each in Counting]), default=Counting.CODE.value,
+    help="How instructions are counted. Never visible to the guest; code is the fastest.",
 )  # fmt: skip
 
 _LINK_DELAY_NS = UserNetConfig().link_delay_ns
-_XLEN = {"rv64": 64, "rv32": 32}
 
 
 FIRMWARE_HELP = f"""\b
@@ -97,8 +97,9 @@ def options_of_board(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--append", metavar="TEXT", default="", help="The kernel's command line."),
         click.option("--load", "loads", metavar="FILE@ADDRESS", multiple=True, help=(
             "Load one more file into memory; may be given several times.")),
-        click.option("--cpu", type=click.Choice(sorted(_XLEN, reverse=True)), help=(
-            "The width of a hart. Default: that of the ELF file, else rv64.")),
+        click.option("--cpu", metavar="rv64|rv32[,EXTENSION=on|off]", help=(
+            "What the harts are. Default: of the width of the ELF file, else rv64, with all extensions there are. "
+            "rv64gc, rv32gc: with none beside IMAFDC. See docs/hart.md.")),
         click.option("--smp", metavar="N", default="1", show_default=True, help=(
             f"How many harts (CPUs), 1 to {HARTS_MAX}. One runs at a time, in turns that are the same in each run: "
             "N busy harts take N times as long as one.")),
@@ -265,8 +266,10 @@ def _image(name: str, xlen: int) -> Path | None:
 
 def board_config(options: dict[str, Any], sleep_by_default: bool = False) -> BoardConfig:
     """The configuration that the options from ``board_options`` ask for."""
+    cpu = None if options["cpu"] is None else parse_cpu(options["cpu"], "--cpu")
     config = BoardConfig(
-        xlen=_XLEN.get(options["cpu"]),
+        xlen=None if cpu is None else cpu.xlen,
+        cpu=None if cpu is None else str(cpu),
         ram_size=units.parse_size_bytes(options["memory"], "--memory"),
         seed=options["seed"],
         counting=Counting(options["counting"]),

@@ -16,6 +16,7 @@ from minstret.emu.cli.streams import as_given
 from minstret.emu.door.door import Position
 from minstret.emu.errors import ConfigError
 from minstret.emu.machine import Outcome, StopReason
+from minstret.emu.part import takes_pieces
 from minstret.emu.report import LookBack
 from minstret.emu.session import NO_LIMITS, RunLimits
 
@@ -61,6 +62,7 @@ class Player:
             return None
         return how_far(self._replay.board.position, self._end, self._stop)
 
+    @takes_pieces
     def show(self, data: bytes) -> None:
         """Show what the guest has sent."""
         self._progress.above(self.console.write, data)

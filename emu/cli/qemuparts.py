@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from minstret.emu.cli.qemusyntax import refused, settings, shown, switch
+from minstret.emu.hart.cpu import EXTENSION_NAMES, parse_cpu
 
 MACHINE_HELP = "Supported machines are:\nvirt                 RISC-V VirtIO board"
 
@@ -12,18 +13,16 @@ _MACHINE_OFF = ("aclint", "acpi", "usb", "graphics", "hmat", "nvdimm", "iommu-sy
 _EITHER = ("dump-guest-core", "mem-merge", "suppress-vmdesc", "graphics")
 """Those that make no difference here."""
 
-_HAS = frozenset(
-    "i m a f d c g s u mmu pmp counters zicsr zifencei zicntr zihintpause zmmul sv32 sv39 zaamo zalrsc".split()
-)
-"""Extensions and parts of a hart."""
+_HAS = frozenset("i m a f d c g s u mmu pmp counters zicsr zifencei zicntr zihpm zmmul sv32 sv39 zaamo zalrsc".split())
+"""Extensions and parts of every hart."""
 _LACKS = frozenset(
-    "b e h j v zba zbb zbc zbs zbkb zbkc zbkx zfh zfhmin zfa zfinx zdinx zhinx zhinxmin zk zkn zknd zkne zknh zkr zks "
-    "zksed zksh zkt zve32f zve32x zve64d zve64f zve64x zvfh zca zcb zcd zce zcf zcmp zcmt zacas zawrs zicbom zicboz "
-    "zicbop zicond zihintntl zihpm zama16b zabha sstc svinval svnapot svpbmt svadu svade svvptc sscofpmf smstateen "
-    "smaia ssaia smepmp epmp sv48 sv57 sv64 x-epmp x-j x-smaia x-ssaia xventanacondops debug sdtrig smcntrpmf "
+    "b e h j v zbc zbkb zbkc zbkx zfh zfhmin zfa zfinx zdinx zhinx zhinxmin zk zkn zknd zkne zknh zkr zks "
+    "zksed zksh zkt zve32f zve32x zve64d zve64f zve64x zvfh zca zcb zcd zce zcf zcmp zcmt zacas zicbop "
+    "zihintntl zama16b zabha svade svvptc sscofpmf smstateen "
+    "smaia ssaia smepmp epmp sv64 x-epmp x-j x-smaia x-ssaia xventanacondops debug sdtrig smcntrpmf "
     "smrnmi ssdbltrp smdbltrp zicfilp zicfiss ztso".split()
 )
-"""Those of QEMU's harts that these have not."""
+"""Those of QEMU's harts that these have not. emu/hart/cpu.py has what may be there or not."""
 _MODELS = {"rv64": 64, "rv32": 32}
 
 
@@ -57,7 +56,7 @@ def check_machine(option: str, value: str) -> None:
 
 
 def check_cpu(option: str, value: str, width: int | None) -> str:
-    """Check ``-cpu``; gives our name of the model.
+    """Check ``-cpu``; gives what ``--cpu`` takes for it.
 
     Raises:
         ConfigError: it asks for what these harts have not, or for harts without what these have.
@@ -66,8 +65,12 @@ def check_cpu(option: str, value: str, width: int | None) -> str:
     if (_MODELS.get(model, width) != width and width is not None) or model not in _MODELS:
         known = cpu_help(width).replace("\n", " or ")
         raise refused(option, value, f"there is no CPU {shown(model)!r} here; expected {known}")
+    chosen = [model]
     for key, text in settings(rest):
         name = key.lower()
+        if name in EXTENSION_NAMES:
+            chosen.append(f"{name}={'on' if switch(option, value, key, text) else 'off'}")
+            continue
         if name not in _HAS | _LACKS:
             raise refused(option, value, f"{shown(key)!r} can't be set here; leave it out")
         is_on = switch(option, value, key, text)
@@ -75,4 +78,6 @@ def check_cpu(option: str, value: str, width: int | None) -> str:
             raise refused(option, value, f"{key}: these harts have none: they are {model}gc with S and U-mode")
         if not is_on and name in _HAS:
             raise refused(option, value, f"{key}: these harts always have it: they are {model}gc with S and U-mode")
-    return model
+    asked = ",".join(chosen)
+    parse_cpu(asked, f"{option} {shown(value)}")
+    return asked

@@ -15,8 +15,7 @@ import click
 from minstret.devices.board.board import Board, Setup
 from minstret.devices.board.config import HostAnswers
 from minstret.devices.board.console import CONSOLE_TARGET
-from minstret.devices.hostside.hostinput.keymap import parse_keys
-from minstret.devices.hostside.hostinput.script import ScriptLine, keys_line, parse_script
+from minstret.devices.hostside.hostinput.script import ScriptLine, keys_line
 from minstret.devices.hostside.side import KEYBOARD
 from minstret.emu import host, units
 from minstret.emu.cli import lookback
@@ -129,7 +128,8 @@ class ConsoleSource(host.HostSource):
         self._has_told = False
 
     def poll(self, wants_input: bool) -> Iterable[Event]:
-        self._flush()
+        if self.console.has_pending:
+            self._flush()
         return super().poll(wants_input)
 
     def wait(self, timeout_ns: int | None) -> int:
@@ -289,7 +289,7 @@ class HostedRun:
         """Once, though each hart may try it."""
         if mode not in self._refused_satp:
             self._refused_satp.add(mode)
-            self.say_more(satp_text((mode,)) or "")
+            self.say_more(satp_text((mode,), self.board.cpu.features) or "")
 
     def _say_no_files(self, name: bytes) -> None:
         self.board.semihosting.on_no_files = lambda name: None  # once is enough
@@ -430,8 +430,12 @@ def wanted_script(options: dict[str, Any]) -> list[ScriptLine]:
     if options["keys"] is not None:
         if KEYBOARD not in kinds:
             raise ConfigError("--keys: there is no keyboard to type on; add --input keyboard")
+        from minstret.devices.hostside.hostinput.keymap import parse_keys  # few runs have a keyboard
+
         lines.append(keys_line(parse_keys(options["keys"], "--keys")))
     if options["input_script"] is not None:
+        from minstret.devices.hostside.hostinput.parsing import parse_script  # few runs have a script
+
         path = options["input_script"]
         script = parse_script(_read_text("--input-script", path), path)
         in_vain = next((line for line in script if line.needs_input_device), None)

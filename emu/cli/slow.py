@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from minstret.emu.cli.say import say
-from minstret.emu.hart.engine import c_callbacks
+from minstret.emu.hart.compiled import c_callbacks
 from minstret.emu.hart.shared import Counting
 
 SLOW = (

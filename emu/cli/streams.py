@@ -11,7 +11,6 @@ import fcntl
 import os
 import stat
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import wraps
@@ -131,6 +130,8 @@ def stdin_as_file(size_max: int) -> Iterator[str]:
         ConfigError: it can't be read, or is too large; see ``_stdin_pieces``.
     """
     global _copy
+    import tempfile  # imported here: it takes a while
+
     with tempfile.TemporaryDirectory(prefix="minstret-") as folder:
         _copy = os.path.join(folder, "stdin")
         with open(_copy, "wb", buffering=0) as file:

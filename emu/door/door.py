@@ -122,6 +122,9 @@ class Door(Protocol):
         """In a replay: virtual time of the next item of the trace. Bounds warps while all harts wait."""
         ...
 
+    may_be_over: bool
+    """Whether ``is_over`` may say so: False of a live run, which asks at each turn."""
+
     def is_over(self, position: Position) -> bool:
         """Whether nothing is known beyond ``position``: a replay has come to where its recording was killed."""
         ...
@@ -151,6 +154,10 @@ class Door(Protocol):
 
     def sent(self, stream: str, data: bytes, is_message: bool = False) -> None:
         """For the trace: the guest has sent ``data``, bytes of a stream, or a message such as a frame."""
+        ...
+
+    def sent_late(self, stream: str, data: bytes, position: Callable[[int], Position]) -> None:
+        """The same for bytes of a stream which the guest has sent since Python's last turn, each at its position."""
         ...
 
     # ---- going back

@@ -44,6 +44,7 @@ class LiveDoor:
     """Delivers events as they come, in their order."""
 
     next_ns: int | None = None
+    may_be_over = False
 
     def __init__(self, source: Source | None = None) -> None:
         self._source = source
@@ -174,4 +175,7 @@ class LiveDoor:
         """There is no trace to write it to."""
 
     def sent(self, stream: str, data: bytes, is_message: bool = False) -> None:
+        """There is no trace to write it to."""
+
+    def sent_late(self, stream: str, data: bytes, position: Callable[[int], Position]) -> None:
         """There is no trace to write it to."""

@@ -178,7 +178,13 @@ class RecordingDoor(LiveDoor):
     # ---- out
 
     def sent(self, stream: str, data: bytes, is_message: bool = False) -> None:
-        self._writer.add_output(stream, self._machine.position, data, is_message)
+        if is_message or not self._writer.goes_on(stream, data):
+            self._writer.add_output(stream, self._machine.position, data, is_message)
+
+    def sent_late(self, stream: str, data: bytes, position: Callable[[int], Position]) -> None:
+        done = 0
+        while done < len(data):
+            done += self._writer.add_some(stream, position(done), data[done:])
 
     # ---- the file
 

@@ -172,6 +172,8 @@ class ReplayDoor:
         """Input that found no room was not recorded; its item comes at the position where there was room."""
         return bool(self._typed)
 
+    may_be_over = True
+
     def is_over(self, position: Position) -> bool:
         if not self._was_killed or self._next is not None or self.is_diverted:
             return False
@@ -364,6 +366,14 @@ class ReplayDoor:
         difference = self._expected.compare(stream, data)
         if difference is not None:
             raise self._divergence(stream, self._machine.position, *difference)
+
+    def sent_late(self, stream: str, data: bytes, position: Callable[[int], Position]) -> None:
+        if self.is_diverted or self._expected.compare(stream, data) is None:
+            return
+        for at in range(len(data)):
+            difference = self._expected.compare(stream, data[at : at + 1])
+            if difference is not None:
+                raise self._divergence(stream, position(at), *difference)
 
     def has_more(self) -> bool:
         """Whether the recording went on after this position."""

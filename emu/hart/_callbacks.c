@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "_contract.h"
+#include "_extensions.h"
 
 #if defined(__GNUC__)
 #define COLD __attribute__((noinline, cold))
@@ -250,11 +251,28 @@ static bool may_mark(void *uc, struct shared *s, uint64_t offset, uint64_t pa_of
     return true;
 }
 
+/* The bits of a page table entry of rv64 that must be 0. */
+static uint64_t reserved_in_pte(const struct shared *s)
+{
+    uint64_t bits = ~0ull << 54;
+    if (s->features & FEATURE_SVNAPOT)
+        bits &= ~PTE_N;
+    if (s->features & FEATURE_SVPBMT && s->menvcfg & MENVCFG_PBMTE)
+        bits &= ~PTE_PBMT;
+    return bits;
+}
+
 struct translation {
     uint64_t pa;
     uint32_t perms; /* of the page, from the tables alone */
     int fault;
 };
+
+/* The place for the table of that level that a walk for addresses that begin like this went through. */
+static uint64_t walk_slot(int level, uint64_t prefix)
+{
+    return (uint64_t)level * WALKS + prefix % WALKS;
+}
 
 /* Walk the tables for `va`. With `quiet` nothing changes, neither guest memory nor page flags.
  * Source: the same volume, "Virtual Address Translation Process". */
@@ -263,14 +281,26 @@ static struct translation translate(void *uc, struct shared *s, uint64_t va, int
     struct translation page_fault = {0, 0, FAULT_PAGE}, access_fault = {0, 0, FAULT_ACCESS};
     uint64_t satp = env_word(s, s->off_satp), mstatus = env_word(s, s->off_mstatus);
     bool rv64 = s->xlen_bytes == 8;
-    if (mode == PRIV_M || (rv64 ? satp >> 60 : satp >> 31) == 0)
+    uint64_t satp_mode = rv64 ? satp >> SATP_MODE_SHIFT : satp >> 31;
+    if (mode == PRIV_M || satp_mode == 0)
         return (struct translation){va, PROT_R | PROT_W | PROT_X, FAULT_NONE};
 
-    int levels = rv64 ? 3 : 2, index_bits = rv64 ? 9 : 10, pte_bytes = rv64 ? 8 : 4;
+    int levels = !rv64 ? 2 : satp_mode == SATP_SV57 ? 5 : satp_mode == SATP_SV48 ? 4 : 3;
+    int index_bits = rv64 ? 9 : 10, pte_bytes = rv64 ? 8 : 4, bits_above = 64 - PAGE_BITS - index_bits * levels;
     uint64_t table = (satp & (rv64 ? (1ull << 44) - 1 : (1ull << 22) - 1)) << PAGE_BITS;
-    if (rv64 && (uint64_t)((int64_t)(va << 25) >> 25) != va)
+    uint64_t reserved = rv64 ? reserved_in_pte(s) : 0;
+    bool marks = !(s->features & FEATURE_SVADU) || s->menvcfg & MENVCFG_ADUE;
+    if (rv64 && (uint64_t)((int64_t)(va << bits_above) >> bits_above) != va)
         return page_fault;
-    for (int level = levels - 1; level >= 0; level--) {
+    int level = levels - 1;
+    for (int low = 0; low < WALK_LEVELS && low < level; low++) { /* what a walk since the last flush went through */
+        uint64_t prefix = va >> (PAGE_BITS + index_bits * (low + 1)), slot = walk_slot(low, prefix);
+        if (s->walk_prefixes[slot] == prefix && s->walk_generations[slot] == s->generation && s->walk_satps[slot] == satp) {
+            table = s->walk_tables[slot];
+            level = low;
+        }
+    }
+    for (; level >= 0; level--) {
         uint64_t index = va >> (PAGE_BITS + index_bits * level) & ((1u << index_bits) - 1);
         uint64_t pte_pa = table + index * pte_bytes, offset = pte_pa - s->ram_base;
         if (pte_pa < s->ram_base || offset >= s->ram_size)
@@ -285,13 +315,20 @@ static struct translation translate(void *uc, struct shared *s, uint64_t va, int
             mark_page(uc, s, offset >> PAGE_BITS, PAGE_TABLE);
         }
         uint64_t pte = load_le(s->ram + offset, pte_bytes);
-        if (!(pte & PTE_V) || (pte & (PTE_R | PTE_W)) == PTE_W || (rv64 && pte >> 54))
+        if (!(pte & PTE_V) || (pte & (PTE_R | PTE_W)) == PTE_W || pte & reserved || (pte & PTE_PBMT) == PTE_PBMT)
             return page_fault;
         uint64_t ppn = rv64 ? pte >> 10 & ((1ull << 44) - 1) : pte >> 10;
         if (!(pte & (PTE_R | PTE_X))) {
-            if (pte & (PTE_U | PTE_A | PTE_D))
+            if (pte & (PTE_U | PTE_A | PTE_D | PTE_N | PTE_PBMT))
                 return page_fault;
             table = ppn << PAGE_BITS;
+            if (!quiet && level != 0 && level <= WALK_LEVELS) {
+                uint64_t prefix = va >> (PAGE_BITS + index_bits * level), slot = walk_slot(level - 1, prefix);
+                s->walk_prefixes[slot] = prefix;
+                s->walk_generations[slot] = s->generation;
+                s->walk_satps[slot] = satp;
+                s->walk_tables[slot] = table;
+            }
             continue;
         }
         bool user = pte & PTE_U;
@@ -301,12 +338,20 @@ static struct translation translate(void *uc, struct shared *s, uint64_t va, int
         bool writable = data_ok && pte & PTE_W, executable = fetch_ok && pte & PTE_X;
         if (!(type == MEM_FETCH ? executable : type == MEM_WRITE ? writable : readable))
             return page_fault;
-        uint64_t span_pages = (1ull << (index_bits * level)) - 1;
-        if (ppn & span_pages)
+        uint64_t offset_mask = (1ull << (index_bits * level)) - 1; /* of page numbers within the leaf */
+        if (pte & PTE_N) {
+            if (level != 0 || (ppn & 15) != 8)
+                return page_fault;
+            ppn -= 8;
+            offset_mask = 15;
+        }
+        if (ppn & offset_mask)
             return page_fault;
-        uint64_t pa = (ppn | (va >> PAGE_BITS & span_pages)) << PAGE_BITS | (va & (PAGE_SIZE - 1));
+        uint64_t pa = (ppn | (va >> PAGE_BITS & offset_mask)) << PAGE_BITS | (va & (PAGE_SIZE - 1));
         uint64_t marked = pte | PTE_A | (type == MEM_WRITE ? PTE_D : 0);
         if (marked != pte && !quiet) {
+            if (!marks)
+                return page_fault;
             if (!(allowed & PROT_W))
                 return access_fault;
             if (!may_mark(uc, s, offset, pa - s->ram_base, type))
@@ -656,14 +701,16 @@ static bool is_special_floating(const struct shared *s, uint32_t insn)
 }
 
 /* Instructions that the hart executes itself: environment calls, breakpoints, WFI, accesses to the CSRs that csr.py
- * owns, compressed ones that trap, and floating point that Unicorn has wrong. MRET, SRET and some of the others are
- * among them only sometimes: see `is_ours_now`. */
+ * owns, compressed ones that trap, floating point that Unicorn has wrong, and those that neither it nor our translation
+ * knows. MRET, SRET and some of the others are among them only sometimes: see `is_ours_now`. */
 static bool is_special(const struct shared *s, uint32_t insn)
 {
     if ((insn & 3) != 3)
         return (insn & 0xffff) == INSN_C_EBREAK || is_skipped(s, insn);
     if ((insn & 0x7f) == OP_FP || is_fused(insn))
         return is_special_floating(s, insn);
+    if (extension_insn(insn, 8 * (unsigned)s->xlen_bytes, s->features & ~s->translated) != NULL)
+        return true;
     if ((insn & 0x7f) != OP_SYSTEM)
         return false;
     if ((insn >> 12 & 3) == 0)
@@ -842,17 +889,18 @@ static void mark(struct shared *s, uint64_t pc)
     s->special_marks[(pc >> 1 & SPECIAL_MASK) / 8] |= (uint8_t)(1u << (pc >> 1 & 7));
 }
 
-/* Address and size in one word. No two blocks have the same: an address that code can be at is below 2^40, or has
- * the bits above all set, and a block is shorter than 2^12 bytes. */
+/* Address and size in one word: a block is shorter than 2^12 bytes. Of an address the upper 12 bits are left out: two
+ * that differ in nothing else are, like two address spaces, where blocks that differ make their key ambiguous. */
 static uint64_t key_of(uint64_t pc, uint64_t size)
 {
-    return pc ^ size << 40;
+    return pc << 12 ^ size;
 }
 
-/* The key of a block that on_block must look at more closely: never equal to what key_of gives. */
-#define SLOW_KEY (1ull << 54)
+/* The key of a block that on_block must look at more closely: never equal to what key_of gives, as addresses and sizes
+ * are even. */
+#define SLOW_KEY 1ull
 /* The same where on_followed_block may take it. */
-#define FLOW_KEY (1ull << 55)
+#define FLOW_KEY (1ull << 12)
 
 static struct block *first_slot(const struct shared *s, uint64_t pc)
 {
@@ -956,11 +1004,12 @@ enum { COUNTER_CYCLE, COUNTER_TIME, COUNTER_INSTRET };
 static uint64_t counter_at(const struct shared *s, int counter, uint64_t icount)
 {
     uint64_t now_ns = (icount << s->shift) + s->warp_ns;
+    bool stands_still = s->mcountinhibit >> counter & 1;
     if (counter == COUNTER_CYCLE)
-        return (now_ns >> s->shift) + s->mcycle_offset;
+        return (stands_still ? 0 : now_ns >> s->shift) + s->mcycle_offset;
     if (counter == COUNTER_TIME)
         return now_ns / s->ns_per_tick + s->time_delta;
-    return icount + s->minstret_offset;
+    return (stands_still ? 0 : icount) + s->minstret_offset;
 }
 
 /* Execute `csrr rd, counter` if that is what `insn` is and it is allowed; csr.py does all else. */
@@ -1004,6 +1053,8 @@ static bool may_access(void *uc, struct shared *s, bool is_device)
     return !must_be_alone(uc, s, is_device);
 }
 
+#include "_chips.h"
+
 /* Call Python for the access under way: `function(at, size)` to read, or with a value to write. Where it raises
  * AccessFault the access is refused; any other exception is left for `run` to raise. */
 static uint64_t call(void *uc, struct shared *s, PyObject *function, int type, uint64_t at, unsigned size, uint64_t value)
@@ -1013,6 +1064,13 @@ static uint64_t call(void *uc, struct shared *s, PyObject *function, int type, u
         PyEval_RestoreThread(s->thread);
     s->in_flight = 1;
     charge(s, 1);
+    if (!catch_up(s)) {
+        stop(uc, s, STOP_ERROR);
+        s->in_flight = 0;
+        if (took_lock)
+            s->thread = PyEval_SaveThread();
+        return 0;
+    }
     PyObject *address = PyLong_FromUnsignedLongLong(at), *bytes = PyLong_FromUnsignedLong(size);
     PyObject *written = type == MEM_WRITE ? PyLong_FromUnsignedLongLong(value) : NULL;
     PyObject *result = PyObject_CallFunctionObjArgs(function, address, bytes, written, NULL);
@@ -1048,9 +1106,14 @@ static uint64_t on_io_read(void *uc, uint64_t address, unsigned size, struct sha
     uint64_t at = address - s->mtime_address;
     if (!may_access(uc, s, true))
         return 0;
+    uint64_t answer;
+    if (clint_read(s, address, size, &answer) || plic_read(s, address, size, &answer))
+        return answer;
     for (int i = 0; i < CACHED_REGISTERS; i++)
         if (s->cached_address[i] == address && s->cached_size[i] == size)
             return s->cached_value[i];
+    if (uart_read(s, address, size, &answer))
+        return answer;
     if (s->mtime_address == 0 || at >= 8 || at + size > 8)
         return call(uc, s, s->io_read, MEM_READ, address, size, 0);
     uint64_t value = counter_at(s, COUNTER_TIME, s->icount - 1) >> (8 * at);
@@ -1059,7 +1122,8 @@ static uint64_t on_io_read(void *uc, uint64_t address, unsigned size, struct sha
 
 static void on_io_write(void *uc, uint64_t address, unsigned size, uint64_t value, struct shared *s)
 {
-    if (may_access(uc, s, true))
+    if (may_access(uc, s, true) && !clint_write(s, address, size, value) && !plic_write(s, address, size, value)
+        && !uart_write(s, address, value))
         call(uc, s, s->io_write, MEM_WRITE, address, size, value);
 }
 
@@ -1118,7 +1182,7 @@ COLD static void tell_trap(struct shared *s, int data_mode)
     if (took_lock)
         PyEval_RestoreThread(s->thread);
     charge(s, 1);
-    PyObject *result = PyObject_CallFunction(s->on_trap, "i", data_mode);
+    PyObject *result = catch_up(s) ? PyObject_CallFunction(s->on_trap, "i", data_mode) : NULL;
     if (result == NULL)
         s->stop_reason = STOP_ERROR;
     Py_XDECREF(result);
@@ -1355,6 +1419,12 @@ static bool must_not_begin(void *uc, struct shared *s)
     return true;
 }
 
+static bool has_satp_mode(const struct shared *s, uint64_t mode)
+{
+    return mode == 0 || mode == SATP_SV39 || (mode == SATP_SV48 && s->features & FEATURE_SV48)
+           || (mode == SATP_SV57 && s->features & FEATURE_SV57);
+}
+
 /* Execute a CSR instruction on satp if it is allowed, and asks for a mode that is there; csr.py does all else. */
 static bool execute_satp_access(void *uc, struct shared *s, uint64_t pc, uint32_t insn)
 {
@@ -1366,7 +1436,7 @@ static bool execute_satp_access(void *uc, struct shared *s, uint64_t pc, uint32_
         return false;
     if (operation == 1 || (insn >> 15 & 31) != 0) {
         uint64_t written = value_written(s, insn, old);
-        if (s->xlen_bytes == 8 && written >> 60 != 0 && written >> 60 != 8)
+        if (s->xlen_bytes == 8 && !has_satp_mode(s, written >> SATP_MODE_SHIFT))
             return false;
         set_env_word(s, s->off_satp, written);
         flush_tlb(uc, s);
@@ -1381,6 +1451,100 @@ static bool execute_satp_access(void *uc, struct shared *s, uint64_t pc, uint32_
     return true;
 }
 
+/* The instruction `insn` at `pc` stores zeros to the cache block at `offset` in RAM: what was derived from that goes. */
+static void drop_derived_from_block(void *uc, struct shared *s, uint64_t pc, uint32_t insn, uint64_t offset)
+{
+    uint64_t page = offset >> PAGE_BITS;
+    uint8_t flags = s->page_flags[page];
+    bool had_code = flags & PAGE_CODE && code_bits_any(s, offset, CACHE_BLOCK), had_entries = false;
+    for (uint64_t at = 0; flags & PAGE_TABLE && at < CACHE_BLOCK; at += s->xlen_bytes)
+        had_entries |= s->ram[offset + at] & PTE_V;
+    s->watched_writes++;
+    if (had_code || had_entries) {
+        s->rewritten_pc = pc;
+        s->rewritten_icount = s->icount + 1; /* as of a store under way, which is counted */
+        s->rewritten_insn = insn;
+    }
+    if (had_entries) {
+        s->stale_tlbs++;
+        flush_tlb(uc, s);
+        resync_after_this_instruction(s);
+    }
+    if (had_code) {
+        code_was_written(uc, s, offset, CACHE_BLOCK);
+        charge(s, WORK_OF_INVALIDATION);
+    }
+    s->new_entry = NOWHERE;
+    s->write_count[page] += CACHE_BLOCK / 8;
+    if (s->write_count[page] >= DEMOTE_AFTER_WRITES)
+        demote_page(uc, s, page);
+}
+
+/* Store zeros to the cache block of `va` if it is in RAM that nobody watches; `insn` at `pc` does that. */
+static bool zero_block(void *uc, struct shared *s, uint64_t pc, uint32_t insn, uint64_t va)
+{
+    uint64_t mstatus = env_word(s, s->off_mstatus);
+    int mode = (int)env_word(s, s->off_priv);
+    bool is_forbidden = mode < PRIV_M && !(s->menvcfg & (mode == PRIV_U ? s->senvcfg : ENVCFG_CBZE) & ENVCFG_CBZE);
+    if (is_forbidden || s->trigger_page_count != 0)
+        return false;
+    if (mode == PRIV_M && mstatus & MSTATUS_MPRV)
+        mode = mstatus >> MSTATUS_MPP_SHIFT & 3;
+    struct translation t = translate(uc, s, va & ~(uint64_t)(CACHE_BLOCK - 1), MEM_WRITE, mode, true);
+    uint64_t offset = t.pa - s->ram_base;
+    if (t.fault != FAULT_NONE || !(t.perms & PROT_W) || t.pa < s->ram_base || offset >= s->ram_size)
+        return false;
+    uint32_t allowed = pmp_allows(s, t.pa & ~(uint64_t)(PAGE_SIZE - 1), PAGE_SIZE, mode);
+    uint8_t *flags = &s->page_flags[offset >> PAGE_BITS];
+    if (!(allowed & PROT_W) || allowed & PROT_MIXED || *flags & PAGE_SLOW)
+        return false;
+    *flags |= PAGE_DIRTY;
+    if (*flags & (PAGE_CODE | PAGE_TABLE))
+        drop_derived_from_block(uc, s, pc, insn, offset);
+    memset(s->ram + offset, 0, CACHE_BLOCK);
+    return true;
+}
+
+/* Whether an instruction that computes nothing is more than a step to the next one: it may trap, or does something. */
+static bool may_do_more(const struct shared *s, uint32_t op)
+{
+    uint64_t priv = env_word(s, s->off_priv);
+    switch (op) {
+    case DO_WRS_STO:
+        return false;
+    case DO_WRS_NTO:
+        return priv < PRIV_M && env_word(s, s->off_mstatus) & MSTATUS_TW;
+    case DO_SINVAL_VMA:
+        return priv < PRIV_S || (priv == PRIV_S && env_word(s, s->off_mstatus) & MSTATUS_TVM);
+    case DO_SFENCE_W_INVAL:
+    case DO_SFENCE_INVAL_IR:
+        return priv < PRIV_S;
+    default:
+        return true;
+    }
+}
+
+/* Execute an instruction that Unicorn does not know; Python does what may trap. */
+static bool execute_extension(void *uc, struct shared *s, uint64_t pc, uint32_t insn)
+{
+    unsigned xlen = 8 * (unsigned)s->xlen_bytes, rd = insn >> 7 & 31, number = insn >> 20 & 31;
+    const struct extension_row *row = extension_insn(insn, xlen, s->features);
+    if ((insn & 3) != 3 || row == NULL || in_mixed_page(uc, s, pc, insn))
+        return false;
+    uint64_t a = env_word(s, (insn >> 15 & 31) * s->xlen_bytes), next = pc + 4;
+    uint64_t b = row->form == FORM_REGISTERS ? env_word(s, number * s->xlen_bytes) : insn >> 20 & 63;
+    if (row->form == FORM_OTHER && may_do_more(s, row->op) && !(row->op == DO_CBO_ZERO && zero_block(uc, s, pc, insn, a)))
+        return false;
+    if (s->flow != NULL)
+        flow_begins(s->flow, s, pc, 4, 1, TRANSFER_NONE);
+    if (row->form != FORM_OTHER && rd != 0)
+        set_env_word(s, rd * s->xlen_bytes, compute(row->op, a, b, xlen));
+    s->step_over = NOWHERE;
+    s->icount++;
+    s->reg_write(uc, UC_RISCV_REG_PC, &next);
+    return true;
+}
+
 /* Execute the special instruction at PC here if that is easy; else stop, and Python does it. */
 static void execute_special(void *uc, struct shared *s, uint64_t pc)
 {
@@ -1389,7 +1553,8 @@ static void execute_special(void *uc, struct shared *s, uint64_t pc)
         stop(uc, s, STOP_BREAKPOINT);
         return;
     }
-    if (execute_counter_read(uc, s, pc, insn) || execute_satp_access(uc, s, pc, insn))
+    if (execute_counter_read(uc, s, pc, insn) || execute_satp_access(uc, s, pc, insn)
+        || execute_extension(uc, s, pc, insn))
         return;
     bool is_ecall = insn == INSN_ECALL, is_compressed = (insn & 3) != 3 && insn != INSN_C_EBREAK;
     if ((is_ecall || is_compressed) && !in_mixed_page(uc, s, pc, insn)) {
@@ -1691,11 +1856,42 @@ static void on_block(void *uc, uint64_t pc, uint32_t size, struct shared *s)
         look_at_block(uc, pc, size, s);
 }
 
+/* The same where the code of a block counts by itself (_counting.h), and could not: take that back. */
+static void on_uncounted_block(void *uc, uint64_t pc, uint32_t size, struct shared *s)
+{
+    if (s->counts_in_code)
+        s->icount -= s->block_insns;
+    s->looks++;
+    on_block(uc, pc, size, s);
+    s->looked_icount = s->icount;
+}
+
+/* Whether a block, which has just been translated, may count by itself: nothing in it is special, nobody follows, and it
+ * is not known to access a device. */
+static bool counts_itself(void *uc, struct shared *s, uint64_t pc, uint64_t size, uint64_t insns)
+{
+    if (size == 0 || s->flow != NULL || ram_at(uc, s, pc) == NULL)
+        return false;
+    struct block found = look_through(uc, s, pc, size, insns);
+    const struct block *known = find_block(s, pc, size);
+    return found.special == NO_INDEX && (known->key == 0 || known->io == NO_INDEX);
+}
+
+/* Drop the translation of the block at `pc`: it counts by itself, and must not any more. */
+static void drop_block(void *uc, struct shared *s, uint64_t pc)
+{
+    const uint8_t *at = ram_at(uc, s, pc);
+    if (at == NULL)
+        return;
+    bool in_ram = at >= s->ram && at < s->ram + s->ram_size;
+    invalidate_code(uc, s, in_ram ? (uint64_t)(at - s->ram) : s->rom_window - s->ram_base + (uint64_t)(at - s->rom), 1);
+}
+
 /* The block that runs accesses a device `index` instructions in: cut it there from now on. */
 static void learn_access(struct shared *s, uint64_t index)
 {
     for (struct block *b = first_slot(s, s->block_pc); b->key != 0; b = next_slot(s, b)) {
-        uint64_t size = (b->key ^ s->block_pc) >> 40 & 0xfff;
+        uint64_t size = b->key & 0xffe;
         uint64_t key = key_of(s->block_pc, size) ^ s->key_salt;
         if (b->insns == s->block_insns && (b->key == key || b->key == (key ^ SLOW_KEY))) {
             b->key = key ^ SLOW_KEY;
@@ -1709,8 +1905,11 @@ static void learn_access(struct shared *s, uint64_t index)
 static void settle(void *uc, struct shared *s, uint64_t more)
 {
     uint64_t pc = env_word(s, s->off_pc), index = insns_between(uc, s, s->block_pc, pc);
-    if (s->is_device_access)
+    if (s->is_device_access) {
         learn_access(s, index);
+        if (s->counts_in_code && s->looked_icount != s->icount)
+            drop_block(uc, s, s->block_pc);
+    }
     s->icount = s->icount - s->block_insns + index + more;
     if (s->flow != NULL)
         flow_cut(s->flow, s, s->block_pc, s->block_insns, index, pc);
@@ -1818,6 +2017,8 @@ static PyObject *run(PyObject *module, PyObject *arguments)
     if (!PyArg_ParseTuple(arguments, "KK", &shared, &engine))
         return NULL;
     struct shared *s = (struct shared *)(uintptr_t)shared;
+    if (s->uart != NULL)
+        s->uart->keeps_sent = 0;
     bool is_long = s->limit - s->icount >= LONG_RUN_INSNS;
     if (is_long)
         s->thread = PyEval_SaveThread();
@@ -1830,6 +2031,8 @@ static PyObject *run(PyObject *module, PyObject *arguments)
         PyEval_RestoreThread(s->thread);
         s->thread = NULL;
     }
+    if (!PyErr_Occurred() && !catch_up(s))
+        return NULL;
     return PyErr_Occurred() ? NULL : PyLong_FromLong(code);
 }
 
@@ -1873,6 +2076,7 @@ static struct PyModuleDef module_def = {
 PyMODINIT_FUNC PyInit__callbacks(void)
 {
     index_csr_rows();
+    index_extension_rows();
     PyObject *module = PyModule_Create(&module_def);
     if (module == NULL)
         return NULL;
@@ -1886,6 +2090,8 @@ PyMODINIT_FUNC PyInit__callbacks(void)
         || add_address(module, "on_slow_read", (const void *)on_slow_read) < 0
         || add_address(module, "on_slow_write", (const void *)on_slow_write) < 0
         || add_address(module, "on_block", (const void *)on_block) < 0
+        || add_address(module, "on_uncounted_block", (const void *)on_uncounted_block) < 0
+        || add_address(module, "counts_itself", (const void *)counts_itself) < 0
         || add_address(module, "on_exception", (const void *)on_exception) < 0
         || PyModule_AddIntConstant(module, "BLOCK_TABLE_BYTES", (long)(BLOCK_SLOTS * sizeof(struct block))) < 0
         || PyModule_AddIntConstant(module, "BLOCKS_MAX", BLOCK_SLOTS / 4 * 3) < 0

@@ -23,16 +23,18 @@
 #include <string.h>
 
 #include "_contract.h"
+#include "_extensions.h"
 
 #define LIKELY(condition) __builtin_expect(!!(condition), 1)
 #define EXPORT __attribute__((visibility("default")))
 
-/* Where Unicorn keeps the next PC while it translates; where it keeps the rest is in _contract.h. */
-enum { PC_NEXT_64 = 16, PC_NEXT_32 = 12 };
+/* Where Unicorn keeps what of a block while it translates: the first PC, the next one, whether the block ends, how many
+ * instructions it has. Where it keeps the rest is in _contract.h. */
+enum { PC_FIRST = 8, PC_NEXT_64 = 16, PC_NEXT_32 = 12, IS_JUMP_64 = 24, IS_JUMP_32 = 16, INSNS_64 = 28, INSNS_32 = 20 };
 
 /* Softfloat's status, byte by byte, and its numbers. */
 enum { AT_ROUNDING = 1, AT_FLAGS = 2, AT_MARK = 3 };
-enum { MARK = 0x4d };
+enum { MARK = 0x40, MARK_MASK = 0xf0 }; /* the other bits: extensions that are translated, see features_of */
 enum { INVALID = 1, INEXACT = 32 };
 enum { NEAREST_EVEN, DOWN, UP, TO_ZERO, TIES_AWAY };
 
@@ -60,6 +62,12 @@ enum { NEAREST_EVEN, DOWN, UP, TO_ZERO, TIES_AWAY };
 #define EACH(X) EACH_OF_1(X) EACH_OF_2(X) EACH_OF_3(X) EACH_COMPARISON(X) EACH_TO_INT(X) EACH_FROM_INT(X)
 #define EACH_64(X) EACH_TO_INT_64(X) EACH_FROM_INT_64(X)
 
+/* What TCG has for words of XLEN bits, of one operand and of two: names without _i64 or _i32. */
+#define EACH_WORD_1(X) X(tcg_gen_ctpop) X(tcg_gen_ext8s) X(tcg_gen_ext16s) X(tcg_gen_ext16u)
+#define EACH_WORD_2(X) \
+    X(tcg_gen_andc) X(tcg_gen_orc) X(tcg_gen_eqv) X(tcg_gen_clz) X(tcg_gen_ctz) X(tcg_gen_rotl) X(tcg_gen_rotr) \
+    X(tcg_gen_smax) X(tcg_gen_umax) X(tcg_gen_smin) X(tcg_gen_umin)
+
 typedef uint64_t (*op1)(uint8_t *env, uint64_t a);
 typedef uint64_t (*op2)(uint8_t *env, uint64_t a, uint64_t b);
 typedef uint64_t (*op3)(uint8_t *env, uint64_t a, uint64_t b, uint64_t c);
@@ -72,6 +80,7 @@ struct originals {
     void *(*tcg_global_mem_new_internal)(char *tcg, int type, value base, intptr_t offset, const char *name);
     void (*tcg_func_start)(char *tcg);
     void (*tcg_gen_callN)(char *tcg, void *function, void *result, int count, void **operands);
+    value (*tcg_const_i32)(char *tcg, int32_t constant);
     void *(*tcg_temp_new_internal)(char *tcg, int type, bool is_local);
     void (*tcg_temp_free_internal)(char *tcg, void *temp);
     value (*tcg_const_i64)(char *tcg, int64_t constant);
@@ -80,12 +89,31 @@ struct originals {
     void (*tcg_gen_xori_i64)(char *tcg, value result, value a, int64_t b);
     void (*tcg_gen_deposit_i64)(char *tcg, value result, value a, value b, unsigned at, unsigned bits);
     void (*tcg_gen_movcond_i64)(char *tcg, int condition, value result, value a, value b, value yes, value no);
+    void (*tcg_gen_op3)(char *tcg, int opcode, uintptr_t result, uintptr_t a, uintptr_t b);
+#define MEMBER(name) void *name;
+    EACH_WORD_1(MEMBER)
+    EACH_WORD_2(MEMBER)
+    void *tcg_gen_movcond, *tcg_gen_bswap, *tcg_gen_ext32u, *tcg_gen_ext32s;
     uint32_t (*cpu_lduw_code)(uint8_t *env, uint64_t pc);
     int (*riscv_csrrw)(uint8_t *env, int csr, void *old, uint64_t written, uint64_t mask); /* words of XLEN bits */
-#define MEMBER(name) void *name;
+    char *(*tcg_emit_op)(char *tcg, int operation);
+    void (*tcg_gen_op1)(char *tcg, int operation, uint64_t a);
+    void *(*gen_new_label)(char *tcg);
+    void (*tcg_gen_brcond_i64)(char *tcg, int condition, value a, value b, void *label);
+    void (*check_exit_request)(void *uc, uint32_t is_in_delay_slot);
+    void *(*lookup_tb_ptr)(uint8_t *env);
+    bool (*cpu_restore_state)(void *cpu, uintptr_t at, bool is_leaving);
+    uintptr_t (*ret_ldub)(uint8_t *env, uint64_t address, uint32_t description, uintptr_t at);
+    uintptr_t (*le_lduw)(uint8_t *env, uint64_t address, uint32_t description, uintptr_t at);
+    uintptr_t (*le_ldul)(uint8_t *env, uint64_t address, uint32_t description, uintptr_t at);
+    uint64_t (*le_ldq)(uint8_t *env, uint64_t address, uint32_t description, uintptr_t at);
+    void (*ret_stb)(uint8_t *env, uint64_t address, uint8_t stored, uint32_t description, uintptr_t at);
+    void (*le_stw)(uint8_t *env, uint64_t address, uint16_t stored, uint32_t description, uintptr_t at);
+    void (*le_stl)(uint8_t *env, uint64_t address, uint32_t stored, uint32_t description, uintptr_t at);
+    void (*le_stq)(uint8_t *env, uint64_t address, uint64_t stored, uint32_t description, uintptr_t at);
     EACH(MEMBER)
     EACH_64(MEMBER)
-    value f[32]; /* the floating point registers, as TCG knows them; 0: not seen yet */
+    value x[32], f[32]; /* the registers, as TCG knows them; 0: not seen yet */
 };
 
 static struct originals original_64, original_32;
@@ -94,7 +122,26 @@ static struct originals original_64, original_32;
 
 static inline bool is_ours(const uint8_t *status)
 {
-    return status[AT_MARK] == MARK;
+    return (status[AT_MARK] & MARK_MASK) == MARK;
+}
+
+/* The extensions that are translated here, of an engine with this mark: bits of FEATURE_.... */
+static inline uint64_t features_of(uint8_t mark)
+{
+    uint64_t features = 0;
+    unsigned at = 0;
+    for (uint64_t left = EXTENSIONS_TRANSLATED; left != 0; left &= left - 1)
+        features |= mark >> at++ & 1 ? left & (0 - left) : 0;
+    return features;
+}
+
+/* The other way round. */
+static uint8_t mark_of(uint64_t features)
+{
+    uint8_t mark = MARK, bit = 1;
+    for (uint64_t left = EXTENSIONS_TRANSLATED; left != 0; left &= left - 1, bit <<= 1)
+        mark |= features & left & (0 - left) ? bit : 0;
+    return mark;
 }
 
 /* The flags that an operation raises besides inexact are told by its operands or its result where both are normal
@@ -103,7 +150,7 @@ static inline bool may_use_host(const uint8_t *status)
 {
     uint32_t word;
     memcpy(&word, status, 4);
-    return FLT_EVAL_METHOD == 0 && LIKELY((word & 0xff20ffffu) == ((uint32_t)MARK << 24 | INEXACT << 16 | NEAREST_EVEN << 8));
+    return FLT_EVAL_METHOD == 0 && LIKELY((word & 0xf020ffffu) == ((uint32_t)MARK << 24 | INEXACT << 16 | NEAREST_EVEN << 8));
 }
 
 static inline void make_fs_dirty(uint8_t *env, int xlen)
@@ -518,9 +565,10 @@ DEFINE_CSRRW(32, uint32_t, 0)
  * Unicorn translates a few single precision instructions without a helper: FSGNJ, FSGNJN, FSGNJX and FMV.W.X. Its
  * translation is left as it is, since it also sees to FS and to whatever is hooked, and the right result is put over it. */
 
-enum { TYPE_I64 = 1 };
+enum { TYPE_I32 = 0, TYPE_I64 = 1 };
 enum { CONDITION_NE = 9, CONDITION_GEU = 5 };
-enum { OPCODE_MASK = 0x7f, OP_FP = 0x53 };
+enum { OPCODE_MASK = 0x7f, OP_FP = 0x53, OP_AMO = 0x2f };
+enum { PAGE_SIZE = 4096, DISAS_TOO_MANY = 1 };
 #define FSGNJ_S_MASK 0xfe00007fu
 #define FSGNJ_S 0x20000053u
 #define FMV_W_X_MASK 0xfff0707fu
@@ -528,13 +576,15 @@ enum { OPCODE_MASK = 0x7f, OP_FP = 0x53 };
 
 static __thread char *current_tcg;
 static __thread bool is_translating_ours;
+static __thread uint64_t features_translated;
 
 typedef void (*translate)(uint8_t *disas, uint8_t *cpu);
 
 struct translator_ops {
-    void *init_disas_context, *tb_start, *insn_start, *breakpoint_check;
-    translate translate_insn;
-    void *tb_stop, *pc_sync;
+    void *init_disas_context;
+    translate tb_start;
+    void *insn_start, *breakpoint_check;
+    translate translate_insn, tb_stop, pc_sync;
 };
 
 static void *temp_of(char *tcg, value v)
@@ -592,17 +642,25 @@ static void translate_sign(const struct originals *original, translate real, uin
     free_value(original, tcg, a);
 }
 
-static inline void translate_insn(const struct originals *original, translate real, uint8_t *disas, uint8_t *cpu, uint64_t pc)
+#include "_counting.h"
+#include "_translation.h"
+
+static inline void translate_insn(const struct originals *original, translate real, uint8_t *disas, uint8_t *cpu, uint64_t pc, unsigned xlen)
 {
     uint8_t *env;
     memcpy(&env, cpu + ENV_IN_CPU, 8);
     uint32_t insn = original->cpu_lduw_code(env, pc); /* as Unicorn is about to do, with the same faults */
-    if ((insn & OPCODE_MASK) != OP_FP) {
+    counted.may_ask = (insn & OPCODE_MASK) == OP_AMO;
+    if ((insn & 3) != 3 || ((insn & OPCODE_MASK) != OP_FP && !may_be_of_extension(insn))) {
         real(disas, cpu);
         return;
     }
     insn |= original->cpu_lduw_code(env, pc + 2) << 16;
-    if ((insn & FSGNJ_S_MASK) == FSGNJ_S && (insn >> 12 & 7) <= 2) {
+    const struct extension_row *row = extension_insn(insn, xlen, features_translated);
+    if (row != NULL) {
+        translate_extension(original, current_tcg, row, insn, xlen);
+        step_past(disas, xlen);
+    } else if ((insn & FSGNJ_S_MASK) == FSGNJ_S && (insn >> 12 & 7) <= 2) {
         translate_sign(original, real, disas, cpu, insn);
     } else if ((insn & FMV_W_X_MASK) == FMV_W_X) {
         value rd = original->f[insn >> 7 & 31];
@@ -617,26 +675,58 @@ static inline void translate_insn(const struct originals *original, translate re
 static bool is_fclass_s(const void *function);
 
 #define DEFINE_TRANSLATION(xlen, word) \
-    static translate real_translate_##xlen; \
-    static void translate_insn_##xlen(uint8_t *disas, uint8_t *cpu) \
+    static struct translator_ops real_ops_##xlen; \
+    static word pc_at_##xlen(const uint8_t *disas, int offset) \
     { \
         word pc; \
-        memcpy(&pc, disas + PC_NEXT_##xlen, sizeof pc); \
-        translate_insn(&original_##xlen, real_translate_##xlen, disas, cpu, pc); \
+        memcpy(&pc, disas + offset, sizeof pc); \
+        return pc; \
+    } \
+    static void translate_insn_##xlen(uint8_t *disas, uint8_t *cpu) \
+    { \
+        word pc = pc_at_##xlen(disas, PC_NEXT_##xlen); \
+        translate_insn(&original_##xlen, real_ops_##xlen.translate_insn, disas, cpu, pc, xlen); \
+    } \
+    static void pc_sync_##xlen(uint8_t *disas, uint8_t *cpu) \
+    { \
+        real_ops_##xlen.pc_sync(disas, cpu); \
+        begin_counting(&original_##xlen, current_tcg, pc_at_##xlen(disas, PC_FIRST)); \
+    } \
+    static void tb_start_##xlen(uint8_t *disas, uint8_t *cpu) \
+    { \
+        begin_body(&original_##xlen, current_tcg); \
+        real_ops_##xlen.tb_start(disas, cpu); \
+    } \
+    static void tb_stop_##xlen(uint8_t *disas, uint8_t *cpu) \
+    { \
+        word pc = pc_at_##xlen(disas, PC_FIRST), size = pc_at_##xlen(disas, PC_NEXT_##xlen) - pc; \
+        int insns; \
+        memcpy(&insns, disas + INSNS_##xlen, sizeof insns); \
+        end_counting(pc, size, (uint64_t)insns); \
+        real_ops_##xlen.tb_stop(disas, cpu); \
     } \
     EXPORT void translator_loop_riscv##xlen(const struct translator_ops *ops, uint8_t *disas, uint8_t *cpu, void *block, int max_insns) \
     { \
-        static struct translator_ops ours; \
+        struct translator_ops ours; \
         uint8_t *env; \
         memcpy(&env, cpu + ENV_IN_CPU, 8); \
-        if (is_ours(env + STATUS_##xlen)) { \
-            real_translate_##xlen = ops->translate_insn; \
-            ours = *ops; \
+        is_translating_ours = is_ours(env + STATUS_##xlen); \
+        counted.shared = is_translating_ours ? shared_of(env, xlen) : NULL; \
+        counted.may_ask = false; \
+        if (is_translating_ours) { \
+            real_ops_##xlen = ours = *ops; \
             ours.translate_insn = translate_insn_##xlen; \
             ops = &ours; \
         } \
-        is_translating_ours = is_ours(env + STATUS_##xlen); \
+        features_translated = is_translating_ours ? features_of((env + STATUS_##xlen)[AT_MARK]) : 0; \
+        if (counted.shared != NULL) { \
+            ours.pc_sync = pc_sync_##xlen; \
+            ours.tb_start = tb_start_##xlen; \
+            ours.tb_stop = tb_stop_##xlen; \
+            counted.begun = counted.insns = NULL; \
+        } \
         original_##xlen.translator_loop(ops, disas, cpu, block, max_insns); \
+        counted.shared = NULL; \
     } \
     EXPORT void tcg_func_start_riscv##xlen(char *tcg) \
     { \
@@ -646,13 +736,17 @@ static bool is_fclass_s(const void *function);
     EXPORT void *tcg_global_mem_new_internal_riscv##xlen(char *tcg, int type, value base, intptr_t offset, const char *name) \
     { \
         char *temp = original_##xlen.tcg_global_mem_new_internal(tcg, type, base, offset, name); \
-        if (type == TYPE_I64 && offset >= F_##xlen && offset < F_##xlen + 32 * 8 && offset % 8 == 0) \
+        if (type == (xlen == 64 ? TYPE_I64 : TYPE_I32) && offset > 0 && offset < 32 * xlen / 8 && offset % (xlen / 8) == 0) \
+            original_##xlen.x[offset / (xlen / 8)] = temp - tcg; \
+        else if (type == TYPE_I64 && offset >= F_##xlen && offset < F_##xlen + 32 * 8 && offset % 8 == 0) \
             original_##xlen.f[(offset - F_##xlen) / 8] = temp - tcg; \
         return temp; \
     } \
     EXPORT void tcg_gen_callN_riscv##xlen(char *tcg, void *function, void *result, int count, void **operands) \
     { \
-        if (is_translating_ours && is_fclass_s(function)) { \
+        if (is_needless(&original_##xlen, function)) { \
+            return; \
+        } else if (is_translating_ours && is_fclass_s(function)) { \
             value a = new_value(&original_##xlen, tcg); \
             void *operand = temp_of(tcg, a); \
             gen_unbox(&original_##xlen, tcg, a, (char *)operands[0] - tcg); \
@@ -686,6 +780,7 @@ static void *found(void *unicorn, const char *name, bool *is_missing)
 EXPORT bool minstret_bind(void *unicorn)
 {
     bool is_missing = false;
+    index_extension_rows();
 #define BIND_64(name) original_64.name = found(unicorn, "helper_" #name "_riscv64", &is_missing);
 #define BIND_32(name) original_32.name = found(unicorn, "helper_" #name "_riscv32", &is_missing);
 #define BIND_BOTH(name) \
@@ -701,6 +796,18 @@ EXPORT bool minstret_bind(void *unicorn)
     BIND_BOTH(tcg_temp_new_internal)
     BIND_BOTH(tcg_temp_free_internal)
     BIND_BOTH(tcg_const_i64)
+    BIND_BOTH(tcg_const_i32)
+    BIND_BOTH(tcg_gen_op3)
+#define BIND_WORD(name) \
+    original_64.name = found(unicorn, #name "_i64_riscv64", &is_missing); \
+    original_32.name = found(unicorn, #name "_i32_riscv32", &is_missing);
+    EACH_WORD_1(BIND_WORD)
+    EACH_WORD_2(BIND_WORD)
+    BIND_WORD(tcg_gen_movcond)
+    original_64.tcg_gen_bswap = found(unicorn, "tcg_gen_bswap64_i64_riscv64", &is_missing);
+    original_32.tcg_gen_bswap = found(unicorn, "tcg_gen_bswap32_i32_riscv32", &is_missing);
+    original_64.tcg_gen_ext32u = found(unicorn, "tcg_gen_ext32u_i64_riscv64", &is_missing);
+    original_64.tcg_gen_ext32s = found(unicorn, "tcg_gen_ext32s_i64_riscv64", &is_missing);
     BIND_BOTH(tcg_gen_ori_i64)
     BIND_BOTH(tcg_gen_andi_i64)
     BIND_BOTH(tcg_gen_xori_i64)
@@ -708,6 +815,24 @@ EXPORT bool minstret_bind(void *unicorn)
     BIND_BOTH(tcg_gen_movcond_i64)
     BIND_BOTH(cpu_lduw_code)
     BIND_BOTH(riscv_csrrw)
+    BIND_BOTH(tcg_emit_op)
+    BIND_BOTH(tcg_gen_op1)
+    BIND_BOTH(gen_new_label)
+    BIND_BOTH(tcg_gen_brcond_i64)
+    BIND_BOTH(cpu_restore_state)
+#define BIND_HELPER(name, function) \
+    original_64.name = found(unicorn, "helper_" #function "_riscv64", &is_missing); \
+    original_32.name = found(unicorn, "helper_" #function "_riscv32", &is_missing);
+    BIND_HELPER(check_exit_request, check_exit_request)
+    BIND_HELPER(lookup_tb_ptr, lookup_tb_ptr)
+    BIND_HELPER(ret_ldub, ret_ldub_mmu)
+    BIND_HELPER(le_lduw, le_lduw_mmu)
+    BIND_HELPER(le_ldul, le_ldul_mmu)
+    BIND_HELPER(le_ldq, le_ldq_mmu)
+    BIND_HELPER(ret_stb, ret_stb_mmu)
+    BIND_HELPER(le_stw, le_stw_mmu)
+    BIND_HELPER(le_stl, le_stl_mmu)
+    BIND_HELPER(le_stq, le_stq_mmu)
     fclass_s_64 = found(unicorn, "helper_fclass_s_riscv64", &is_missing);
     fclass_s_32 = found(unicorn, "helper_fclass_s_riscv32", &is_missing);
     return !is_missing;
@@ -725,18 +850,31 @@ EXPORT const uint64_t *minstret_contract_values(void)
     return values;
 }
 
-/* Mark an engine, by its CPU state: it gets our functions from its next instruction on. */
-EXPORT void minstret_mark(uint8_t *env, int xlen, bool is_ours_now)
+/* Mark an engine, by its CPU state: it gets our functions, and code for these extensions, from its next block on. */
+EXPORT void minstret_mark(uint8_t *env, int xlen, bool is_ours_now, uint64_t features)
 {
-    env[(xlen == 64 ? STATUS_64 : STATUS_32) + AT_MARK] = is_ours_now ? MARK : 0;
+    env[(xlen == 64 ? STATUS_64 : STATUS_32) + AT_MARK] = is_ours_now ? mark_of(features) : 0;
 }
 
-/* Whether TCG's names for all floating point registers were seen. */
+/* Have an engine that is marked count in its code, or no longer: `shared` is its struct shared, or NULL. Whatever it has
+ * translated has to go. */
+EXPORT void minstret_count(uint8_t *env, int xlen, void *shared)
+{
+    memcpy(env + (xlen == 64 ? SHARED_64 : SHARED_32), &shared, sizeof shared);
+}
+
+/* Which accesses of an engine have come to our functions, a bit each: loads of 1, 2, 4 and 8 bytes, and stores. */
+EXPORT int minstret_accesses_seen(int xlen)
+{
+    return xlen == 64 ? accesses_seen_64 : accesses_seen_32;
+}
+
+/* Whether TCG's names for all registers were seen. */
 EXPORT bool minstret_knows_registers(int xlen)
 {
     const struct originals *original = xlen == 64 ? &original_64 : &original_32;
     for (int i = 0; i < 32; i++)
-        if (original->f[i] == 0)
+        if (original->f[i] == 0 || (i != 0 && original->x[i] == 0))
             return false;
     return true;
 }

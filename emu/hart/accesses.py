@@ -116,6 +116,11 @@ class Accesses(EngineHandlers):
         if self.is_refused or not self._pmp_allows_access(offset, size, Prot.W):
             self._refuse_access()
             return
+        self.store(address, data)
+
+    def store(self, address: int, data: bytes) -> None:
+        """Store a piece that is allowed, or all, of what the instruction under way stores, at a physical address."""
+        size = len(data)
         self._mmu.note_instruction_under_way()
         if not self.watches:
             self.memory.write(address, data)
@@ -146,7 +151,7 @@ class Accesses(EngineHandlers):
         access, pc = self.access_of(int(self._shared.icount)), int(self.env.pc)
         if access is None:
             return AccessUnderWay(instruction, pc, kind, ((address, size),))
-        va, page = self.address_of(access), address & ~(PAGE_SIZE - 1)
+        va, page = access.first_byte(self.address_of(access)), address & ~(PAGE_SIZE - 1)
         first = min(access.size, PAGE_SIZE - va % PAGE_SIZE)
         parts = [(page + va % PAGE_SIZE, first)]
         if first < access.size:

@@ -72,6 +72,7 @@ class CallbackSet:
     on_slow_read: int = 0
     on_slow_write: int = 0
     on_block: int = 0
+    on_uncounted_block: int = 0
     on_exception: int = 0
     keep: Any = None
 
@@ -143,7 +144,7 @@ class PythonCallbacks:
         return Stop.NONE
 
     def _is_ours(self, insn: int) -> bool:
-        return is_special(self._env, 8 * self._s.xlen_bytes, insn) and is_ours_now(
+        return is_special(self._env, 8 * self._s.xlen_bytes, insn, self._s.features) and is_ours_now(
             self._env, insn, tells_returns=self._s.tells_returns
         )
 
@@ -333,6 +334,7 @@ class PythonCallbacks:
                     if va >= end:
                         memory.page_flags[offset >> PAGE_BITS] |= PageFlag.UNDECODED
             is_mixed = mixed or (crosses_page(va, insn) and mmu.is_mixed_page(va + 2))
-            if is_mixed or is_special(self._env, 8 * self._s.xlen_bytes, insn) or self._s.is_break_pc(va):
+            is_ours = is_special(self._env, 8 * self._s.xlen_bytes, insn, self._s.features)
+            if is_mixed or is_ours or self._s.is_break_pc(va):
                 self._notes.special_marks[(va >> 1 & SPECIAL_MASK) >> 3] |= 1 << (va >> 1 & 7)
             va += size

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from minstret.emu.hart.cpu import Cpu
 from minstret.emu.hart.pmp import Pmp
 from minstret.emu.hart.shared import Shared
-from minstret.emu.hart.spec import MSTATUS_FS
+from minstret.emu.hart.spec import MENVCFG_STCE, MSTATUS_FS
 from minstret.emu.hart.triggers import Triggers
 
 
@@ -19,6 +20,7 @@ class Core:
     """The registers of one hart, most of them in Unicorn's CPU state.
 
     Attributes:
+        cpu: What it has.
         xlen: 32 or 64.
         xlen_mask: The bits of a register.
         hart_id: What mhartid reads.
@@ -34,7 +36,7 @@ class Core:
 
     def __init__(
         self,
-        xlen: int,
+        cpu: Cpu,
         env: Any,
         shared: Shared,
         *,
@@ -43,18 +45,19 @@ class Core:
         triggers: Triggers,
         hart_id: int = 0,
     ) -> None:
-        self.xlen = xlen
+        self.cpu = cpu
+        self.xlen = xlen = cpu.xlen
         self.xlen_mask = (1 << xlen) - 1
         self.hart_id = hart_id
         self.env = env
         self.shared = shared
         self.pmp = Pmp(xlen, shared)
         self.triggers = triggers
-        self.lines = 0
-        self.soft_mip = 0
         self.flush_tlb = flush_tlb
         self._flush_blocks = flush_blocks
         self.refused_satp_modes: set[int] = set()
+        self.on_stimecmp: Callable[[], None] = lambda: None
+        """Called when ``supervisor_deadline`` may have changed."""
         self.on_refused_satp: Callable[[int], None] = lambda mode: None
 
     # ---- counters
@@ -69,12 +72,41 @@ class Core:
         s = self.shared
         return int((self.icount << s.shift) + s.warp_ns >> s.shift)
 
+    def counted(self, index: int) -> int:
+        """What mcycle (0) or minstret (2) counts, without what software added."""
+        return self.icount if index else self.cycles()
+
+    def count_of(self, index: int) -> int:
+        """The same, or 0 while mcountinhibit stops it: then the offset alone is its value."""
+        return 0 if self.shared.mcountinhibit >> index & 1 else self.counted(index)
+
     def time(self) -> int:
         """The time CSR."""
         s = self.shared
         return int(((self.icount << s.shift) + s.warp_ns) // s.ns_per_tick + s.time_delta)
 
+    @property
+    def supervisor_deadline(self) -> int | None:
+        """The value of ``time`` from which on STIP is pending; None while menvcfg leaves STIP to software."""
+        return int(self.shared.stimecmp) if self.shared.menvcfg & MENVCFG_STCE else None
+
     # ---- interrupts
+
+    @property
+    def lines(self) -> int:
+        return int(self.shared.lines)
+
+    @lines.setter
+    def lines(self, lines: int) -> None:
+        self.shared.lines = lines
+
+    @property
+    def soft_mip(self) -> int:
+        return int(self.shared.soft_mip)
+
+    @soft_mip.setter
+    def soft_mip(self, bits: int) -> None:
+        self.shared.soft_mip = bits
 
     @property
     def mip(self) -> int:
@@ -89,7 +121,7 @@ class Core:
     def publish_mip(self) -> None:
         """Tell the callbacks what is pending."""
         s = self.shared
-        s.mip = mip = self.lines | self.soft_mip
+        s.mip = mip = s.lines | s.soft_mip
         s.fast_limit = 0 if mip or s.resync else s.limit
 
     # ---- what other registers decide

@@ -9,7 +9,8 @@ from __future__ import annotations
 from enum import Enum, IntEnum, auto
 from typing import NamedTuple
 
-from minstret.emu.hart.spec import DELEGABLE, M_INTERRUPTS, S_INTERRUPTS, Csr
+from minstret.emu.hart.cpu import NOTHING_MORE, Cpu, Feature
+from minstret.emu.hart.spec import COUNTER_CY, COUNTER_IR, DELEGABLE, M_INTERRUPTS, S_INTERRUPTS, Csr
 
 PMP_ENTRIES = 16
 MSTATUS_BOGUS = 3 << 29 | 3 << 38
@@ -35,7 +36,11 @@ class Owner(Enum):
     PMP_ADDR = auto()
     TRIGGER = auto()
     COUNTER = auto()  # follows from icount and virtual time
-    FIXED = auto()  # always reads as `fixed`
+    INHIBIT = auto()  # which counters stand still
+    ENVCFG = auto()  # the word of shared.py that `word` names; which bits exist depends on the extensions
+    STIMECMP = auto()
+    MISA = auto()
+    FIXED = auto()  # always reads as 0
     HART_ID = auto()
     ABSENT = auto()  # not there, though Unicorn has it
 
@@ -64,12 +69,12 @@ class CsrRow(NamedTuple):
     ours: Ours = Ours.NEVER
     word: str = ""
     mask: int = _ALL_BITS
-    fixed: tuple[int, int] = (0, 0)  # what it reads as on rv32 and on rv64
     only_xlen: int = 0  # 0: on both
+    needs: Feature = NOTHING_MORE
 
-    def exists(self, xlen: int) -> bool:
-        """Whether a hart of that register width has it."""
-        return self.owner is not Owner.ABSENT and self.only_xlen in (0, xlen)
+    def exists(self, cpu: Cpu) -> bool:
+        """Whether such a hart has it."""
+        return self.owner is not Owner.ABSENT and self.only_xlen in (0, cpu.xlen) and self.needs in cpu.features
 
     @property
     def lowest_priv(self) -> int:
@@ -118,7 +123,19 @@ def _pmp() -> list[CsrRow]:
     return cfg + addr
 
 
-_MISA = (0x4014_112D, 0x8000_0000_0014_112D)  # ACDFIMSU
+def _later() -> list[CsrRow]:
+    """Those that came after version 1.10 of the privileged specification."""
+    at, wide = Feature.SM1P12, {"only_xlen": 32}
+    return [
+        _row(Csr.SENVCFG, Owner.ENVCFG, Ours.ALWAYS, word="senvcfg", needs=at),
+        _row(Csr.MENVCFG, Owner.ENVCFG, Ours.ALWAYS, word="menvcfg", needs=at),
+        _row(Csr.MENVCFGH, Owner.ENVCFG, Ours.ALWAYS, word="menvcfg", needs=at, **wide),
+        _row(Csr.MCOUNTINHIBIT, Owner.INHIBIT, Ours.ALWAYS, mask=COUNTER_CY | COUNTER_IR, needs=at),
+        _row(Csr.MCONFIGPTR, Owner.FIXED, Ours.ALWAYS, needs=at),
+        _row(Csr.STIMECMP, Owner.STIMECMP, Ours.ALWAYS, needs=Feature.SSTC),
+        _row(Csr.STIMECMPH, Owner.STIMECMP, Ours.ALWAYS, needs=Feature.SSTC, **wide),
+    ]
+
 
 CSRS: tuple[CsrRow, ...] = tuple(sorted((
     _row(Csr.FFLAGS, Owner.FLOAT, Ours.FLOAT),
@@ -135,7 +152,7 @@ CSRS: tuple[CsrRow, ...] = tuple(sorted((
     _row(Csr.SIP, Owner.SIP, Ours.ALWAYS),
     _row(Csr.SATP, Owner.SATP, Ours.ALWAYS),
     _row(Csr.MSTATUS, Owner.MSTATUS, Ours.MSTATUS),
-    _row(Csr.MISA, Owner.FIXED, fixed=_MISA),
+    _row(Csr.MISA, Owner.MISA, Ours.ALWAYS),
     _word(Csr.MEDELEG, DELEGABLE),
     _word(Csr.MIDELEG, S_INTERRUPTS),
     _word(Csr.MIE, M_INTERRUPTS | S_INTERRUPTS),
@@ -163,6 +180,7 @@ CSRS: tuple[CsrRow, ...] = tuple(sorted((
     _row(Csr.TIMEH, Owner.COUNTER, Ours.ALWAYS, only_xlen=32),
     _row(Csr.INSTRETH, Owner.COUNTER, Ours.ALWAYS, only_xlen=32),
     *_event_counters(),
+    *_later(),
     _row(Csr.MVENDORID, Owner.FIXED),
     _row(Csr.MARCHID, Owner.FIXED),
     _row(Csr.MIMPID, Owner.FIXED),
@@ -174,6 +192,6 @@ CSR_OF: dict[int, CsrRow] = {row.number: row for row in CSRS}
 OURS_OF: dict[int, Ours] = {row.number: row.ours for row in CSRS if row.ours is not Ours.NEVER}
 
 
-def csrs_by_name(xlen: int) -> dict[str, CsrRow]:
-    """The CSRs that a hart of that register width has."""
-    return {row.name: row for row in CSRS if row.exists(xlen)}
+def csrs_by_name(cpu: Cpu) -> dict[str, CsrRow]:
+    """The CSRs that such a hart has."""
+    return {row.name: row for row in CSRS if row.exists(cpu)}

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from minstret.emu.hart.spec import AMO_LR, AMO_SC, OP_AMO, OP_LOAD, OP_LOAD_FP, OP_STORE, OP_STORE_FP
+from minstret.emu.hart.spec import (
+    AMO_LR,
+    AMO_SC,
+    CACHE_BLOCK,
+    INSN_CBO_ZERO,
+    OP_AMO,
+    OP_LOAD,
+    OP_LOAD_FP,
+    OP_STORE,
+    OP_STORE_FP,
+)
 
 
 class MemoryAccess(NamedTuple):
-    """The data access of one instruction: address ``x[rs1] + imm``, ``size`` bytes."""
+    """The data access of one instruction: address ``x[rs1] + imm``, ``size`` bytes; see ``first_byte``."""
 
     rs1: int
     imm: int
@@ -16,6 +26,11 @@ class MemoryAccess(NamedTuple):
     is_store: bool  # faults are store/AMO faults; an AMO counts as a store
     is_atomic: bool  # AMO, LR or SC
     is_conditional: bool = False  # SC: stores only what it may, and does not load
+    is_block: bool = False  # CBO.ZERO: all of the cache block that the address is in
+
+    def first_byte(self, address: int) -> int:
+        """Where what is accessed begins, if ``address`` is that of the instruction."""
+        return address & -self.size if self.is_block else address
 
 
 _SP = 2
@@ -60,6 +75,8 @@ def _wide(insn: int) -> MemoryAccess | None:
         return MemoryAccess(rs1, _signed(insn >> 25 << 5 | insn >> 7 & 31, 12), 1 << (funct3 & 3), True, False)
     if opcode == OP_AMO:
         return MemoryAccess(rs1, 0, 1 << (funct3 & 3), insn >> 27 != AMO_LR, True, insn >> 27 == AMO_SC)
+    if insn & ~(31 << 15) == INSN_CBO_ZERO:
+        return MemoryAccess(rs1, 0, CACHE_BLOCK, True, False, is_block=True)
     return None
 
 

@@ -11,14 +11,16 @@ import ctypes
 import mmap
 from collections.abc import Callable, Iterable
 from dataclasses import fields
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from minstret.emu.bus import Bus
 from minstret.emu.errors import AccessFault, HostError
-from minstret.emu.hart import contract, helpers, layout
-from minstret.emu.hart.binding import uc_const, uclib, unicorn
+from minstret.emu.hart import binding, contract, helpers, layout
+from minstret.emu.hart.binding import Uc, uclib
 from minstret.emu.hart.callbacks import ON_MMIO_READ, ON_MMIO_WRITE, CallbackSet, PythonCallbacks
+from minstret.emu.hart.compiled import c_callbacks
+from minstret.emu.hart.cpu import Cpu
 from minstret.emu.hart.memory import GuestMemory, PageNotes, address_of, area
 from minstret.emu.hart.mmu import Mmu
 from minstret.emu.hart.shared import (
@@ -38,12 +40,6 @@ from minstret.emu.hart.shared import (
     Shared,
     Stop,
 )
-
-c_callbacks: Any
-try:
-    from minstret.emu.hart import _callbacks as c_callbacks  # type: ignore[no-redef,attr-defined]
-except ImportError:
-    c_callbacks = None
 
 _A0 = 10
 _TRIAL = b"".join(insn.to_bytes(4, "little") for insn in (0x0040006F, 0x100522AF, 0x0000006F))
@@ -90,20 +86,21 @@ class Engine:
 
     def __init__(
         self,
-        xlen: int,
+        cpu: Cpu,
         memory: GuestMemory,
         handlers: EngineHandlers,
         *,
-        counting: Counting = Counting.BLOCKS,
+        counting: Counting = Counting.CODE,
     ) -> None:
-        self.xlen = xlen
+        self.cpu = cpu
+        self.xlen = xlen = cpu.xlen
         self.counting = counting if c_callbacks is not None else Counting.PYTHON
         self.memory = memory
         self.notes = PageNotes(memory.ram_size)
         self._has_stale_tlb = self._is_all_code_stale = False
         self._stale_pages: set[int] = set()
         _check_room()
-        self._uc = unicorn.Uc(uc_const.UC_ARCH_RISCV, getattr(uc_const, f"UC_MODE_RISCV{xlen}"))
+        self._uc = Uc(xlen)
         live = layout.find_live_state(self._uc, xlen)
         self.env: Any = live.env
         self._engine_address = layout.engine_address(self._uc)
@@ -114,7 +111,7 @@ class Engine:
         self._fill_shared(live)
         self.mmu = Mmu(self.shared, self.env, memory, self.notes, self.flush_tlb)
         self.callbacks = self._choose_callbacks()
-        if self.counting is Counting.BLOCKS:
+        if self.counting.is_by_blocks:
             self._make_block_table()
         self._map(handlers)
         self._add_hooks(handlers)
@@ -128,6 +125,12 @@ class Engine:
         if self.counting is Counting.PYTHON:
             return self.run_until(NEVER)
         return int(c_callbacks.run(self._shared_address, self._engine_address))
+
+    def runner(self) -> Callable[[], int]:
+        """What does the same as ``run``, and takes less."""
+        if self.counting is Counting.PYTHON:
+            return self.run
+        return partial(c_callbacks.run, self._shared_address, self._engine_address)
 
     def run_until(self, until: int) -> int:
         """The same, or up to the instruction at ``until``. For the Python callbacks alone."""
@@ -234,12 +237,13 @@ class Engine:
         s.emu_stop, s.ctl = _function_address("uc_emu_stop"), _function_address("uc_ctl")
         s.reg_write, s.emu_start = _function_address("uc_reg_write"), _function_address("uc_emu_start")
         s.env, s.xlen_bytes, s.next_cflags = live.address, self.xlen // 8, live.next_cflags
+        s.engine, s.cpu = self._engine_address, live.cpu
         for name, _ in FIELDS:
             if name.startswith("off_"):
                 setattr(s, name, at[name.removeprefix("off_")])
         s.watch_window, s.slow_window, s.rom_window = _WINDOWS[self.xlen]
         s.io_size, s.generation, s.step_over, s.block_insns = IO_SIZE, 1, NOWHERE, 1
-        s.new_entry = NOWHERE
+        s.new_entry, s.features = NOWHERE, self.cpu.features
         self._shared_address = ctypes.addressof(s)
         self.memory.bind(s)
         self.notes.bind(s)
@@ -255,6 +259,7 @@ class Engine:
         self._blocks = area(c_callbacks.BLOCK_TABLE_BYTES)
         self.shared.blocks = address_of(self._blocks)
         self.shared.blocks_max = c_callbacks.BLOCKS_MAX
+        self.shared.counts_itself = c_callbacks.counts_itself
 
     def _guard(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Keep an exception for ``run`` to raise: Unicorn would drop it."""
@@ -294,7 +299,7 @@ class Engine:
         return tuple(ctypes.cast(f, ctypes.c_void_p).value or 0 for f in (on_read, on_write))  # type: ignore[return-value]
 
     def _map_memory(self, base: int, size: int, view: memoryview) -> None:
-        self._check(
+        binding.check(
             uclib.uc_mem_map_ptr(
                 self._uch, ctypes.c_uint64(base), ctypes.c_size_t(size), ctypes.c_uint32(7),
                 ctypes.c_void_p(address_of(view)),
@@ -303,7 +308,7 @@ class Engine:
 
     def _map_mmio(self, base: int, size: int, read: int, write: int) -> None:
         shared = ctypes.byref(self.shared)
-        self._check(
+        binding.check(
             uclib.uc_mmio_map(
                 self._uch, ctypes.c_uint64(base), ctypes.c_size_t(size),
                 ctypes.c_void_p(read), shared, ctypes.c_void_p(write), shared,
@@ -311,22 +316,25 @@ class Engine:
         )  # fmt: skip
 
     def _add_hooks(self, handlers: EngineHandlers) -> None:
-        self._uc.ctl_set_tlb_mode(uc_const.UC_TLB_VIRTUAL)
+        uclib.uc_ctl(self._uch, ctypes.c_int(binding.CTL_SET_TLB_MODE), ctypes.c_int(binding.TLB_VIRTUAL))
         on_exception = self.callbacks.on_exception
         if not on_exception:
             thunk = _ON_INTERRUPT(self._guard(lambda uc, cause, data: handlers.exception(cause)))
             self._keep.append(thunk)
             on_exception = ctypes.cast(thunk, ctypes.c_void_p).value or 0
-        by_blocks = self.counting is Counting.BLOCKS
-        count = uc_const.UC_HOOK_BLOCK if by_blocks else uc_const.UC_HOOK_CODE
+        count, on_count = binding.HOOK_CODE, self.callbacks.on_instruction
+        if self.counting.is_by_blocks:
+            is_in_code = self.counting is Counting.CODE
+            count = binding.HOOK_BLOCK
+            on_count = self.callbacks.on_uncounted_block if is_in_code else self.callbacks.on_block
         for kind, address in (
-            (uc_const.UC_HOOK_TLB_FILL, self.callbacks.on_tlb_fill),
-            (count, self.callbacks.on_block if by_blocks else self.callbacks.on_instruction),
-            (uc_const.UC_HOOK_EDGE_GENERATED, self.callbacks.on_new_block),
-            (uc_const.UC_HOOK_INTR, on_exception),
+            (binding.HOOK_TLB_FILL, self.callbacks.on_tlb_fill),
+            (count, on_count),
+            (binding.HOOK_EDGE_GENERATED, self.callbacks.on_new_block),
+            (binding.HOOK_INTR, on_exception),
         ):
             handle = ctypes.c_size_t()
-            self._check(
+            binding.check(
                 uclib.uc_hook_add(
                     self._uch, ctypes.byref(handle), ctypes.c_int(kind), ctypes.c_void_p(address),
                     ctypes.byref(self.shared), ctypes.c_uint64(1), ctypes.c_uint64(0),
@@ -340,7 +348,7 @@ class Engine:
         """
         memory, s, env = self.memory, self.shared, self.env
         kept = [(view, bytes(view[:size])) for view, size in (
-            (memory.ram, PAGE_SIZE), (memory.code_bits, PAGE_SIZE // 16), (memory.page_flags, 1))]  # fmt: skip
+            (memory.ram, PAGE_SIZE), (memory.code_bits, PAGE_SIZE // 16), (memory.page_flags, 2))]  # fmt: skip
         memory.ram[: len(_TRIAL)] = _TRIAL
         for limit in (1, 3, 2):
             env.pc = env.x[_A0] = memory.ram_base
@@ -352,24 +360,23 @@ class Engine:
             if s.stop_reason != Stop.LIMIT or s.icount != limit:
                 raise HostError("Unicorn does not count and stop exactly here")
         # Of the blocks all but the very first. By blocks the last run cuts one in two.
-        if s.edges != (8 if self.counting is Counting.BLOCKS else 6):
+        if s.edges != (8 if self.counting.is_by_blocks else 6):
             raise HostError("Unicorn does not announce new blocks here")
         if env.load_res != memory.ram_base or env.load_val != int.from_bytes(_TRIAL[:4], "little"):
             raise layout.refusal("the reservation")
         if self.counting is not Counting.PYTHON:
             self.flush_blocks()
-            helpers.use(self.xlen, env, s, memory.ram, self.run)
+            helpers.use(self.xlen, env, s, memory.ram, self.run, translates=self.counting.is_by_blocks)
+        if self.counting is Counting.CODE:
+            self.flush_blocks()
+            if not helpers.count_in_code(self.xlen, env, s, memory.ram, self.run, self.flush_tlb):
+                self.counting = Counting.BLOCKS
         for view, before in kept:  # another hart may run on this memory already
             view[: len(before)] = before
         self.flush_blocks()
         self.flush_tlb()
-        s.icount = s.edges = s.fills = s.flushes = s.stale_tlbs = s.stale_page_count = 0
+        s.icount = s.looked_icount = s.looks = s.edges = s.fills = s.flushes = s.stale_tlbs = s.stale_page_count = 0
         s.stop_reason = Stop.NONE
-
-    @staticmethod
-    def _check(code: int) -> None:
-        if code:
-            raise HostError(f"Unicorn refused its set-up: {unicorn.UcError(code)}")
 
 
 class EngineHandlers:

@@ -11,9 +11,10 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from minstret.emu.hart.engine import Engine, c_callbacks
+from minstret.emu.hart.compiled import c_callbacks
+from minstret.emu.hart.engine import Engine
 from minstret.emu.hart.observers import Observers
-from minstret.emu.hart.shared import Asked, Counting, TransferKind
+from minstret.emu.hart.shared import Asked, TransferKind
 
 RUNS_MAX = 1 << 20
 """So many different runs of instructions are counted; those of others are in ``lost_insns``."""
@@ -215,7 +216,7 @@ class Flow:
         self._asked = asked
 
     def _new_backend(self) -> Backend:
-        if self._engine.counting is Counting.BLOCKS:
+        if self._engine.counting.is_by_blocks:
             return _InC(self._engine)
         from minstret.emu.hart.flow_twin import FlowTwin  # seldom needed
 

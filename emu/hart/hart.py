@@ -7,18 +7,21 @@ purpose: ``run(limit)``, levels of interrupt lines, physical reads and writes, s
 from __future__ import annotations
 
 from collections.abc import Callable
+from ctypes import addressof
 from enum import Enum
 from typing import Any
 from zlib import crc32
 
 from minstret.emu.bus import Bus
 from minstret.emu.errors import AccessFault, ConfigError
-from minstret.emu.hart import csr, traps
+from minstret.emu.hart import cacheblocks, csr, extensions, traps
 from minstret.emu.hart.accesses import Accesses
 from minstret.emu.hart.breakpoints import Breakpoints
 from minstret.emu.hart.core import Core
+from minstret.emu.hart.cpu import Cpu, Feature
 from minstret.emu.hart.decode import memory_access
 from minstret.emu.hart.engine import Engine
+from minstret.emu.hart.extensions import Form, Op, extension_insn, operand
 from minstret.emu.hart.flow import Flow
 from minstret.emu.hart.layout import fflags_from_softfloat, softfloat_from_fflags
 from minstret.emu.hart.mappings import Mapped, mapped
@@ -41,6 +44,7 @@ from minstret.emu.hart.shared import (
     TransferKind,
 )
 from minstret.emu.hart.spec import (
+    COUNTER_IR,
     INSN_C_EBREAK,
     INSN_EBREAK,
     INSN_ECALL,
@@ -50,6 +54,7 @@ from minstret.emu.hart.spec import (
     MSTATUS_MPRV,
     MSTATUS_SXL,
     MSTATUS_TSR,
+    MSTATUS_TVM,
     MSTATUS_TW,
     MSTATUS_UXL,
     PRIV_M,
@@ -62,19 +67,22 @@ from minstret.emu.hart.spec import (
     Cause,
     Interrupt,
 )
-from minstret.emu.hart.special import is_floating, is_ours_now, is_special
-from minstret.emu.hart.state import WORDS, HartState
+from minstret.emu.hart.special import is_floating, is_of_extension, is_ours_now, is_special
+from minstret.emu.hart.state import WORDS, HartState, LaterCsrs, later_csrs
 from minstret.emu.hart.traps import HandlerEntry, TrapRecord, interrupt_is_takeable, last_trap
 from minstret.emu.hart.triggers import McontrolBit, Triggers
 from minstret.emu.hart.watches import Watches
+from minstret.emu.registers import PlicRegisters, Registers, UartRegisters
 from minstret.emu.state import copied
 
 _SEMIHOSTING_BEFORE, _SEMIHOSTING_AFTER = 0x01F01013, 0x40705013  # slli x0, x0, 0x1f; srai x0, x0, 7
 _A0, _A1 = 10, 11
-_U64 = (1 << 64) - 1
+_MINSTRET = 2
+_U64, _ICOUNT_BITS = (1 << 64) - 1, (1 << 63) - 1
 _MSTATUS_XLEN_64 = (MSTATUS_SXL & -MSTATUS_SXL | MSTATUS_UXL & -MSTATUS_UXL) * XLEN_64
 
 
+_NO_LATER = LaterCsrs()
 _LEFT_TO_PYTHON = frozenset(map(int, (Stop.NONE, Stop.SPECIAL, Stop.BREAKPOINT, Stop.TRIGGER)))
 
 
@@ -94,7 +102,7 @@ class Hart:
 
     def __init__(
         self,
-        xlen: int,
+        cpu: Cpu,
         memory: GuestMemory,
         bus: Bus,
         *,
@@ -102,13 +110,13 @@ class Hart:
         ns_per_tick: int = 100,
         skipped: Callable[[], tuple[int, int]] = lambda: (0, 0),
         mtime_address: int = 0,
-        counting: Counting = Counting.BLOCKS,
+        counting: Counting = Counting.CODE,
         hart_id: int = 0,
     ) -> None:
         """Make a hart in its reset state.
 
         Args:
-            xlen: 32 or 64.
+            cpu: Its width and extensions.
             memory: RAM and ROM.
             bus: Everything else.
             shift: An instruction takes ``2 ** shift`` ns.
@@ -116,17 +124,18 @@ class Hart:
             skipped: What time is ahead of icount by: virtual time skipped in waits, ns, and what software added to
                 mtime, ticks, modulo 2^64. Asked at each run and after each store to mtime.
             mtime_address: Where the bus has mtime; loads from there are answered by the hart. 0: nowhere.
-            counting: How to count; Counting.PYTHON it is where the C callbacks were not built.
+            counting: How to count; where the C callbacks or functions were not built it is what can be had.
             hart_id: What mhartid reads.
         """
-        self.xlen = xlen
+        self.cpu = cpu
+        self.xlen = xlen = cpu.xlen
         self.xlen_mask = (1 << xlen) - 1
         self.hart_id = hart_id
         self.memory = memory
         self._skipped = skipped
         self.bus = bus
         self._accesses = Accesses(xlen, memory, bus, self.time_written)
-        self._engine = Engine(xlen, memory, self._accesses, counting=counting)
+        self._engine = Engine(cpu, memory, self._accesses, counting=counting)
         self._shared = self._engine.shared
         self._mmu = self._engine.mmu
         self.env: Any = self._engine.env
@@ -141,7 +150,7 @@ class Hart:
         self._accesses.connect(self._engine, self.watches)
         self.triggers = Triggers(xlen, self._shared, self.env, self.breakpoints, self._engine.flush_tlb)
         self.core = Core(
-            xlen, self.env, self._shared,
+            cpu, self.env, self._shared,
             flush_tlb=self._engine.flush_tlb, flush_blocks=self._engine.flush_blocks, triggers=self.triggers,
             hart_id=hart_id,
         )  # fmt: skip
@@ -158,6 +167,8 @@ class Hart:
         self._passes_trigger = False
         self._woke_icount = NOWHERE
         self._cached_registers = 0
+        self._answered = (0, 0, 0)
+        self._run_engine = self._engine.runner()
         self.reset(memory.ram_base)
 
     @property
@@ -214,7 +225,7 @@ class Hart:
     @property
     def minstret(self) -> int:
         """Instructions that this hart has retired, and what software added, modulo 2^64; on rv32 too."""
-        return self.icount + self.minstret_offset & _U64
+        return self.core.count_of(_MINSTRET) + self.minstret_offset & _U64
 
     def time_written(self) -> None:
         """Ask again how time follows from icount."""
@@ -229,7 +240,7 @@ class Hart:
     @property
     def statistics(self) -> dict[str, int]:
         """How often the callbacks did what, since the start. Not guest state."""
-        names = ("fills", "flushes", "edges", "watched_writes", "invalidations", "alone", "cuts", "ambiguous")
+        names = ("fills", "flushes", "edges", "watched_writes", "invalidations", "alone", "cuts", "ambiguous", "looks")
         return {name: int(getattr(self._shared, name)) for name in names}
 
     # ---- reset and state
@@ -243,7 +254,7 @@ class Hart:
             HartState(
                 xlen=self.xlen, icount=self.icount, x=[0] * 32, f=[0] * 32, words=words, fflags=0,
                 lines=self.core.lines, soft_mip=0, waiting=False, mcycle_offset=0, minstret_offset=0,
-                traps_in_place=0, traps_icount=0,
+                traps_in_place=0, traps_icount=0, later=later_csrs(self.cpu),
             )
         )  # fmt: skip
 
@@ -258,7 +269,14 @@ class Hart:
             traps_in_place=int(self._shared.traps_in_place), traps_icount=int(self._shared.traps_icount),
             last_trap=self.last_trap, first_trap=self.first_trap,
             pmp=PmpState(list(self.pmp.state.cfg), list(self.pmp.state.addr)), triggers=copied(self.triggers.state),
+            later=self._later_csrs(),
         )  # fmt: skip
+
+    def _later_csrs(self) -> LaterCsrs | None:
+        s = self._shared
+        if not self.cpu.has("sm1p12"):
+            return None
+        return LaterCsrs(int(s.menvcfg), int(s.senvcfg), int(s.mcountinhibit), int(s.stimecmp))
 
     def load_state(self, state: HartState) -> None:
         """Become ``state``. RAM is not part of it: see GuestMemory.write.
@@ -274,6 +292,8 @@ class Hart:
         self._shared.icount = state.icount
         self.core.lines, self.core.soft_mip, self.waiting = state.lines, state.soft_mip, state.waiting
         self.mcycle_offset, self.minstret_offset = state.mcycle_offset, state.minstret_offset
+        for name in LaterCsrs.__slots__:
+            setattr(self._shared, name, getattr(state.later or _NO_LATER, name))
         self._shared.traps_in_place, self._shared.traps_icount = state.traps_in_place, state.traps_icount
         self.last_trap, self.first_trap = state.last_trap, state.first_trap
         if self.pmp.state != state.pmp:
@@ -304,6 +324,8 @@ class Hart:
         Stops before the instruction at ``limit``; an interrupt that is due there is taken by the next run. Where
         somebody is told of each instruction it comes back after one.
         """
+        if self.observers.on_insn is None and self.flow.step is None:
+            return self._run(limit)
         if self.observers.on_insn is not None:
             return self.observers.step(self._run_and_follow, limit)
         return self._run_and_follow(limit)
@@ -316,7 +338,7 @@ class Hart:
         s, env = self._shared, self.env
         s.limit = limit
         s.work_left = self.work_max
-        self.time_written()
+        s.warp_ns, s.time_delta = self._skipped()
         if self._stop is not None and s.icount < s.limit:  # a device has written since the last run
             stop, self._stop = self._stop, None
             if self.watches.have_hit(self._accesses.has_retired):
@@ -328,13 +350,17 @@ class Hart:
                 self.wake()
             if self._in_python:
                 self._prepare_run()
-            self._engine.run()
-            self._after_run()
+            self._run_engine()
+            if self._in_python or self._accesses.is_refused or s.stop_reason in _LEFT_TO_PYTHON:
+                self._after_run()
             while self._passes_trigger:
                 self._pass_trigger()
             if self.observers.follower is not None and s.is_waiting:
                 self.observers.follower.waits(True)
-            self.charge(1)
+            if s.work_left > 1:
+                s.work_left -= 1
+            else:
+                self.charge(1)
             if self._accesses.has_hit:
                 self._accesses.has_hit = False
                 self._stop = self._stop or HartStop.WATCH
@@ -365,8 +391,9 @@ class Hart:
         """Make ``run`` come back before the instruction at ``icount``, or before the next one if that is later."""
         s = self._shared
         if icount < s.limit:
-            s.limit = max(icount, s.icount)
-            s.fast_limit = min(s.fast_limit, s.limit)
+            s.limit = limit = icount if icount > s.icount else s.icount
+            if limit < s.fast_limit:
+                s.fast_limit = limit
 
     def end_slice(self) -> None:
         """Make ``run`` come back before the next instruction: something it must know has changed."""
@@ -514,7 +541,8 @@ class Hart:
         s = self._shared
         before = int(s.icount)
         if before != icount:
-            s.minstret_offset = s.minstret_offset + before - icount & _U64
+            if not s.mcountinhibit & COUNTER_IR:
+                s.minstret_offset = s.minstret_offset + before - icount & _U64
             s.icount = icount
             self.breakpoints.time_passed(before, icount)
             self.flow.time_passed(icount - before)
@@ -527,7 +555,7 @@ class Hart:
     def wake(self) -> None:
         """The wait is over."""
         self._shared.is_waiting = 0
-        self._woke_icount = self.icount
+        self._woke_icount = int(self._shared.icount)
         if self.observers.follower is not None:
             self.observers.follower.waits(False)
 
@@ -643,7 +671,9 @@ class Hart:
         forbidden = env.pc if insn == NOWHERE else self._forbidden_by_pmp(2 if insn & 3 != 3 else 4)
         if forbidden is not None:
             self._take(Cause.FETCH_ACCESS, forbidden)
-        elif not is_special(env, self.xlen, insn) or not is_ours_now(env, insn, tells_returns=s.tells_returns):
+        elif not is_special(env, self.xlen, insn, s.features) or not is_ours_now(
+            env, insn, tells_returns=s.tells_returns
+        ):
             s.step_over = env.pc
         elif insn in (INSN_SRET, INSN_MRET):
             self._return_from_trap(insn)
@@ -667,12 +697,43 @@ class Hart:
                     from minstret.emu.hart import floating  # where our functions stand in Unicorn's place, never
 
                     floating.execute(self.core, insn)
+                elif is_of_extension(self.xlen, insn, s.features):
+                    self._execute_extension(insn)
+                    return
                 else:
                     csr.execute(self.core, insn)
             except csr.IllegalInstruction:
                 self._take(Cause.ILLEGAL_INSTRUCTION, insn)
             else:
                 self._retire_special()
+
+    def _execute_extension(self, insn: int) -> None:
+        """An instruction that Unicorn does not know: see extensions.py.
+
+        Raises:
+            IllegalInstruction: it may not be used here.
+        """
+        env, x, row = self.env, self._x, extension_insn(insn, self.xlen)
+        assert row is not None
+        rd, rs1 = insn >> 7 & 31, int(x[insn >> 15 & 31])
+        trap = None
+        if row.form is not Form.OTHER:
+            result = extensions.compute(row.op, rs1, operand(row, insn, int(x[insn >> 20 & 31])), self.xlen)
+            if rd:
+                x[rd] = result
+        elif row.op is Op.WRS_NTO:
+            if env.priv < PRIV_M and env.mstatus & MSTATUS_TW:
+                raise csr.IllegalInstruction
+        elif row.feature is Feature.SVINVAL:  # translations follow the tables at once, so there is nothing to do
+            is_trapped = row.op is Op.SINVAL_VMA and env.priv == PRIV_S and env.mstatus & MSTATUS_TVM
+            if env.priv < PRIV_S or is_trapped:
+                raise csr.IllegalInstruction
+        elif row.op is not Op.WRS_STO:
+            trap = cacheblocks.execute(self.core, self._mmu, self._accesses, row.op, rs1)
+        if trap is None:
+            self._retire_special()
+        else:
+            self._take(*trap)
 
     def _return_from_trap(self, insn: int) -> None:
         env, is_mret = self.env, insn == INSN_MRET
@@ -726,9 +787,9 @@ class Hart:
 
     def set_line(self, interrupt: Interrupt, level: bool) -> None:
         """Set the level of an interrupt line into the hart."""
-        core, bit = self.core, 1 << interrupt
-        core.lines = core.lines | bit if level else core.lines & ~bit
-        core.publish_mip()
+        s, bit = self._shared, 1 << interrupt
+        s.lines = s.lines | bit if level else s.lines & ~bit
+        self.core.publish_mip()
 
     # ---- memory, for everybody but the guest
 
@@ -801,6 +862,30 @@ class Hart:
             self.write_by_device(t.pa, data[at - va : at - va + length], service)
         return True
 
+    def answer(
+        self, registers: Registers, base: int, catch_up: Callable[[], None] | None
+    ) -> bool:  # fmt: skip
+        """Let C answer accesses to a device's registers at ``base``; whether there is C.
+
+        ``catch_up`` is called before Python does anything else, where C has left something to it.
+        """
+        if self._in_python:
+            return False
+        s, address = self._shared, addressof(registers)
+        if isinstance(registers, PlicRegisters):
+            s.plic, s.plic_base = address, base
+        elif isinstance(registers, UartRegisters):
+            s.uart, s.uart_base, s.send_kept = address, base, catch_up
+        else:
+            s.clint, s.clint_base, s.arm_timer = address, base, catch_up
+        self._answered = int(s.plic or 0), int(s.uart or 0), int(s.clint or 0)
+        return True
+
+    def answers_devices(self, answers: bool) -> None:
+        """Whether C answers what it can, as it does but for who must see each access. Between two runs."""
+        s = self._shared
+        s.plic, s.uart, s.clint = self._answered if answers else (0, 0, 0)
+
     def cached_register(self, address: int, size: int) -> Callable[[int | None], None]:
         """Let the hart answer reads of a device's register from a value that the device has told it.
 
@@ -827,4 +912,5 @@ class Hart:
 
 
 def _icount_reader(s: Shared) -> Callable[[], int]:
-    return lambda: s.icount - s.in_flight
+    """Other threads may read it while code runs: generated code sets the highest bit for a moment (_counting.h)."""
+    return lambda: (s.icount & _ICOUNT_BITS) - s.in_flight

@@ -13,7 +13,7 @@ import os
 from typing import Any, NamedTuple
 
 from minstret.emu.errors import HostError
-from minstret.emu.hart.binding import uc_reg, unicorn
+from minstret.emu.hart.binding import REGISTERS, Uc, unicorn_version
 
 UNICORN_VERSION = "2.1.4"
 
@@ -41,27 +41,29 @@ _OFFSETS_RV32 = {
     "sscratch": 0x278, "mscratch": 0x27C, "softfloat_flags": 0x3AB,
 }  # fmt: skip
 _OFFSETS = {64: _OFFSETS_RV64, 32: _OFFSETS_RV32}
+FREE_WORD = {64: 0x3E8, 32: 0x290}
+"""Where that state has 64 bits that Unicorn has no use for (timecmp): 0, until somebody keeps something there."""
 
-# Registers that Unicorn's own interface can write: (our name, its number, a value the register keeps).
+# Registers that Unicorn's own interface can write, with a value that the register keeps.
 _PROBES = (
-    ("frm", uc_reg.UC_RISCV_REG_FRM, 0x2),
-    ("mie", uc_reg.UC_RISCV_REG_MIE, 0x2AA),
-    ("mideleg", uc_reg.UC_RISCV_REG_MIDELEG, 0x222),
-    ("satp", uc_reg.UC_RISCV_REG_SATP, 0x15A5A5),
-    ("stval", uc_reg.UC_RISCV_REG_STVAL, 0x5A5A5A01),
-    ("mtval", uc_reg.UC_RISCV_REG_MTVAL, 0x5A5A5A02),
-    ("medeleg", uc_reg.UC_RISCV_REG_MEDELEG, 0x10D),
-    ("stvec", uc_reg.UC_RISCV_REG_STVEC, 0x5A5A5A00),
-    ("sepc", uc_reg.UC_RISCV_REG_SEPC, 0x5A5A5A04),
-    ("scause", uc_reg.UC_RISCV_REG_SCAUSE, 0x5A),
-    ("mtvec", uc_reg.UC_RISCV_REG_MTVEC, 0x5A5A5B00),
-    ("mepc", uc_reg.UC_RISCV_REG_MEPC, 0x5A5A5A08),
-    ("mcause", uc_reg.UC_RISCV_REG_MCAUSE, 0x5B),
-    ("scounteren", uc_reg.UC_RISCV_REG_SCOUNTEREN, 0x5),
-    ("mcounteren", uc_reg.UC_RISCV_REG_MCOUNTEREN, 0x6),
-    ("sscratch", uc_reg.UC_RISCV_REG_SSCRATCH, 0x5A5A5A09),
-    ("mscratch", uc_reg.UC_RISCV_REG_MSCRATCH, 0x5A5A5A0A),
-    ("pc", uc_reg.UC_RISCV_REG_PC, 0x5A5A5A10),
+    ("frm", 0x2),
+    ("mie", 0x2AA),
+    ("mideleg", 0x222),
+    ("satp", 0x15A5A5),
+    ("stval", 0x5A5A5A01),
+    ("mtval", 0x5A5A5A02),
+    ("medeleg", 0x10D),
+    ("stvec", 0x5A5A5A00),
+    ("sepc", 0x5A5A5A04),
+    ("scause", 0x5A),
+    ("mtvec", 0x5A5A5B00),
+    ("mepc", 0x5A5A5A08),
+    ("mcause", 0x5B),
+    ("scounteren", 0x5),
+    ("mcounteren", 0x6),
+    ("sscratch", 0x5A5A5A09),
+    ("mscratch", 0x5A5A5A0A),
+    ("pc", 0x5A5A5A10),
 )
 
 
@@ -91,12 +93,13 @@ class LiveState(NamedTuple):
 
     address: int
     env: Any  # an instance of ENV_TYPES[xlen]
+    cpu: int  # address of what Unicorn calls the CPU, which has it
     next_cflags: int  # address of the 32-bit word that bounds the next block's instructions
 
 
-def engine_address(uc: unicorn.Uc) -> int:
+def engine_address(uc: Uc) -> int:
     """The address of Unicorn's engine, as its C interface takes it."""
-    return ctypes.cast(uc._uch, ctypes.c_void_p).value or 0
+    return uc.handle.value or 0
 
 
 class _OwnMemory:
@@ -130,12 +133,12 @@ class _OwnMemory:
 def refusal(what: str) -> HostError:
     """The error for a Unicorn whose state is not laid out as ours."""
     return HostError(
-        f"this Unicorn ({unicorn.__version__}) does not keep a RISC-V hart's state where expected ({what});"
+        f"this Unicorn ({unicorn_version()}) does not keep a RISC-V hart's state where expected ({what});"
         f" minstret needs unicorn=={UNICORN_VERSION} as built for PyPI: pip install unicorn=={UNICORN_VERSION}"
     )
 
 
-def find_live_state(uc: unicorn.Uc, xlen: int) -> LiveState:
+def find_live_state(uc: Uc, xlen: int) -> LiveState:
     """Find the hart's state inside ``uc``, and prove with known values that it is what we think.
 
     Leaves the registers it tried as they were.
@@ -143,11 +146,11 @@ def find_live_state(uc: unicorn.Uc, xlen: int) -> LiveState:
     Raises:
         HostError: another version of Unicorn, or a build with another layout.
     """
-    if unicorn.__version__ != UNICORN_VERSION:
+    if unicorn_version() != UNICORN_VERSION:
         raise refusal("wrong version")
     if ctypes.sizeof(ctypes.c_void_p) != 8 or mmap.PAGESIZE < 4096:
         raise HostError("minstret needs a 64-bit Python")
-    uc.reg_write(uc_reg.UC_RISCV_REG_X1, 0)  # the engine makes its CPU with the first call
+    uc.reg_write(REGISTERS["x0"] + 1, 0)  # the engine makes its CPU with the first call
     memory = _OwnMemory()
     try:
         cpu = memory.pointer(engine_address(uc) + _CPU_IN_ENGINE)
@@ -160,17 +163,20 @@ def find_live_state(uc: unicorn.Uc, xlen: int) -> LiveState:
     finally:
         memory.close()
     env = kind.from_address(address)
-    _check(uc, env)
-    return LiveState(address, env, cpu + _NEXT_CFLAGS_IN_CPU)
+    _check(uc, env, xlen)
+    return LiveState(address, env, cpu, cpu + _NEXT_CFLAGS_IN_CPU)
 
 
-def _check(uc: unicorn.Uc, env: Any) -> None:
+def _check(uc: Uc, env: Any, xlen: int) -> None:
     before = bytes(env)
+    if any(before[FREE_WORD[xlen] :][:8]):
+        raise refusal("a free word")
     for fs in (0, 0x6000):  # ends with FS on: fflags and f registers are writable
-        uc.reg_write(uc_reg.UC_RISCV_REG_MSTATUS, fs)
+        uc.reg_write(REGISTERS["mstatus"], fs)
         if env.mstatus & 0x6000 != fs:
             raise refusal("mstatus")
-    for name, number, value in _PROBES:
+    for name, value in _PROBES:
+        number = REGISTERS[name]
         uc.reg_write(number, value)
         if getattr(env, name) != value:
             raise refusal(name)
@@ -178,18 +184,18 @@ def _check(uc: unicorn.Uc, env: Any) -> None:
         if uc.reg_read(number) != 0:
             raise refusal(f"{name}, written in place")
     for index in (1, 31):
-        uc.reg_write(uc_reg.UC_RISCV_REG_X0 + index, 0x600D0000 + index)
-        uc.reg_write(uc_reg.UC_RISCV_REG_F0 + index, 0x600DF000 + index)
+        uc.reg_write(REGISTERS["x0"] + index, 0x600D0000 + index)
+        uc.reg_write(REGISTERS["f0"] + index, 0x600DF000 + index)
         if env.x[index] != 0x600D0000 + index or env.f[index] != 0x600DF000 + index:
             raise refusal("registers")
     for riscv_bits in range(32):
-        uc.reg_write(uc_reg.UC_RISCV_REG_FFLAGS, riscv_bits)
+        uc.reg_write(REGISTERS["fflags"], riscv_bits)
         if fflags_from_softfloat(env.softfloat_flags) != riscv_bits:
             raise refusal("fflags")
     if env.priv != 3:
         raise refusal("priv")
     env.priv = 1
-    if uc.reg_read(uc_reg.UC_RISCV_REG_PRIV) != 1:
+    if uc.reg_read(REGISTERS["priv"]) != 1:
         raise refusal("priv, written in place")
     ctypes.memmove(ctypes.addressof(env), before, len(before))
 

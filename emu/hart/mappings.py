@@ -1,4 +1,4 @@
-"""What page tables map: the leaves of Sv32 and Sv39 as ranges, for people who look at them."""
+"""What page tables map: their leaves as ranges, for people who look at them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from minstret.emu.hart.mmu import Mmu
+from minstret.emu.hart.pagetables import Kind, PageTables, kind_of, leaf_ppn, ppn_of, tables_of
 from minstret.emu.hart.shared import PAGE_BITS, PAGE_SIZE, Prot
-from minstret.emu.hart.spec import PRIV_S, PTE_A, PTE_D, PTE_G, PTE_R, PTE_U, PTE_V, PTE_W, PTE_X
+from minstret.emu.hart.spec import PRIV_S, PTE_A, PTE_D, PTE_G, PTE_R, PTE_U, PTE_W, PTE_X
 
 _TABLES_MAX = 4096
 """Tables that are looked at: a table may be in itself, and then there is no end of them."""
-_LEAF = PTE_R | PTE_X
 _FLAGS = ((PTE_R, "r"), (PTE_W, "w"), (PTE_X, "x"), (PTE_U, "u"), (PTE_G, "g"), (PTE_A, "a"), (PTE_D, "d"))
 
 
@@ -60,41 +60,37 @@ class _Walk:
 
     def __init__(self, mmu: Mmu) -> None:
         self._mmu = mmu
-        self._is_rv64 = mmu.s.xlen_bytes == 8
-        self._index_bits, self._entry_bytes = (9, 8) if self._is_rv64 else (10, 4)
+        self._tables = tables_of(int(mmu.env.satp), 8 * mmu.s.xlen_bytes)
         self._tables_left = _TABLES_MAX
         self.is_whole = True
 
     def leaves(self) -> Iterator[Mapping]:
-        satp = int(self._mmu.env.satp)
-        if (satp >> 60 if self._is_rv64 else satp >> 31) == 0:
-            return
-        root, level = (satp & (1 << 44) - 1, 2) if self._is_rv64 else (satp & (1 << 22) - 1, 1)
-        for leaf in self._leaves_of(root << PAGE_BITS, level, 0):
-            is_high = self._is_rv64 and leaf.va >> 38 == 1  # bit 38 goes on in all bits above
-            yield leaf._replace(va=leaf.va | ((1 << 25) - 1) << 39) if is_high else leaf
+        tables = self._tables
+        if tables is not None:
+            for leaf in self._leaves_of(tables, tables.root, tables.levels - 1, 0):
+                yield leaf._replace(va=tables.address(leaf.va))
 
-    def _leaves_of(self, table: int, level: int, va_of_table: int) -> Iterator[Mapping]:
+    def _leaves_of(self, tables: PageTables, table: int, level: int, va_of_table: int) -> Iterator[Mapping]:
         """Those below ``table``, whose entries are of this level."""
         if not self._tables_left:
             self.is_whole = False
             return
         self._tables_left -= 1
-        size = PAGE_SIZE << self._index_bits * level
-        for index, entry in enumerate(self._entries(table)):
-            if not entry & PTE_V or entry & (PTE_R | PTE_W) == PTE_W or (self._is_rv64 and entry >> 54):
-                continue
-            ppn, va = entry >> 10 & (1 << 44) - 1, va_of_table + index * size
-            if entry & _LEAF:
-                if not ppn << PAGE_BITS & size - 1:
-                    flags = "".join(letter if entry & bit else "-" for bit, letter in _FLAGS)
-                    yield Mapping(va, ppn << PAGE_BITS, size, flags)
-            elif level and not entry & (PTE_U | PTE_A | PTE_D):
-                yield from self._leaves_of(ppn << PAGE_BITS, level - 1, va)
+        size = PAGE_SIZE * tables.span_pages(level)
+        for index, entry in enumerate(self._entries(table, tables.entry_bytes)):
+            kind, va = self._kind_of(entry, level, tables), va_of_table + index * size
+            if kind is Kind.LEAF:
+                flags = "".join(letter if entry & bit else "-" for bit, letter in _FLAGS)
+                yield Mapping(va, leaf_ppn(entry, level, tables, va) << PAGE_BITS, size, flags)
+            elif kind is Kind.POINTER:
+                yield from self._leaves_of(tables, ppn_of(entry) << PAGE_BITS, level - 1, va)
 
-    def _entries(self, table: int) -> Iterator[int]:
+    def _kind_of(self, entry: int, level: int, tables: PageTables) -> Kind:
+        return kind_of(entry, level, tables, self._mmu.s.features, self._mmu.s.menvcfg)
+
+    def _entries(self, table: int, size: int) -> Iterator[int]:
         """The entries of a table; 0 for those that the hart can't read, and nothing where it is not in RAM."""
-        mmu, size = self._mmu, self._entry_bytes
+        mmu = self._mmu
         offset = table - mmu.s.ram_base
         if not 0 <= offset <= mmu.s.ram_size - PAGE_SIZE:
             return

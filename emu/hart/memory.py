@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 from weakref import WeakSet
 
+from minstret.emu import checks
 from minstret.emu.errors import AccessFault, HostError
 from minstret.emu.hart.shared import PAGE_BITS, PAGE_SIZE, SPECIAL_BITS, PageFlag, Shared
 
@@ -22,6 +23,8 @@ _PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 
 _CODE, _TABLE = int(PageFlag.CODE), int(PageFlag.TABLE)
 _SLOW, _DIRTY, _UNDECODED = int(PageFlag.SLOW), int(PageFlag.DIRTY), int(PageFlag.UNDECODED)
+_LOOK_PAGES = 16
+"""How many pages are looked at together."""
 _IS_DIRTY = bytes(bits & _DIRTY != 0 for bits in range(256))
 _NOT_DIRTY = bytes(bits & ~_DIRTY & 0xFF for bits in range(256))
 
@@ -52,6 +55,15 @@ def by_page(address: int, size: int) -> Iterator[tuple[int, int]]:
         length = min(end - address, PAGE_SIZE - address % PAGE_SIZE)
         yield address, length
         address += length
+
+
+def _pages_with(marks: bytes) -> list[int]:
+    """The numbers of the bytes that are 1."""
+    pages, page = [], marks.find(1)
+    while page >= 0:
+        pages.append(page)
+        page = marks.find(1, page + 1)
+    return pages
 
 
 class PageNotes:
@@ -132,6 +144,7 @@ class GuestMemory:
         self.rom_base, self.rom_size = rom_base, rom_size
         self._harts: list[DerivedFromMemory] = []
         self._dirty_pages: WeakSet[DirtyPages] = WeakSet()
+        self._collected: set[int] = set()
         self._watched: Counter[int] = Counter()
         self.ram = area(ram_size)
         self.rom = area(rom_size)
@@ -197,18 +210,34 @@ class GuestMemory:
     def collect_dirty_flags(self) -> None:
         """Note the pages whose DIRTY flag is set for every DirtyPages, and clear the flags."""
         flags = bytes(self.page_flags)
-        is_dirty = flags.translate(_IS_DIRTY)
-        page = is_dirty.find(1)
-        if page < 0:
+        dirty = _pages_with(flags.translate(_IS_DIRTY))
+        if not dirty:
             return
-        dirty = []
-        while page >= 0:
-            dirty.append(page)
-            page = is_dirty.find(1, page + 1)
         self.page_flags[:] = flags.translate(_NOT_DIRTY)
+        self._collected.update(dirty)
         for pages in self._dirty_pages:
             pages.noted.update(dirty)
         self._flush_tlbs()  # the next store to these pages is seen again
+
+    def written_pages(self) -> list[int]:
+        """The pages of RAM that somebody has written since power-on, by number, in rising order. The rest are zeros.
+
+        Clears no flags, so no DirtyPages hears of it.
+        """
+        dirty = _pages_with(bytes(self.page_flags).translate(_IS_DIRTY))
+        pages = sorted(self._collected.union(dirty))
+        assert not checks.is_on or self._has_only_zeros_beside(pages)
+        return pages
+
+    def _has_only_zeros_beside(self, pages: list[int]) -> bool:
+        zeros, start = bytes(_LOOK_PAGES << PAGE_BITS), 0
+        for page in (*pages, self.ram_size >> PAGE_BITS):
+            for begin in range(start, page, _LOOK_PAGES):
+                end = min(page, begin + _LOOK_PAGES)
+                if not zeros.startswith(self.ram[begin << PAGE_BITS : end << PAGE_BITS].tobytes()):
+                    return False
+            start = page + 1
+        return True
 
     def write(self, address: int, data: bytes | memoryview) -> None:
         """Write RAM: the one way in for loader, devices, debugger and restore.

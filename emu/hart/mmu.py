@@ -1,4 +1,4 @@
-"""The MMU: the walk of Sv32 and Sv39 page tables with their A and D bits, PMP, MPRV, SUM and MXR.
+"""The MMU: the walk of page tables with their A and D bits, PMP, MPRV, SUM and MXR.
 
 The same as ``translate``, ``pmp_allows`` and ``fetch`` in _callbacks.c. The hart and debuggers use it however
 instructions are counted.
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from minstret.emu.hart.memory import GuestMemory, PageNotes
+from minstret.emu.hart.pagetables import Kind, kind_of, leaf_ppn, ppn_of, sets_accessed_and_dirty, tables_of
 from minstret.emu.hart.shared import (
     NOWHERE,
     PAGE_BITS,
@@ -33,7 +34,6 @@ from minstret.emu.hart.spec import (
     PTE_D,
     PTE_R,
     PTE_U,
-    PTE_V,
     PTE_W,
     PTE_X,
 )
@@ -103,23 +103,21 @@ class Mmu:
         Source: the same volume, "Virtual Address Translation Process".
         """
         s, env, memory = self.s, self.env, self.memory
-        satp, mstatus = env.satp, env.mstatus
-        rv64 = s.xlen_bytes == 8
-        va &= (1 << 8 * s.xlen_bytes) - 1
-        if mode == PRIV_M or (satp >> 60 if rv64 else satp >> 31) == 0:
+        mstatus, xlen = env.mstatus, 8 * s.xlen_bytes
+        va &= (1 << xlen) - 1
+        tables = None if mode == PRIV_M else tables_of(env.satp, xlen)
+        if tables is None:
             return Translation(va, _ALL, Fault.NONE)
 
-        levels, index_bits, pte_bytes = (3, 9, 8) if rv64 else (2, 10, 4)
-        table = (satp & ((1 << 44) - 1 if rv64 else (1 << 22) - 1)) << PAGE_BITS
-        if rv64 and va >> 38 not in (0, (1 << 26) - 1):
+        size, table = tables.entry_bytes, tables.root
+        if va != tables.address(va):
             return _PAGE_FAULT
-        for level in reversed(range(levels)):
-            index = va >> (PAGE_BITS + index_bits * level) & ((1 << index_bits) - 1)
-            pte_pa = table + index * pte_bytes
+        for level in reversed(range(tables.levels)):
+            pte_pa = table + tables.index_of(va, level) * size
             offset = pte_pa - s.ram_base
             if not 0 <= offset < s.ram_size:
                 return _ACCESS_FAULT
-            allowed = self.pmp_allows(pte_pa, pte_bytes, PRIV_S)
+            allowed = self.pmp_allows(pte_pa, size, PRIV_S)
             if not allowed & _R:
                 return _ACCESS_FAULT
             page = offset >> PAGE_BITS
@@ -127,14 +125,12 @@ class Mmu:
                 s.new_entry = NOWHERE
                 self.notes.write_count[page] = 0
                 self.mark_page(page, _TABLE)
-            pte = int.from_bytes(memory.ram[offset : offset + pte_bytes], "little")
-            if not pte & PTE_V or pte & (PTE_R | PTE_W) == PTE_W or (rv64 and pte >> 54):
+            pte = int.from_bytes(memory.ram[offset : offset + size], "little")
+            kind = kind_of(pte, level, tables, s.features, s.menvcfg)
+            if kind is Kind.FAULT:
                 return _PAGE_FAULT
-            ppn = pte >> 10 & ((1 << 44) - 1)
-            if not pte & (PTE_R | PTE_X):
-                if pte & (PTE_U | PTE_A | PTE_D):
-                    return _PAGE_FAULT
-                table = ppn << PAGE_BITS
+            if kind is Kind.POINTER:
+                table = ppn_of(pte) << PAGE_BITS
                 continue
             user = bool(pte & PTE_U)
             data_ok = (mode == PRIV_U or bool(mstatus & MSTATUS_SUM)) if user else mode == PRIV_S
@@ -144,23 +140,22 @@ class Mmu:
             executable = fetch_ok and bool(pte & PTE_X)
             if not {Access.FETCH: executable, Access.WRITE: writable}.get(Access(access), readable):
                 return _PAGE_FAULT
-            span_pages = (1 << (index_bits * level)) - 1
-            if ppn & span_pages:
-                return _PAGE_FAULT
             marked = pte | PTE_A | (PTE_D if access == Access.WRITE else 0)
             if marked != pte and not quiet:
+                if not sets_accessed_and_dirty(s.features, s.menvcfg):
+                    return _PAGE_FAULT
                 if not allowed & _W:
                     return _ACCESS_FAULT
                 self._before_marking(offset, access)
-                memory.ram[offset : offset + pte_bytes] = marked.to_bytes(pte_bytes, "little")
+                memory.ram[offset : offset + size] = marked.to_bytes(size, "little")
                 memory.page_flags[page] |= _DIRTY
                 pte = marked
             if quiet and not pte & PTE_A and not ignore_accessed:
                 return _PAGE_FAULT
-            pa = (ppn | (va >> PAGE_BITS & span_pages)) << PAGE_BITS | (va & (PAGE_SIZE - 1))
+            pa = leaf_ppn(pte, level, tables, va) << PAGE_BITS | va & PAGE_SIZE - 1
             perms = (_R if readable else 0) | (_W if writable and pte & PTE_D else 0) | (_X if executable else 0)
             return Translation(pa, perms, Fault.NONE)
-        return _PAGE_FAULT
+        raise AssertionError("the last level has no pointers")
 
     def _before_marking(self, offset: int, access: int) -> None:
         """The walk is about to set A or D in the entry at ``offset``: is it code as well?"""

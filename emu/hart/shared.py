@@ -19,6 +19,8 @@ TRIGGERS = 2
 """How many triggers the guest has: see triggers.py."""
 STALE_PAGES_MAX = 64
 """Of so many pages a hart tells the others that it has overwritten code there; of more it tells that of all."""
+WALK_LEVELS, WALKS = 2, 16
+"""Levels of page tables, and tables of each, that a hart keeps in mind: see translate in _callbacks.c."""
 SPECIAL_BITS = 16
 SPECIAL_MASK = (1 << SPECIAL_BITS) - 1
 DEMOTE_AFTER_WRITES = 256
@@ -43,9 +45,15 @@ BYTES_A_CALL = 2048
 class Counting(Enum):
     """How a hart counts the instructions it retires: always exactly; no digest can tell."""
 
-    BLOCKS = "blocks"  # the normal way
+    CODE = "code"  # the normal way: by blocks, in the code that Unicorn makes; BLOCKS where that can't be had
+    BLOCKS = "blocks"  # by a callback before each block
     INSTRUCTIONS = "instructions"  # the reference
     PYTHON = "python"  # the same without a compiler
+
+    @property
+    def is_by_blocks(self) -> bool:
+        """Whether whole blocks are counted, so that there is a table of them."""
+        return self in (Counting.CODE, Counting.BLOCKS)
 
 
 class Prot(IntFlag):
@@ -136,6 +144,7 @@ LAYOUT: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = (
         ("block_pc block_insns limit mip", U64),
         ("stop_reason resync step_over in_system_view special_insn has_bogus_entry", U64),
     )),
+    ("What the hart has beside the base: bits of Feature, see cpu.py. Never changes.", (("features", U64),)),
     ("The fault that ended a run.", (("fault fault_va fault_type", U64),)),
     ("Unicorn: its functions, its CPU state, and where in that state what is.", (
         ("emu_stop", "int (*@)(void *)"),
@@ -159,6 +168,8 @@ LAYOUT: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = (
     ("Counters, which are functions of icount: see counter_at.", (
         ("shift warp_ns ns_per_tick time_delta mcycle_offset minstret_offset", U64),
     )),
+    ("CSRs since version 1.12 of the privileged specification, and Sstc's. A counter that mcountinhibit stops has its"
+     " value in its offset alone.", (("menvcfg senvcfg mcountinhibit stimecmp", U64),)),
     ("What Python does: devices, and stores that are looked at one by one.", (
         ("io_read io_write slow_read slow_write time_written access_fault", "PyObject *@"),
     )),
@@ -191,6 +202,10 @@ LAYOUT: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = (
         ("stale_tlbs stale_page_count", U64),
         ("stale_pages", U64 * STALE_PAGES_MAX),
     )),
+    ("Tables of the lowest WALK_LEVELS levels that walks went through, WALKS of each: for addresses that begin how,"
+     " under which satp, and in which generation of the TLB, flushed where a table changes. C alone has them.", (
+        ("walk_prefixes walk_satps walk_generations walk_tables", U64 * (WALK_LEVELS * WALKS)),
+    )),
     ("PMP: [low, high) and configuration of each active entry, in order of priority.", (
         ("pmp_count", U64),
         ("pmp_low pmp_high pmp_cfg", _PMP),
@@ -217,7 +232,15 @@ LAYOUT: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = (
         ("off_f has_kept_f", U64),
         ("kept_f", U64 * 32),
     )),
-    ("Whether our functions stand in Unicorn's place: see _helpers.c.", (("has_helpers", U64),)),
+    ("Whether our functions stand in Unicorn's place; and for which extensions, bits of Feature, its translator then"
+     " makes code: see _helpers.c.", (("has_helpers translated", U64),)),
+    ("Whether blocks count themselves, in the code that Unicorn makes: see _counting.h. What that needs: the engine and"
+     " its CPU, a function that tells which blocks may. How often one called for help, and the icount that was counted"
+     " when one last did.", (
+        ("counts_in_code engine cpu", U64),
+        ("counts_itself", "bool (*@)(void *, struct shared *, uint64_t, uint64_t, uint64_t)"),
+        ("looks looked_icount", U64),
+    )),
     ("Addresses before which the run stops, in rising order; and the place (pc and icount) where it goes on all the"
      " same: see breakpoints.py.", (
         ("break_pcs", "const uint64_t *@"),
@@ -240,6 +263,17 @@ LAYOUT: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = (
         ("on_trap", "PyObject *@"),
     )),
     ("Whether the hart executes each MRET and SRET itself, as somebody is told of them.", (("tells_returns", U64),)),
+    ("The hart's interrupt lines that are up, and the bits of mip that the guest has written.", (
+        ("lines soft_mip", U64),
+    )),
+    ("Registers of devices that C answers, NULL: Python does. `send_kept` and `arm_timer` are to be called before"
+     " Python does anything, where C has kept what the guest sent, or set a timer: see _chips.h.", (
+        ("plic", "struct plic *@"),
+        ("uart", "struct uart *@"),
+        ("clint", "struct clint *@"),
+        ("plic_base uart_base clint_base", U64),
+        ("send_kept arm_timer", "PyObject *@"),
+    )),
     ("Who follows where instructions went, NULL: nobody; then `key_salt` is 0, else FLOW_KEY: see on_block.", (
         ("flow", "struct flow *@"),
         ("key_salt", U64),
@@ -267,6 +301,7 @@ class Shared(ctypes.Structure):
 
     icount: int
     limit: int
+    features: int
     fast_limit: int
     work_left: int
     stale_tlbs: int

@@ -25,6 +25,12 @@ MSTATUS_FS = 3 << 13
 MSTATUS_MPRV, MSTATUS_SUM, MSTATUS_MXR = 1 << 17, 1 << 18, 1 << 19
 MSTATUS_TVM, MSTATUS_TW, MSTATUS_TSR = 1 << 20, 1 << 21, 1 << 22
 MSTATUS_UXL, MSTATUS_SXL = 3 << 32, 3 << 34
+ENVCFG_FIOM, ENVCFG_CBIE, ENVCFG_CBCFE, ENVCFG_CBZE = 1, 3 << 4, 1 << 6, 1 << 7
+"""Fields of menvcfg and senvcfg."""
+MENVCFG_ADUE, MENVCFG_PBMTE, MENVCFG_STCE = 1 << 61, 1 << 62, 1 << 63
+"""Fields of menvcfg alone."""
+COUNTER_CY, COUNTER_TM, COUNTER_IR = 1, 2, 4
+"""Bits of mcounteren, scounteren and mcountinhibit."""
 XLEN_64 = 2
 """The value of the fields UXL and SXL that means 64 bits."""
 
@@ -39,11 +45,14 @@ class Csr(IntEnum):
     SIE = 0x104
     STVEC = 0x105
     SCOUNTEREN = 0x106
+    SENVCFG = 0x10A
     SSCRATCH = 0x140
     SEPC = 0x141
     SCAUSE = 0x142
     STVAL = 0x143
     SIP = 0x144
+    STIMECMP = 0x14D
+    STIMECMPH = 0x15D
     SATP = 0x180
     MSTATUS = 0x300
     MISA = 0x301
@@ -52,7 +61,10 @@ class Csr(IntEnum):
     MIE = 0x304
     MTVEC = 0x305
     MCOUNTEREN = 0x306
+    MENVCFG = 0x30A
     MSTATUSH = 0x310
+    MENVCFGH = 0x31A
+    MCOUNTINHIBIT = 0x320
     MSCOUNTEREN = 0x321  # of an old version of the specification, but Unicorn has it
     MHPMEVENT3 = 0x323
     MSCRATCH = 0x340
@@ -85,6 +97,7 @@ class Csr(IntEnum):
     MARCHID = 0xF12
     MIMPID = 0xF13
     MHARTID = 0xF14
+    MCONFIGPTR = 0xF15
 
 
 class Cause(IntEnum):
@@ -148,6 +161,9 @@ M_INTERRUPTS = 1 << Interrupt.MSI | 1 << Interrupt.MTI | 1 << Interrupt.MEI
 DELEGABLE = 0xB3FF  # exceptions 0 to 9, 12, 13, 15
 
 PTE_V, PTE_R, PTE_W, PTE_X, PTE_U, PTE_G, PTE_A, PTE_D = 1, 2, 4, 8, 16, 32, 64, 128
+PTE_PBMT, PTE_N = 3 << 61, 1 << 63
+SATP_MODE_SHIFT, SATP_SV39, SATP_SV48, SATP_SV57 = 60, 8, 9, 10
+"""Of rv64; Sv32 is bit 31."""
 
 PMP_R, PMP_W, PMP_X, PMP_LOCKED = 0x01, 0x02, 0x04, 0x80
 PMP_TOR, PMP_NA4, PMP_NAPOT = 1, 2, 3
@@ -162,6 +178,12 @@ AMO_LR, AMO_SC = 0x02, 0x03
 INSN_ECALL, INSN_EBREAK, INSN_WFI = 0x00000073, 0x00100073, 0x10500073
 INSN_SRET, INSN_MRET = 0x10200073, 0x30200073
 INSN_C_EBREAK = 0x9002
+INSN_CBO_ZERO, INSN_PAUSE = 0x0040200F, 0x0100000F
+INSN_SINVAL_VMA = 0x16000073  # and two registers
+"""The first with x0 as its register."""
+
+CACHE_BLOCK = 64
+"""Bytes that an instruction on a cache block is about; the device tree tells it."""
 
 
 class FpOp(IntEnum):

@@ -9,6 +9,7 @@ from typing import Any
 
 from minstret.emu.hart.csr import value_written
 from minstret.emu.hart.csr_table import CSR_OF, MSTATUS_BOGUS, OURS_OF, CsrRow, Ours
+from minstret.emu.hart.extensions import extension_insn
 from minstret.emu.hart.spec import (
     INSN_C_EBREAK,
     INSN_EBREAK,
@@ -71,17 +72,26 @@ def is_special_floating(env: Any, insn: int) -> bool:
     return operation in (FpOp.MINMAX, FpOp.FROM_FLOAT, FpOp.COMPARE, FpOp.TO_INT)
 
 
-def is_special(env: Any, xlen: int, insn: int) -> bool:
+def is_of_extension(xlen: int, insn: int, features: int) -> bool:
+    """Whether ``insn`` is one that Unicorn does not know, of an extension that the hart has."""
+    row = extension_insn(insn, xlen)
+    return row is not None and bool(row.feature & features)
+
+
+def is_special(env: Any, xlen: int, insn: int, features: int) -> bool:
     """Whether the hart executes ``insn`` itself: ECALL, EBREAK, WFI, the CSRs that csr.py owns, compressed
-    instructions that trap, and floating point that Unicorn has wrong.
+    instructions that trap, floating point that Unicorn has wrong, and those that it does not know.
 
     MRET, SRET and some of the others are among them only sometimes: see ``is_ours_now``. With our functions in
-    Unicorn's place (_helpers.c) the C callbacks leave floating point, its CSRs and sstatus to them.
+    Unicorn's place (_helpers.c) the C callbacks leave floating point, its CSRs and sstatus to them, and what
+    Unicorn's translator then makes code for. ``features`` are those of the hart: see cpu.py.
     """
     if insn & 3 != 3:
         return insn & 0xFFFF == INSN_C_EBREAK or is_skipped(env, xlen, insn)
     if is_floating(insn):
         return is_special_floating(env, insn)
+    if is_of_extension(xlen, insn, features):
+        return True
     if insn & 0x7F != OP_SYSTEM:
         return False
     if insn >> 12 & 3 == 0:

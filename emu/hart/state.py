@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from minstret.emu.hart.cpu import Cpu
 from minstret.emu.hart.pmp import PmpState
+from minstret.emu.hart.spec import MENVCFG_ADUE
 from minstret.emu.hart.traps import TrapRecord
 from minstret.emu.hart.triggers import TriggerState
 
@@ -13,6 +15,23 @@ WORDS = (
     "stvec", "sepc", "scause", "mtvec", "mepc", "mcause", "scounteren", "mcounteren", "sscratch", "mscratch",
 )  # fmt: skip
 """State words kept in Unicorn's CPU state, in the order they are saved."""
+
+
+@dataclass(slots=True)
+class LaterCsrs:
+    """CSRs since version 1.12 of the privileged specification, and Sstc's."""
+
+    menvcfg: int = 0
+    senvcfg: int = 0
+    mcountinhibit: int = 0
+    stimecmp: int = (1 << 64) - 1
+
+
+def later_csrs(cpu: Cpu) -> LaterCsrs | None:
+    """Those of a hart at a reset, where it has them: Svadu is on, as it always was here."""
+    if not cpu.has("sm1p12"):
+        return None
+    return LaterCsrs(menvcfg=MENVCFG_ADUE if cpu.has("svadu") else 0)
 
 
 @dataclass(slots=True)
@@ -36,3 +55,4 @@ class HartState:
     first_trap: TrapRecord | None = None
     pmp: PmpState = field(default_factory=PmpState)
     triggers: TriggerState = field(default_factory=TriggerState)
+    later: LaterCsrs | None = None

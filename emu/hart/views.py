@@ -18,7 +18,7 @@ F_ABI_NAMES = (
     *(f"ft{i}" for i in range(8)), "fs0", "fs1", *(f"fa{i}" for i in range(8)), *(f"fs{i}" for i in range(2, 12)),
     *(f"ft{i}" for i in range(8, 12)),
 )  # fmt: skip
-_FIXED_OWNERS = (Owner.FIXED, Owner.HART_ID)
+_FIXED_OWNERS = (Owner.FIXED, Owner.HART_ID, Owner.MISA)
 
 
 class Registers:
@@ -36,7 +36,7 @@ class Registers:
         self._hart = hart
         self._x = {name: i for i, name in enumerate(ABI_NAMES)} | {f"x{i}": i for i in range(32)} | {"fp": 8}
         self._f = {f"f{i}": i for i in range(32)} | {name: i for i, name in enumerate(F_ABI_NAMES)}
-        self._csrs = csrs_by_name(hart.xlen)
+        self._csrs = csrs_by_name(hart.cpu)
 
     def __getitem__(self, name: str) -> int:
         env = self._hart.env

@@ -78,7 +78,9 @@ def _wide(insn: int, x: int | None, access: MemoryAccess | None) -> Written:
     if opcode == OP_LOAD_FP:
         return Written(None, rd, access=access)
     if access is not None and access.is_store:
-        return Written(x, access=access, stored=insn >> 20 & 31, stores_f=opcode == OP_STORE_FP)
+        return Written(
+            x, access=access, stored=0 if access.is_block else insn >> 20 & 31, stores_f=opcode == OP_STORE_FP
+        )
     return Written(x, access=access)
 
 

@@ -9,13 +9,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import BytesIO
 from itertools import islice
-from typing import Any
-
-from elftools.common.utils import struct_parse
-from elftools.elf.enums import ENUM_SH_TYPE_BASE
-from elftools.elf.structs import ELFStructs  # the class ELFFile would import all that reads DWARF: 30 ms
+from typing import NamedTuple
 
 from minstret.emu.errors import ConfigError
 from minstret.emu.images.dwarf import DwarfFile
@@ -24,6 +19,10 @@ from minstret.emu.images.lines import LineTable
 
 MAGIC = b"\x7fELF"
 
+_EM_RISCV = 243
+_TYPES = ("ET_NONE", "ET_REL", "ET_EXEC", "ET_DYN", "ET_CORE")
+_PT_LOAD, _PT_NOTE = 1, 4
+_SHT_SYMTAB, _SHT_NOTE, _SHT_DYNSYM = 2, 7, 11
 _SEGMENTS_MAX, _SECTIONS_MAX, _NOTES_MAX = 1024, 16_384, 64
 _SYMBOLS_MAX = 500_000
 _SYMBOL_NAME_MAX, _SYMBOL_NAMES_MAX = 4096, 64 << 20
@@ -50,7 +49,7 @@ def load_elf(file: ImageFile) -> Firmware:
         return _Elf(file).firmware()
     except (ConfigError, OSError):  # the data is in memory: an OSError is a problem of the host, not of the file
         raise
-    except Exception as error:  # pyelftools does not check its input: a damaged file can raise any exception
+    except Exception as error:  # whatever a damaged file may still raise
         raise ConfigError(f"{file.name}: a damaged ELF file: {error}") from None
 
 
@@ -66,8 +65,31 @@ class _Table:
         return iter(range(self.offset, self.offset + self.entry_size * self.count, self.entry_size or 1))
 
 
+class _Program(NamedTuple):
+    """A segment's header."""
+
+    type: int
+    offset: int
+    vaddr: int
+    paddr: int
+    filesz: int
+    memsz: int
+
+
+class _Section(NamedTuple):
+    """A section's header."""
+
+    offset: int
+    size: int
+    link: int
+    entsize: int
+
+
 class _Elf:
-    """One file, and the tables in it."""
+    """One file, and the tables in it.
+
+    Read without pyelftools, which takes 30 ms to import, 15 us for each symbol, and does not check what it reads.
+    """
 
     def __init__(self, file: ImageFile) -> None:
         self._file, self._data = file, file.data
@@ -76,25 +98,20 @@ class _Elf:
         self._is_64 = self._data[4] == 2
         self._order = "<" if self._data[5] == 1 else ">"
         self._segments, self._sections = self._tables()
-        self._stream = BytesIO(self._data)
-        self._structs = ELFStructs(little_endian=self._order == "<", elfclass=64 if self._is_64 else 32)
-        self._structs.create_basic_structs()
-        self._elf = self._header("Elf_Ehdr", 0)
-        self._structs.create_advanced_structs(
-            self._elf["e_type"], self._elf["e_machine"], self._elf["e_ident"]["EI_OSABI"]
-        )
 
     def firmware(self) -> Firmware:
-        name, elf, file = self._file.name, self._elf, self._file
-        if elf["e_machine"] != "EM_RISCV":
+        name, file = self._file.name, self._file
+        number, machine = struct.unpack_from(f"{self._order}HH", self._data, 16)
+        if machine != _EM_RISCV:
             raise ConfigError(f"{name}: an executable for {self._machine()}, not for RISC-V")
-        if elf["e_type"] not in ("ET_EXEC", "ET_DYN"):
-            hint = ": link it first" if elf["e_type"] == "ET_REL" else ""
-            raise ConfigError(f"{name}: not an executable ({elf['e_type']}){hint}")
+        kind = _TYPES[number] if number < len(_TYPES) else number
+        if kind not in ("ET_EXEC", "ET_DYN"):
+            hint = ": link it first" if kind == "ET_REL" else ""
+            raise ConfigError(f"{name}: not an executable ({kind}){hint}")
         if self._order != "<":
             raise ConfigError(f"{name}: big-endian; only little-endian RISC-V is supported")
-        programs = [self._header("Elf_Phdr", at) for at in self._segments.offsets()]
-        loads = [program for program in programs if program["p_type"] == "PT_LOAD" and program["p_memsz"]]
+        programs = [self._program(at) for at in self._segments.offsets()]
+        loads = [program for program in programs if program.type == _PT_LOAD and program.memsz]
         if not loads:
             raise ConfigError(f"{name}: it has nothing to load (no PT_LOAD segment)")
         spare = self._spare(programs)
@@ -107,9 +124,11 @@ class _Elf:
 
     def _machine(self) -> str:
         """What the file is for."""
+        from io import BytesIO
+
         from elftools.elf.elffile import ELFFile
 
-        return str(ELFFile(self._stream).get_machine_arch())
+        return str(ELFFile(BytesIO(self._data)).get_machine_arch())
 
     # ---- tables
 
@@ -147,88 +166,95 @@ class _Elf:
     def _damaged(self, why: str) -> ConfigError:
         return ConfigError(f"{self._file.name}: a damaged ELF file: {why}")
 
-    def _header(self, kind: str, offset: int) -> Any:
-        """One entry of a table."""
-        return struct_parse(getattr(self._structs, kind), self._stream, stream_pos=offset)
+    def _program(self, at: int) -> _Program:
+        """One entry of the table of segments."""
+        if self._is_64:
+            kind, _, offset, vaddr, paddr, filesz, memsz = struct.unpack_from(f"{self._order}II5Q", self._data, at)
+        else:
+            kind, offset, vaddr, paddr, filesz, memsz = struct.unpack_from(f"{self._order}6I", self._data, at)
+        return _Program(kind, offset, vaddr, paddr, filesz, memsz)
+
+    def _section(self, at: int) -> _Section:
+        """One entry of the table of sections."""
+        layout = "IIQQQQIIQQ" if self._is_64 else "10I"
+        _, _, _, _, offset, size, link, _, _, entsize = struct.unpack_from(self._order + layout, self._data, at)
+        return _Section(offset, size, link, entsize)
 
     # ---- segments
 
-    def _segment(self, program: Any, spare: list[tuple[int, int]]) -> Segment:
-        address, offset, size = program["p_paddr"], program["p_offset"], program["p_filesz"]
+    def _segment(self, program: _Program, spare: list[tuple[int, int]]) -> Segment:
+        address, offset, size = program.paddr, program.offset, program.filesz
         what = f"the segment at {address:#x}"
         self._check_range(what, offset, size)
-        if size > program["p_memsz"]:
+        if size > program.memsz:
             raise self._damaged(f"{what} is longer than its memory")
         inside = tuple(
             (max(0, start - offset), min(size, end - offset))
             for start, end in spare if start < offset + size and end > offset
         )  # fmt: skip
-        return Segment(address, memoryview(self._data)[offset : offset + size], program["p_memsz"], inside)
+        return Segment(address, memoryview(self._data)[offset : offset + size], program.memsz, inside)
 
-    def _spare(self, programs: list[Any]) -> list[tuple[int, int]]:
+    def _spare(self, programs: list[_Program]) -> list[tuple[int, int]]:
         """Ranges of the file that a linker may put into a segment although no program needs them.
 
         These are headers, notes, and tables for unwinding the stack. A program that unwinds its stack has its tables
         in RAM, where they are loaded anyway.
         """
-        notes = [(program["p_offset"], program["p_filesz"]) for program in programs if program["p_type"] == "PT_NOTE"]
-        sections = [*self._sections_of_type("SHT_NOTE"), *self._unwind_tables()]
+        notes = [(program.offset, program.filesz) for program in programs if program.type == _PT_NOTE]
+        sections = [*self._sections_of_type(_SHT_NOTE), *self._unwind_tables()]
         tables = [(table.offset, table.entry_size * table.count) for table in (self._segments, self._sections)]
         found = [(0, _HEADER_SIZE[self._is_64]), *tables, *notes[:_NOTES_MAX]]
-        found += [(section["sh_offset"], section["sh_size"]) for section in sections]
+        found += [(section.offset, section.size) for section in sections]
         return [(offset, offset + size) for offset, size in found]
 
-    def _entry(self, loads: list[Any]) -> int:
+    def _entry(self, loads: list[_Program]) -> int:
         """The entry point's physical address."""
-        entry: int = self._elf["e_entry"]
+        entry: int = struct.unpack_from(self._order + ("Q" if self._is_64 else "I"), self._data, 24)[0]
         for load in loads:
-            if load["p_vaddr"] <= entry < load["p_vaddr"] + load["p_memsz"]:
-                return int(entry - load["p_vaddr"] + load["p_paddr"])
+            if load.vaddr <= entry < load.vaddr + load.memsz:
+                return entry - load.vaddr + load.paddr
         return entry
 
     # ---- sections
 
-    def _sections_of_type(self, kind: str) -> Iterator[Any]:
+    def _sections_of_type(self, kind: int) -> Iterator[_Section]:
         """The headers of the first few sections of a type."""
-        code = struct.pack(self._order + "I", ENUM_SH_TYPE_BASE[kind])
+        code = struct.pack(self._order + "I", kind)
         found = (at for at in self._sections.offsets() if self._data[at + 4 : at + 8] == code)
-        return (self._header("Elf_Shdr", at) for at in islice(found, _NOTES_MAX))
+        return (self._section(at) for at in islice(found, _NOTES_MAX))
 
-    def _unwind_tables(self) -> Iterator[Any]:
-        number = self._elf["e_shstrndx"]
+    def _unwind_tables(self) -> Iterator[_Section]:
+        number = struct.unpack_from(f"{self._order}H", self._data, _HEADER_SIZE[self._is_64] - 2)[0]
         if number == _SHN_XINDEX and self._sections.count:  # too large for its field
-            number = self._header("Elf_Shdr", self._sections.offset)["sh_link"]
+            number = self._section(self._sections.offset).link
         if not number < self._sections.count:
             return iter(())
-        names_at = self._header("Elf_Shdr", self._sections.offset + number * self._sections.entry_size)["sh_offset"]
+        names_at = self._section(self._sections.offset + number * self._sections.entry_size).offset
         found = (
             at for at in self._sections.offsets()
             if self._data.startswith(_UNWIND_NAMES, names_at + struct.unpack_from(self._order + "I", self._data, at)[0])
         )  # fmt: skip
-        return (self._header("Elf_Shdr", at) for at in islice(found, _NOTES_MAX))
+        return (self._section(at) for at in islice(found, _NOTES_MAX))
 
     def _symbols(self) -> SymbolTable:
-        """The symbols of the symbol table, or else of the dynamic one.
-
-        Read without pyelftools, which takes 15 us for each symbol and does not limit the length of names.
-        """
-        for kind in ("SHT_SYMTAB", "SHT_DYNSYM"):
+        """The symbols of the symbol table, or else of the dynamic one."""
+        for kind in (_SHT_SYMTAB, _SHT_DYNSYM):
             for section in self._sections_of_type(kind):
                 debug = DwarfFile(self._data)
                 return SymbolTable.of(list(self._symbols_of(section)), (LineTable(debug),), (debug,))
         return SymbolTable()
 
-    def _symbols_of(self, section: Any) -> Iterator[Symbol]:
+    def _symbols_of(self, section: _Section) -> Iterator[Symbol]:
         layout = struct.Struct("<IBBHQQ" if self._is_64 else "<IIIBBH")
-        offset, size, link = section["sh_offset"], section["sh_size"], section["sh_link"]
+        offset, size, link = section.offset, section.size, section.link
         self._check_range("its symbol table", offset, size)
-        if section["sh_entsize"] != layout.size or size % layout.size or link >= self._sections.count:
+        if section.entsize != layout.size or size % layout.size or link >= self._sections.count:
             raise self._damaged("its symbol table is malformed")
         if size // layout.size > _SYMBOLS_MAX:
             raise ConfigError(f"{self._file.name}: more than {_SYMBOLS_MAX:,} symbols; strip the file")
-        names = self._header("Elf_Shdr", self._sections.offset + link * self._sections.entry_size)
-        self._check_range("the names of its symbols", names["sh_offset"], names["sh_size"])
-        names_at, names_end, names_left = names["sh_offset"], names["sh_offset"] + names["sh_size"], _SYMBOL_NAMES_MAX
+        names = self._section(self._sections.offset + link * self._sections.entry_size)
+        self._check_range("the names of its symbols", names.offset, names.size)
+        names_at, names_end, names_left = names.offset, names.offset + names.size, _SYMBOL_NAMES_MAX
         file = ""
         for fields in layout.iter_unpack(memoryview(self._data)[offset : offset + size]):
             if self._is_64:

@@ -65,7 +65,7 @@ class Register:
             ConfigError: there is no such register, or no instruction writes it.
         """
         self.name, self._xlen = name, hart.xlen
-        csrs = csrs_by_name(hart.xlen)
+        csrs = csrs_by_name(hart.cpu)
         x = {"fp": REG_FP} | {f"x{at}": at for at in range(32)} | {abi: at for at, abi in enumerate(ABI_NAMES)}
         f = {f"f{at}": at for at in range(32)} | {abi: at for at, abi in enumerate(F_ABI_NAMES)}
         if name in ("zero", "x0", "pc", "priv"):

@@ -146,7 +146,7 @@ class _HartSteps:
         return tuple(found)
 
     def _accesses(self, what: Written, access: MemoryAccess, insn: int, before: _Before) -> tuple[DataAccess, ...]:
-        address = self._x_before(before, access.rs1) + access.imm & self._hart.xlen_mask
+        address = access.first_byte(self._x_before(before, access.rs1) + access.imm & self._hart.xlen_mask)
         size, mask = access.size, (1 << 8 * access.size) - 1
         if not access.is_store:
             return (DataAccess(False, address, size, self._loaded(what, address, size)),)

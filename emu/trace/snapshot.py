@@ -22,16 +22,19 @@ from minstret.emu.hart.state import WORDS, HartState
 from minstret.emu.machine import Machine, MachineState
 from minstret.emu.part import HasState, state_types
 from minstret.emu.schedule import ScheduleState
-from minstret.emu.state import from_plain, to_plain
+from minstret.emu.state import from_plain, to_plain, with_defaults
 from minstret.emu.text import printable
 from minstret.emu.timers import TimerList, TimerListState
 from minstret.emu.trace.format import NAME_MAX, Snapshot
 from minstret.emu.trace.reader import TraceReader
 
-STATE_VERSIONS = {"hart": 3, "machine": 4}
+STATE_VERSIONS = {"hart": 4, "machine": 4}
 """Versions of what a snapshot holds apart from parts, which have their own. Raise one when the fields of HartState, or
 of the other states that the machine keeps, change, or what they mean. tests/emu/trace/test_state_versions.py says when.
 """
+_READ_TOO = {"hart": (3,)}
+"""Older versions that can be read: they lack fields whose defaults mean the same. Hart 3 lacks ``later``, which those
+harts did not have."""
 LIVE_VERSIONS = {"door": 1}
 """The same of the host side's section, which only going on live needs."""
 
@@ -75,7 +78,10 @@ def _others(reader: TraceReader, machine: Machine, sections: Sequence[str]) -> l
         their, our = theirs.get(section), ours[section]
         if not isinstance(their, dict):
             return ["everything"]
-        found += (name for name in sorted({*our, *their}) if our.get(name) != their.get(name))
+        found += (
+            name for name in sorted({*our, *their})
+            if our.get(name) != their.get(name) and their.get(name) not in _READ_TOO.get(name, ())
+        )  # fmt: skip
     return [printable(name, NAME_MAX) for name in found]
 
 
@@ -218,11 +224,14 @@ def _check_hart(machine: Machine, hart: HartState) -> None:
         raise ValueError("the hart has other registers")
     if hart.words["priv"] not in (PRIV_U, PRIV_S, PRIV_M) or hart.words["frm"] > 7:
         raise ValueError("the hart is in no known mode")
+    later = () if hart.later is None else to_plain(hart.later).values()
     numbers = (*hart.x, *hart.f, *hart.words.values(), *hart.pmp.cfg, *hart.pmp.addr, hart.icount, hart.lines,
-               hart.soft_mip, hart.fflags, hart.mcycle_offset, hart.minstret_offset)  # fmt: skip
+               hart.soft_mip, hart.fflags, hart.mcycle_offset, hart.minstret_offset, *later)  # fmt: skip
     if not all(0 <= number < 1 << 64 for number in numbers):
         raise ValueError("a register beyond 64 bits")
     hart.triggers.check(hart.xlen)
+    if (hart.later is not None) != machine.hart.cpu.has("sm1p12"):
+        raise ValueError("the hart has other CSRs")
 
 
 def _check_schedule(machine: Machine, state: MachineState) -> None:
@@ -257,7 +266,7 @@ def _state_from_plain(machine: Machine, guest: dict[str, Any], host: dict[str, A
     if sorted(kinds) != sorted(guest["devices"]):
         raise ValueError("it has other devices")
     return MachineState(
-        harts=[from_plain(HartState, plain) for plain in guest["harts"]],
+        harts=[from_plain(HartState, with_defaults(HartState, plain)) for plain in guest["harts"]],
         clock=from_plain(VirtualClockState, guest["clock"]),
         virtual_rt=virtual_rt,
         timers=_joined_timers(guest["timers"], host or {"timers": []}),

@@ -38,6 +38,8 @@ from minstret.emu.trace.format import (
 from minstret.emu.trace.packing import OpenChunk, pack_parts, pack_state, page_packer
 
 _IN_MEMORY = "the recording in memory"
+_PAGES_AT_ONCE = 8192
+"""Pages of RAM that are packed before any is written: some 16 MiB."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -198,17 +200,34 @@ class TraceWriter:
         self._execute("INSERT INTO checkpoints VALUES (?, ?, ?, ?, ?, ?)", row)
         self._chunk = OpenChunk(last=chunk.last)
 
+    def goes_on(self, stream: str, data: bytes) -> bool:
+        """Join what the guest sent to the bytes before, if those are the same stream's; whether that was done."""
+        row = self._stream
+        if row is None or row[0] != stream or len(row[2]) >= OUTPUT_MAX:
+            return False
+        row[2].extend(data)
+        return True
+
     def add_output(self, stream: str, position: Position, data: bytes, is_message: bool) -> None:
         """Write what the guest sent; bytes that are no message of their own are joined to those before."""
         if is_message:
             self._close_stream()
             self._write_output(Output(stream, position, data))
-            return
-        if self._stream is not None and (self._stream[0] != stream or len(self._stream[2]) >= OUTPUT_MAX):
+        elif not self.goes_on(stream, data):
             self._close_stream()
-        if self._stream is None:
-            self._stream = (stream, position, bytearray())
-        self._stream[2].extend(data)
+            self._stream = (stream, position, bytearray(data))
+
+    def add_some(self, stream: str, position: Position, data: bytes) -> int:
+        """Write so much of what the guest sent, byte by byte, as belongs together; how much that was.
+
+        ``position`` is that of the first byte.
+        """
+        self.add_output(stream, position, data[:1], is_message=False)
+        assert self._stream is not None
+        gathered = self._stream[2]
+        more = data[1 : 1 + max(0, OUTPUT_MAX - len(gathered))]
+        gathered.extend(more)
+        return 1 + len(more)
 
     def _close_stream(self) -> None:
         if self._stream is not None:
@@ -236,8 +255,13 @@ class TraceWriter:
     def _new_pages(
         self, snapshot_id: int, pages: Mapping[int, bytes | memoryview], rows: list[tuple[int, int, bytes]]
     ) -> Iterator[tuple[bytes, bytes]]:
-        """Pages that are not in the file yet, by hash, one by one; ``rows`` becomes what each page of RAM is now."""
+        """Pages that are not in the file yet, by hash; ``rows`` becomes what each page of RAM is now.
+
+        They come in batches, each in the order of the hashes: the table is a tree in that order, and inserting them at
+        random takes twice as long.
+        """
         pack_page = page_packer()
+        batch: list[tuple[bytes, bytes]] = []
         for number, page in pages.items():
             sha256 = hashlib.sha256(page).digest()
             if self._page_hashes.get(number) == sha256:  # written, but as before
@@ -247,7 +271,11 @@ class TraceWriter:
             uses = self._page_uses.get(sha256, 0)
             self._page_uses[sha256] = uses + 1
             if not uses:
-                yield sha256, pack_page(page)
+                batch.append((sha256, pack_page(page)))
+            if len(batch) >= _PAGES_AT_ONCE:
+                yield from sorted(batch)
+                batch.clear()
+        yield from sorted(batch)
 
     def drop_before(self, snapshot_id: int) -> None:
         """Forget everything before a snapshot: the trace then starts there.

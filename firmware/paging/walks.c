@@ -197,8 +197,8 @@ static void check_upper_bits(void)
     check_fault("not-canonical-store", MODE_S, store_word, CAUSE_STORE_PAGE, WINDOW | 1UL << 63);
     check_fetch_page_fault("not-canonical-fetch", MODE_S, WINDOW | 1UL << 38);
 
-    static const char *const names[] = {"reserved-bit-54", "reserved-bit-61", "reserved-bit-63"};
-    static const unsigned bits[] = {54, 61, 63};
+    static const char *const names[] = {"reserved-bit-54", "reserved-bit-57", "reserved-bit-60"};
+    static const unsigned bits[] = {54, 57, 60};
     for (unsigned i = 0; i < 3; i++) {
         *page_entry(SPACE_A, 0) = make_pte((uintptr_t)scratch[0], PAGE_RW) | 1UL << bits[i];
         fence();

@@ -570,6 +570,7 @@ def test_doctor_names_unicorn_and_the_counter_and_tries_the_hart() -> None:
     assert lines["unicorn"].startswith("2.1.4")
     assert "callbacks" in lines["counter"]
     assert lines["harts"] == "rv64 and rv32 work"
+    assert lines["counting"].startswith(("in the generated code", "by "))
     assert lines["gdb"].endswith("(minstret debug starts it)")
     assert done.stderr == b""
 

@@ -60,7 +60,7 @@ def test_recorded_run_is_looked_at_in_its_trace(tmp_path: Path) -> None:
     path = record(tmp_path, setup_of_code(TURNS), every=1000, icount=5000).path
     board = board_at(5000, TURNS)
 
-    past = in_trace(path, Counting.BLOCKS)(board.hart, 4000)
+    past = in_trace(path, Counting.CODE)(board.hart, 4000)
 
     live = in_live_run(board)(board.hart, 4000)
     assert past is not None

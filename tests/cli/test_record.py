@@ -28,6 +28,7 @@ from minstret.devices.board.traced import Recording, trace_meta
 from minstret.emu.cli.verify import first_difference
 from minstret.emu.clock import ClockType
 from minstret.emu.door.door import Position
+from minstret.emu.hart.cpu import default_cpu
 from minstret.emu.images.loader import ImageFile, read_image
 from minstret.emu.trace.format import FORMAT_VERSION
 from minstret.emu.trace.reader import TraceReader
@@ -492,13 +493,14 @@ def test_info_tells_what_the_trace_is_of(echoes: Path, run: Command) -> None:
     reader = TraceReader(str(echoes))
     end, meta = reader.end, reader.meta
     assert end is not None
+    cpu = " ".join(("rv64gc", *default_cpu(64).extensions))
 
     done = run("info", echoes)
 
     assert done.stdout.decode() == (
         f"{echoes}: format {FORMAT_VERSION}, recorded by minstret {meta['minstret']}, unicorn {meta['unicorn']}\n"
         f"  bios       echo.elf  sha256 {meta['images']['bios']['sha256'][:16]}\n"
-        "  board      rv64, 4 MiB, shift 1, sleep off, seed 0\n"
+        f"  board      {cpu}, 4 MiB, shift 1, sleep off, seed 0\n"
         f"  end        finished with 0, digest {end['digest'][:16]}\n"
         "  reached    350 instructions, 0.000001 s virtual\n"
         "  items      5 events, 0 answers, 0 checkpoints\n"

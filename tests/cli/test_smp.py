@@ -144,7 +144,9 @@ def test_mode_of_satp_that_several_harts_try_is_said_once(inside: Command, image
     facts = tmp_path / "facts.json"
     tries = asm.code(asm.li(asm.T0, 9), asm.slli(asm.T0, asm.T0, 60), asm.csrw("satp", asm.T0), asm.LOOP)
     guest = image(WAITS, tries, tries)
-    done = inside("run", "-v", "--no-input", "--smp", 3, "--max-insns", 50_000, "--json", facts, guest)
+    done = inside(
+        "run", "-v", "--no-input", "--cpu", "rv64gc", "--smp", 3, "--max-insns", 50_000, "--json", facts, guest
+    )
 
     assert done.stderr.count(b"minstret: the guest wrote Sv48 to satp") == 2  # when it did, and at the end
     assert json.loads(facts.read_text())["satp_refused"] == ["Sv48"]
@@ -164,7 +166,7 @@ def test_recording_of_several_harts_replays_and_says_how_many(inside: Command, i
     ends = [json.loads(path.read_text()) for path in (one, two)]
     assert ends[0]["digest"] == ends[1]["digest"]
     assert ends[0]["harts"] == ends[1]["harts"]
-    assert b"board      rv64, 2 harts, quantum 50, 128 MiB" in told.stdout
+    assert b"svpbmt, 2 harts, quantum 50, 128 MiB" in told.stdout
     assert json.loads(inside("info", "--json", trace).stdout)["config"]["smp"] == 2
     stopped = inside("replay", "--to", 60, trace)
     assert b"\nminstret: hart1 (ran last): pc " in stopped.stderr
@@ -173,7 +175,7 @@ def test_recording_of_several_harts_replays_and_says_how_many(inside: Command, i
 def test_info_of_one_hart_says_nothing_of_harts(inside: Command, tmp_path: Path) -> None:
     inside("record", "-q", "-o", tmp_path / "run.mst", "hello")
 
-    assert b"board      rv64, 128 MiB, shift 1" in inside("info", tmp_path / "run.mst").stdout
+    assert b"svpbmt, 128 MiB, shift 1" in inside("info", tmp_path / "run.mst").stdout
 
 
 def test_verify_passes_both_options_on(inside: Command, image: Any) -> None:

@@ -31,13 +31,13 @@ def test_last_write_is_told_with_place_callers_and_values(why: Command) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
     lines = done.stdout.decode().splitlines()
     assert re.fullmatch(
-        r"surveys_done \(0x80[0-9a-f]{6}, 4 bytes\) was last written at icount 1,128,183, virtual time 0.002256366 s",
+        r"surveys_done \(0x80[0-9a-f]{6}, 4 bytes\) was last written at icount 1,128,371, virtual time 0.002256742 s",
         lines[0],
     )
     assert re.fullmatch(r"  hart0: pc 0x8\w+ <survey_tank\+0x\w+> \(smash/main.c:\d+\): sw a1, .*", lines[1])
     assert lines[-2].startswith("  stored 4 bytes at 0x80")
     assert lines[-2].endswith(": surveys_done: 0 -> 1")
-    assert lines[-1] == f"  look there: {invocation()} debug --at 1128183 smash.mst"
+    assert lines[-1] == f"  look there: {invocation()} debug --at 1128371 smash.mst"
 
 
 def test_command_that_looks_there_can_be_typed_as_it_is(why: Command, folder: Path) -> None:
@@ -45,7 +45,7 @@ def test_command_that_looks_there_can_be_typed_as_it_is(why: Command, folder: Pa
 
     lines = why("my run.mst", "--write", "surveys_done", "--before", "2000000").stdout.decode().splitlines()
 
-    assert lines[-1].endswith(" debug --at 1128183 'my run.mst'")
+    assert lines[-1].endswith(" debug --at 1128371 'my run.mst'")
 
 
 def test_json_has_it_for_a_program(why: Command) -> None:
@@ -84,7 +84,7 @@ def test_what_nobody_wrote_is_said(why: Command) -> None:
 
 def test_trap_leads_to_the_planted_line(why: Command) -> None:
     text = why("smash.mst", "--trap").stdout.decode()
-    assert text.startswith("hart0 took its last trap at icount 3,370,934, virtual time 0.006741868 s\n")
+    assert text.startswith("hart0 took its last trap at icount 3,371,122, virtual time 0.006742244 s\n")
     assert re.search(r"it came from pc 0x\w+ <survey_tank\+0x\w+> \(smash/main.c:\d+\): c.jr ra\n", text)
     assert re.search(r"hart0: pc 0x\w+ <set_title\+0x\w+> \(smash/main.c:63\): sb ", text)
     facts = json.loads(why("smash.mst", "--trap", "--json").stdout)
@@ -94,7 +94,7 @@ def test_trap_leads_to_the_planted_line(why: Command) -> None:
 
 def test_last_write_of_a_register_is_told(why: Command) -> None:
     lines = why("smash.mst", "--reg", "mcause").stdout.decode().splitlines()
-    assert lines[0] == "mcause of hart0 was last written at icount 3,370,934, virtual time 0.006741868 s"
+    assert lines[0] == "mcause of hart0 was last written at icount 3,371,122, virtual time 0.006742244 s"
     assert lines[1].endswith(": taking a trap: instruction access fault")
     assert lines[2] == "  wrote 0x1"
     assert json.loads(why("smash.mst", "--reg", "sp", "--json").stdout)["by"] == "instruction"
@@ -117,7 +117,7 @@ def test_without_a_question_it_says_where_each_hart_is(why: Command) -> None:
         (("--write", "surveys_dome"), "--write: surveys_dome: no such variable: did you mean surveys_done"),
         (("--read", "0x10"), "--read: 0x10 is not in RAM where the question looks from; RAM is 0x80000000.."),
         (("--write", "surveys_done:0"), "--write: expected a length from 1 to"),
-        (("--write", "surveys_done", "--before", "5M"), "--before: 5000000 is beyond icount 3370944"),
+        (("--write", "surveys_done", "--before", "5M"), "--before: 5000000 is beyond icount 3371132"),
         (("--write", "surveys_done", "--before", "soon"), "--before: expected an icount"),
         (("--write", "surveys_done", "--read", "surveys_done"), "--read: can't be asked together with --write"),
         (("--reg", "a00"), "--reg: rv64 has no register 'a00'"),

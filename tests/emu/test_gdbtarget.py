@@ -17,13 +17,14 @@ from minstret.emu.gdbtarget import (
     thread_text,
     threads_xml,
 )
+from minstret.emu.hart.cpu import default_cpu
 from minstret.emu.hart.csr_table import CSRS
 
 PREFIX = "org.gnu.gdb.riscv."
 
 
 def features(xlen: int) -> dict[str, dict[int, ElementTree.Element]]:
-    root = ElementTree.fromstring(target_xml(xlen))
+    root = ElementTree.fromstring(target_xml(default_cpu(xlen)))
     return {
         feature.attrib["name"].removeprefix(PREFIX): {int(reg.attrib["regnum"]): reg for reg in feature.findall("reg")}
         for feature in root.findall("feature")
@@ -36,7 +37,7 @@ def test_registers_have_the_numbers_that_gdb_expects(xlen: int) -> None:
     assert list(found) == ["cpu", "fpu", "csr", "virtual"]
     assert sorted(found["cpu"]) == list(range(33))
     assert sorted(found["fpu"]) == list(range(33, 65))
-    assert sorted(found["csr"]) == [65 + row.number for row in CSRS if row.exists(xlen)]
+    assert sorted(found["csr"]) == [65 + row.number for row in CSRS if row.exists(default_cpu(xlen))]
     assert list(found["virtual"]) == [4161]
     names = {number: reg.attrib["name"] for number, reg in found["cpu"].items()}
     assert (names[0], names[2], names[10], names[32]) == ("zero", "sp", "a0", "pc")
@@ -52,13 +53,13 @@ def test_registers_are_as_wide_as_the_hart_s_and_floats_have_64_bits(xlen: int) 
 @pytest.mark.parametrize("xlen", [32, 64])
 def test_every_register_of_the_description_is_one_of_the_board(xlen: int) -> None:
     board = board_of(asm.code(asm.LOOP), xlen=xlen)
-    for register in gdb_registers(xlen).values():
+    for register in gdb_registers(default_cpu(xlen)).values():
         assert 0 <= board.registers[register.name] < 1 << register.bits
 
 
 @pytest.mark.parametrize("xlen", [32, 64])
 def test_description_names_the_architecture_and_no_operating_system(xlen: int) -> None:
-    root = ElementTree.fromstring(target_xml(xlen))
+    root = ElementTree.fromstring(target_xml(default_cpu(xlen)))
     assert root.findtext("architecture") == f"riscv:rv{xlen}"
     assert root.findtext("osabi") == "none"
 
@@ -84,7 +85,7 @@ def test_general_registers_are_one_after_the_other_in_little_endian(xlen: int) -
     data, size = read_general(board.hart), xlen // 8
     assert len(data) == GENERAL_COUNT * size
     values = [int.from_bytes(data[at : at + size], "little") for at in range(0, len(data), size)]
-    assert values == [board.registers[gdb_registers(xlen)[number].name] for number in range(GENERAL_COUNT)]
+    assert values == [board.registers[gdb_registers(default_cpu(xlen))[number].name] for number in range(GENERAL_COUNT)]
     assert values[32] == board.hart.pc
 
 

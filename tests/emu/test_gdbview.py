@@ -13,6 +13,7 @@ from support.harts import RAM, ROM_INSNS
 from minstret.emu.gdbpackets import PAYLOAD_SIZE_MAX
 from minstret.emu.gdbstub import GdbStub
 from minstret.emu.gdbtarget import memory_map_xml, target_xml
+from minstret.emu.hart.cpu import default_cpu
 
 UART, ROM = 0x1000_0000, 0x1000
 DATA = 0x1000
@@ -280,7 +281,7 @@ def test_search_takes_any_bytes_and_ends_with_an_error_where_memory_does(client:
 def test_descriptions_come_in_pieces_and_whole(client_of: Make, xlen: int, size: int) -> None:
     client = client_of(xlen)
     for name, wanted in (
-        ("features:read:target.xml", target_xml(xlen)),
+        ("features:read:target.xml", target_xml(default_cpu(xlen))),
         ("memory-map:read:", memory_map_xml(client.stub.timeline.board.machine.memory, xlen)),
     ):
         text, reply = "", "m"

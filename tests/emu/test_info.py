@@ -12,10 +12,11 @@ from support.own_devices import GPIO_BASE, GPIO_IRQ, PulsedGpio
 from support.recordings import setup_of_code
 
 from minstret.devices.board.board import Board, Setup
+from minstret.emu.hart.cpu import default_cpu
 from minstret.emu.hart.csr_table import csrs_by_name
 from minstret.emu.info import csrs_text, devices_text, lines_text, span_text, time_text, timers_text, tlb_text
 
-SATP_SV39, SATP_SV32 = 8 << 60, 1 << 31
+SATP_SV39, SATP_SV57, SATP_SV32 = 8 << 60, 10 << 60, 1 << 31
 
 
 def row_of(lines: list[str], name: str) -> list[str]:
@@ -142,6 +143,19 @@ def test_tlb_lists_what_the_tables_map() -> None:
     ]  # fmt: skip
 
 
+def test_tlb_names_sv57_and_its_addresses() -> None:
+    board = board_with_gigapage(64)
+    board.registers["satp"] = SATP_SV57 | 0x80001
+    board.memory[0x8000_1000 + 511 * 8 :] = (0x80002 << 10 | 1).to_bytes(8, "little")
+    board.memory[0x8000_2000:] = (0x80003 << 10 | 1).to_bytes(8, "little")
+    board.memory[0x8000_3000 + 8 :] = (0x40000 << 10 | 0xC7).to_bytes(8, "little")
+
+    assert tlb_text(board.hart) == [
+        "hart0: satp is 0xa000000000080001, Sv57",
+        "ffff000040000000-ffff00007fffffff -> 0040000000  rw---ad  1G",
+    ]
+
+
 def test_tlb_of_a_hart_without_tables_says_so() -> None:
     board = board_with_gigapage(64)
     board.memory[0x8000_1000:0x8000_2000] = bytes(0x1000)
@@ -165,7 +179,7 @@ def test_every_csr_is_listed_with_its_value_or_among_those_that_are_0(xlen: int)
     shown, _, zeros = text.partition("0: ")
     spans = re.findall(r"(\w+?)(\d+)(h?) to \1(\d+)\3", zeros)
     covered = {f"{stem}{number}{end}" for stem, a, end, b in spans for number in range(int(a), int(b) + 1)}
-    for name in csrs_by_name(xlen):
+    for name in csrs_by_name(default_cpu(xlen)):
         is_zero = board.registers_of(1)[name] == 0
         assert (name in covered or name in re.split(r"[ ,]+", zeros)) is is_zero, name
         assert (name in shown.split()) is not is_zero, name

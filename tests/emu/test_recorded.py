@@ -88,7 +88,7 @@ def run_on(session: Session[Board], host: SteadyHost, limit: int, stops: int) ->
 
 def setup_of(subject: str, pick: random.Random) -> tuple[Setup, int]:
     setup, limit = SUBJECTS[subject][0](pick.randrange(1 << 32)), SUBJECTS[subject][1]
-    countings = [Counting.BLOCKS] * 3 + [Counting.INSTRUCTIONS] + [Counting.PYTHON] * (limit < 5_000)
+    countings = [Counting.CODE] * 2 + [Counting.BLOCKS] + [Counting.INSTRUCTIONS] + [Counting.PYTHON] * (limit < 5_000)
     config = replace(
         setup.config, chaos_seed=pick.choice((None, 7)), sleep=pick.random() < 0.3,
         slice_insns_max=pick.choice((1, 7, 97, 1_000_000) if limit < 5_000 else (97, 1_000_000)),

@@ -10,6 +10,7 @@ from support.harts import RAM, ROM_INSNS, board_of, program_at, programs_of
 
 from minstret.devices.board.board import Board
 from minstret.devices.board.map import Base
+from minstret.emu.hart.cpu import Feature
 from minstret.emu.images.image import Symbol, SymbolTable
 from minstret.emu.machine import Outcome, StopReason
 from minstret.emu.report import (
@@ -144,7 +145,10 @@ def test_modes_of_satp_are_named() -> None:
     assert satp_text([]) is None
     text = satp_text([9, 10, 5])
     assert text is not None
-    assert text.startswith("the guest wrote mode 5 and Sv48 and Sv57 to satp")
+    assert text.startswith("the guest wrote mode 5 and Sv48 and Sv57 to satp, which has Bare and Sv39 only;")
+    text = satp_text([10], Feature.SV48)
+    assert text is not None
+    assert text.startswith("the guest wrote Sv57 to satp, which has Bare, Sv39 and Sv48 only;")
 
 
 # ---- several lines

@@ -29,7 +29,7 @@ COUNT = asm.code(asm.addi(asm.S0, asm.S0, 1), asm.jal(0, -4))
 
 
 def board_of(
-    *programs: bytes, quantum: int = Q, counting: Counting = Counting.BLOCKS, door: Door | None = None, **config: object
+    *programs: bytes, quantum: int = Q, counting: Counting = Counting.CODE, door: Door | None = None, **config: object
 ) -> Board:
     """A board on which each hart runs one of these; a0 is its id."""
     image = programs_of(*programs)

@@ -23,7 +23,9 @@ from minstret.emu.machine import StopReason
 from minstret.emu.schedule import DEFAULT_QUANTUM
 from minstret.emu.session import LiveSession
 
-PROGRAMS = {Counting.BLOCKS: (8, 15), Counting.INSTRUCTIONS: (4, 8), Counting.PYTHON: (3, 4)}
+PROGRAMS = {
+    Counting.CODE: (7, 15), Counting.BLOCKS: (4, 6), Counting.INSTRUCTIONS: (4, 8), Counting.PYTHON: (3, 4),
+}  # fmt: skip
 """So many for each width of registers, and with --slow."""
 INSNS = 4000
 

@@ -100,7 +100,9 @@ def cases(draw: st.DrawFn, subject: str) -> Case:
     limit = SUBJECTS[subject][1]
     stops = sorted(draw(st.sets(st.integers(0, 1000), min_size=2, max_size=6)))
     numbers = st.integers(0, len(stops) - 1)
-    countings = st.sampled_from([Counting.BLOCKS] * 4 + [Counting.INSTRUCTIONS] + [Counting.PYTHON] * (limit < 5_000))
+    countings = st.sampled_from(
+        [Counting.CODE] * 3 + [Counting.BLOCKS] + [Counting.INSTRUCTIONS] + [Counting.PYTHON] * (limit < 5_000)
+    )
     return Case(
         subject, draw(st.integers(0, 1 << 32)), draw(countings), draw(st.none() | st.integers(0, 1 << 16)),
         draw(st.booleans()), draw(st.sampled_from((97, 12_345, 1_000_000))),
@@ -234,7 +236,7 @@ def test_many_sessions_that_went_back_run_on_as_they_did(subject: str, announce:
 
 def test_replay_that_ended_with_a_missed_expectation_ends_so_again(tmp_path: Path) -> None:
     """The only snapshot is behind all stops, so it runs where the recording has missed what it expected already."""
-    case = Case("talk", 0, Counting.BLOCKS, 0, True, 97, 6666, 1, (0, 672), ((0, 0),))
+    case = Case("talk", 0, Counting.CODE, 0, True, 97, 6666, 1, (0, 672), ((0, 0),))
     check_recording(case, tmp_path)
 
 
@@ -268,7 +270,7 @@ MOMENTS = {
 }
 
 
-@pytest.mark.parametrize("counting", [Counting.BLOCKS, Counting.PYTHON])
+@pytest.mark.parametrize("counting", [Counting.CODE, Counting.PYTHON])
 @pytest.mark.parametrize("name", MOMENTS)
 def test_moment_with_much_under_way_comes_back(name: str, counting: Counting) -> None:
     moment = MOMENTS[name]
@@ -374,7 +376,7 @@ ENDS: dict[str, Callable[[], Setup]] = {
 }
 
 
-@pytest.mark.parametrize("counting", [Counting.BLOCKS, Counting.PYTHON])
+@pytest.mark.parametrize("counting", [Counting.CODE, Counting.PYTHON])
 @pytest.mark.parametrize("name", ENDS)
 def test_session_goes_back_from_an_end_and_to_it(name: str, counting: Counting) -> None:
     setup = ENDS[name]()

@@ -180,7 +180,7 @@ def check(recipe: Recipe, seed: str, moves: list[Move], runs_of: RunsOf) -> Coun
     with closing(TraceReader(runs.path)) as reader:
         replay = Replay(
             reader, slice_insns_max=pick.choice(SLICES) if is_short else None, devices=runs.devices,
-            counting=pick.choice((Counting.BLOCKS,) * 3 + (Counting.INSTRUCTIONS,)),
+            counting=pick.choice((Counting.CODE, Counting.CODE, Counting.BLOCKS) + (Counting.INSTRUCTIONS,)),
         )  # fmt: skip
         return walk_and_compare(runs, TraceTimeline(replay, history=pick.choice((1 << 18, 1 << 20, 1 << 26))), moves)
 

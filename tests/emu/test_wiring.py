@@ -215,7 +215,7 @@ class Greedy(Device):
         ),
         (
             Greedy(lambda wiring: wiring.hart_line("nmi")),
-            "^greedy0: no line 'nmi' leads to a hart; there are msip, mtip, meip, seip$",
+            "^greedy0: no line 'nmi' leads to a hart; there are msip, mtip, meip, seip, stip$",
         ),
         (Greedy(lambda wiring: wiring.hart_line("msip", 1)), "^greedy0: there is no hart 1; the board has 1$"),
         (Greedy(lambda wiring: wiring.cached_register(0, 4, -1)), "^greedy0: there is no hart -1; the board has 1$"),

@@ -37,7 +37,7 @@ WINDOWS, WINDOW_SLICES = 5, 500
 """A run of many slices is cut into them within so many windows, at other places each time: see ``run_in_slices``."""
 
 
-def make_board(image: str, xlen: int, *, slice_insns: int | None = None, counting: str = "blocks") -> Board:
+def make_board(image: str, xlen: int, *, slice_insns: int | None = None, counting: str = "code") -> Board:
     return setup_of(image, xlen, counting, slice_insns_max=slice_insns).make()
 
 
@@ -61,7 +61,7 @@ def stretches_of(total: int, slice_insns: int | None, what: str) -> list[tuple[b
 
 def run_cut_into(sliced: Setup, stretches: list[tuple[bool, int | None]], icount: int | None) -> tuple[object, ...]:
     """The run up to ``icount`` on ``sliced``, and in stretches that are not, by blocks and in one slice."""
-    whole = replace(sliced, config=replace(sliced.config, counting=Counting.BLOCKS, slice_insns_max=None))
+    whole = replace(sliced, config=replace(sliced.config, counting=Counting.CODE, slice_insns_max=None))
     board, console, outcome = sliced.make(), b"", None
     for is_sliced, end in stretches:
         if end is None or end > board.position.icount:
@@ -148,7 +148,7 @@ def test_slices_of_any_size_hear_the_same_from_outside(
     ("image", "xlen", "end"), [("dhcp-wfi", 64, ANSWERED), ("tftp", 32, ANSWERED), ("keys", 64, None)]
 )
 def test_slices_of_one_instruction_hear_the_same_from_outside(image: str, xlen: int, end: int | None) -> None:
-    assert run_in_slices(image, xlen, 1, "blocks", end) == reference(image, xlen, end)
+    assert run_in_slices(image, xlen, 1, "code", end) == reference(image, xlen, end)
 
 
 @pytest.mark.slow
@@ -239,6 +239,6 @@ def echo_session(slice_insns: int | None, counting: str) -> list[object]:
 
 @pytest.mark.parametrize("slice_insns", SLICES)
 def test_slices_of_any_size_hear_the_same_typing(slice_insns: int | None, counting: str) -> None:
-    expected = echo_session(None, "blocks")
+    expected = echo_session(None, "code")
     assert b"HELLO THERE" in expected[-1]  # type: ignore[operator]
     assert echo_session(slice_insns, counting) == expected

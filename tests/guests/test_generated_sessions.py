@@ -14,7 +14,7 @@ from support.generated_sessions import Sessions
 from support.needs import Need
 from support.random_cases import SEED_FAST, SEED_SLOW
 
-from minstret.emu.hart.engine import c_callbacks
+from minstret.emu.hart.compiled import c_callbacks
 
 FAST, SLOW = 25, int(os.environ.get("MINSTRET_SESSIONS", 75))
 

@@ -9,8 +9,9 @@ from support.guest_boards import KEYS_SCRIPT, KEYS_SEEN, restored, run_cut, setu
 
 from minstret.devices.board.board import Board, Setup
 from minstret.devices.hostside.hostinput.keymap import parse_keys
+from minstret.devices.hostside.hostinput.parsing import parse_script
 from minstret.devices.hostside.hostinput.queue import KEY_DELAY_NS
-from minstret.devices.hostside.hostinput.script import KEYS_AT_NS, keys_line, parse_script
+from minstret.devices.hostside.hostinput.script import KEYS_AT_NS, keys_line
 from minstret.devices.hostside.side import KEYBOARD, TABLET
 from minstret.devices.virtio.input_codes import Button, Key, Led
 from minstret.emu.machine import Outcome, StopReason

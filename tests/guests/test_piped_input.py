@@ -29,7 +29,7 @@ INSNS_MAX = 6_000_000
 SHIFT_OF_CHAOS = 10
 """A delay of 20 ms is 20,000 instructions: a guest that polls gets through it."""
 PYTHON_INSNS_MAX = 300_000
-FAST_COUNTINGS = Counting.BLOCKS, Counting.INSTRUCTIONS
+FAST_COUNTINGS = Counting.CODE, Counting.BLOCKS, Counting.INSTRUCTIONS
 SLICES = (31, 997, 12_345, None)
 
 

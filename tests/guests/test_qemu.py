@@ -18,7 +18,7 @@ LATER_THAN_1_10 = {"mret-to-s-clears-mprv"}
 
 
 @pytest.mark.parametrize("xlen", [64, 32])
-@pytest.mark.parametrize("image", ["hello", "ticks", "traps", "clocks", "rtc", "paging", "rtos", "mix"])
+@pytest.mark.parametrize("image", ["hello", "ticks", "traps", "clocks", "rtc", "paging", "rtos", "mix", "bits"])
 def test_console_is_that_of_qemu(image: str, xlen: int, need: Need) -> None:
     status, console = qemu_console(image, xlen, need)
     board = Board(image_path(image, xlen), BoardConfig(ram_size=1 << 21))

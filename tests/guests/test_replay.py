@@ -45,7 +45,7 @@ from minstret.devices.board.traced import Recording, Replay
 from minstret.devices.chips.clint import Reg as ClintReg
 from minstret.devices.chips.rtc import Reg as RtcReg
 from minstret.devices.hostside.expectations import Ending, fail_on, until
-from minstret.devices.hostside.hostinput.script import parse_script
+from minstret.devices.hostside.hostinput.parsing import parse_script
 from minstret.devices.hostside.side import KEYBOARD, NetConfig, input_target
 from minstret.devices.hostside.timer_models import TIMER_MODELS
 from minstret.devices.hostside.usernet.network import UserNetConfig
@@ -68,7 +68,7 @@ from minstret.emu.units import NS_PER_MS
 from minstret.firmware import IMAGES, image_path
 
 XLENS = (64, 32)
-QUICK = ("hello", "ticks", "echo", "rtc", "crash", "keys", "mix", "thermostat")
+QUICK = ("hello", "ticks", "echo", "rtc", "crash", "keys", "mix", "thermostat", "bits")
 """Images that take well under a second in slices of 7, and with the Python twins."""
 SHORT = ("hello", "ticks", "echo", "rtc", "crash")
 LONG = ("traps", "paging", "clocks", "rtos", "dhcp")

@@ -15,7 +15,7 @@ from support.recordings import Hand, assert_replays, reader_code, record, setup_
 from minstret.devices.board.board import Setup
 from minstret.devices.board.golive import go_live
 from minstret.devices.hostside.expectations import fail_on, until
-from minstret.devices.hostside.hostinput.script import parse_script
+from minstret.devices.hostside.hostinput.parsing import parse_script
 from minstret.emu.errors import ConfigError
 from minstret.emu.expect import Expected
 from minstret.emu.machine import Outcome, StopReason
@@ -44,7 +44,7 @@ def talking(script: str, setup: Setup | None = None) -> Setup:
 
 def test_guest_is_talked_to_the_same_in_slices_of_every_size_and_however_it_is_counted() -> None:
     seen = set()
-    for slice_insns, counting in ((None, "blocks"), (1, "blocks"), (13, "python"), (1000, "instructions")):
+    for slice_insns, counting in ((None, "code"), (1, "code"), (7, "blocks"), (13, "python"), (1000, "instructions")):
         board = talking(TALK, setup_of("echo", counting=counting, slice_insns_max=slice_insns)).make()
         seen.add(summary(board, board.run()))
 

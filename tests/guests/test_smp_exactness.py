@@ -102,7 +102,7 @@ class Guest:
 class Way:
     """How to run a guest: nothing of it may be seen. ``cuts`` per mille of the run, ``pick`` seeds what is not here."""
 
-    counting: Counting = Counting.BLOCKS
+    counting: Counting = Counting.CODE
     slice_insns: int | None = None
     work_max: int = WORK_MAX
     breakpoints: int = 0
@@ -136,7 +136,7 @@ def guests(draw: st.DrawFn, subject: str) -> Guest:
 @st.composite
 def ways(draw: st.DrawFn, subject: str) -> Way:
     is_short = SUBJECTS[subject].is_short
-    countings = [Counting.BLOCKS] * 3 + [Counting.INSTRUCTIONS] * 2 + [Counting.PYTHON] * is_short
+    countings = [Counting.CODE] * 2 + [Counting.BLOCKS] + [Counting.INSTRUCTIONS] * 2 + [Counting.PYTHON] * is_short
     return Way(
         draw(st.sampled_from(countings)), draw(st.sampled_from(SLICES if is_short else SLICES[3:])),
         draw(st.sampled_from((WORK_MAX, WORK_MAX, 10, 30, 100))), draw(st.sampled_from((0, 0, 3, 30))),

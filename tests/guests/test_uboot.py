@@ -15,7 +15,7 @@ from support.recordings import assert_replays, record
 from minstret.devices.board.board import Board, Setup
 from minstret.devices.board.config import BoardConfig
 from minstret.devices.board.placement import PACKAGED
-from minstret.devices.hostside.hostinput.script import parse_script
+from minstret.devices.hostside.hostinput.parsing import parse_script
 from minstret.devices.hostside.side import NetConfig
 from minstret.devices.hostside.usernet.network import UserNetConfig
 from minstret.emu.door.live import LiveDoor

@@ -16,7 +16,8 @@ CSR = {
     "pmpaddr0": 0x3B0, "pmpaddr1": 0x3B1, "pmpaddr2": 0x3B2, "pmpaddr3": 0x3B3,
     "mcycle": 0xB00, "minstret": 0xB02, "mcycleh": 0xB80,
     "minstreth": 0xB82, "cycle": 0xC00, "time": 0xC01, "instret": 0xC02, "cycleh": 0xC80, "timeh": 0xC81,
-    "instreth": 0xC82, "mhartid": 0xF14,
+    "instreth": 0xC82, "mhartid": 0xF14, "senvcfg": 0x10A, "menvcfg": 0x30A, "menvcfgh": 0x31A, "mcountinhibit": 0x320,
+    "mconfigptr": 0xF15, "mseccfg": 0x747, "stimecmp": 0x14D, "stimecmph": 0x15D,
 }  # fmt: skip
 
 

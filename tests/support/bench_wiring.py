@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from minstret.emu.clock import Clock, ClockType
-from minstret.emu.irq import IrqLine
-from minstret.emu.part import Dma, Part, Sink
+from minstret.emu.irq import IrqLine, KeptLine, LevelKeeper
+from minstret.emu.part import Dma, Part, PieceOutput, Sink
 from minstret.emu.timers import Timer, TimerAttribute, TimerList
+
+
+class ToList:
+    """An output that keeps what is sent."""
+
+    may_wait = False
+
+    def __init__(self, sent: list[bytes]) -> None:
+        self.send = sent.append
+
+    def send_late(self, data: bytes, icounts: Sequence[int]) -> None:
+        self.send(data)
 
 
 class BenchWiring:
@@ -44,17 +56,25 @@ class BenchWiring:
     ) -> Timer:  # fmt: skip
         return Timer(f"{self._part.name}.{name}", self._timers, callback, attributes)
 
-    def irq(self) -> IrqLine:
-        return self.hart_line("irq")
+    def irq(self, keeper: LevelKeeper | None = None) -> IrqLine:
+        return self.hart_line("irq", keeper=keeper)
 
-    def hart_line(self, name: str, hart: int = 0) -> IrqLine:
-        return self.lines.setdefault(f"{name}{hart or ''}", IrqLine(f"{self._part.name}.{name}{hart or ''}"))
+    def hart_line(self, name: str, hart: int = 0, keeper: LevelKeeper | None = None) -> IrqLine:
+        full_name = f"{self._part.name}.{name}{hart or ''}"
+        line = IrqLine(full_name) if keeper is None else KeptLine(full_name, keeper)
+        return self.lines.setdefault(f"{name}{hart or ''}", line)
 
     def input(self, name: str, sink: Sink) -> None:
         self.inputs[name] = sink
 
     def output(self, name: str, is_message: bool = True) -> Callable[[bytes], None]:
         return self.sent.setdefault(name, []).append
+
+    def output_in_pieces(self, name: str) -> PieceOutput:
+        return ToList(self.sent.setdefault(name, []))
+
+    def answered(self, registers: object, send_kept: Callable[[], None] | None = None) -> bool:
+        return False
 
     def ask(self, name: str, live: Callable[[], bytes]) -> bytes:
         return live()

@@ -77,6 +77,8 @@ from minstret.devices.board.map import VIRTIO_SLOTS, Base, virtio_base
 from minstret.devices.services.semihosting import Op
 from minstret.devices.virtio.constants import DescFlag, Reg
 from minstret.emu.clock import NS_PER_TICK, VIRTUAL_NS_MAX
+from minstret.emu.hart.cpu import Feature
+from minstret.emu.hart.extensions import ROWS, TRANSLATED, Form
 
 RAM = int(Base.RAM)
 RAM_SIZE = 256 << 10
@@ -118,7 +120,18 @@ SPECIAL_FLOATS = (
     0xFFFF_FFFF, 0x3380_0000,
 )  # fmt: skip
 """In single precision; in the upper half of a double word some of them are special as doubles."""
-PTE_V, PTE_R, PTE_W, PTE_X, PTE_U, PTE_A, PTE_D = 1, 2, 4, 8, 16, 64, 128
+PTE_V, PTE_R, PTE_W, PTE_X, PTE_U, PTE_A, PTE_D, PTE_N = 1, 2, 4, 8, 16, 64, 128, 1 << 63
+SINVAL_VMA, SFENCE_W_INVAL, SFENCE_INVAL_IR = 0x16000073, 0x18000073, 0x18100073
+UPPER_TABLES = 0x38000
+"""Tables above those of Sv39, which more levels than three have: two for each address space."""
+UPPER_ENTRIES = {4: ((0, 1, 255, 256, 511),), 5: ((0, 1, 16, 64, 255, 256, 511), (0, 1, 511))}
+"""By levels, from the root on: the entries that lead to the same next table."""
+NAPOT_PAGES = range(0x20, 0x30)
+"""These may be mapped by entries that are for all of them."""
+ON_BLOCKS = tuple(row for row in ROWS if row.feature in (Feature.ZICBOM, Feature.ZICBOZ))
+(CBO_ZERO,) = (row.match for row in ON_BLOCKS if row.feature is Feature.ZICBOZ)
+COMPUTING = tuple(row for row in ROWS if row.feature & TRANSLATED or row.feature is Feature.ZAWRS)
+"""The instructions that Unicorn does not know, without those on cache blocks."""
 
 
 class Text:
@@ -202,17 +215,21 @@ class Program:
 
 
 def generate(
-    seed: str, xlen: int, *, is_portable: bool = False, is_quiet: bool = False, has_finer_rights: bool = False
-) -> Program:
+    seed: str, xlen: int, *, is_portable: bool = False, is_quiet: bool = False, has_finer_rights: bool = False,
+    levels: int = 3,
+) -> Program:  # fmt: skip
     """The program of that seed.
 
     A portable one fences what it stores to code and page tables: another implementation of the specifications does
     the same. A quiet one takes no interrupts. One with finer rights runs in pages where PMP rights differ within the
-    page, and has many instructions that are illegal or special.
+    page, and has many instructions that are illegal or special. More ``levels`` of page tables than three are those of
+    Sv48 and Sv57; then it also goes to addresses that only these have, some of its pages are mapped by Svnapot, or
+    have bits of Svpbmt; it fences by Svinval, and perhaps sets the A and D bits itself.
     """
     pick = random.Random(f"{seed}/{xlen}")
     program = Program(seed, xlen, icount_shift=pick.choice((0, 1, 7)))
     maker = (_MakerWithFinerRights if has_finer_rights else _Maker)(program, pick, is_portable, is_quiet)
+    maker.levels = levels
     maker.make()
     return program
 
@@ -222,6 +239,11 @@ def generate_finer_rights(seed: str, xlen: int) -> Program:
     return generate(seed, xlen, has_finer_rights=True)
 
 
+def generate_more_levels(seed: str, xlen: int) -> Program:
+    """The program of that seed under Sv48 or Sv57; on rv32, which has neither, under Sv32."""
+    return generate(seed, xlen, levels=random.Random(f"levels/{seed}").choice((4, 5)) if xlen == 64 else 3)
+
+
 class _Maker:
     def __init__(self, program: Program, pick: random.Random, is_portable: bool, is_quiet: bool) -> None:
         self.program, self.pick, self.xlen = program, pick, program.xlen
@@ -229,6 +251,7 @@ class _Maker:
         self.word = self.xlen // 8
         self.text = Text(UNITS, self.xlen)
         self.labels = 0
+        self.levels = 3
         self.patchable: list[str] = []
         self.chains: list[list[tuple[int | str, int, int]]] = []
         """For the device: pieces of (label, or offset in RAM; bytes behind that; size)."""
@@ -260,6 +283,7 @@ class _Maker:
             self.device, self.device, self.pointers, self.reservation, self.atomics, self.trap, self.trap,
             self.service, self.service, self.counters, self.control, self.control, self.floating, self.sleep,
             self.table_edit, self.many_writes, self.elsewhere, self.switched, self.switched, self.timer, self.timer,
+            self.supervisor_timer, self.supervisor_timer, self.later_csrs, self.cache_block, self.cache_block,
             self.software_interrupt, self.protection, self.long_block, self.far_time, self.alarm,
             self.data_beside_code, self.reborn, self.overwrites_itself, self.torn, self.entry_as_code,
             self.entry_of_itself, self.dma, self.dma, self.dma, self.board_reset,
@@ -270,9 +294,13 @@ class _Maker:
                 self.far_time, self.alarm, self.entry_as_code, self.entry_of_itself, self.dma, self.board_reset,
                 self.semihosting,
             ))  # fmt: skip
+        if self.levels > 3:
+            if self.is_portable:  # not a matter of page tables, and senvcfg.FIOM is not there in Spike
+                kinds = tuple(kind for kind in kinds if kind not in (self.later_csrs, self.supervisor_timer))
+            kinds += (self.far_address, self.far_address, self.table_edit)
         if self.is_quiet:
             kinds = tuple(kind for kind in kinds if kind not in (
-                self.sleep, self.timer, self.software_interrupt, self.far_time, self.alarm,
+                self.sleep, self.timer, self.supervisor_timer, self.software_interrupt, self.far_time, self.alarm,
             ))  # fmt: skip
         favourites = self.pick.sample(kinds, self.pick.randint(3, 9))
         return [
@@ -318,6 +346,12 @@ class _Maker:
         text.emit(csrw("mie", T0))
         text.constant(T0, 7)
         text.emit(csrw("mcounteren", T0), csrw("scounteren", T0))
+        for name in ("menvcfg", "senvcfg"):
+            text.constant(T0, pick.choice((0xF0, 0xF0, 0xF0, 0xD0, 0x80, 0)))
+            text.emit(csrrs(ZERO, name, T0))
+        if self.levels > 3:
+            for bit, sets in ((62, pick.random() < 0.6), (61, pick.random() < 0.7)):  # PBMTE and ADUE
+                text.emit(addi(T0, ZERO, 1), slli(T0, T0, bit), (csrrs if sets else csrrc)(ZERO, "menvcfg", T0))
         text.constant(T0, 0x6000 | pick.choice((0, 8)))
         text.emit(csrrs(ZERO, "mstatus", T0))
         if self.is_portable:
@@ -449,7 +483,11 @@ class _Maker:
             base = TABLES + space * 6 * PAGE
             pieces += self._space(space, base)
             ppn = RAM + base >> 12
-            satp = (8 << 60 if self.xlen == 64 else 1 << 31) | ppn
+            if self.levels > 3:
+                upper = self._upper_tables(space, ppn)
+                pieces += upper
+                ppn = RAM + upper[0][0] >> 12
+            satp = (self.levels + 5 << 60 if self.xlen == 64 else 1 << 31) | ppn
             words[space * 16 : space * 16 + self.word] = satp.to_bytes(self.word, "little")
         return [*pieces, (SAVE + 64, bytes(words))]
 
@@ -490,10 +528,31 @@ class _Maker:
                 )
             if spoilt and self.pick.random() < 0.3:
                 user[page] = 0
+        if self.levels > 3 and self.pick.random() < 0.6:
+            self._by_napot(low)
+        if self.levels > 3 and self.pick.random() < 0.4:
+            for page in range(DATA // PAGE, DATA // PAGE + DATA_PAGES):
+                low[page] |= self.pick.choice((0, 0, 1, 2, 3)) << 61
         return [
             (base + number * PAGE, b"".join(entry.to_bytes(self.word, "little") for entry in table))
             for number, table in enumerate(tables)
         ]
+
+    def _upper_tables(self, space: int, ppn: int) -> list[tuple[int, bytes]]:
+        """The tables above the one at ``ppn``, from the root on."""
+        lists = UPPER_ENTRIES[self.levels]
+        places = [UPPER_TABLES + (2 * space + number) * PAGE for number in range(len(lists))]
+        pieces = []
+        for entries, place, below in zip(lists, places, [*(RAM + at >> 12 for at in places[1:]), ppn], strict=True):
+            table = [below << 10 | PTE_V if index in entries else 0 for index in range(PAGE // 8)]
+            pieces.append((place, b"".join(entry.to_bytes(8, "little") for entry in table)))
+        return pieces
+
+    def _by_napot(self, low: list[int]) -> None:
+        """Map some pages by entries that are for all of them."""
+        flags = low[NAPOT_PAGES[0]] & 0x3FF | PTE_R | PTE_W
+        for page in NAPOT_PAGES:
+            low[page] = (RAM >> 12 | NAPOT_PAGES[0] | 8) << 10 | flags | PTE_N
 
     # ---- a device that writes memory
 
@@ -560,7 +619,9 @@ class _Maker:
         """Any instruction that accesses neither memory nor PC."""
         pick = self.pick
         rd, rs1, rs2 = (pick.choice(RANDOM) for _ in range(3))
-        kind = pick.randrange(6)
+        kind = pick.randrange(8)
+        if kind >= 6:
+            return self.of_extension(rd, rs1, rs2)
         if kind == 0:
             return addi(rd, rs1, pick.getrandbits(12))
         if kind == 1:
@@ -572,6 +633,12 @@ class _Maker:
         if kind == 4:
             return pick.getrandbits(12) << 20 | rs1 << 15 | pick.choice((2, 3, 4, 6, 7)) << 12 | rd << 7 | 0x13
         return slli(rd, rs1, pick.randrange(32))
+
+    def of_extension(self, rd: int, rs1: int, rs2: int) -> int:
+        """An instruction that Unicorn does not know; of another width it is illegal."""
+        row = self.pick.choice(COMPUTING)
+        second = {Form.REGISTERS: rs2, Form.SHIFT: self.pick.randrange(32)}.get(row.form, 0)
+        return row.match | second << 20 | rs1 << 15 | rd << 7 if row.form is not Form.OTHER else row.match
 
     def compressed(self) -> int:
         pick = self.pick
@@ -1143,6 +1210,64 @@ class _Maker:
                 text.emit(csrrsi(ZERO, "mstatus", 8))
         self.filler(pick.choice((5, 20, 60)))
 
+    def supervisor_timer(self) -> None:
+        """Set stimecmp a little ahead or back, mostly where it counts, then run code during which it may expire."""
+        text, pick = self.text, self.pick
+        envcfg = "menvcfg" if self.xlen == 64 else "menvcfgh"
+        text.emit(addi(T1, ZERO, 1), slli(T1, T1, self.xlen - 1))
+        if pick.random() < 0.8:
+            text.emit(pick.choice((csrrs, csrrs, csrrs, csrrc))(ZERO, envcfg, T1))
+        text.emit(csrr(T0, "time"), addi(T0, T0, pick.randint(-3, 40)))
+        if self.xlen == 32 and pick.random() < 0.9:
+            text.emit(csrw("stimecmph", ZERO))
+        self.filler(pick.randint(0, 3))
+        text.emit(csrw("stimecmp", T0))
+        if pick.random() < 0.6:
+            text.constant(T1, 0x20)
+            text.emit(csrrs(ZERO, pick.choice(("mie", "mie", "sie")), T1))
+            if pick.random() < 0.7:
+                text.emit(csrrsi(ZERO, pick.choice(("mstatus", "sstatus")), pick.choice((2, 8, 10))))
+        if pick.random() < 0.2:
+            text.emit(WFI)
+        self.filler(pick.choice((5, 20, 60)))
+        if pick.random() < 0.3:
+            text.emit(csrr(pick.choice(RANDOM), pick.choice(("stimecmp", "mip", "sip"))))
+
+    def later_csrs(self) -> None:
+        """Read and write the CSRs of version 1.12 of the privileged specification, and read counters that may stand."""
+        text, pick = self.text, self.pick
+        names = ["menvcfg", "senvcfg", "mcountinhibit", "mcountinhibit", "mconfigptr", "mseccfg", "menvcfgh"]
+        for _ in range(pick.randint(1, 5)):
+            name = pick.choice(names)
+            if self.is_portable and name in ("mcountinhibit", "menvcfgh"):  # Spike's counters never stand still
+                continue
+            value, make = pick.choice((0, 1, 4, 5, 0xF1, 0x20, 0x10, 0xFFFF_FFFF)), pick.choice((csrrw, csrrs, csrrc))
+            if self.is_portable:  # nor has it FIOM, and ADUE stays set, without which it does not set A and D
+                value, make = value & 0xFFFE, csrrs if make is csrrw else make
+            text.constant(T0, value)
+            text.emit(make(pick.choice(RANDOM), name, pick.choice((T0, T0, ZERO))))
+            self.filler(pick.randint(0, 4))
+            text.emit(csrr(pick.choice(RANDOM), pick.choice(("cycle", "minstret", "instret", "mcycle"))))
+            if pick.random() < 0.2:
+                text.emit(csrw(pick.choice(("mcycle", "minstret")), pick.choice(RANDOM)))
+
+    def cache_block(self) -> None:
+        """Instructions on cache blocks: mostly of data, or of code, a table, a device or nothing."""
+        text, pick = self.text, self.pick
+        for _ in range(pick.randint(1, 4)):
+            chance = pick.random()
+            if chance < 0.1:
+                text.io(T3, NOTHING if self.is_portable else pick.choice((UART, MSIP, NOTHING)))
+            elif chance < 0.3 and not self.is_portable:
+                text.ram(T3, text.here + pick.randrange(64, 600))
+            elif chance < 0.34 and not self.is_portable:
+                text.ram(T3, TABLES + pick.randrange(12 * PAGE))
+            else:
+                text.emit(addi(T3, S0, pick.choice((0, pick.randrange(-64, 512)))))
+            text.emit(pick.choice((CBO_ZERO, CBO_ZERO, pick.choice(ON_BLOCKS).match)) | T3 << 15)
+            self.filler_keeping(pick.randint(0, 3))
+            text.emit(lw(A0, S0, 0), sw(A1, S0, 4))
+
     def sleep(self) -> None:
         self.timer()
         self.text.constant(T1, 0x80)
@@ -1322,12 +1447,16 @@ class _Maker:
         entry = TABLES + (space * 6 + table) * PAGE + page * self.word
         text.ram(T3, entry)
         text.load(T0, T3, 0)
-        text.constant(T1, pick.choice((PTE_V, PTE_W, PTE_A, PTE_A | PTE_D, PTE_R, PTE_X, PTE_D)))
+        bits = (PTE_V, PTE_W, PTE_A, PTE_A | PTE_D, PTE_R, PTE_X, PTE_D)
+        if self.levels > 3 and pick.random() < 0.3:
+            text.emit(addi(T1, ZERO, 1), slli(T1, T1, pick.choice((63, 63, 62, 61, 60, 54, 13))))
+        else:
+            text.constant(T1, pick.choice(bits))
         self.filler_keeping(pick.randint(0, 3))
         text.emit(xor(T0, T0, T1))
         text.store(T0, T3, 0)
         if self.is_portable:
-            text.emit(SFENCE_VMA)
+            text.emit(*self.fence())
         self.filler_keeping(pick.randint(0, 3))
         text.emit(lw(A0, S0, 0), sw(A0, S0, 4))
         if pick.random() < 0.8:
@@ -1337,6 +1466,11 @@ class _Maker:
             if self.is_portable:
                 text.emit(SFENCE_VMA)
             text.emit(lw(A0, S0, 0), sw(A0, S0, 8))
+
+    def fence(self) -> tuple[int, ...]:
+        """What lets a change of page tables take effect."""
+        by_svinval = self.levels > 3 and self.pick.random() < 0.5
+        return (SFENCE_W_INVAL, SINVAL_VMA, SFENCE_INVAL_IR) if by_svinval else (SFENCE_VMA,)
 
     def filler_keeping(self, insns: int) -> None:
         self.text.emit(*[self.compressed() for _ in range(insns)])
@@ -1365,6 +1499,18 @@ class _Maker:
         text.emit(xor(T3, T3, T0), jalr(ZERO, T3, 0))
         text.label(target)
         self.filler(self.pick.randint(1, 6))
+
+    def far_address(self) -> None:
+        """Continue in the same code at an address that Sv39 does not have, or that is none."""
+        text, pick, target = self.text, self.pick, self.fresh()
+        text.address(T3, target)
+        sign, bit = pick.choice(((1, 39), (-1, 39), (1, 47), (-1, 47), (1, 48), (1, 52), (1, 54), (-1, 56), (1, 56)))
+        text.emit(addi(T0, ZERO, sign), slli(T0, T0, bit), xor(T3, T3, T0), jalr(ZERO, T3, 0))
+        text.label(target)
+        self.filler(pick.randint(1, 6))
+        text.emit(lw(A0, S0, 0))
+        text.emit(xor(S0, S0, T0))
+        text.emit(lw(A1, S0, 0), sw(A1, S0, 4))
 
     def switched(self) -> None:
         """Call an address with different code in the other address space."""

@@ -35,7 +35,7 @@ PULSED_NS = 20_000_000
 """A session with a user's own device ends here: pulses would come each microsecond through a sleep of centuries."""
 QUANTA = (1, 3, 20, 100, 10_000)
 """With several harts all of them run the same program, over the same memory."""
-COUNTINGS = (Counting.BLOCKS,) * 6 + (Counting.INSTRUCTIONS,) * 3 + (Counting.PYTHON,)
+COUNTINGS = (Counting.CODE,) * 5 + (Counting.BLOCKS,) + (Counting.INSTRUCTIONS,) * 3 + (Counting.PYTHON,)
 
 
 SLOT: dict[str, tuple[str | None, dict[str, Any]]] = {

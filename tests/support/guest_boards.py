@@ -10,7 +10,7 @@ from support.recordings import OneFile
 
 from minstret.devices.board.board import Board, Setup
 from minstret.devices.board.config import BoardConfig
-from minstret.devices.hostside.hostinput.script import parse_script
+from minstret.devices.hostside.hostinput.parsing import parse_script
 from minstret.devices.hostside.side import KEYBOARD, TABLET, NetConfig
 from minstret.devices.hostside.usernet.network import UserNetConfig
 from minstret.emu.hart.shared import Counting
@@ -56,7 +56,7 @@ _OUTSIDE: dict[str, dict[str, Any]] = {
 }
 
 
-def setup_of(image: str, xlen: int = 64, counting: str = "blocks", **config: Any) -> Setup:
+def setup_of(image: str, xlen: int = 64, counting: str = "code", **config: Any) -> Setup:
     """The board for ``image``; ``config`` changes its configuration."""
     made = BoardConfig(ram_size=RAM_SIZE, slice_insns_max=None, counting=Counting(counting))
     made = replace(made, **_CONFIG.get(image, {}) | config)

@@ -21,7 +21,7 @@ _PROGRAM_SIZE = 0x1000
 def board_of(
     *pieces: bytes | tuple[int, bytes],
     xlen: int = 64,
-    counting: str = "blocks",
+    counting: str = "code",
     slice_insns: int | None = None,
     ram_size: int = 1 << 20,
     **config: object,

@@ -8,17 +8,27 @@ from collections.abc import Iterable, Iterator
 from support.asm import MRET, T0, T5, T6, ZERO, addi, andi, auipc, csrr, csrrc, csrrs, csrw, jal, jalr, lhu, lui
 from support.generated_code import Text
 
-HANDLER, SET_UP, CODE, MEMORY = 0x1000, 0x2000, 0x10000, 0x80_0000
+from minstret.emu.hart.extensions import ROWS, Form
+
+HANDLER, SET_UP, VALUES, CODE, MEMORY = 0x1000, 0x2000, 0x3000, 0x10000, 0x80_0000
 """Offsets in RAM."""
 _NE = 1
-_X10, _X11, _X12, _X13 = 10, 11, 12, 13
+_X10, _X11, _X12, _X13, _X29 = 10, 11, 12, 13, 29
 _OPERANDS = _X10 << 7 | _X11 << 15 | _X12 << 20
+OPERAND_VALUES = {
+    16: 1 << 63 | 1 << 31, 17: (1 << 63) - 1, 18: 0xFFFF_FFFF, 19: 0x0000_8000_0000_0080, 20: 0x0123_4567_89AB_CDEF,
+    21: 0x80, 22: 0x8000, 23: 0xFF00_FF00_0001_0000, 24: 31, 25: 32, 26: 63, 27: 64, 28: 1 << 32,
+}  # fmt: skip
+OPERANDS = (0, 3, 6, *OPERAND_VALUES)
+"""Registers whose values are at some edge: zero, 5, -7, and those above."""
 _FENCES, _CONTROL = (0x0F,), (0x63, 0x67, 0x6F)
 _SATP = 0x180
 _WFI, _MRET, _SRET = 0x10500073, 0x30200073, 0x10200073
 
 
-def program(insns: Iterable[int], xlen: int, *, floats: str = "d", privilege: int = 3) -> tuple[bytes, int]:
+def program(
+    insns: Iterable[int], xlen: int, *, floats: str = "d", privilege: int = 3, before: Iterable[int] = ()
+) -> tuple[bytes, int]:
     """An image for the start of RAM, and the offset where it ends in a loop.
 
     Args:
@@ -26,6 +36,7 @@ def program(insns: Iterable[int], xlen: int, *, floats: str = "d", privilege: in
         xlen: 32 or 64.
         floats: "d" or "s", what the floating-point registers hold.
         privilege: 3, 1 or 0; 0 and 1 see the counters and all of memory.
+        before: What M-mode executes first.
     """
     start = Text(0, xlen)
     start.constant(T0, 3 << 13 | 3 << 11)
@@ -37,6 +48,7 @@ def program(insns: Iterable[int], xlen: int, *, floats: str = "d", privilege: in
     start.emit(csrw("mtvec", T0))
     start.emit(addi(T0, ZERO, 7), csrw("mcounteren", T0), csrw("scounteren", T0))
     start.emit(addi(T0, ZERO, 0x1F), csrw("pmpcfg0", T0), addi(T0, ZERO, -1), csrw("pmpaddr0", T0))
+    start.emit(*before)
     start.ram(T0, CODE)
     start.emit(csrw("mepc", T0))
     start.constant(T6, 3 << 11)
@@ -48,6 +60,8 @@ def program(insns: Iterable[int], xlen: int, *, floats: str = "d", privilege: in
     image = bytearray(end + 4)
     for offset, data in (piece.finish() for piece in pieces):
         image[offset : offset + len(data)] = data
+    values = b"".join((value & (1 << xlen) - 1).to_bytes(xlen // 8, "little") for value in OPERAND_VALUES.values())
+    image[VALUES : VALUES + len(values)] = values
     return bytes(image), end
 
 
@@ -71,7 +85,12 @@ def _set_up(xlen: int) -> Text:
     text = Text(SET_UP, xlen)
     for register in (2, *range(8, 16)):
         text.ram(register, MEMORY + 64 * register)
-    text.emit(addi(3, ZERO, 5), lui(4, 0x12345), addi(6, ZERO, -7), lui(7, 0x89ABC), jalr(ZERO, T0, 0))
+    text.emit(addi(3, ZERO, 5), lui(4, 0x12345), addi(6, ZERO, -7), lui(7, 0x89ABC))
+    text.ram(_X29, MEMORY + 0x1259)
+    text.ram(T6, VALUES)
+    for at, register in enumerate(OPERAND_VALUES):
+        text.load(register, T6, at * xlen // 8)
+    text.emit(jalr(ZERO, T0, 0))
     return text
 
 
@@ -121,6 +140,30 @@ def integer() -> Iterator[int]:
             yield from (opcode | pick.getrandbits(25) << 7 for _ in range(20))
 
 
+def extension(xlen: int) -> Iterator[int]:
+    """Each instruction of extensions.py that computes, on each pair of registers with special values.
+
+    rd is another register, either of the operands, or x0.
+    """
+    for row in ROWS:
+        if row.form is Form.OTHER or row.only_xlen not in (0, xlen):
+            continue
+        seconds = {Form.REGISTERS: OPERANDS, Form.SHIFT: range(32 if row.mask >> 25 & 1 else 64)}.get(row.form, (0,))
+        for rs1 in OPERANDS:
+            for number, second in enumerate(seconds):
+                rd = (_X10, rs1, second if row.form is Form.REGISTERS else _X11, 0)[(number + rs1) % 4]
+                yield row.match | second << 20 | rs1 << 15 | rd << 7
+
+
+def cache_blocks() -> Iterator[int]:
+    """Instructions on cache blocks in RAM, aligned or not, and where nothing is; and their kin that are none."""
+    for kind in range(8):
+        for rs1 in (2, 8, 15, _X29, *OPERANDS):
+            yield 0x200F | kind << 20 | rs1 << 15
+    for other in (0x80, 1 << 31, 0x1000):
+        yield 0x0040_200F | 8 << 15 | other
+
+
 def atomic() -> Iterator[int]:
     """LR, SC, AMO: all functions."""
     for function in range(1 << 10):
@@ -160,6 +203,15 @@ def csr_reads() -> Iterator[int]:
     for csr in range(1 << 12):
         if csr not in spike | here:
             yield 0x2073 | csr << 20 | _X10 << 7
+
+
+def later_csrs() -> Iterator[int]:
+    """The CSRs of version 1.12 of the privileged specification and of Sstc, and those that are not there: all ways."""
+    for csr in (0x10A, 0x30A, 0x31A, 0x14D, 0x15D, 0xF15, 0x747, 0x757):
+        for rs1 in (6, 7, 4, 3, 8, 0):
+            for operation in (1, 2, 3, 5, 6, 7):
+                yield 0x73 | csr << 20 | operation << 12 | rs1 << 15 | _X10 << 7
+                yield 0x2073 | csr << 20 | _X10 << 7
 
 
 def csr_writes(privilege: int = 3) -> Iterator[int]:

@@ -12,6 +12,7 @@ from support.generated_smp import MSIP, SmpProgram, generate
 from support.plain_harts import PlainHart, PlainMemory
 
 from minstret.emu.bus import DeviceBus
+from minstret.emu.hart.cpu import Cpu
 from minstret.emu.hart.engine import IO_SIZE
 from minstret.emu.hart.hart import Hart, HartStop
 from minstret.emu.hart.memory import GuestMemory
@@ -101,7 +102,8 @@ class OurSide:
         bus, msip = DeviceBus(), SoftwareInterrupts()
         bus.attach(MSIP, msip)
         self.harts = [
-            Hart(program.xlen, self.memory, bus, counting=counting, hart_id=number) for number in range(program.harts)
+            Hart(Cpu(program.xlen), self.memory, bus, counting=counting, hart_id=number)
+            for number in range(program.harts)
         ]
         msip.harts = self.harts
         self.memory.map_io(MSIP, msip.size_bytes)

@@ -18,7 +18,7 @@ from support.trace_fuzz import places, spoil_json, zstd
 
 from minstret.devices.board.board import Setup
 from minstret.devices.board.golive import go_live
-from minstret.devices.hostside.hostinput.script import parse_script
+from minstret.devices.hostside.hostinput.parsing import parse_script
 from minstret.emu.trace.format import HOST_AT_END
 
 RUNS_INSNS = 60_000

@@ -32,7 +32,7 @@ def example(name: str) -> Part:
     return made
 
 
-def example_setup(name: str, counting: str = "blocks", **config: Any) -> Setup:
+def example_setup(name: str, counting: str = "code", **config: Any) -> Setup:
     """The device of that name, and the guest that uses it."""
     config = {"ram_size": 1 << 20, "counting": Counting(counting)} | config
     return Setup(BoardConfig(**config), read_image(EXAMPLES / f"{name}.hex"), devices=(example(name),))

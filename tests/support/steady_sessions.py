@@ -16,7 +16,7 @@ from support.smp_guests import setup_of_busy
 from support.virtio_storms import finishing
 
 from minstret.devices.board.board import Board, Setup
-from minstret.devices.hostside.hostinput.script import parse_script
+from minstret.devices.hostside.hostinput.parsing import parse_script
 from minstret.emu.session import LiveSession
 from minstret.emu.trace.reader import TraceReader
 

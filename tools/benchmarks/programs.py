@@ -119,10 +119,57 @@ def ticker_program(ticker: Ticker, ticks: int) -> bytes:
     return _binary(_AUIPC_T1, _addi(_T1, _T1, at_handler), _CSRW_MTVEC_T1, *begin, *loop, *handler)
 
 
+# ---- address spaces
+
+
+class Switch(Enum):
+    """How a guest changes satp, again and again."""
+
+    FENCED = "satp written, sfence.vma"
+    """In M-mode, to the same value: only the change itself."""
+    SPACES = "two address spaces"
+    """In S-mode, each with an ASID, and four words in pages of their own are read in each."""
+
+
+def switch_program(switch: Switch, xlen: int, repeats: int) -> bytes:
+    """A raw binary that switches ``2 * repeats`` times and ends the run. Its tables and its data follow its code."""
+    mode, asid, entry_bytes = (8 << 60, 1 << 44, 8) if xlen == 64 else (1 << 31, 1 << 22, 4)
+    roots = (_RAM_BASE + 0x1000, _RAM_BASE + 0x2000)
+    table = bytearray(2 * 4096)
+    for number in range(2):
+        for at in (0, _RAM_BASE):  # devices and RAM, each in a leaf of the root
+            index = at >> (30 if xlen == 64 else 22)
+            entry = (at >> 12 << 10 | 0xCF).to_bytes(entry_bytes, "little")
+            where = number * 4096 + index * entry_bytes
+            table[where : where + entry_bytes] = entry
+    values = [mode | asid * (number + 1) | root >> 12 for number, root in enumerate(roots)]
+    constants = b"".join(value.to_bytes(entry_bytes, "little") for value in values)
+    load = _ld if xlen == 64 else _lw
+    reads = tuple(_lw(_T1, base, 0) for base in (_S4, _S5, _S6, _S7))
+    body = {
+        Switch.FENCED: (_CSRW_SATP_S2, _SFENCE_VMA, _CSRW_SATP_S2, _SFENCE_VMA),
+        Switch.SPACES: (_CSRW_SATP_S2, *reads, _CSRW_SATP_S3, *reads),
+    }[switch]
+    loop = (*body, _addi(_S0, _S0, -1), _bnez(_S0, -4 * (len(body) + 1)))
+    to_s_mode = (
+        _addi(_T0, _ZERO, -1), _CSRW_PMPADDR0_T0, _addi(_T0, _ZERO, 0x1F), _CSRW_PMPCFG0_T0,
+        *_load(_T0, 0x800), _CSRW_MSTATUS_T0, _auipc(_T0, 0), _addi(_T0, _T0, 16), _CSRW_MEPC_T0, _MRET,
+    )  # fmt: skip
+    begin = (
+        *_load(_S0, repeats), _auipc(_S1, 0), _addi(_S1, _S1, 0xC00 - 8 - 4096), _lui(_T0, 0x1000), _add(_S1, _S1, _T0),
+        load(_S2, _S1, 0), load(_S3, _S1, entry_bytes),
+        _auipc(_S4, 0x3000), *(_add(reg, reg - 1, _T0) for reg in (_S5, _S6, _S7)),
+        *(to_s_mode if switch is Switch.SPACES else ()),
+    )  # fmt: skip
+    code = _binary(*begin, *loop, *_FINISH)
+    assert len(code) <= 0xC00
+    return code.ljust(0xC00, b"\0") + constants.ljust(0x400, b"\0") + bytes(table) + bytes(4 * 4096 + 4096)
+
+
 # ---- several harts
 
 HARTS = 4
-"""A power of two."""
+"""How many there are, if nothing else is said."""
 SHARED_AT = 0x1000
 """Where the harts share words, from the start of RAM."""
 
@@ -138,8 +185,9 @@ class Sharing(Enum):
     """Wait until the first word is its own id, and put the next hart's there."""
 
 
-def harts_program(sharing: Sharing, repeats: int) -> bytes:
-    """A raw binary for HARTS harts: each does its part ``repeats`` times, and the last to be ready ends the run."""
+def harts_program(sharing: Sharing, repeats: int, harts: int = HARTS) -> bytes:
+    """A raw binary for ``harts`` harts: each does its part ``repeats`` times, and the last to be ready ends the run."""
+    assert harts & harts - 1 == 0, "a power of two"
     pause = (_addi(_S4, _ZERO, 30), _addi(_S4, _S4, -1), _bnez(_S4, -4))
     body = {
         Sharing.NOTHING: (_lw(_T1, _S3, 0), _mul(_T1, _T1, _S2), _addi(_T1, _T1, 1), _sw(_S3, _T1, 0)),
@@ -151,11 +199,11 @@ def harts_program(sharing: Sharing, repeats: int) -> bytes:
     }[sharing]  # fmt: skip
     begin = (
         _csrr(_S0, _MHARTID), _auipc(_S1, SHARED_AT), _addi(_S1, _S1, -4), *_load(_S2, repeats), _addi(_T0, _ZERO, 1),
-        _addi(_S5, _S0, 1), _andi(_S5, _S5, HARTS - 1), _slli(_S3, _S5, 12), _add(_S3, _S3, _S1), _lui(_T2, SHARED_AT),
+        _addi(_S5, _S0, 1), _andi(_S5, _S5, harts - 1), _slli(_S3, _S5, 12), _add(_S3, _S3, _S1), _lui(_T2, SHARED_AT),
         _add(_S3, _S3, _T2), _addi(_S6, _S1, 8),
     )  # fmt: skip
     loop = (*body, _addi(_S2, _S2, -1), _bnez(_S2, -4 * (len(body) + 1)))
-    end = (_amoadd(_T1, _T0, _S6), _addi(_T1, _T1, -(HARTS - 1)), _bnez(_T1, 4 * (len(_FINISH) + 1)), *_FINISH)
+    end = (_amoadd(_T1, _T0, _S6), _addi(_T1, _T1, -(harts - 1)), _bnez(_T1, 4 * (len(_FINISH) + 1)), *_FINISH)
     return _binary(*begin, *loop, *end, _WFI, _jump(-4))
 
 
@@ -165,6 +213,8 @@ _ZERO, _T2, _S0 = 0, 7, 8
 _MHARTID = 0xF14
 _T0, _T1, _S1, _S2, _S3, _S4, _S5, _S6, _S7 = 5, 6, 9, 18, 19, 20, 21, 22, 23
 _AUIPC_T1, _CSRW_MTVEC_T1, _CSRW_MIE_T0, _CSRSI_MSTATUS_MIE = 0x00000317, 0x30531073, 0x30429073, 0x30046073
+_CSRW_SATP_S2, _CSRW_SATP_S3, _SFENCE_VMA = 0x18091073, 0x18099073, 0x12000073
+_CSRW_PMPADDR0_T0, _CSRW_PMPCFG0_T0, _CSRW_MSTATUS_T0, _CSRW_MEPC_T0 = 0x3B029073, 0x3A029073, 0x30029073, 0x34129073
 _WFI, _MRET = 0x10500073, 0x30200073
 _BNEZ_S0_MINUS_8 = 0xFE041CE3
 _SKIP_AND_RETURN = (0x34102E73, 0x004E0E13, 0x341E1073, _MRET)  # mepc += 4
@@ -205,6 +255,10 @@ def _srli(rd: int, rs1: int, shift: int) -> int:
 
 def _lw(rd: int, rs1: int, offset: int) -> int:
     return (offset & 0xFFF) << 20 | rs1 << 15 | 2 << 12 | rd << 7 | 0x03
+
+
+def _ld(rd: int, rs1: int, offset: int) -> int:
+    return _lw(rd, rs1, offset) | 1 << 12
 
 
 def _sw(rs1: int, rs2: int, offset: int) -> int:

@@ -15,6 +15,8 @@ import click
 
 from benchmarks.processes import MINSTRET, machine_text, run_to_end
 from benchmarks.programs import Ticker, patched, ticker_program
+from benchmarks.workloads import GUESTS as LINUX_FILES
+from benchmarks.workloads import Place, linux
 
 WAYS = ("plain", "record", "replay")
 _TIMED_TITLES = f"{'M insns':>11}{'plain, s':>10}{'MIPS':>8}{'record/plain':>22}{'replay/plain':>22}"
@@ -25,6 +27,11 @@ _COUNTED = {"bench": (1, 2), "ticks": (50, 150), "fast": (1000, 3000), "idle": (
 """Work of each guest in the two runs that count instructions; their difference does not contain the start-up."""
 
 
+LINUX = "linux"
+Words = tuple[str, ...]
+"""What the command gets: the image, or options that name them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Guest:
     """A guest to run; ``work`` is the number of its rounds or ticks."""
@@ -33,43 +40,46 @@ class Guest:
     name: str
     ticker: Ticker | None = None
 
-    def image(self, folder: Path, work: int) -> Path:
+    def words(self, folder: Path, work: int) -> Words:
+        if self.key == LINUX:
+            return linux(Place(folder, 64), 1).minstret
         if self.ticker is None:
-            return patched("bench", 64, folder, {"bench_rounds": work})
+            return (str(patched("bench", 64, folder, {"bench_rounds": work})),)
         path = folder / f"{self.key}.bin"
         path.write_bytes(ticker_program(self.ticker, work))
-        return path
+        return (str(path),)
 
 
 GUESTS = (
     Guest("bench", "bench"),
     *(Guest(key, ticker.name, ticker) for key, ticker in (
         ("ticks", Ticker(1000)), ("fast", Ticker(100_000)), ("idle", Ticker(100_000, waits=True)))),
+    *([Guest(LINUX, "Linux: boot, DHCP, ping")] if (LINUX_FILES / "Image").exists() else []),
 )  # fmt: skip
 
 
-def command_of(way: str, image: Path, folder: Path) -> list[str]:
+def command_of(way: str, words: Words, folder: Path) -> list[str]:
     """``replay`` plays what ``record`` has left."""
     trace = str(folder / "guest.mst")
     arguments = {
-        "plain": ("run", "-q", "--no-input", str(image)),
-        "record": ("record", "-f", "-q", "--no-input", "-o", trace, str(image)),
+        "plain": ("run", "-q", "--no-input", *words),
+        "record": ("record", "-f", "-q", "--no-input", "-o", trace, *words),
         "replay": ("replay", "-q", trace),
     }[way]
     return [*MINSTRET, *arguments]
 
 
-def user_s(way: str, image: Path, folder: Path, *options: str) -> float:
+def user_s(way: str, words: Words, folder: Path, *options: str) -> float:
     """User time of the process, from its start to its end."""
-    return run_to_end([*command_of(way, image, folder), *options], may_fail=bool(options)).user_s
+    return run_to_end([*command_of(way, words, folder), *options], may_fail=bool(options)).user_s
 
 
-def host_insns(way: str, image: Path, folder: Path) -> int:
+def host_insns(way: str, words: Words, folder: Path) -> int:
     """Instructions that the host executed for the process, as callgrind counts them."""
     log = folder / "callgrind.log"
     counter = ("env", "PYTHONHASHSEED=0", "valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null",
                "--smc-check=all-non-file", f"--log-file={log}")  # fmt: skip
-    run_to_end([*counter, *command_of(way, image, folder)])
+    run_to_end([*counter, *command_of(way, words, folder)])
     counted = re.search(r"Collected : (\d+)", log.read_text())
     if counted is None:
         raise click.ClickException("callgrind does not say how many instructions there were")
@@ -81,9 +91,9 @@ def counted_text(guest: Guest, folder: Path) -> str:
     counts: dict[str, list[int]] = {way: [] for way in WAYS}
     few, many = _COUNTED[guest.key]
     for work in (few, many):
-        image = guest.image(folder, work)
+        words = guest.words(folder, work)
         for way in WAYS:
-            counts[way].append(host_insns(way, image, folder))
+            counts[way].append(host_insns(way, words, folder))
     plain, *others = ((high - low) / (many - few) for low, high in counts.values())
     return f"{plain:>16,.0f}" + "".join(f"{f'{other:,.0f} ({other / plain:.2f})':>24}" for other in others)
 
@@ -95,24 +105,26 @@ def insns_of(folder: Path) -> int:
     return int(json.loads(facts.read_text())["icount"])
 
 
-def fitting_image(guest: Guest, folder: Path, wanted_s: float) -> Path:
-    """The guest with enough work that a plain run takes ``wanted_s`` of user time, or somewhat more."""
+def fitting_words(guest: Guest, folder: Path, wanted_s: float) -> Words:
+    """The guest with enough work that a plain run takes ``wanted_s`` of user time, or somewhat more; Linux as it is."""
+    if guest.key == LINUX:
+        return guest.words(folder, 1)
     work = _PROBE[guest.key]
-    start_s = min(user_s("plain", guest.image(folder, work), folder, "--max-insns", "1") for _ in range(3))
-    while (spent_s := user_s("plain", image := guest.image(folder, work), folder) - start_s) < wanted_s:
+    start_s = min(user_s("plain", guest.words(folder, work), folder, "--max-insns", "1") for _ in range(3))
+    while (spent_s := user_s("plain", words := guest.words(folder, work), folder) - start_s) < wanted_s:
         work = 1 + round(work * 1.15 * wanted_s / max(spent_s, 0.1))
-    return image
+    return words
 
 
 def measure(guest: Guest, folder: Path, wanted_s: float, repeat: int) -> dict[str, list[float]]:
     """User seconds of every run: plain, record, replay. They take turns, so that a slow moment affects all of them."""
-    image = fitting_image(guest, folder, wanted_s)
+    words = fitting_words(guest, folder, wanted_s)
     times: dict[str, list[float]] = {way: [] for way in WAYS}
     for round_ in range(repeat):
         for way in WAYS:
             if sys.stderr.isatty():
                 click.echo(f"\r{guest.name}: round {round_ + 1} of {repeat}, {way} ...\033[K", err=True, nl=False)
-            times[way].append(user_s(way, image, folder))
+            times[way].append(user_s(way, words, folder))
     if sys.stderr.isatty():
         click.echo("\r\033[K", err=True, nl=False)
     return times
@@ -161,7 +173,9 @@ def main(repeat: int, seconds: float, keys: tuple[str, ...], instructions: bool)
     Each run is a whole process with default options, so snapshots are included. In brackets are the smallest and the
     largest ratio of one round: if they are far apart, the machine was busy.
     """
-    guests = [guest for guest in GUESTS if not keys or guest.key in keys]
+    guests = [
+        guest for guest in GUESTS if (not keys or guest.key in keys) and not (instructions and guest.key == LINUX)
+    ]
     width = max(len(guest.name) for guest in guests)
     if instructions and shutil.which("valgrind") is None:
         raise click.ClickException("valgrind is not on this machine; Debian has it in the package valgrind")

@@ -6,6 +6,7 @@ import re
 import statistics
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks.processes import Took, machine_text
-from benchmarks.workloads import START, Workload
+from benchmarks.workloads import KERNEL_ROW, Workload
 
-WIDTH = 132
+WIDTH, WIDTH_OF_TWO = 132, 172
 LEAST_S = 0.03
 """Seconds; a shorter time is too short for a ratio."""
 
@@ -33,6 +34,15 @@ def cpu_s(took: Took) -> float:
     return took.user_s + took.system_s
 
 
+class Side(StrEnum):
+    """Who runs the guest."""
+
+    HERE = "minstret"
+    OTHER = "other"
+    """Another revision of minstret, where there is one to compare with."""
+    QEMU = "qemu"
+
+
 @dataclass(slots=True)
 class Measured:
     """A workload and the measurements of its runs; the lists have one entry for each round.
@@ -41,6 +51,7 @@ class Measured:
         count: The work that was done, in the workload's unit.
         insns: How many instructions minstret counted.
         failure: Why it was given up; empty if it was not.
+        other_failure: Why the other revision does not run it.
     """
 
     workload: Workload
@@ -49,96 +60,130 @@ class Measured:
     insns: int = 0
     minstret: list[Took] = field(default_factory=list)
     qemu: list[Took] = field(default_factory=list)
+    other: list[Took] = field(default_factory=list)
     failure: str = ""
+    other_failure: str = ""
 
     def __post_init__(self) -> None:
         self.count = self.work
 
+    def runs(self, side: Side) -> list[Took]:
+        return {Side.HERE: self.minstret, Side.OTHER: self.other, Side.QEMU: self.qemu}[side]
+
 
 @dataclass(slots=True)
 class Report:
-    """All rows. Subtracts the start-up's time from the workloads that are not sessions."""
+    """All rows. Subtracts from each workload that is no session the time of its base: for most the start-up."""
 
     machine: dict[str, str | int | float]
     xlen: int
     rounds: int
     rows: list[Measured]
+    other: str = ""
+    """What the other revision is called, if there is one."""
+    other_text: str = ""
+    """The same with its commit."""
 
-    def net_s(self, row: Measured, runs: list[Took], time: Time) -> float:
-        """Median time of runs of ``row``, without the start-up unless it is a session."""
-        return statistics.median(map(time, runs)) - self._start_s(row, runs, time)
+    def net_s(self, row: Measured, side: Side, time: Time) -> float:
+        """Median time of runs of ``row``, without that of its base."""
+        return statistics.median(map(time, row.runs(side))) - self._base_s(row, side, time)
 
-    def _start_s(self, row: Measured, runs: list[Took], time: Time) -> float:
+    def _base_s(self, row: Measured, side: Side, time: Time) -> float:
         if row.workload.is_session:
             return 0.0
-        starts = [start for start in self.rows if start.workload is START]
-        taken = [took for start in starts for took in (start.minstret if runs is row.minstret else start.qemu)]
+        taken = [took for base in self.rows if base.workload.name == row.workload.base for took in base.runs(side)]
         return statistics.median(map(time, taken)) if taken else 0.0
 
-    def ratio(self, row: Measured, time: Time = user_s) -> float | None:
-        """Ratio of minstret's time to QEMU's; None if there is nothing to compare."""
-        if row.failure or not (row.minstret and row.qemu):
+    def ratio(self, row: Measured, time: Time = user_s, to: Side = Side.QEMU) -> float | None:
+        """Ratio of minstret's time to the other side's; None if there is nothing to compare."""
+        if row.failure or not (row.minstret and row.runs(to)):
             return None
-        here_s, there_s = self.net_s(row, row.minstret, time), self.net_s(row, row.qemu, time)
+        here_s, there_s = self.net_s(row, Side.HERE, time), self.net_s(row, to, time)
         least_s = 0 if row.workload.is_session else LEAST_S
         return here_s / there_s if here_s > least_s and there_s > least_s else None
 
-    def ratio_range(self, row: Measured) -> tuple[float, float] | None:
+    def ratio_range(self, row: Measured, to: Side = Side.QEMU) -> tuple[float, float] | None:
         """Smallest and largest ratio of one round."""
-        if row.failure or not row.qemu:
+        if row.failure or len(row.runs(to)) != len(row.minstret):
             return None
-        here_s, there_s = (self._start_s(row, runs, user_s) for runs in (row.minstret, row.qemu))
-        pairs = [(a.user_s - here_s, b.user_s - there_s) for a, b in zip(row.minstret, row.qemu, strict=True)]
+        here_s, there_s = (self._base_s(row, side, user_s) for side in (Side.HERE, to))
+        pairs = [(a.user_s - here_s, b.user_s - there_s) for a, b in zip(row.minstret, row.runs(to), strict=True)]
         ratios = [here / there for here, there in pairs if there > 0]
         return (min(ratios), max(ratios)) if ratios else None
 
-    def rate(self, row: Measured, runs: list[Took]) -> float | None:
+    def kernels_text(self) -> str:
+        """The geometric means of the kernels' ratios; empty if there are not several."""
+        rows = [row for row in self.rows if row.workload.name.startswith(KERNEL_ROW)]
+        means = []
+        for side, name in ((Side.OTHER, self.other), (Side.QEMU, "QEMU")):
+            ratios = [ratio for row in rows if (ratio := self.ratio(row, to=side)) is not None]
+            if len(ratios) > 1:
+                mean = ratio_text(statistics.geometric_mean(ratios))
+                means.append(f"{mean} to {name} ({len(ratios)}, worst {ratio_text(max(ratios))})")
+        return f"The kernels in the geometric mean: {', '.join(means)}." if means else ""
+
+    def rate(self, row: Measured, side: Side) -> float | None:
         """Units per second of processor time, user and system."""
-        if row.failure or row.workload.is_session or not runs:
+        if row.failure or row.workload.is_session or not row.runs(side):
             return None
-        net_s = self.net_s(row, runs, cpu_s)
+        net_s = self.net_s(row, side, cpu_s)
         return row.count / net_s if net_s >= LEAST_S else None
 
     # ---- shown
 
+    def headings(self) -> list[str]:
+        """Those of the columns."""
+        other = [f"{self.other}\nuser s", f"to\n{self.other}"] if self.other else []
+        return ["workload", "minstret\nuser s", *other, "QEMU\nuser s", "to\nQEMU", "with\nsystem",
+                "minstret\na second", "QEMU\na second", "minstret\nMiB", "QEMU\nMiB"]  # fmt: skip
+
     def cells(self, row: Measured) -> list[str]:
-        """A line of the table, as `HEADINGS` says."""
-        sides = (row.minstret, row.qemu)
-        spread = self.ratio_range(row) if self.rounds > 1 else None
+        """A line of the table, as the headings say."""
         if row.failure:
-            return [row.workload.title, "failed", *[""] * (len(HEADINGS) - 2)]
+            return [row.workload.title, "failed", *[""] * (len(self.headings()) - 2)]
+        sides = (Side.HERE, Side.QEMU)
+        other = [seconds_text(row.other), self._ratio_text(row, Side.OTHER)] if self.other else []
         return [
-            row.workload.title,
-            *(f"{statistics.median(map(user_s, runs)):.2f}" if runs else "-" for runs in sides),
-            ratio_text(self.ratio(row)) + (f" ({ratio_text(spread[0])}..{ratio_text(spread[1])})" if spread else ""),
-            ratio_text(self.ratio(row, cpu_s)),
-            *(rate_text(self.rate(row, runs)) for runs in sides),
-            *(rss_text(runs) for runs in sides),
-        ]
+            row.workload.title, seconds_text(row.minstret), *other, seconds_text(row.qemu),
+            self._ratio_text(row, Side.QEMU), ratio_text(self.ratio(row, cpu_s)),
+            *(rate_text(self.rate(row, side)) for side in sides), *(rss_text(row.runs(side)) for side in sides),
+        ]  # fmt: skip
+
+    def _ratio_text(self, row: Measured, to: Side) -> str:
+        """The ratio, and its range where there are several rounds."""
+        spread = self.ratio_range(row, to) if self.rounds > 1 else None
+        between = f" ({ratio_text(spread[0])}..{ratio_text(spread[1])})" if spread else ""
+        return ratio_text(self.ratio(row, to=to)) + between
 
     def show(self) -> None:
         """Print the table, what it was measured on, and what failed."""
-        console = Console(width=max(WIDTH, Console().width))
+        console = Console(width=max(WIDTH_OF_TWO if self.other else WIDTH, Console().width))
         table = Table(title=f"rv{self.xlen}, {self.rounds_text()}", title_justify="left")
-        for number, heading in enumerate(HEADINGS):
+        for number, heading in enumerate(self.headings()):
             table.add_column(heading, justify="right" if number else "left", no_wrap=True)
         for row in self.rows:
             table.add_row(*(Text(cell) for cell in self.cells(row)))
         console.print(table)
         console.print(machine_text(self.machine), highlight=False)
+        if kernels := self.kernels_text():
+            console.print(kernels, highlight=False)
         for row in self.rows:
             if row.failure:
                 console.print(Text(f"{row.workload.name} failed: {row.failure}"))
+            if row.other_failure:
+                console.print(Text(f"{row.workload.name} does not run on {self.other}: {row.other_failure}"))
 
     def rounds_text(self) -> str:
-        return "one round" if self.rounds == 1 else f"medians of {self.rounds} rounds"
+        rounds = "one round" if self.rounds == 1 else f"medians of {self.rounds} rounds"
+        return f"{rounds}, against {self.other_text}" if self.other else rounds
 
     def markdown(self) -> str:
         """The table and what it was measured on."""
-        headings = [heading.replace("\n", " ") for heading in HEADINGS]
-        lines = [headings, ["---", *["--:"] * (len(HEADINGS) - 1)], *(self.cells(row) for row in self.rows)]
+        headings = [heading.replace("\n", " ") for heading in self.headings()]
+        lines = [headings, ["---", *["--:"] * (len(headings) - 1)], *(self.cells(row) for row in self.rows)]
+        after = f"\n{kernels}\n" if (kernels := self.kernels_text()) else ""
         table = "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
-        return f"rv{self.xlen}, {self.rounds_text()}. {machine_text(self.machine)}\n\n{table}\n"
+        return f"rv{self.xlen}, {self.rounds_text()}. {machine_text(self.machine)}\n\n{table}\n{after}"
 
     def write_markdown(self, path: Path) -> None:
         """Replace the table in ``path``, or the whole file if it has no place for a table."""
@@ -152,6 +197,7 @@ class Report:
             "machine": self.machine,
             "cpu": f"rv{self.xlen}",
             "rounds": self.rounds,
+            "against": self.other_text,
             "workloads": [
                 {
                     "name": row.workload.name,
@@ -161,19 +207,23 @@ class Report:
                     "insns": row.insns,
                     "ratio_user": self.ratio(row),
                     "ratio_user_and_system": self.ratio(row, cpu_s),
-                    "minstret_per_s": self.rate(row, row.minstret),
-                    "qemu_per_s": self.rate(row, row.qemu),
+                    "ratio_user_to_other": self.ratio(row, to=Side.OTHER),
+                    "minstret_per_s": self.rate(row, Side.HERE),
+                    "qemu_per_s": self.rate(row, Side.QEMU),
                     "minstret": [asdict(took) for took in row.minstret],
                     "qemu": [asdict(took) for took in row.qemu],
+                    "other": [asdict(took) for took in row.other],
                     "failure": row.failure,
+                    "other_failure": row.other_failure,
                 }
                 for row in self.rows
             ],
         }
 
 
-HEADINGS = ["workload", "minstret\nuser s", "QEMU\nuser s", "ratio", "with\nsystem", "minstret\na second",
-            "QEMU\na second", "minstret\nMiB", "QEMU\nMiB"]  # fmt: skip
+def seconds_text(runs: list[Took]) -> str:
+    """The median of user seconds; a dash if there is none."""
+    return f"{statistics.median(map(user_s, runs)):.2f}" if runs else "-"
 
 
 def rss_text(runs: list[Took]) -> str:

@@ -49,7 +49,7 @@ Exit status: 0 both did the same, 1 they differ, 125 they could not be compared,
 @click.option(
     "--counting",
     type=click.Choice([each.value for each in Counting]),
-    default=Counting.BLOCKS.value,
+    default=Counting.CODE.value,
     help="How minstret counts instructions. Each instruction is a slice of its own in any case.",
 )
 @click.option(
@@ -163,7 +163,7 @@ def changed(image: Path, settings: tuple[str, ...], folder: Path) -> Path:
 
 
 def cosimulate(
-    image: Path, xlen: int, insns_max: int, counting: Counting = Counting.BLOCKS, *, in_strides: bool = False
+    image: Path, xlen: int, insns_max: int, counting: Counting = Counting.CODE, *, in_strides: bool = False
 ) -> tuple[Result, Comparison]:
     """Compare a run of ``image``."""
     follower = Follower(image, xlen, counting)

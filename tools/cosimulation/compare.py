@@ -13,6 +13,7 @@ from cosimulation.spike import Log, Step, Stride, Trap
 from minstret.emu.hart import csr
 from minstret.emu.hart.csr_table import CSR_OF
 from minstret.emu.hart.layout import fflags_from_softfloat
+from minstret.emu.hart.pagetables import satp_modes
 from minstret.emu.hart.spec import ABI_NAMES, INSN_MRET, INSN_SRET, Cause
 
 RECENT = 8
@@ -20,11 +21,11 @@ RECENT = 8
 _CSRS = ("mie", "mideleg", "satp", "stval", "mtval", "stvec", "sepc", "scause", "mtvec", "mepc", "mcause",
          "sscratch", "mscratch", "frm", "mstatus")  # fmt: skip
 _PMP_CSRS = {f"pmpcfg{i}": 0x3A0 + i for i in range(4)} | {f"pmpaddr{i}": 0x3B0 + i for i in range(16)}
-_MIP_WRITABLE = 0x222
-_COMMON = {"medeleg": 0xB3FE, "counteren": 7}
+_LATER_CSRS = {"senvcfg": 0x10A, "menvcfg": 0x30A, "menvcfgh": 0x31A, "stimecmp": 0x14D, "stimecmph": 0x15D}
+_MIP_WRITABLE, _STIP = 0x222, 0x20
+_COMMON = {"medeleg": 0xB3FE, "counteren": 7, "fiom": (1 << 64) - 2}
 """Bits that both models have."""
 _IN_PART = {"medeleg": "medeleg", "mcounteren": "counteren", "scounteren": "counteren"}
-_SV48, _SV57 = 9, 10
 _READ_AS_SPIKE = {
     number: kind
     for kind, numbers in {
@@ -34,6 +35,7 @@ _READ_AS_SPIKE = {
         "medeleg": (0x302,),
         "counteren": (0x106, 0x306),
         "satp": (0x180,),
+        "fiom": (0x10A, 0x30A),
     }.items()
     for number in numbers
 }
@@ -224,7 +226,7 @@ class Comparison:
                 here == value
                 or (kind in _COMMON and (here ^ value) & _COMMON[kind])
                 or (kind == "mip" and here & ~value)  # what software has set must show
-                or (kind == "satp" and value >> 60 not in (_SV48, _SV57))
+                or (kind == "satp" and value >> 60 in satp_modes(self._hart.cpu.features))
             ):
                 continue
             self._follower.allow(kind)
@@ -237,7 +239,7 @@ class Comparison:
     def _compare_csr(self, name: str, value: int) -> None:
         hart, env = self._hart, self._hart.env
         value &= self._mask
-        if name == "satp" and hart.xlen == 64 and value >> 60 in (_SV48, _SV57):
+        if name == "satp" and hart.xlen == 64 and value >> 60 not in satp_modes(hart.cpu.features):
             self._follower.allow("satp")
         elif name in _IN_PART:
             kind, here = _IN_PART[name], int(getattr(env, name))
@@ -250,10 +252,15 @@ class Comparison:
             self._same(name, value, fflags_from_softfloat(env.softfloat_flags))
         elif name in _PMP_CSRS:
             self._same(name, value, csr.read(hart.core, CSR_OF[_PMP_CSRS[name]]))
+        elif name in _LATER_CSRS:
+            common = _COMMON["fiom"] if name in ("menvcfg", "senvcfg") else self._mask
+            here = csr.read(hart.core, CSR_OF[_LATER_CSRS[name]])
+            self._same(name, value & common, here & common)
         elif name == "sie":
             self._same(name, value & env.mideleg, int(env.mie & env.mideleg))
         elif name == "mip":
-            self._same(name, value & _MIP_WRITABLE, hart.core.soft_mip & _MIP_WRITABLE)
+            writable = _MIP_WRITABLE & ~(_STIP if hart.core.supervisor_deadline is not None else 0)
+            self._same(name, value & writable, hart.core.soft_mip & writable)
         else:
             self.result.not_compared[name] += 1
 

@@ -6,13 +6,15 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from cosimulation.spike import RAM_BASE, RAM_SIZE, TRAPS_MAX, CosimError, Step, Trap
+from cosimulation.spike import COMPARED, RAM_BASE, RAM_SIZE, TRAPS_MAX, CosimError, Step, Trap
 from minstret.devices.board.map import Base
 from minstret.emu.errors import AccessFault
+from minstret.emu.hart.cpu import NOTHING_MORE, Cpu, Feature
 from minstret.emu.hart.decode import memory_access
 from minstret.emu.hart.engine import IO_SIZE
 from minstret.emu.hart.hart import Hart
 from minstret.emu.hart.memory import GuestMemory
+from minstret.emu.hart.pagetables import ppn_of, tables_of
 from minstret.emu.hart.shared import PAGE_BITS, PAGE_SIZE, Counting, PageFlag
 from minstret.emu.hart.spec import Cause, Interrupt
 from minstret.emu.hart.state import HartState
@@ -20,7 +22,7 @@ from minstret.emu.hart.traps import TrapRecord
 from minstret.emu.images.loader import load_firmware
 
 ALLOWED = {
-    "boot": "registers that the boot ROM sets: Spike's values are used",
+    "boot": "registers that the boot ROM sets, and stimecmp: Spike's values are used",
     "device": "stores to devices have no effect here, and loads from them give what they gave Spike",
     "interrupt": "an interrupt comes when Spike takes it",
     "wfi": "WFI ends when it ends in Spike",
@@ -29,7 +31,8 @@ ALLOWED = {
     "identity": "misa, mvendorid, marchid, mimpid: each model identifies itself",
     "medeleg": "medeleg has exceptions 0 to 9, 12, 13 and 15 here, others in Spike",
     "counteren": "mcounteren and scounteren have 32 bits here, and in Spike only those of its three counters",
-    "satp": "satp has Bare and Sv39 here, and also Sv48 and Sv57 in Spike",
+    "fiom": "menvcfg and senvcfg have FIOM here, and not in Spike",
+    "satp": "satp of this hart has fewer modes than Spike's, which has Sv39, Sv48 and Sv57",
     "tval": "mtval and stval of ebreak are PC here; the specification allows 0 or PC",
     "misaligned": "a misaligned LR, SC or AMO may raise a misaligned or an access fault: Spike's choice is used",
     "failing sc": "an SC that fails may raise a fault or not: Spike's choice is used",
@@ -65,7 +68,8 @@ _PAGE_FAULTS = (Cause.FETCH_PAGE_FAULT, Cause.LOAD_PAGE_FAULT, Cause.STORE_PAGE_
 _MISALIGNED = {(Cause.LOAD_MISALIGNED, Cause.LOAD_ACCESS), (Cause.STORE_MISALIGNED, Cause.STORE_ACCESS)}
 _AMO, _SC = 0x2F, 3
 _PTE_V, _PTE_R, _PTE_X, _PTE_A, _PTE_D = 1, 2, 8, 64, 128
-_FENCE_I, _SFENCE_VMA, _SFENCE_VMA_MASK = 0x100F, 0x12000073, 0xFE007FFF
+_FENCE_I, _FENCES_OF_TABLES, _FENCE_OF_TABLES_MASK = 0x100F, (0x12000073, 0x16000073), 0xFE007FFF
+"""SFENCE.VMA, and SINVAL.VMA, after which Spike looks at the tables again."""
 _NO_ROM = RAM_BASE + RAM_SIZE + 0x100_0000  # a hart needs a ROM: this address is not used
 _OURS_ALONE = {"finisher": (Base.FINISHER, 0x1000), "RTC": (Base.RTC, 0x1000), "virtio": (Base.VIRTIO0, 0x8000)}
 
@@ -117,7 +121,9 @@ class SpikeDevices:
 class Follower:
     """A hart with RAM only. Everything else, and everything that the specifications leave open, follows Spike."""
 
-    def __init__(self, image: Path, xlen: int, counting: Counting = Counting.BLOCKS) -> None:
+    def __init__(
+        self, image: Path, xlen: int, counting: Counting = Counting.CODE, features: Feature = NOTHING_MORE
+    ) -> None:
         """Make a hart with ``image`` in its RAM.
 
         Raises:
@@ -131,7 +137,7 @@ class Follower:
         self.allowed: Counter[str] = Counter()
         self._devices = SpikeDevices()
         memory = GuestMemory(RAM_BASE, RAM_SIZE, _NO_ROM, PAGE_SIZE, io_size=IO_SIZE)
-        self.hart = Hart(xlen, memory, self._devices, counting=counting)
+        self.hart = Hart(Cpu(xlen, COMPARED | features), memory, self._devices, counting=counting)
         self._devices.hart = self.hart
         memory.map_io(0, IO_SIZE)
         for segment in firmware.segments:
@@ -158,6 +164,7 @@ class Follower:
             self._has_begun = True
             self.allow("boot")
             hart.env.x[:] = [step.boot_x.get(number, 0) for number in range(32)]
+            hart.core.shared.stimecmp = 0  # on rv32 the half that is written second keeps this one for a while
         if hart.waiting:
             self.allow("wfi")
             hart.waiting = False
@@ -259,7 +266,7 @@ class Follower:
                     self._unfenced_tables.add(pa // PAGE_SIZE)
         if step.insn == _FENCE_I:
             self._unfenced_code.clear()
-        elif step.insn & _SFENCE_VMA_MASK == _SFENCE_VMA:
+        elif step.insn & _FENCE_OF_TABLES_MASK in _FENCES_OF_TABLES:
             self._unfenced_tables.clear()
 
     def ram_address(self, va: int) -> int | None:
@@ -315,21 +322,19 @@ class Follower:
     def _leaf(self, va: int) -> tuple[int, int] | None:
         """The address and value of the page table entry for ``va``."""
         hart, size = self.hart, self.hart.xlen // 8
-        levels, index_bits, ppn_mask = (3, 9, (1 << 44) - 1) if size == 8 else (2, 10, (1 << 22) - 1)
-        satp, at = int(hart.env.satp), 12 + index_bits * levels
-        if not satp >> (60 if size == 8 else 31):
+        tables = tables_of(int(hart.env.satp), hart.xlen)
+        if tables is None:
             return None
-        table = (satp & ppn_mask) << 12
-        for _ in range(levels):
-            at -= index_bits
-            address = table + (va >> at & (1 << index_bits) - 1) * size
+        table = tables.root
+        for level in reversed(range(tables.levels)):
+            address = table + tables.index_of(va, level) * size
             data = hart.memory.peek(address, size)
             pte = 0 if data is None else int.from_bytes(data, "little")
             if pte & (_PTE_R | _PTE_X):
                 return address, pte
             if not pte & _PTE_V:
                 return None
-            table = (pte >> 10 & ppn_mask) << 12
+            table = ppn_of(pte) << PAGE_BITS
         return None
 
     def is_accessed_ahead(self, va: int, spike: int, here: int) -> bool:

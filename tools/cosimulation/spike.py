@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from minstret.emu.hart.cpu import NOTHING_MORE, Cpu, Feature
+
 PACKAGE = "spike==0.0.5.dev20"
 """The PyPI package with Spike's program: 209 MB, so it is installed in an environment of its own."""
 
@@ -25,9 +27,15 @@ FOLDER = Path(__file__).parents[2] / ".cache" / "spike"
 RAM_BASE, RAM_SIZE = 0x8000_0000, 0x100_0000
 
 # As in minstret: misaligned loads and stores work (zicclsm), hardware sets A and D bits (svadu). The latter has to be
-# switched on in menvcfg, which minstret does not have, and Spike begins with a PMP entry that allows everything. A few
+# switched on in menvcfg, as it is here, and Spike begins with a PMP entry that allows everything. A few
 # instructions before the guest's first one change both.
-EXTENSIONS = "gc_zicsr_zifencei_zicntr_svadu_zicclsm"
+_NEW = (
+    Feature.ZICBOM | Feature.ZICBOZ | Feature.ZICOND | Feature.ZIHINTPAUSE | Feature.ZAWRS
+    | Feature.ZBA | Feature.ZBB | Feature.ZBS
+)  # fmt: skip
+COMPARED = _NEW | Feature.SM1P12 | Feature.SVADU
+"""What every hart that is compared has."""
+EXTENSIONS = "_".join(("gc_zicsr_zifencei_zicntr_svadu_zicclsm", *Cpu(64, _NEW).extensions))
 _STUB_BASE = RAM_BASE + RAM_SIZE - 0x1000
 _NO_PMP = (0x3A001073, 0x3B001073)  # csrw pmpcfg0, zero; csrw pmpaddr0, zero
 _STUB = {
@@ -36,6 +44,8 @@ _STUB = {
     32: (*_NO_PMP, 0x200002B7, 0x00000013, 0x31A29073,  # lui t0, 1 << 17; nop; csrw menvcfgh, t0
          0x00000297, 0x00C2A283, 0x00028067),  # auipc t0, 0; lw t0, 12(t0); jr t0
 }  # fmt: skip
+
+_WITHOUT_NAME = Feature.SM1P12 | Feature.SV48 | Feature.SV57
 
 TRAPS_MAX = 64
 """This many traps without a retired instruction are a trap loop."""
@@ -138,10 +148,13 @@ def _install(folder: Path) -> None:
 
 
 @contextmanager
-def running(image: Path, xlen: int, *, tells_traps: bool = True) -> Iterator[Iterator[bytes]]:
+def running(
+    image: Path, xlen: int, *, tells_traps: bool = True, features: Feature = NOTHING_MORE
+) -> Iterator[Iterator[bytes]]:
     """Run ``image`` for as long as the context lasts; its log as it comes, in pieces of whole lines.
 
-    Without ``tells_traps`` there is one line for each instruction, and nothing else: that is much faster.
+    Without ``tells_traps`` there is one line for each instruction, and nothing else: that is much faster. With
+    ``features`` the hart has those too.
 
     Raises:
         CosimError: Spike does not run it.
@@ -152,7 +165,7 @@ def running(image: Path, xlen: int, *, tells_traps: bool = True) -> Iterator[Ite
         os.mkfifo(log)
         command: list[str | Path] = [
             executable(), *(["-l"] if tells_traps else []), "--log-commits", f"--log={log}",
-            f"--isa=rv{xlen}{EXTENSIONS}", "--priv=msu",
+            f"--isa={_isa(xlen, features)}", "--priv=msu",
             f"-m{RAM_BASE:#x}:{RAM_SIZE:#x}", f"--pc={_STUB_BASE:#x}", str(copy),
         ]  # fmt: skip
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # Ctrl-C before the try would leave Spike behind
@@ -165,6 +178,12 @@ def running(image: Path, xlen: int, *, tells_traps: bool = True) -> Iterator[Ite
         finally:
             process.kill()
             process.communicate()
+
+
+def _isa(xlen: int, features: Feature) -> str:
+    """What Spike's hart has. Sv48 and Sv57 it has in any case, and the CSRs of 1.12."""
+    named = (name for name in Cpu(xlen, features & ~_WITHOUT_NAME).extensions if name not in EXTENSIONS)
+    return "_".join((f"rv{xlen}{EXTENSIONS}", *named))
 
 
 def _with_stub(image: Path, xlen: int, folder: Path) -> Path:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cosimulation import floats, spike
+from minstret.emu.hart.cpu import Cpu
 from minstret.emu.hart.engine import IO_SIZE
 from minstret.emu.hart.hart import Hart
 from minstret.emu.hart.memory import GuestMemory
@@ -18,10 +19,10 @@ from minstret.emu.hart.shared import PAGE_SIZE, Counting
 _AT_IMAGE = 0x1000
 
 
-def results_here(sweep: floats.Sweep, counting: Counting = Counting.BLOCKS) -> bytes:
+def results_here(sweep: floats.Sweep, counting: Counting = Counting.CODE) -> bytes:
     """The results on minstret's hart."""
     memory = GuestMemory(spike.RAM_BASE, spike.RAM_SIZE, spike.RAM_BASE + spike.RAM_SIZE, PAGE_SIZE, io_size=IO_SIZE)
-    hart = Hart(sweep.xlen, memory, _NoDevices(), counting=counting)
+    hart = Hart(Cpu(sweep.xlen), memory, _NoDevices(), counting=counting)
     hart.write_physical(spike.RAM_BASE, bytes(sweep.image))
     hart.reset(spike.RAM_BASE + floats.CODE)
     while hart.pc != sweep.end:

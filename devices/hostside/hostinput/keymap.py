@@ -5,7 +5,6 @@ Names are those of QEMU's ``sendkey`` (QKeyCode, qapi/ui.json), key codes those 
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 
@@ -184,7 +183,11 @@ def _known(kind: str, name: str, names: Iterable[str], what: str) -> str:
 def _nearest(text: str, names: list[str]) -> str:
     text = text.lower()
     meant = _ELSEWHERE.get(text, text)
-    return meant if meant in names else difflib.get_close_matches(meant, names, n=1, cutoff=0)[0]
+    if meant in names:
+        return meant
+    import difflib  # imported here: it takes a while, and only mistakes need it
+
+    return difflib.get_close_matches(meant, names, n=1, cutoff=0)[0]
 
 
 def parse_chord(text: str, what: str) -> Chord:

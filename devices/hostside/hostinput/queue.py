@@ -12,13 +12,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import TYPE_CHECKING
 
-from minstret.devices.hostside.hostinput.keymap import Chord
-from minstret.devices.hostside.hostinput.terminal import keys_typed
-from minstret.devices.virtio.input_codes import ABS_MAX, REPORT, Abs, Button, EventType, Key, Rel, pack_event
 from minstret.emu.errors import ConfigError
 from minstret.emu.timers import Timer, TimerAttribute, TimerList
 from minstret.emu.units import NS_PER_MS
+
+# The names of all keys take a while to make, and most boards have no keyboard: the module is imported at the first use.
+if TYPE_CHECKING:
+    from minstret.devices.hostside.hostinput.keymap import Chord
+    from minstret.devices.virtio.input_codes import Button, EventType, Key
 
 KEY_DELAY_NS = 10 * NS_PER_MS
 """Time between two events of typed keys. Source: QEMU, kbd_default_delay_ms."""
@@ -96,6 +99,8 @@ class InputQueue:
 
     def type_bytes(self, data: bytes) -> None:
         """Type the keys for bytes that came from a terminal; see ``keys_typed``."""
+        from minstret.devices.hostside.hostinput.terminal import keys_typed
+
         self.type(keys_typed(data))
 
     def hold(self, key: Key) -> None:
@@ -123,6 +128,8 @@ class InputQueue:
         Raises:
             ConfigError: the position is outside.
         """
+        from minstret.devices.virtio.input_codes import ABS_MAX, Abs, EventType
+
         for axis, value in (("x", x), ("y", y)):
             if not 0 <= value <= ABS_MAX:
                 raise ConfigError(f"input: {axis}: expected 0..{ABS_MAX}, got {value}")
@@ -140,6 +147,8 @@ class InputQueue:
 
     def wheel(self, direction: Wheel) -> None:
         """Turn the wheel by one notch."""
+        from minstret.devices.virtio.input_codes import EventType, Rel
+
         self._put([Entry(TABLET, _batch((EventType.EV_REL, Rel.REL_WHEEL, direction.value)))])
 
     # ---- the queue
@@ -188,8 +197,12 @@ class InputQueue:
 
 
 def _batch(*events: tuple[EventType, int, int]) -> bytes:
+    from minstret.devices.virtio.input_codes import REPORT, pack_event
+
     return b"".join(pack_event(*event) for event in events) + REPORT
 
 
 def _switch(code: Key | Button, is_down: bool) -> bytes:
+    from minstret.devices.virtio.input_codes import EventType
+
     return _batch((EventType.EV_KEY, code, int(is_down)))

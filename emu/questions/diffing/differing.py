@@ -9,7 +9,6 @@ from typing import NamedTuple
 from minstret.emu.hart.memory import GuestMemory
 from minstret.emu.hart.shared import PAGE_BITS, PAGE_SIZE
 
-_BLOCK_SIZE = 16 * PAGE_SIZE
 _RUN = re.compile(rb"[^\0]+")
 _ONES = bytes(1) + b"\xff" * 255
 
@@ -33,11 +32,9 @@ class DifferingBytes:
         self.pages: dict[int, int] = {}
         """For each page that differs the exclusive or of both, as one little-endian number."""
         self._ranges: dict[int, list[Range]] = {}
-        size = self._pages_max << PAGE_BITS
-        for start in range(0, size, _BLOCK_SIZE):
-            if one.ram[start : start + _BLOCK_SIZE].tobytes() != other.ram[start : start + _BLOCK_SIZE].tobytes():
-                for page in range(start >> PAGE_BITS, min(start + _BLOCK_SIZE, size) >> PAGE_BITS):
-                    self._look_at(page)
+        for page in sorted({*one.written_pages(), *other.written_pages()}):
+            if page < self._pages_max:
+                self._look_at(page)
 
     def _look_at(self, page: int) -> bool:
         """Compare one page anew; whether a byte differs in it that did not, or that did in another way."""

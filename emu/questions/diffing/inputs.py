@@ -32,6 +32,7 @@ class Inputs:
         """Be told from now on."""
         for hart in self._machine.harts:
             hart.observers.tell(partial(self._on_trap, hart.hart_id), None)
+            hart.answers_devices(False)
         self._machine.on_switch = self._on_switch
         self._machine.bus.tell_reads(self._on_read)
 
@@ -39,6 +40,7 @@ class Inputs:
         """Be told nothing more."""
         for hart in self._machine.harts:
             hart.observers.tell(None, None)
+            hart.answers_devices(True)
         self._machine.on_switch = lambda icount, hart: None
         self._machine.bus.tell_reads(None)
 

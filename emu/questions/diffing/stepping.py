@@ -119,7 +119,7 @@ def _next_bytes(hart: Hart) -> tuple[tuple[int, int], bytes] | None:
 def _ranges(hart: Hart, access: MemoryAccess, x: tuple[int, ...]) -> tuple[Range, ...]:
     """What an access touches of physical memory, as far as that is RAM or ROM."""
     found = []
-    for va, size in by_page(x[access.rs1] + access.imm & hart.xlen_mask, access.size):
+    for va, size in by_page(access.first_byte(x[access.rs1] + access.imm & hart.xlen_mask), access.size):
         pa = hart.translate(va & hart.xlen_mask)
         if pa is not None and hart.memory.peek(pa, size) is not None:
             found.append(Range(pa, size))

@@ -24,7 +24,7 @@ GIB = 1 << 30
         ({"ram_size": 4 * GIB, "xlen": 32}, "memory: 4096 MiB is too much; rv32 takes up to "),
         ({"entropy": "dice"}, "entropy: expected seed, host, none, got 'dice'"),
         ({"net": "user"}, "net: expected a NetConfig, got 'user'"),
-        ({"counting": "blocks"}, "counting: expected a Counting such as Counting.BLOCKS, got 'blocks'"),
+        ({"counting": "blocks"}, "counting: expected a Counting such as Counting.CODE, got 'blocks'"),
         ({"timer_model": "x"}, "timer model: expected attributes, "),
         ({"inputs": ("mouse",)}, "input: expected keyboard or tablet, got 'mouse'"),
         ({"inputs": ("tablet", "tablet")}, "input: tablet, tablet: each input device may be given once"),

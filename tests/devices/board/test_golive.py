@@ -6,6 +6,7 @@ import json
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +31,15 @@ from support.recordings import (
 from minstret.devices.board.board import Setup
 from minstret.devices.board.golive import go_live
 from minstret.devices.board.traced import Recording, Replay, live_timeline
-from minstret.devices.hostside.hostinput.script import parse_script
+from minstret.devices.hostside.hostinput.parsing import parse_script
 from minstret.emu.door.recording import RecordOptions
 from minstret.emu.errors import ConfigError, TraceError
 from minstret.emu.machine import StopReason
 from minstret.emu.session import LiveSession
 from minstret.emu.timeline import Why
 from minstret.emu.trace.reader import TraceReader
+
+MINSTRET = f"minstret {version('minstret')}"
 
 
 def refusal(*args: Any, **options: Any) -> str:
@@ -350,7 +353,7 @@ def test_state_of_another_version_is_refused(section: str, name: str, tmp_path: 
 
     for snapshot in (None, 1):
         assert refusal(path, snapshot=snapshot) == (
-            f"{path}: recorded by minstret 0.1.0 with another version of the state of {name}: it replays, but can't"
+            f"{path}: recorded by {MINSTRET} with another version of the state of {name}: it replays, but can't"
             " go on live; use the one that recorded it"
         )
 

@@ -123,7 +123,7 @@ def test_wrong_use_of_the_wiring_is_one_line_that_says_what_was_wrong(what: str,
 @each_example
 @each_counting
 def test_guest_uses_the_device_and_each_way_of_counting_gives_the_same_run(name: str, counting: str) -> None:
-    boards = [example_setup(name, way).make() for way in ("blocks", counting)]
+    boards = [example_setup(name, way).make() for way in ("code", counting)]
 
     outcomes = [board.run() for board in boards]
 

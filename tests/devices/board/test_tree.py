@@ -16,6 +16,7 @@ from minstret.devices.board.config import BoardConfig, HostAnswers
 from minstret.devices.board.tree import Described, device_tree
 from minstret.devices.board.virt import virt_parts
 from minstret.emu import units
+from minstret.emu.hart.cpu import Cpu, parse_cpu
 
 MIB = units.MIB
 LOOPS = asm.code(asm.LOOP)
@@ -30,7 +31,7 @@ def _dtc(need: Need) -> None:
 
 def tree_of(xlen: int = 64, **changes: object) -> bytes:
     devices = [node for part in virt_parts(BoardConfig(), HostAnswers()) if (node := part.node()) is not None]
-    described: dict[str, object] = {"xlen": xlen, "ram_size": 128 * MIB, "rng_seed": bytes(range(32)), **changes}
+    described: dict[str, object] = {"cpu": Cpu(xlen), "ram_size": 128 * MIB, "rng_seed": bytes(range(32)), **changes}
     return device_tree(Described(**described), devices)  # type: ignore[arg-type]
 
 
@@ -103,6 +104,14 @@ def test_cpu_says_what_the_hart_is(xlen: int, isa: str, mmu: str) -> None:
     assert (cpu["riscv,isa"], cpu["mmu-type"], cpu["status"]) == (f'"{isa}"', f'"{mmu}"', '"okay"')
     assert cells(tree["/cpus"]["timebase-frequency"]) == [10_000_000]
     assert [path for path in tree if path.startswith("/cpus/cpu@") and path.count("/") == 2] == ["/cpus/cpu@0"]
+
+
+@pytest.mark.parametrize(
+    ("text", "mmu"),
+    [("rv64,sv57=on", "sv57"), ("rv64gc,sv48=on", "sv48"), ("rv64,sv57=off", "sv48"), ("rv64,sv48=off", "sv39")],
+)
+def test_cpu_says_which_page_tables_it_has(text: str, mmu: str) -> None:
+    assert nodes(tree_of(cpu=parse_cpu(text)))["/cpus/cpu@0"]["mmu-type"] == f'"riscv,{mmu}"'
 
 
 def test_clint_and_plic_interrupt_the_harts_controller() -> None:

@@ -11,7 +11,7 @@ from support.harts import board_of
 from minstret.devices.board.board import Board
 from minstret.devices.board.map import IRQ
 from minstret.devices.chips.uart16550 import Ier
-from minstret.devices.hostside.hostinput.script import parse_script
+from minstret.devices.hostside.hostinput.parsing import parse_script
 from minstret.emu.hart.spec import Interrupt
 from minstret.emu.timers import Timer, TimerAttribute
 
@@ -23,9 +23,15 @@ def waiting(inputs: tuple[str, ...] = (), *, mie: int, sources: int, context: in
     """A board whose guest has enabled what is given."""
     board = board_of(LOOP, inputs=inputs)
     board.hart.env.mie = mie
-    board.plic.state.enable[context] = sources
-    board.uart.state.ier = ier
+    enable(board, context, sources, ier)
     return board
+
+
+def enable(board: Board, context: int, sources: int, ier: int) -> None:
+    """Enable sources of the PLIC, and interrupts of the UART."""
+    plic, uart = board.plic.state, board.uart.state
+    plic.enable[context], uart.ier = sources, ier
+    board.plic.state, board.uart.state = plic, uart
 
 
 @pytest.mark.parametrize("context", [0, 1])
@@ -68,8 +74,7 @@ def test_script_wakes_by_the_uart_where_it_will_type_by_itself(script: str, wake
     board = replace(setup_of("echo"), script=tuple(parse_script(script, "s"))).make()
     board.run_until(icount=500)
     board.hart.env.mie = 1 << Interrupt.MEI
-    board.plic.state.enable[0] = 1 << IRQ.UART0
-    board.uart.state.ier = Ier.RX_DATA
+    enable(board, 0, 1 << IRQ.UART0, Ier.RX_DATA)
 
     assert board.machine.host_side_can_wake() is wakes
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from minstret.devices.hostside.expectations import Ending, Expectations, fail_on, last_said, until
+from minstret.devices.hostside.hostinput.parsing import parse_script
 from minstret.devices.hostside.hostinput.queue import InputQueue
-from minstret.devices.hostside.hostinput.script import InputScript, parse_script
+from minstret.devices.hostside.hostinput.script import InputScript
 from minstret.emu.clock import VirtualClock
 from minstret.emu.door.door import Event
 from minstret.emu.expect import Expected

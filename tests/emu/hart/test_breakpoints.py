@@ -36,7 +36,7 @@ from support.harts import RAM, ROM_INSNS, board_of, run_insns
 from support.needs import Need
 
 from minstret.devices.board.board import Board
-from minstret.emu.hart.engine import c_callbacks
+from minstret.emu.hart.compiled import c_callbacks
 from minstret.emu.hart.hart import HartStop
 from minstret.emu.hart.traps import Interrupt
 from minstret.emu.machine import StopReason
@@ -319,7 +319,7 @@ def test_generated_program_with_random_breakpoints_is_the_same_run(need: Need, n
     expected, stops = run_program(program, "instructions", end, visited)
     assert expected == plain, seed
     assert stops or len(visited) < 10, f"{seed}: this program shows nothing"
-    assert run_program(program, "blocks", end, visited) == (plain, stops), seed
+    assert run_program(program, "code", end, visited) == (plain, stops), seed
     if number % 4 == 0:
         assert run_program(program, "python", end, visited) == (plain, stops), seed
 

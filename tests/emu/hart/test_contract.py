@@ -128,7 +128,7 @@ def test_library_built_before_a_change_of_the_same_size_is_one_clear_error(tmp_p
     for name in ("_callbacks", "_helpers"):
         build(package, name)
     done = run_demo(package)
-    assert done.stdout == "ran blocks 100\n", done.stderr
+    assert done.stdout == "ran code 100\n", done.stderr
 
     file, before, after = CHANGES[stale]
     text = (hart / file).read_text()

@@ -263,7 +263,7 @@ def test_sweep_in_part_is_one_run(
     sweep = make_sweep(xlen, every=every, seed=seed)
     expected = results_here(sweep, Counting(counting))
     monkeypatch.setenv(ENVIRONMENT, "off")
-    assert results_here(sweep, Counting.BLOCKS) == expected
+    assert results_here(sweep, Counting.CODE) == expected
 
 
 @pytest.mark.parametrize("rounding", [0x400, 0x800, 0xC00], ids=["down", "up", "to-zero"])
@@ -288,7 +288,7 @@ def test_functions_that_have_no_effect_are_not_used(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(helpers, "_problem", {64: "", 32: ""})
     monkeypatch.setattr(helpers, "_tried", set())
     monkeypatch.setattr(helpers, "_RESULTS_F", (0,) * 5)  # as if others had computed
-    board = board_with((ONE,), op(0x1C, False, 0, 1, A0, FA0), counting="blocks")
+    board = board_with((ONE,), op(0x1C, False, 0, 1, A0, FA0), counting="code")
     assert helpers.problem(64) == "they do not take effect in this Unicorn"
     run_insns(board, 1)
     assert board.registers["a0"] == 0x200

@@ -16,17 +16,17 @@ from support.random_cases import SEED_SLOW, TIMES
 
 from minstret.devices.board.board import Board
 from minstret.emu.hart import flow as flow_module
-from minstret.emu.hart.engine import c_callbacks
+from minstret.emu.hart.compiled import c_callbacks
 from minstret.emu.hart.flow import CallNode, Flow
 from minstret.emu.hart.state import HartState
 from minstret.emu.hart.watches import WatchKind
 from minstret.emu.machine import StopReason
 
-BLOCKS, INSTRUCTIONS, PYTHON = "blocks", "instructions", "python"
+CODE, BLOCKS, INSTRUCTIONS, PYTHON = "code", "blocks", "instructions", "python"
 PLACE = tuple[int, int]
 
 
-@pytest.fixture(params=[BLOCKS, INSTRUCTIONS, PYTHON])
+@pytest.fixture(params=[CODE, BLOCKS, INSTRUCTIONS, PYTHON])
 def counting(request: pytest.FixtureRequest, need: Need) -> str:
     if request.param != PYTHON:
         need("the C extension (a C compiler at install time)", c_callbacks)
@@ -125,11 +125,12 @@ def check_programs(name: str, xlen: int, programs: int, end: int) -> None:
     clear = 0
     for number in range(programs):
         program = generate(f"{name}/{number}", xlen)
-        naive, plain, hashes = board_with(program, INSTRUCTIONS), board_with(program, BLOCKS), set()
+        naive, plain, hashes = board_with(program, INSTRUCTIONS), board_with(program, CODE), set()
         walk = walk_of(naive)
         run_on(naive, end)
         run_on(plain, end)
-        ways = (BLOCKS, None), (BLOCKS, program.seed), (PYTHON if number == 0 else INSTRUCTIONS, None)
+        other = PYTHON if number == 0 else INSTRUCTIONS
+        ways = (CODE, None), (CODE, program.seed), (BLOCKS, program.seed), (other, None)
         for counting, seed in ways:
             where = f"seed {program.seed!r}, rv{xlen}, {counting}, in slices: {seed is not None}"
             board = board_with(program, counting)

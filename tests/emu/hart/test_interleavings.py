@@ -15,7 +15,9 @@ from support.random_cases import SEED_FAST, SEED_SLOW, TIMES
 
 from minstret.emu.hart.shared import Counting
 
-PROGRAMS = {Counting.BLOCKS: (12, 25), Counting.INSTRUCTIONS: (6, 10), Counting.PYTHON: (4, 5)}
+PROGRAMS = {
+    Counting.CODE: (10, 25), Counting.BLOCKS: (5, 8), Counting.INSTRUCTIONS: (6, 10), Counting.PYTHON: (4, 5),
+}  # fmt: skip
 """So many for each width of registers, and with --slow."""
 
 

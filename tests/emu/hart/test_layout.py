@@ -5,11 +5,11 @@ from __future__ import annotations
 import ctypes
 
 import pytest
-import unicorn
-from unicorn import unicorn_const as uc_const
 
 from minstret.emu.errors import HostError
 from minstret.emu.hart import layout
+from minstret.emu.hart.binding import Uc
+from minstret.emu.hart.cpu import Cpu
 from minstret.emu.machine import Machine, MachineConfig
 
 CASES = [(xlen, name) for xlen in (64, 32) for name in layout.offsets(xlen)]
@@ -23,7 +23,7 @@ def test_offset_that_is_off_is_refused(xlen: int, name: str, monkeypatch: pytest
     monkeypatch.setitem(layout._OFFSETS, xlen, shifted)
     monkeypatch.setitem(layout.ENV_TYPES, xlen, layout._env_type(xlen))
     with pytest.raises(HostError, match=r"unicorn==2\.1\.4"):
-        Machine(MachineConfig(xlen=xlen, ram_size=1 << 20))
+        Machine(MachineConfig(cpu=Cpu(xlen), ram_size=1 << 20))
 
 
 @pytest.mark.parametrize("constant", ["_CPU_IN_ENGINE", "ENV_IN_CPU"])
@@ -32,13 +32,13 @@ def test_pointer_that_is_elsewhere_is_refused(constant: str, off_by: int, monkey
     if constant == "ENV_IN_CPU" and off_by == 8:
         off_by = 16  # the word next to it points there too
     monkeypatch.setattr(layout, constant, getattr(layout, constant) + off_by)
-    uc = unicorn.Uc(uc_const.UC_ARCH_RISCV, uc_const.UC_MODE_RISCV64)
+    uc = Uc(64)
     with pytest.raises(HostError, match=r"unicorn==2\.1\.4"):
         layout.find_live_state(uc, 64)
 
 
 def test_other_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unicorn, "__version__", "2.1.3")
+    monkeypatch.setattr(layout, "unicorn_version", lambda: "2.1.3")
     with pytest.raises(HostError, match=r"this Unicorn \(2\.1\.3\).*pip install unicorn==2\.1\.4"):
         Machine(MachineConfig(ram_size=1 << 20))
 

@@ -16,25 +16,25 @@ TABLES, TABLE_COUNT = RAM + 0x10000, 6
 LEAF = PTE_V | PTE_R | PTE_W | PTE_X | PTE_A | PTE_D
 SUM, MXR = 1 << 18, 1 << 19
 PAGE = 0x1000
-XLENS = pytest.mark.parametrize("xlen", [64, 32])
+TREES = pytest.mark.parametrize(("xlen", "levels"), [(64, 3), (64, 4), (64, 5), (32, 2)])
 
 
-def paging_board(xlen: int, table: int = TABLES) -> Board:
+def paging_board(xlen: int, levels: int, table: int = TABLES) -> Board:
     """A board with that root table, which PMP allows to read."""
     board = board_of(b"", xlen=xlen)
     board.registers["pmpaddr0"], board.registers["pmpcfg0"] = -1, 0x1F
     board.registers["mstatus"] = SUM | MXR
-    board.registers["satp"] = (8 << 60 if xlen == 64 else 1 << 31) | table >> 12
+    board.registers["satp"] = (levels + 5 << 60 if xlen == 64 else 1 << 31) | table >> 12
     return board
 
 
-def shape(xlen: int) -> tuple[int, int, int]:
-    """How many levels there are, the bits of an index, and the bytes of an entry."""
-    return (3, 9, 8) if xlen == 64 else (2, 10, 4)
+def shape(xlen: int) -> tuple[int, int]:
+    """The bits of an index, and the bytes of an entry."""
+    return (9, 8) if xlen == 64 else (10, 4)
 
 
 def put(board: Board, table: int, index: int, entry: int) -> None:
-    size = shape(board.hart.xlen)[2]
+    size = shape(board.hart.xlen)[1]
     board.memory[table + index * size :] = entry.to_bytes(size, "little")
 
 
@@ -54,15 +54,17 @@ def random_entry(chance: random.Random, xlen: int) -> int:
         return (TABLES >> 12) + chance.randrange(TABLE_COUNT) << 10 | PTE_V
     page = chance.choice((0x80000, 0x80001, 0x80200, 0x80400, 0x80000 | chance.getrandbits(10), 0xC0000))
     entry = page << 10 | chance.choice((LEAF, LEAF, LEAF, LEAF | PTE_U, LEAF & ~PTE_R, chance.getrandbits(8)))
-    return entry | chance.getrandbits(64) << 54 & (1 << xlen) - 1 if kind > 0.95 else entry
+    if kind > 0.9 and xlen == 64:
+        return (entry | 8 << 10) & ~(7 << 10) | 1 << 63  # perhaps 16 pages
+    return entry | chance.getrandbits(64) << 54 & (1 << xlen) - 1 if kind > 0.85 else entry
 
 
-@XLENS
+@TREES
 @pytest.mark.parametrize("case", range(12))
-def test_ranges_lead_where_the_walk_of_the_hart_leads(xlen: int, case: int) -> None:
-    chance = random.Random(f"mappings/{xlen}/{case}")
-    levels, bits, _ = shape(xlen)
-    board = paging_board(xlen)
+def test_ranges_lead_where_the_walk_of_the_hart_leads(xlen: int, levels: int, case: int) -> None:
+    chance = random.Random(f"mappings/{levels}/{case}")
+    bits, _ = shape(xlen)
+    board = paging_board(xlen, levels)
     used = [0, 1, 2, (1 << bits) // 2 - 1, (1 << bits) // 2, (1 << bits) - 1]
     for table in range(TABLE_COUNT):
         for index in used:
@@ -77,16 +79,15 @@ def test_ranges_lead_where_the_walk_of_the_hart_leads(xlen: int, case: int) -> N
         va = 0
         for _ in range(levels):
             va = va << bits | chance.choice([*used, 3])
-        va = (va << 12 | chance.randrange(PAGE)) & (1 << xlen) - 1
-        places.append(va | ((1 << 25) - 1) << 39 if xlen == 64 and va >> 38 == 1 else va)
+        va, top = va << 12 | chance.randrange(PAGE), 12 + bits * levels
+        places.append(va | -1 << top if xlen == 64 and va >> top - 1 else va)
     for va in (place & (1 << xlen) - 1 for place in places):
         assert as_listed(ranges, va) == as_seen(board, va), f"{va:#x}, case {case}"
 
 
-@XLENS
-def test_pages_that_follow_each_other_are_one_range_and_flags_divide(xlen: int) -> None:
-    board = paging_board(xlen)
-    levels = shape(xlen)[0]
+@TREES
+def test_pages_that_follow_each_other_are_one_range_and_flags_divide(xlen: int, levels: int) -> None:
+    board = paging_board(xlen, levels)
     for level in range(levels - 1):
         put(board, TABLES + level * PAGE, 0, TABLES + (level + 1) * PAGE >> 12 << 10 | PTE_V)
     leaves = TABLES + (levels - 1) * PAGE
@@ -101,10 +102,10 @@ def test_pages_that_follow_each_other_are_one_range_and_flags_divide(xlen: int) 
     assert board.hart.mapped(2) == (board.hart.mapped(10).ranges[:2], False)
 
 
-@XLENS
-def test_table_that_is_in_itself_is_walked_for_a_while_only(xlen: int) -> None:
-    board = paging_board(xlen)
-    levels, bits, _ = shape(xlen)
+@TREES
+def test_table_that_is_in_itself_is_walked_for_a_while_only(xlen: int, levels: int) -> None:
+    board = paging_board(xlen, levels)
+    bits, _ = shape(xlen)
     for index in range(1 << bits):
         put(board, TABLES, index, TABLES >> 12 << 10 | PTE_V)
 
@@ -115,16 +116,16 @@ def test_table_that_is_in_itself_is_walked_for_a_while_only(xlen: int) -> None:
 
 
 def test_bare_maps_nothing_and_a_table_out_of_ram_is_none() -> None:
-    board = paging_board(64, 0x1000)
+    board = paging_board(64, 3, 0x1000)
     assert board.hart.mapped(10) == ([], True)
     board.registers["satp"] = 0
     assert board.hart.mapped(10) == ([], True)
 
 
-@XLENS
-def test_table_that_pmp_keeps_from_the_hart_is_not_there(xlen: int) -> None:
-    board = paging_board(xlen)
-    put(board, TABLES, 1, LEAF | 0x100000 << 10)
+@TREES
+def test_table_that_pmp_keeps_from_the_hart_is_not_there(xlen: int, levels: int) -> None:
+    board = paging_board(xlen, levels)
+    put(board, TABLES, 1, LEAF | (1 << 36 if xlen == 64 else 1 << 20) << 10)
     assert len(board.hart.mapped(10).ranges) == 1
 
     board.registers["pmpcfg0"] = 0x18

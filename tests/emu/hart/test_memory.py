@@ -9,7 +9,7 @@ from support.harts import RAM, board_of, run_insns
 from minstret.emu.errors import AccessFault
 
 PAGE = 0x1000
-COUNTINGS = ("blocks", "instructions", "python")
+COUNTINGS = ("code", "blocks", "instructions", "python")
 
 
 def storing(*pages: int) -> bytes:
@@ -52,6 +52,30 @@ def test_a_user_that_is_gone_costs_nothing_and_hinders_nobody() -> None:
     run_insns(board, 2)
 
     assert stays.take() == [3]
+
+
+@pytest.mark.parametrize("counting", COUNTINGS)
+def test_written_pages_are_all_since_power_on_and_nobody_misses_them(counting: str) -> None:
+    board = board_of(storing(3, 9, 5), counting=counting)
+    memory = board.machine.memory
+    loaded = set(memory.written_pages())
+    user = memory.dirty_pages()
+    run_insns(board, 4)
+
+    assert set(memory.written_pages()) == loaded | {3, 9}
+    assert user.take() == [3, 9]
+    run_insns(board, 6)
+    board.hart.write_physical(RAM + 11 * PAGE, bytes(8))
+    assert memory.written_pages() == sorted(loaded | {3, 5, 9, 11})
+    assert user.take() == [5, 11]
+
+
+def test_store_that_no_flag_tells_of_is_noticed_by_the_next_digest() -> None:
+    board = board_of(asm.code(asm.LOOP))
+    board.machine.memory.ram[200 * PAGE + 77] = 1  # goes around GuestMemory.write
+
+    with pytest.raises(AssertionError):
+        board.digest()
 
 
 def test_write_outside_ram_is_refused_and_changes_nothing() -> None:

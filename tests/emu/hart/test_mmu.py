@@ -85,7 +85,7 @@ def test_every_leaf_allows_what_the_specification_says_and_gets_its_bits(countin
 
 @pytest.mark.parametrize("xlen", [64, 32])
 def test_debuggers_read_what_the_guest_would_and_change_nothing(xlen: int) -> None:
-    board, leaf, size = paging_board(xlen, "blocks"), leaf_address(xlen), xlen // 8
+    board, leaf, size = paging_board(xlen, "code"), leaf_address(xlen), xlen // 8
     pte = PAGE >> 12 << 10 | PTE_V | PTE_R | PTE_U
     board.memory[leaf:] = pte.to_bytes(size, "little")
     board.memory[PAGE:] = b"seen"

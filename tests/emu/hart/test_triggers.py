@@ -40,7 +40,7 @@ from support.needs import Need
 
 from minstret.devices.board.board import Board
 from minstret.devices.board.map import Base
-from minstret.emu.hart.engine import c_callbacks
+from minstret.emu.hart.compiled import c_callbacks
 from minstret.emu.hart.spec import Cause, Csr
 from minstret.emu.hart.triggers import McontrolBit, TriggerState
 from minstret.emu.hart.watches import WatchKind
@@ -328,7 +328,7 @@ def test_generated_program_with_random_triggers_is_one_run(need: Need, number: i
     need("the C extension (a C compiler at install time)", c_callbacks)
     seed = f"triggers/{number}"
     program = generate(seed, xlen)
-    ways = ("instructions", "blocks") + (("python",) if number % 3 == 0 else ())
+    ways = ("instructions", "code") + (("python",) if number % 3 == 0 else ())
     end = 600 if number % 3 == 0 else 2000
     plain, pages = run_program(program, "instructions", end, [], 0)
     for modes in (0, int(M | S | U)):

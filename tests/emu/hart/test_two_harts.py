@@ -10,6 +10,7 @@ from support import asm
 from support.harts import RAM
 
 from minstret.emu.bus import DeviceBus
+from minstret.emu.hart.cpu import Cpu
 from minstret.emu.hart.engine import IO_SIZE
 from minstret.emu.hart.hart import Hart
 from minstret.emu.hart.memory import GuestMemory
@@ -21,9 +22,9 @@ LOOP_AT, SHARED_AT = 0x4000, 0x8000
 
 def two_harts(counting: Counting, xlen: int = 64) -> tuple[Hart, Hart]:
     memory = GuestMemory(RAM, 1 << 20, 0x1000, PAGE_SIZE, io_size=IO_SIZE)
-    first = Hart(xlen, memory, DeviceBus(), counting=counting)
+    first = Hart(Cpu(xlen), memory, DeviceBus(), counting=counting)
     memory.write(RAM, asm.code(asm.addi(asm.A0, asm.A0, 1), asm.jal(0, -4)))
-    second = Hart(xlen, memory, DeviceBus(), counting=counting, hart_id=1)
+    second = Hart(Cpu(xlen), memory, DeviceBus(), counting=counting, hart_id=1)
     return first, second
 
 
@@ -40,7 +41,7 @@ def test_a_second_hart_leaves_memory_and_the_first_as_they_are(counting: Countin
     first, second = two_harts(counting)
     assert first.read_physical(RAM, 4) == asm.code(asm.addi(asm.A0, asm.A0, 1))
     run(first, 11)
-    third = Hart(64, first.memory, DeviceBus(), counting=counting)
+    third = Hart(Cpu(64), first.memory, DeviceBus(), counting=counting)
     run(first, 10)
 
     assert first.env.x[asm.A0] == 11

@@ -42,7 +42,7 @@ from support.needs import Need
 from minstret import Device, Wiring
 from minstret.devices.board.board import Board, BoardConfig
 from minstret.emu.errors import AccessFault
-from minstret.emu.hart.engine import c_callbacks
+from minstret.emu.hart.compiled import c_callbacks
 from minstret.emu.hart.shared import Counting, PageFlag
 from minstret.emu.hart.watches import WatchHit, WatchKind
 from minstret.emu.images.loader import Firmware, Segment
@@ -321,7 +321,7 @@ def test_generated_program_with_random_watches_is_the_same_run(need: Need, numbe
     expected, hits = run_program(program, "instructions", end, written)
     assert expected == plain, seed
     assert hits, f"{seed}: this program shows nothing"
-    assert run_program(program, "blocks", end, written) == (plain, hits), seed
+    assert run_program(program, "code", end, written) == (plain, hits), seed
     if number % 4 == 0:
         assert run_program(program, "python", end, written) == (plain, hits), seed
 

@@ -1,10 +1,11 @@
-"""Counting by blocks, by instructions and in Python are one run: generated programs, cut and restored anywhere.
+"""All ways of counting are one run: generated programs, cut and restored anywhere.
 
 A case is one program run one way; each is compared with the run counted by instructions, without a cut.
 """
 
 from __future__ import annotations
 
+import ctypes
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -12,7 +13,6 @@ from dataclasses import dataclass
 from itertools import repeat
 
 import pytest
-import unicorn
 from support.asm import (
     A0,
     A1,
@@ -47,20 +47,30 @@ from support.asm import (
     srli,
     sw,
 )  # fmt: skip
-from support.generated_code import PAGE, RAM, RAM_SIZE, WATCHED, Program, generate, generate_finer_rights
+from support.generated_code import (
+    PAGE,
+    RAM,
+    RAM_SIZE,
+    WATCHED,
+    Program,
+    generate,
+    generate_finer_rights,
+    generate_more_levels,
+)
 from support.generated_windows import generate_windows
 from support.harts import ROM_INSNS, board_of
 from support.needs import Need
 from support.random_cases import SEED_SLOW, TIMES
 
 from minstret.devices.board.board import Board
-from minstret.emu.hart.binding import ENVIRONMENT
-from minstret.emu.hart.engine import c_callbacks
+from minstret.emu.hart import binding, engine
+from minstret.emu.hart.binding import ENVIRONMENT, Uc, uclib
+from minstret.emu.hart.compiled import c_callbacks
 from minstret.emu.hart.watches import WatchKind
 from minstret.emu.machine import StopReason
 
 C_JR_RA = 0x8082
-BLOCKS, INSTRUCTIONS, PYTHON = "blocks", "instructions", "python"
+CODE, BLOCKS, INSTRUCTIONS, PYTHON = "code", "blocks", "instructions", "python"
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +87,7 @@ class Way:
     state goes to another board that counts another way, and takes some steps of one instruction there; this is a new
     board where it ``is_fresh``, else one that has run others."""
 
-    counting: str = BLOCKS
+    counting: str = CODE
     slices: str = "none"
     hops: int = 0
     is_fresh: bool = False
@@ -96,7 +106,8 @@ class Way:
 
 
 REFERENCE = Way(INSTRUCTIONS)
-SLICED = tuple(Way(BLOCKS, slices) for slices in ("1", "2", "3", "7", "random"))
+SLICED = tuple(Way(CODE, slices) for slices in ("1", "2", "3", "7", "random"))
+BY_CALLS = Way(BLOCKS), Way(BLOCKS, "random"), Way(BLOCKS, hops=6)  # as where code can't be had that counts
 HOPS, FULL, TWINS = Way(hops=6), Way(blocks_max=12), Way(PYTHON)
 FRESH = Way(hops=3, is_fresh=True)
 BARE = Way(has_helpers=False), Way(INSTRUCTIONS, has_helpers=False), Way(slices="random", has_helpers=False)
@@ -152,7 +163,7 @@ class Bench:
                 break
             console += bytes(board.console)
             state, ram = board.machine.save_state(), bytes(board.machine.memory.ram)
-            counting = INSTRUCTIONS if board.hart.counting.value == BLOCKS else BLOCKS
+            counting = INSTRUCTIONS if board.hart.counting.value in (CODE, BLOCKS) else pick.choice((CODE, BLOCKS))
             board = (self.new_board if way.is_fresh else self.board)(program, counting, has_helpers=pick.random() < 0.7)
             move_in(board, state, ram)
             if pick.random() < 0.5:
@@ -228,7 +239,7 @@ def check(
 
 
 def test_generated_programs_are_one_run(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
-    check(bench, capsys, "whole", 45, 2000, lambda number: (Way(), SLICED[number % 5], HOPS))
+    check(bench, capsys, "whole", 45, 2000, lambda number: (Way(), SLICED[number % 5], HOPS, BY_CALLS[number % 3]))
     assert bench.statistics["ambiguous"]
 
 
@@ -269,6 +280,17 @@ def test_generated_programs_with_finer_rights_are_one_run(bench: Bench, capsys: 
     check(bench, capsys, "finer", 5, 1500, lambda number: (Way(), SLICED[number]), generate_finer_rights)
 
 
+def test_generated_programs_under_sv48_and_sv57_are_one_run(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    check(bench, capsys, "levels", 8, 2000, window_ways, generate_more_levels)
+
+
+@pytest.mark.slow
+def test_many_generated_programs_under_sv48_and_sv57_are_one_run(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check(bench, capsys, f"many levels {SEED_SLOW}", 20 * TIMES, 2500, window_ways, generate_more_levels)
+
+
 @pytest.mark.slow
 def test_many_generated_programs_with_finer_rights_are_one_run(
     bench: Bench, capsys: pytest.CaptureFixture[str]
@@ -282,7 +304,7 @@ def test_many_accesses_across_pages_of_every_kind_are_one_run(bench: Bench, caps
 
 
 MANY: dict[str, tuple[int, int, Callable[[int], tuple[Way, ...]]]] = {
-    "many": (40, 4000, lambda number: (Way(), Way(BLOCKS, "random"), HOPS, SLICED[number % 4])),
+    "many": (40, 4000, lambda number: (Way(), BY_CALLS[number % 3], HOPS, SLICED[number % 5])),
     "many full": (10, 4000, lambda number: (FULL,)),
     "many in Python": (10, 2000, lambda number: (TWINS, Way())),
     "many bare": (20, 4000, lambda number: (BARE[number % 3],)),
@@ -386,7 +408,7 @@ def test_blocks_of_one_address_and_size_are_told_apart(
         if csrr(A0, "instret") in piece:
             assert board.registers["a0"] == icount + 1 + piece.index(csrr(A0, "instret"))
         icount = end
-    if counting == BLOCKS:
+    if counting in (CODE, BLOCKS):
         assert board.hart.statistics["ambiguous"] == 1
 
 
@@ -483,16 +505,19 @@ def test_code_that_unmaps_itself_runs_no_further(counting: str) -> None:
     assert trap_of(board) == (12, RAM + PAGE + 8, RAM + PAGE + 8)
 
 
-def unicorn_with_small_cache(arch: int, mode: int, make: Callable[[int, int], unicorn.Uc] = unicorn.Uc) -> unicorn.Uc:
+CTL_SET_TCG_BUFFER_SIZE = 13 | 1 << 26 | 1 << 30
+
+
+def unicorn_with_small_cache(xlen: int) -> Uc:
     """Unicorn with room for few translated blocks: when it is full it drops them all."""
-    uc = make(arch, mode)
-    uc.ctl_set_tcg_buffer_size(1 << 20)
+    uc = Uc(xlen)
+    binding.check(uclib.uc_ctl(uc.handle, ctypes.c_int(CTL_SET_TCG_BUFFER_SIZE), ctypes.c_uint32(1 << 20)))
     return uc
 
 
 @pytest.mark.parametrize("xlen", [64, 32])
 def test_full_translation_cache_is_not_seen(xlen: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unicorn, "Uc", unicorn_with_small_cache)
+    monkeypatch.setattr(engine, "Uc", unicorn_with_small_cache)
     pick = random.Random(xlen)
     blocks = [[pick.choice((addi(A0, A0, 1), 0x0505, C_NOP))] * pick.choice((1, 30, 100, 250)) for _ in range(1500)]
     program = code(*[word for block in blocks for word in (*block, jal(ZERO, 4))], LOOP)
@@ -508,7 +533,7 @@ def test_full_translation_cache_is_not_seen(xlen: int, monkeypatch: pytest.Monke
     assert found[0] == found[1]
 
 
-COUNTINGS = (BLOCKS, INSTRUCTIONS)
+COUNTINGS = (CODE, BLOCKS, INSTRUCTIONS)
 
 
 @pytest.mark.parametrize("counting", COUNTINGS)

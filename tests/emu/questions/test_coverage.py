@@ -13,7 +13,7 @@ from support.recordings import setup_of_image
 
 from minstret.devices.board.board import Setup
 from minstret.devices.board.config import BoardConfig
-from minstret.emu.hart.engine import c_callbacks
+from minstret.emu.hart.compiled import c_callbacks
 from minstret.emu.images.image import SymbolTable
 from minstret.emu.images.loader import read_image
 from minstret.emu.questions.counts import measure

@@ -43,7 +43,7 @@ class Golden:
         return DATA / f"golden-{self.image}.mst"
 
     def record(self, path: Path) -> None:
-        config = {"inputs": (KEYBOARD, TABLET), "net": NetConfig(UserNetConfig(restrict=True))}
+        config = {"cpu": "rv64gc", "inputs": (KEYBOARD, TABLET), "net": NetConfig(UserNetConfig(restrict=True))}
         record(path, setup_of_image(self.image, **config), source=Typist(), every=5_000)
 
 
@@ -97,6 +97,17 @@ def test_golden_trace_replays_to_its_digest_from_every_snapshot(golden: Golden) 
         except MinstretError as error:
             pytest.fail(f"{error}\n{ADVICE}")
         assert outcome.reason is StopReason.FINISHED
+
+
+@pytest.mark.parametrize("golden", GOLDEN)
+def test_trace_of_version_0_1_0_replays_on_its_hart(golden: Golden) -> None:
+    reader = TraceReader(str(DATA / f"old-{golden.image}.mst"))
+    for snapshot in (None, *(number for number, _ in reader.snapshot_positions())):
+        replay = Replay(reader, snapshot=snapshot)
+
+        assert replay.left_out is None
+        assert str(replay.board.cpu) == "rv64gc"
+        assert replay.run().reason is StopReason.FINISHED
 
 
 @pytest.mark.parametrize("golden", GOLDEN)

@@ -29,7 +29,7 @@ from support.smp_guests import setup_of_busy
 from minstret.devices.board.board import Board, Setup
 from minstret.devices.board.config import HostAnswers
 from minstret.devices.board.traced import Replay
-from minstret.devices.hostside.hostinput.script import parse_script
+from minstret.devices.hostside.hostinput.parsing import parse_script
 from minstret.emu.clock import ClockType
 from minstret.emu.door.live import LivePlace
 from minstret.emu.errors import TraceError

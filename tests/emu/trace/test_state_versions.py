@@ -10,6 +10,7 @@ import json
 import os
 import sqlite3
 from contextlib import closing
+from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_type_hints
 
@@ -30,6 +31,7 @@ from minstret.emu.trace.snapshot import STATE_VERSIONS, state_versions
 
 FIELDS_FILE = Path(__file__).parent / "data" / "state_fields.json"
 WRITES_ANEW = os.environ.get("MINSTRET_NEW_GOLDEN") == "1"
+MINSTRET = f"minstret {metadata.version('minstret')}"
 COMMAND = "MINSTRET_NEW_GOLDEN=1 python -m pytest tests/emu/trace/test_state_versions.py tests/emu/trace/test_golden.py"
 
 
@@ -165,7 +167,7 @@ def test_trace_with_other_states_replays_from_power_on(trace: Path, snapshot: in
     assert replay.is_whole
     assert replay.run().reason is StopReason.FINISHED
     assert replay.left_out == (
-        f"{trace}: recorded by minstret 0.1.0 with another version of the state of hart: replayed from power-on;"
+        f"{trace}: recorded by {MINSTRET} with another version of the state of hart: replayed from power-on;"
         " its snapshots and its digest are left out"
     )
 
@@ -201,7 +203,7 @@ def test_ring_with_other_states_is_refused(path: Path) -> None:
         Replay(str(path))
 
     assert str(caught.value) == (
-        f"{path}: recorded by minstret 0.1.0 with another version of the state of hart, and it begins with a snapshot:"
+        f"{path}: recorded by {MINSTRET} with another version of the state of hart, and it begins with a snapshot:"
         " use that minstret to replay it"
     )
 
@@ -250,7 +252,7 @@ def test_configuration_that_is_unknown_here_is_refused_by_its_version(
         Replay(str(trace))
 
     assert str(caught.value) == (
-        f"{trace}: recorded by minstret 0.1.0 with configuration version {version}; this one knows version"
+        f"{trace}: recorded by {MINSTRET} with configuration version {version}; this one knows version"
         f" {CONFIG_VERSION}{what}: use the one that recorded it"
     )
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minstret.devices.hostside.hostinput.keymap import parse_keys
+from minstret.devices.hostside.hostinput.parsing import parse_script
 from minstret.devices.hostside.hostinput.queue import KEYBOARD, TABLET, InputQueue, InputQueueState
 from minstret.devices.hostside.hostinput.script import (
     EXPECT_NS,
@@ -20,7 +21,6 @@ from minstret.devices.hostside.hostinput.script import (
     Send,
     Sleep,
     keys_line,
-    parse_script,
 )
 from minstret.devices.hostside.matcher import ConsoleMatcherState
 from minstret.devices.virtio.input_codes import Button, Key
