@@ -359,14 +359,14 @@ def test_what_the_hart_has_just_done_counts(asking: Asking) -> None:
 
 def test_trap_that_was_just_taken_counts(asking: Asking) -> None:
     """A breakpoint at the handler stops where the trap and no instruction lies behind."""
-    asking.timeline.seek(3_370_934)
+    asking.timeline.seek(3_371_122)
     assert asking.lines("why --trap") == ["no trap was taken"]
     asking.timeline.add_breakpoint(asking.timeline.board.registers_of(0)["mtvec"])
     assert asking.timeline.run().why is Why.BREAKPOINT
-    assert asking.timeline.position.icount == 3_370_934
+    assert asking.timeline.position.icount == 3_371_122
 
-    assert asking.lines("why --trap")[0].startswith("hart0 took its last trap at icount 3,370,934,")
-    assert asking.lines("why --reg mepc")[0].startswith("mepc of hart0 was last written at icount 3,370,934,")
+    assert asking.lines("why --trap")[0].startswith("hart0 took its last trap at icount 3,371,122,")
+    assert asking.lines("why --reg mepc")[0].startswith("mepc of hart0 was last written at icount 3,371,122,")
 
 
 def test_in_a_diversion_the_answer_is_about_the_recording(asking: Asking) -> None:
@@ -405,7 +405,7 @@ def test_question_can_be_interrupted(asking: Asking) -> None:
 
 
 def test_place_beyond_what_is_recorded_is_refused(asking: Asking) -> None:
-    assert asking.lines("why --trap --before 5M") == ["--before: what is recorded goes from icount 0 to 3,370,944"]
+    assert asking.lines("why --trap --before 5M") == ["--before: what is recorded goes from icount 0 to 3,371,132"]
 
 
 def test_place_within_a_wait_is_found_again(echo_trace: Path) -> None:
@@ -428,15 +428,15 @@ def test_questions_in_a_live_run_are_about_what_has_happened_so_far(tmp_path: Pa
         live = Walk(timeline, recording.reader)
         live.monitor = Monitor(timeline, timeline.board.symbols, read=recording.reader, beside=timeline.beside)
         timeline.step(1_500_000)
-        assert live.lines("why --write surveys_done")[0].endswith("icount 1,128,183, virtual time 0.002256366 s")
+        assert live.lines("why --write surveys_done")[0].endswith("icount 1,128,371, virtual time 0.002256742 s")
         timeline.step(1_000_000)
         assert live.lines("why --write surveys_done")[0].split(" at icount ")[1].startswith("2,2")
         timeline.seek(1_500_000)
-        assert live.lines("why --write surveys_done")[0].endswith("icount 1,128,183, virtual time 0.002256366 s")
+        assert live.lines("why --write surveys_done")[0].endswith("icount 1,128,371, virtual time 0.002256742 s")
         timeline.seek(2_500_000)
         assert timeline.is_live
         timeline.run()
-        assert live.lines("why --trap")[0].startswith("hart0 took its last trap at icount 3,370,934,")
+        assert live.lines("why --trap")[0].startswith("hart0 took its last trap at icount 3,371,122,")
         assert timeline.is_at_end
         recording.run()
 

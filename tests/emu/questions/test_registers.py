@@ -111,7 +111,7 @@ def test_taking_a_trap_writes_its_csrs(tmp_path: Path) -> None:
     found = last_register_write(timeline, "mepc", hart.hart_id, timeline.board.symbols)
     assert isinstance(found, RegisterWrite)
     assert found.value == value
-    assert (found.trap, found.icount) == ("instruction access fault", 3_370_934)
+    assert (found.trap, found.icount) == ("instruction access fault", 3_371_122)
 
 
 @pytest.mark.parametrize(
