@@ -30,6 +30,7 @@ from minstret.emu.hart.observers import Observers
 from minstret.emu.hart.pmp import PmpState
 from minstret.emu.hart.shared import (
     CACHED_REGISTERS,
+    ICOUNT_BITS,
     NOWHERE,
     PAGE_BITS,
     PAGE_SIZE,
@@ -78,7 +79,7 @@ from minstret.emu.state import copied
 _SEMIHOSTING_BEFORE, _SEMIHOSTING_AFTER = 0x01F01013, 0x40705013  # slli x0, x0, 0x1f; srai x0, x0, 7
 _A0, _A1 = 10, 11
 _MINSTRET = 2
-_U64, _ICOUNT_BITS = (1 << 64) - 1, (1 << 63) - 1
+_U64 = (1 << 64) - 1
 _MSTATUS_XLEN_64 = (MSTATUS_SXL & -MSTATUS_SXL | MSTATUS_UXL & -MSTATUS_UXL) * XLEN_64
 
 
@@ -912,5 +913,5 @@ class Hart:
 
 
 def _icount_reader(s: Shared) -> Callable[[], int]:
-    """Other threads may read it while code runs: generated code sets the highest bit for a moment (_counting.h)."""
-    return lambda: (s.icount & _ICOUNT_BITS) - s.in_flight
+    """Other threads may read it while code runs."""
+    return lambda: (s.icount & ICOUNT_BITS) - s.in_flight

@@ -23,6 +23,8 @@ WALK_LEVELS, WALKS = 2, 16
 """Levels of page tables, and tables of each, that a hart keeps in mind: see translate in _callbacks.c."""
 SPECIAL_BITS = 16
 SPECIAL_MASK = (1 << SPECIAL_BITS) - 1
+ICOUNT_BITS = (1 << 63) - 1
+"""The count in ``icount``; another thread may see the highest bit set while code runs: see _counting.h."""
 DEMOTE_AFTER_WRITES = 256
 NOWHERE = (1 << 64) - 1
 """No address: ``step_over`` where nothing is, ``fault_va`` where the access itself tells."""
@@ -354,7 +356,8 @@ class Shared(ctypes.Structure):
         """Let the run end before the next instruction; just after a trap, before the one after that.
 
         The same as ``end_run_after_this_instruction`` in C: a run that is told to stop at this icount stops before the
-        trap, and what comes in there must find the same state.
+        trap, and what comes in there must find the same state. May be called in another thread than the run's.
         """
-        has_just_trapped = self.has_last and self.last_icount == self.icount
-        self.limit, self.fast_limit = self.icount + bool(has_just_trapped), 0
+        icount = self.icount & ICOUNT_BITS
+        has_just_trapped = self.has_last and self.last_icount == icount
+        self.limit, self.fast_limit = icount + bool(has_just_trapped), 0

@@ -31,6 +31,7 @@ from support.asm import (
 )  # fmt: skip
 from support.harts import RAM, ROM_INSNS, board_of, run_insns
 
+from minstret.emu.hart.shared import Shared
 from minstret.emu.machine import StopReason
 
 
@@ -152,3 +153,11 @@ def test_illegal_instruction_at_the_start_of_a_page_is_just_that(counting: str, 
     board.hart.env.mtvec = RAM + 4096
     board.run_until(icount=3)
     assert [board.hart.env.mcause, board.hart.env.mepc, board.hart.env.mtval] == [2, RAM, insn]
+
+
+def test_slice_ended_by_another_thread_ends_at_the_count_though_a_block_is_just_being_looked_at() -> None:
+    """As the clock of the timer model virtual-ext does, while generated code has the mark of such a block in icount."""
+    shared = Shared()
+    shared.icount, shared.limit, shared.fast_limit = 1000 | 1 << 63, 5000, 5000
+    shared.end_slice()
+    assert (shared.limit, shared.fast_limit) == (1000, 0)
