@@ -69,6 +69,8 @@ def info(trace: str, as_json: bool) -> None:
         if role in ("bios", "kernel", "initrd") or re.fullmatch(r"load\d+", role):
             click.echo(f"  {role:<10} {printable(image['name'], _SHOWN_NAME)}  sha256 {image['sha256'][:16]}")
     click.echo(f"  board      {_board_text(config)}")
+    if isinstance(config.get("cpu"), str):
+        click.echo(f"  cpu        {printable(config['cpu'], _SHOWN_TEXT).replace('=on', '').replace(',', ' ')}")
     for device in facts.get("devices", []):
         click.echo(f"  device     {_device_text(device)}")
     if reader.is_of_nothing:
@@ -89,10 +91,8 @@ def info(trace: str, as_json: bool) -> None:
 
 
 def _board_text(config: dict[str, Any]) -> str:
-    xlen, cpu, ram_size, seed = (config.get(key) for key in ("xlen", "cpu", "ram_size", "seed"))
+    xlen, ram_size, seed = (config.get(key) for key in ("xlen", "ram_size", "seed"))
     width = f"rv{xlen}" if xlen in (32, 64) else "rv as the image"
-    if isinstance(cpu, str):
-        width = printable(cpu, _SHOWN_TEXT).replace("=on", "").replace(",", " ")
     size = f"{ram_size >> 20} MiB" if isinstance(ram_size, int) else "no RAM"
     sleep = "on" if config.get("sleep") else "off"
     seed_text = seed if _is_int(seed) else "none"

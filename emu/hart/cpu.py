@@ -184,7 +184,8 @@ def _setting(text: str, xlen: int, what: str) -> tuple[str, bool]:
     name, equals, value = (part.strip().lower() for part in text.partition("="))
     extension = _BY_NAME.get(name)
     if extension is None:
-        raise ConfigError(f"{what}: there is no extension {_quoted(name)} to switch{did_you_mean(name, _BY_NAME)}")
+        names = did_you_mean(name, _BY_NAME) or f"; there are {' '.join(EXTENSION_NAMES)}"
+        raise ConfigError(f"{what}: there is no extension {_quoted(name)} to switch{names}")
     if not equals or value not in _SWITCH:
         raise ConfigError(f"{what}: expected {name}=on or {name}=off, got {_quoted(text)}")
     if _SWITCH[value] and extension.only_xlen not in (0, xlen):

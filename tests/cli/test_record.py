@@ -500,7 +500,8 @@ def test_info_tells_what_the_trace_is_of(echoes: Path, run: Command) -> None:
     assert done.stdout.decode() == (
         f"{echoes}: format {FORMAT_VERSION}, recorded by minstret {meta['minstret']}, unicorn {meta['unicorn']}\n"
         f"  bios       echo.elf  sha256 {meta['images']['bios']['sha256'][:16]}\n"
-        f"  board      {cpu}, 4 MiB, shift 1, sleep off, seed 0\n"
+        "  board      rv64, 4 MiB, shift 1, sleep off, seed 0\n"
+        f"  cpu        {cpu}\n"
         f"  end        finished with 0, digest {end['digest'][:16]}\n"
         "  reached    350 instructions, 0.000001 s virtual\n"
         "  items      5 events, 0 answers, 0 checkpoints\n"

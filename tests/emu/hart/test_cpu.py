@@ -61,13 +61,13 @@ def test_what_is_on_takes_along_what_it_needs(all_there: None) -> None:
         ("rv128", "cpu: expected rv64, rv32, rv64gc, rv32gc, or one with ,EXTENSION=on|off; got 'rv128'"),
         ("", "cpu: expected rv64, rv32, rv64gc, rv32gc, or one with ,EXTENSION=on|off; got ''"),
         ("rv64,zbx=on", "cpu: there is no extension 'zbx' to switch; did you mean zbs or zbb?"),
-        ("rv64,", "cpu: there is no extension '' to switch"),
+        ("rv64,", f"cpu: there is no extension '' to switch; there are {' '.join(EXTENSION_NAMES)}"),
         ("rv64,zba", "cpu: expected zba=on or zba=off, got 'zba'"),
         ("rv64,zba=maybe", "cpu: expected zba=on or zba=off, got 'zba=maybe'"),
         ("rv64,zba=on,zba=off", "cpu: zba is both on and off"),
         ("rv64,sstc=on,sm1p12=off", "cpu: sstc needs sm1p12, which is off"),
         ("rv32,sv48=on", "cpu: sv48 is for rv64 alone"),
-        ("rv64,\x1b[2J=on", r"cpu: there is no extension '\x1b[2j' to switch"),
+        ("rv64,\x1b[2J=on", rf"cpu: there is no extension '\x1b[2j' to switch; there are {' '.join(EXTENSION_NAMES)}"),
     ],
 )
 def test_text_that_is_no_hart_is_refused_in_a_line(text: str, error: str, all_there: None) -> None:
