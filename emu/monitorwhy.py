@@ -5,14 +5,16 @@ from __future__ import annotations
 import shlex
 from collections import deque
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from minstret.emu.errors import ConfigError
 from minstret.emu.images.image import SymbolTable
 from minstret.emu.past import TraceTimeline
-from minstret.emu.questions.told import Teller
-from minstret.emu.questions.why import Question, answers, parse
 from minstret.emu.timeline import Timeline
 from minstret.emu.walk import Place
+
+if TYPE_CHECKING:
+    from minstret.emu.questions.why import Question
 
 LINES_MAX = 1000
 """So many accesses are listed: the last ones."""
@@ -72,6 +74,9 @@ class WhyCommand:
         return ["interrupted on the way"] if self._is_interrupted else lines
 
     def _lines(self, question: Question, walk: TraceTimeline) -> list[str]:
+        from minstret.emu.questions.told import Teller
+        from minstret.emu.questions.why import answers
+
         notes = []
         if question.before is not None:
             self._go(walk, question.before, "--before")
@@ -99,6 +104,8 @@ class WhyCommand:
 
 
 def _question(text: str) -> Question:
+    from minstret.emu.questions.why import parse  # with what it needs 15 ms of a start, and seldom asked
+
     try:
         words = shlex.split(text)
     except ValueError as error:

@@ -12,7 +12,6 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from minstret.emu.expect import quoted
 from minstret.emu.hart.cpu import parse_cpu
 from minstret.emu.hart.shared import Counting
 from minstret.emu.images.loader import ImageFile
+from minstret.emu.installed import installed
 from minstret.emu.machine import Outcome, StopReason
 from minstret.emu.part import Part
 from minstret.emu.present import LiveTimeline
@@ -82,8 +82,8 @@ def trace_meta(setup: Setup) -> tuple[dict[str, Any], dict[bytes, bytes]]:
     for number, load in enumerate(setup.loads):
         images[f"load{number}"] = keep(load.file) | {"address": load.address}
     meta: dict[str, Any] = {
-        "minstret": version("minstret"),
-        "unicorn": version("unicorn"),
+        "minstret": installed("minstret"),
+        "unicorn": installed("unicorn"),
         "config_version": CONFIG_VERSION,
         "config": _plain_config(setup.config),
         "images": images,
@@ -117,7 +117,7 @@ def setup_of(
         TraceError: it was recorded with another Unicorn, lacks what a replay needs, or what it says makes no board.
     """
     _check_lacks_nothing(reader)
-    ours, theirs = version("unicorn"), reader.meta["unicorn"]
+    ours, theirs = installed("unicorn"), reader.meta["unicorn"]
     if ours != theirs:
         raise TraceError(
             f"{reader.path}: recorded with unicorn {theirs}, and here is {ours}: install that one to replay it"

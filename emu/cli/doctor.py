@@ -11,12 +11,13 @@ import click
 from minstret.devices.board.placement import PACKAGED
 from minstret.emu.cli.exits import Exit
 from minstret.emu.cli.gdb import found_gdb
-from minstret.emu.cli.version import counter_text, installed
+from minstret.emu.cli.version import counter_text
 from minstret.emu.errors import MinstretError
 from minstret.emu.hart import helpers
 from minstret.emu.hart.compiled import c_callbacks
 from minstret.emu.hart.cpu import default_cpu
 from minstret.emu.hart.layout import UNICORN_VERSION
+from minstret.emu.installed import installed
 from minstret.emu.machine import Machine, MachineConfig
 
 _PACKAGES = ("unicorn", "capstone", "click", "pyelftools")

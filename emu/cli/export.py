@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from pathlib import Path
 
 import click
 
 from minstret.emu.cli.asking import PLACES, Asked, asks_trace, take_output
 from minstret.emu.cli.wholefile import whole_file
+from minstret.emu.installed import installed
 from minstret.emu.questions.exports.form import facts_of
 from minstret.emu.questions.exports.forms import FORMS, form_of
 from minstret.emu.questions.noting import Happenings
@@ -51,7 +51,7 @@ def export(asked: Asked, format_: str, output: str, from_: str, to: str) -> int:
     happenings = Happenings(replay, form.KINDS, stop=stop)
     with whole_file("-o", output) as file:
         with asked.playing(replay, "exporting"):
-            name, made_by = Path(asked.name).name, f"minstret {version('minstret')}"
+            name, made_by = Path(asked.name).name, f"minstret {installed('minstret')}"
             facts = facts_of(replay, happenings, name=name, made_by=made_by, symbols=asked.symbols)
             writer = form(facts, file.write)
             for happening in happenings:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from importlib.metadata import version
 from typing import Any, Protocol
 
 from minstret.devices.board.board import Board
 from minstret.emu.cli.ending import now_lines
+from minstret.emu.installed import installed
 from minstret.emu.text import printable
 
 QEMU_VERSION = (7, 2, 0)
@@ -20,7 +20,7 @@ QEMU_VERSION = (7, 2, 0)
 
 def qemu_version_text() -> str:
     """What ``qemu-system-riscv64 --version`` prints: tools search its beginning."""
-    return f"QEMU emulator version {'.'.join(map(str, QEMU_VERSION))} (minstret {version('minstret')})"
+    return f"QEMU emulator version {'.'.join(map(str, QEMU_VERSION))} (minstret {installed('minstret')})"
 
 
 class Control(Protocol):
@@ -211,7 +211,7 @@ class Qmp:
 
 def _version() -> dict[str, Any]:
     major, minor, micro = QEMU_VERSION
-    return {"qemu": {"micro": micro, "minor": minor, "major": major}, "package": f"minstret {version('minstret')}"}
+    return {"qemu": {"micro": micro, "minor": minor, "major": major}, "package": f"minstret {installed('minstret')}"}
 
 
 def _error(kind: str, text: str, number: Any) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +13,7 @@ from minstret.emu.cli.inspect import timer_table_facts
 from minstret.emu.cli.invocation import invocation, with_devices
 from minstret.emu.images.loader import SymbolTable
 from minstret.emu.info import time_text
+from minstret.emu.installed import installed
 from minstret.emu.machine import Outcome, StopReason
 from minstret.emu.questions.page.collecting import Went
 from minstret.emu.questions.page.render import Difference, Summary, page
@@ -61,7 +61,7 @@ def run_page(
 
 def page_bytes(runs: Sequence[RunPage], difference: Difference | None = None) -> bytes:
     """The file."""
-    return page(runs, difference, version=version("minstret")).encode()
+    return page(runs, difference, version=installed("minstret")).encode()
 
 
 # ---- the summary

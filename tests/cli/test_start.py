@@ -92,6 +92,13 @@ def test_run_imports_only_what_a_run_needs() -> None:
     assert modules.isdisjoint(NOT_FOR_A_RUN)
 
 
+def test_run_for_gdb_imports_no_questions_before_gdb_asks() -> None:
+    modules = imported("run", "-q", "--no-input", "-m", "4M", "--gdb", "127.0.0.1:0", "hello")
+
+    assert "minstret.emu.monitor" in modules
+    assert modules.isdisjoint({"importlib.metadata", "minstret.emu.questions.why"})
+
+
 def test_board_takes_little_memory_beside_what_the_guest_uses() -> None:
     done = python(MEMORY, "run", "-q", "--no-input", "-m", "128M", "hello")
 
