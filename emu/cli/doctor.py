@@ -43,6 +43,7 @@ def doctor() -> int:
     problem = _try_harts()
     click.echo(f"harts        {problem or 'rv64 and rv32 work'}")
     click.echo(f"counting     {_counting_text()}")
+    click.echo(f"extensions   {_extensions_text()}")
     click.echo(f"floats       {_floats_text()}")
     for tool, purpose in _TOOLS:
         click.echo(f"{tool:<20} {shutil.which(tool) or 'not found'} ({purpose})")
@@ -59,6 +60,14 @@ def _counting_text() -> str:
         return "by instructions"
     problems = {helpers.counting_problem(xlen) for xlen in (64, 32)} - {""}
     return f"by calls, slower ({'; '.join(sorted(problems))})" if problems else "in the generated code"
+
+
+def _extensions_text() -> str:
+    """What executes the extensions' instructions that compute, in words."""
+    if c_callbacks is None:
+        return "computed one by one"
+    problems = {helpers.translation_problem(xlen) for xlen in (64, 32)} - {""}
+    return f"computed one by one, slower ({'; '.join(sorted(problems))})" if problems else "translated, as all others"
 
 
 def _floats_text() -> str:

@@ -141,6 +141,11 @@ def use(
         _mark(xlen, env, shared, True, TRANSLATED & shared.features if _translates[xlen] else 0)
 
 
+def translation_problem(xlen: int) -> str:
+    """Why no code is made for instructions of extensions, or nothing where it is. See ``counting_problem``."""
+    return problem(xlen) or ("" if _translates.get(xlen, True) else "made code gives other results in this Unicorn")
+
+
 def _mark(xlen: int, env: Any, shared: Shared, is_ours: bool, translated: int = 0) -> None:
     library.minstret_mark(
         ctypes.c_void_p(ctypes.addressof(env)), ctypes.c_int(xlen), ctypes.c_bool(is_ours), ctypes.c_uint64(translated)

@@ -571,6 +571,7 @@ def test_doctor_names_unicorn_and_the_counter_and_tries_the_hart() -> None:
     assert "callbacks" in lines["counter"]
     assert lines["harts"] == "rv64 and rv32 work"
     assert lines["counting"].startswith(("in the generated code", "by "))
+    assert lines["extensions"].startswith(("translated", "computed one by one"))
     assert lines["gdb"].endswith("(minstret debug starts it)")
     assert done.stderr == b""
 

@@ -62,7 +62,7 @@ def test_expected_results_are_those_of_the_table() -> None:
 
 
 @pytest.mark.parametrize(("counting", "has_helpers"), [
-    (Counting.BLOCKS, True), (Counting.BLOCKS, False), (Counting.INSTRUCTIONS, True),
+    (Counting.CODE, True), (Counting.BLOCKS, True), (Counting.BLOCKS, False), (Counting.INSTRUCTIONS, True),
 ])  # fmt: skip
 @pytest.mark.parametrize("xlen", [64, 32])
 def test_every_check_passes(xlen: int, counting: Counting, has_helpers: bool, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,12 @@ import pytest
 from support.asm import code
 from support.needs import Need
 
+from minstret.devices.board.board import Board
+from minstret.devices.board.config import BoardConfig
+from minstret.emu.hart import helpers
+from minstret.emu.hart.shared import Counting
+from minstret.firmware import image_path
+
 RAM = 0x8000_0000
 FADD_S, FMIN_D, FCLASS_S, FSGNJ_S = 0x00B57653, 0x2AB50653, 0xE0051553, 0x20B50653  # fa2 or a0, of fa0 and fa1
 BARE = """
@@ -73,3 +79,37 @@ print(board.digest(), board.registers["a0"], hex(board.registers["t1"]))
 """
     assert printed(program).split()[1:] == ["64", "0x8000000200006000"]
     assert printed(program) == printed(program.replace(way, "", 1))
+
+
+def after_a_run(xlen: int) -> tuple[Board, tuple[object, ...]]:
+    board = Board(image_path("bits", xlen), BoardConfig(ram_size=1 << 21))
+    outcome = board.run()
+    return board, (outcome.exit_code, board.position, board.digest(), bytes(board.console))
+
+
+@pytest.mark.parametrize("xlen", [64, 32])
+@pytest.mark.parametrize(("trial", "counting", "has_helpers", "translates"), [
+    ("_counts_as_expected", Counting.BLOCKS, True, True), ("_translates_as_expected", Counting.CODE, True, False),
+    ("_does_as_expected", Counting.BLOCKS, False, False),
+])  # fmt: skip
+def test_run_is_the_same_where_a_trial_fails(
+    trial: str, counting: Counting, has_helpers: bool, translates: bool, xlen: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What failed is left off, by the engine that tried it and by the next one, and ``doctor`` can say why."""
+    _, expected = after_a_run(xlen)
+    for name in ("_problem", "_counting_problem"):
+        monkeypatch.setattr(helpers, name, dict.fromkeys((64, 32), ""))
+    for name in ("_tried", "_tried_counting"):
+        monkeypatch.setattr(helpers, name, set())
+    monkeypatch.setattr(helpers, "_translates", {})
+    monkeypatch.setattr(helpers, trial, lambda *arguments: False)
+
+    for _ in range(2):
+        board, got = after_a_run(xlen)
+        shared = board.hart._shared
+        assert got == expected
+        assert (board.hart.counting, bool(shared.has_helpers), bool(shared.translated)) == (
+            counting, has_helpers, translates
+        )  # fmt: skip
+    problems = helpers.problem(xlen), helpers.translation_problem(xlen), helpers.counting_problem(xlen)
+    assert [not problem for problem in problems] == [has_helpers, translates, counting is Counting.CODE]
