@@ -141,7 +141,7 @@ class Wiring(Protocol):
         ...
 
     def hart_line(self, name: str, hart: int = 0, keeper: LevelKeeper | None = None) -> IrqLine:
-        """A line straight to a hart, by id: ``msip``, ``mtip``, ``meip`` or ``seip``.
+        """A line straight to a hart, by id: ``msip``, ``mtip``, ``meip``, ``seip`` or ``stip``.
 
         Args:
             name: Which one.
@@ -169,9 +169,7 @@ class Wiring(Protocol):
         """The same for bytes of a stream, some of which may be told late, with where they were sent."""
         ...
 
-    def answered(
-        self, registers: Registers, catch_up: Callable[[], None] | None = None
-    ) -> bool:  # fmt: skip
+    def answered(self, registers: Registers, catch_up: Callable[[], None] | None = None) -> bool:
         """Let C answer accesses to these registers, if it can; whether it can.
 
         ``catch_up`` is called before Python does anything else, where C has left something to it.

@@ -13,15 +13,16 @@ from typing import Any
 
 from minstret.emu.irq import LevelKeeper
 
+HARTS_MAX = 8
+"""Of a board."""
+PLIC_CONTEXTS_MAX = 2 * HARTS_MAX
 PLIC_SOURCES = 53
 """Sources 1..53, as on QEMU's ``virt`` board; 0 means none."""
-PLIC_CONTEXTS_MAX = 16
 PLIC_CONTEXT, PLIC_CONTEXT_BITS = 0x200000, 12
 """Where the registers of context 0 begin, and how far the next are, as a power of two."""
 PLIC_THRESHOLD, PLIC_CLAIM = 0x0, 0x4
 """Within a context. The second is claim to read, complete to write."""
 
-HARTS_MAX = 8
 CLINT_MTIMECMP = 0x4000
 """That of hart 0."""
 TIMER_NEVER = 1 << 63
@@ -109,7 +110,6 @@ PLIC_NUMBERS = (
 _U64 = ctypes.c_uint64
 
 PLIC_FIELDS: tuple[tuple[str, Any], ...] = (
-    ("contexts", _U64),
     ("listeners", _U64),
     ("priority", _U64 * (PLIC_SOURCES + 1)),
     ("pending", _U64),

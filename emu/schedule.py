@@ -27,7 +27,6 @@ DEFAULT_QUANTUM = 50_000
 twice as long. A hart that waits in a loop for another uses its quantum up: so a longer one makes handing over slow.
 docs/performance.md has figures."""
 QUANTUM_MAX = 1 << 32
-HARTS_MAX = 8
 _SWITCHES_MAX = 16
 """After so many quanta the machine gets a word in, and with it the host."""
 _NOT_WOKEN = -1

@@ -290,9 +290,7 @@ class PartWiring:
     def output_in_pieces(self, name: str) -> PieceOutput:
         return self._assembly.stream(self._name(name), is_message=False)
 
-    def answered(
-        self, registers: Registers, catch_up: Callable[[], None] | None = None
-    ) -> bool:  # fmt: skip
+    def answered(self, registers: Registers, catch_up: Callable[[], None] | None = None) -> bool:
         """Of several harts Python answers: a line may lead to one that does not run."""
         part = self._part
         if self._guard is not None or self.harts > 1 or not isinstance(part, Device):

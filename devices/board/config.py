@@ -14,7 +14,8 @@ from minstret.emu.hart.cpu import Cpu, default_cpu, parse_cpu
 from minstret.emu.hart.engine import RAM_MAX
 from minstret.emu.hart.shared import PAGE_SIZE, Counting
 from minstret.emu.machine import SLICE_INSNS_MAX
-from minstret.emu.schedule import DEFAULT_QUANTUM, HARTS_MAX, QUANTUM_MAX
+from minstret.emu.registers import HARTS_MAX
+from minstret.emu.schedule import DEFAULT_QUANTUM, QUANTUM_MAX
 
 DEFAULT_RAM_SIZE = 128 * units.MIB
 DEFAULT_ICOUNT_SHIFT = 1

@@ -127,8 +127,8 @@ def setup_of(
     plain = _known_config(reader)
     try:
         config = from_plain(BoardConfig, plain)
-        if config.cpu is not None:
-            parse_cpu(config.cpu)
+        if config.cpu is not None and config.xlen not in (None, parse_cpu(config.cpu).xlen):
+            raise ValueError("no such board")
         if config.xlen not in (None, 32, 64) or (config.net is not None and len(config.net.mac) != _MAC_SIZE):
             raise ValueError("no such board")
         files = {role: _kept_file(reader, images[role]) for role in _ROLES if role in images}

@@ -80,7 +80,7 @@ class Plic(Device):
         super().__init__(base)
         self._harts = range(harts)
         self._contexts = 2 * harts
-        self._registers = PlicRegisters(contexts=self._contexts)
+        self._registers = PlicRegisters()
         self._on_change: Callable[[SourceChange, int], None] | None = None
 
     def _initial_state(self, levels: int = 0) -> PlicState:

@@ -30,7 +30,8 @@ from minstret.emu.hart.cpu import parse_cpu
 from minstret.emu.hart.shared import Counting
 from minstret.emu.host import HostFolder
 from minstret.emu.part import Part
-from minstret.emu.schedule import DEFAULT_QUANTUM, HARTS_MAX, QUANTUM_MAX
+from minstret.emu.registers import HARTS_MAX
+from minstret.emu.schedule import DEFAULT_QUANTUM, QUANTUM_MAX
 from minstret.firmware import IMAGES, image_path
 
 counting_option = click.option(

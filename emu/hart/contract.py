@@ -231,7 +231,7 @@ def header_text() -> str:
         _csr_rows(),
         f"#define CSR_TABLE {_unsigned(_csr_table())} /* a CRC of CSR_ROWS */\n"
         "#define SHARED_SIZE sizeof(struct shared)\n"
-        f"#define REGISTERS {_unsigned(_registers_layout())} /* a CRC of struct plic and struct uart */\n"
+        f"#define REGISTERS {_unsigned(_registers_layout())} /* a CRC of struct plic, struct uart, struct clint */\n"
         "#define PLIC_SIZE sizeof(struct plic)\n#define UART_SIZE sizeof(struct uart)\n"
         "#define CLINT_SIZE sizeof(struct clint)\n"
         "#define CONTRACT_FIELD(name) \\\n"

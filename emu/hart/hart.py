@@ -863,9 +863,7 @@ class Hart:
             self.write_by_device(t.pa, data[at - va : at - va + length], service)
         return True
 
-    def answer(
-        self, registers: Registers, base: int, catch_up: Callable[[], None] | None
-    ) -> bool:  # fmt: skip
+    def answer(self, registers: Registers, base: int, catch_up: Callable[[], None] | None) -> bool:
         """Let C answer accesses to a device's registers at ``base``; whether there is C.
 
         ``catch_up`` is called before Python does anything else, where C has left something to it.

@@ -17,7 +17,7 @@ from minstret.emu.hart.shared import Counting
 from minstret.emu.hart.watches import WatchKind
 from minstret.emu.images.loader import Firmware, Segment
 from minstret.emu.machine import StopReason
-from minstret.emu.schedule import HARTS_MAX
+from minstret.emu.registers import HARTS_MAX
 from minstret.emu.session import LiveSession
 
 Q = 100

@@ -73,7 +73,7 @@ class BenchWiring:
     def output_in_pieces(self, name: str) -> PieceOutput:
         return ToList(self.sent.setdefault(name, []))
 
-    def answered(self, registers: object, send_kept: Callable[[], None] | None = None) -> bool:
+    def answered(self, registers: object, catch_up: Callable[[], None] | None = None) -> bool:
         return False
 
     def ask(self, name: str, live: Callable[[], bytes]) -> bytes:

@@ -319,7 +319,8 @@ def test_meta_of_a_wrong_shape_is_told(trace: Path, key: str, value: Any, reason
     [
         ("ram_size", "128M", "makes none"), ("ram_size", 0, "not a positive multiple"), ("ram_size", 5, "not a pos"),
         ("ram_size", 1 << 50, "is too much"), ("ram_size", 1 << 80, "is too much"), ("ram_size", -4096, "not a pos"),
-        ("xlen", 128, "no such board"), ("xlen", 32, "is not the xlen=32"), ("net", {}, "makes none"),
+        ("xlen", 128, "no such board"), ("xlen", 32, "no such board"), ("net", {}, "makes none"),
+        ("cpu", "rv32", "no such board"), ("cpu", 64, "makes none"), ("cpu", "rv64,zqq=on", "not known here"),
         ("net", [1], "makes none"), ("inputs", "keyboard", "makes none"), ("inputs", ["mouse"], "got 'mouse'"),
         ("inputs", ["tablet", "tablet"], "given once"), ("entropy", "dice", "got 'dice'"),
         ("seed", {}, "makes none"), ("timer_model", "x", "got 'x'"), ("rtc_base_ns", None, "makes none"),
