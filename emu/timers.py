@@ -113,7 +113,10 @@ class Timer:
             self.arm(expire_ns)
 
     def was_armed(self, expire_ns: int, times: int) -> None:
-        """It was armed so often meanwhile, last for ``expire_ns``; IDLE: cancelled after that. ``on_earlier`` knows."""
+        """It was armed so often meanwhile, last for ``expire_ns``; IDLE: cancelled after that.
+
+        ``on_earlier`` is not called: whoever armed it has ended the slice in time.
+        """
         self._list._was_armed(self, expire_ns, times)
 
     def cancel(self) -> None:

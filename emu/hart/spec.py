@@ -178,9 +178,9 @@ AMO_LR, AMO_SC = 0x02, 0x03
 INSN_ECALL, INSN_EBREAK, INSN_WFI = 0x00000073, 0x00100073, 0x10500073
 INSN_SRET, INSN_MRET = 0x10200073, 0x30200073
 INSN_C_EBREAK = 0x9002
-INSN_CBO_ZERO, INSN_PAUSE = 0x0040200F, 0x0100000F
-INSN_SINVAL_VMA = 0x16000073  # and two registers
-"""The first with x0 as its register."""
+INSN_PAUSE = 0x0100000F
+INSN_CBO_ZERO, INSN_SINVAL_VMA = 0x0040200F, 0x16000073
+"""With x0 as their registers."""
 
 CACHE_BLOCK = 64
 """Bytes that an instruction on a cache block is about; the device tree tells it."""
