@@ -161,7 +161,7 @@ def test_last_access_is_what_a_run_that_watches_everything_has_noted(
     for _ in range(25):
         address = pick.choice(used) + pick.randrange(-2, 4) if used else RAM + DATA
         size = pick.choice((1, 1, 2, 4, 8, 64))
-        before = pick.randrange(1, noted.end + 1)
+        before = pick.choice((noted.end, pick.randrange(1, noted.end + 1)))
         asking.timeline.seek(before)
         here = asking.timeline.position
         asking.timeline.seek(noted.end)

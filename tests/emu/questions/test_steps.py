@@ -60,7 +60,7 @@ def test_registers_and_ram_follow_from_the_steps(image: str, harts: int, xlen: i
 @pytest.mark.parametrize("xlen", [64, 32])
 @pytest.mark.parametrize("number", range(4))
 def test_registers_of_generated_programs_follow_from_the_steps(number: int, xlen: int) -> None:
-    program = generate(f"steps {number}", xlen, is_portable=True)
+    program = generate(f"follow {number}", xlen, is_portable=True)
     board = setup_of_code(program.image(), xlen=xlen, icount_shift=program.icount_shift).make()
     shadow, traps = Shadow(board), list[TrapStep]()
 
