@@ -65,7 +65,7 @@ def check_cpu(option: str, value: str, width: int | None) -> str:
     if (_MODELS.get(model, width) != width and width is not None) or model not in _MODELS:
         known = cpu_help(width).replace("\n", " or ")
         raise refused(option, value, f"there is no CPU {shown(model)!r} here; expected {known}")
-    chosen = [model]
+    chosen, switches = [model], f"to switch there are {' '.join(EXTENSION_NAMES)}"
     for key, text in settings(rest):
         name = key.lower()
         if name in EXTENSION_NAMES:
@@ -75,9 +75,9 @@ def check_cpu(option: str, value: str, width: int | None) -> str:
             raise refused(option, value, f"{shown(key)!r} can't be set here; leave it out")
         is_on = switch(option, value, key, text)
         if is_on and name in _LACKS:
-            raise refused(option, value, f"{key}: these harts have none: they are {model}gc with S and U-mode")
+            raise refused(option, value, f"{key}: these harts have none; {switches}")
         if not is_on and name in _HAS:
-            raise refused(option, value, f"{key}: these harts always have it: they are {model}gc with S and U-mode")
+            raise refused(option, value, f"{key}: these harts always have it; {switches}")
     asked = ",".join(chosen)
     parse_cpu(asked, f"{option} {shown(value)}")
     return asked
