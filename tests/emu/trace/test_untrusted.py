@@ -535,6 +535,7 @@ put_hart = partial(put, "harts", 0)
         put_hart("x", 5, 1 << 64), put_hart("x", 5, -1), put_hart("x", 5, "0"), put_hart("xlen", 32),
         put_hart("icount", 99), put("clock", "warp_ns", 1), put_hart("pmp", "cfg", [0]),
         put_hart("fflags", None), put_hart("lines", -1), put("timers", "armed", [["none", 5, 0]]),
+        put_hart("later", None), put_hart("later", "menvcfg", 1 << 64), put_hart("later", "more", 1),
         put("timers", "armed", [["clint.mtimecmp", -5, 0]]), put("timers", "armed", [["clint.mtimecmp", 5, 1 << 40]]),
         put("timers", "armed", [["clint.mtimecmp", 5, 0]] * 2), put("timers", "armed", [["clint.mtimecmp", "5", 0]]),
         put("timers", "armed", [5]), put("devices", {}), put("devices", "more", {}), put("devices", "uart0", None),
