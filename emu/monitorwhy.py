@@ -86,7 +86,7 @@ class WhyCommand:
                          " what was changed")  # fmt: skip
         else:
             walk.seek_place(Place.of(self._timeline.board.machine))
-        teller = Teller(self._symbols, walk.board.hart.xlen, lambda icount: f"starti {icount}")
+        teller = Teller(self._symbols, walk.board.hart.cpu, lambda icount: f"starti {icount}")
         found = answers(question, walk, walk.session.reader, self._symbols, teller)
         texts, count = deque[str](maxlen=LINES_MAX), 0
         for text in found:

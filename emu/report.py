@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from minstret.emu.hart.cpu import Cpu, feature_names
+from minstret.emu.hart.csr_table import CSR_OF
 from minstret.emu.hart.decode import insn_size
-from minstret.emu.hart.extensions import assembler
+from minstret.emu.hart.extensions import assembler, extension_insn
 from minstret.emu.hart.hart import Hart
 from minstret.emu.hart.pagetables import SATP_MODES, satp_modes
 from minstret.emu.hart.spec import (
@@ -19,6 +21,7 @@ from minstret.emu.hart.spec import (
     INTERRUPT_TEXT,
     MSTATUS_MPP_SHIFT,
     MSTATUS_SPP,
+    OP_SYSTEM,
     PRIV_M,
     PRIV_NAMES,
     PRIV_S,
@@ -83,6 +86,22 @@ def _trap_text(trap: TrapRecord, symbols: SymbolTable) -> str:
     value = "" if trap.is_interrupt else f", tval {trap.tval:#x}"
     cause = f"{trap_name(trap)} ({trap.cause})"
     return f"{cause} at pc {place_text(trap.epc, symbols)}{value}, in {_privilege(trap.priv)}"
+
+
+def lacking_text(cpu: Cpu, trap: TrapRecord) -> str | None:
+    """What an illegal instruction is that was one only because such a hart lacks an extension; else None."""
+    if trap.is_interrupt or trap.cause != Cause.ILLEGAL_INSTRUCTION:
+        return None
+    insn = trap.tval
+    is_csr_access = insn & 0x7F == OP_SYSTEM and insn >> 12 & 3 != 0
+    row, csr = extension_insn(insn, cpu.xlen), CSR_OF.get(insn >> 20) if is_csr_access else None
+    if row is not None and row.feature not in cpu.features:
+        what, lacked = assembler(insn, cpu.xlen), row.feature
+    elif csr is not None and csr.only_xlen in (0, cpu.xlen) and csr.needs not in cpu.features:
+        what, lacked = f"an access to {csr.name}", csr.needs
+    else:
+        return None
+    return f"that is {what}, of {feature_names(lacked)}, which this hart lacks (--cpu)"
 
 
 def where_text(hart: Hart, symbols: SymbolTable) -> str:
@@ -287,7 +306,16 @@ def _trap_lines(
 
 
 def _origin_lines(hart: Hart, trap: TrapRecord, symbols: SymbolTable, look_back: LookBack | None) -> list[str]:
-    """Who called the code that has trapped; where it trapped in no known code, how the hart came there."""
+    """What it lacks; who called the code that has trapped; where that is no known code, how the hart came there."""
+    return _lacking_lines(hart, trap) + _way_there(hart, trap, symbols, look_back)
+
+
+def _lacking_lines(hart: Hart, trap: TrapRecord) -> list[str]:
+    text = lacking_text(hart.cpu, trap)
+    return [] if text is None else [f"  {text}"]
+
+
+def _way_there(hart: Hart, trap: TrapRecord, symbols: SymbolTable, look_back: LookBack | None) -> list[str]:
     callers = callers_of_trap(hart, trap, symbols)
     if callers and _has_stack(hart, trap):
         return _caller_lines(callers, symbols)
@@ -425,6 +453,7 @@ def report(machine: Machine, outcome: Outcome, symbols: SymbolTable, recent: Seq
     pc = outcome.first_trap.epc if outcome.first_trap is not None else hart.pc
     lines = [
         headline(machine, outcome, symbols),
+        *([] if outcome.first_trap is None else _lacking_lines(hart, outcome.first_trap)),
         f"  icount {position.icount:_}, virtual time {position.virtual_ns:_} ns, {_privilege(int(hart.env.priv))}",
         *_missing_handler(machine),
     ]

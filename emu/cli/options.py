@@ -26,7 +26,7 @@ from minstret.emu.cli.streams import input_from_stdin, is_stream, read_image
 from minstret.emu.cli.suggestions import file_or
 from minstret.emu.clock import ICOUNT_SHIFT_MAX
 from minstret.emu.errors import ConfigError
-from minstret.emu.hart.cpu import parse_cpu
+from minstret.emu.hart.cpu import EXTENSION_NAMES, parse_cpu
 from minstret.emu.hart.shared import Counting
 from minstret.emu.host import HostFolder
 from minstret.emu.part import Part
@@ -99,8 +99,9 @@ def options_of_board(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--load", "loads", metavar="FILE@ADDRESS", multiple=True, help=(
             "Load one more file into memory; may be given several times.")),
         click.option("--cpu", metavar="rv64|rv32[,EXTENSION=on|off]", help=(
-            "What the harts are. Default: of the width of the ELF file, else rv64, with all extensions there are. "
-            "rv64gc, rv32gc: with none beside IMAFDC. See docs/hart.md.")),
+            "What the harts are. Default: of the width of the ELF file, else rv64, with all extensions there are: "
+            f"{', '.join(EXTENSION_NAMES)}. rv64gc, rv32gc: with none of these. rv64,zba=off leaves one out, "
+            "rv64gc,zba=on has that one alone. See docs/hart.md.")),
         click.option("--smp", metavar="N", default="1", show_default=True, help=(
             f"How many harts (CPUs), 1 to {HARTS_MAX}. One runs at a time, in turns that are the same in each run: "
             "N busy harts take N times as long as one.")),

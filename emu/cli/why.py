@@ -71,7 +71,7 @@ def _answer(asked: Asked, question: Question, *, as_json: bool) -> int:
             click.echo(line)
         return 0
     symbols = asked.symbols
-    teller = Teller(symbols, timeline.board.hart.xlen, asked.how_to_debug)
+    teller = Teller(symbols, timeline.board.hart.cpu, asked.how_to_debug)
     with asked.moving(timeline, question.doing) as progress:
         found = answers(question, timeline, asked.reader, symbols, teller, as_json=as_json)
         if question.is_all:

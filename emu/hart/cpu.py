@@ -163,7 +163,7 @@ def parse_cpu(text: str, what: str = "cpu") -> Cpu:
     off = _features(name for name, is_on in wanted.items() if not is_on)
     for name, is_on in wanted.items():
         if is_on and (missing := _with_needed(_BY_NAME[name].feature) & off):
-            raise ConfigError(f"{what}: {name} needs {_names(missing)}, which is off")
+            raise ConfigError(f"{what}: {name} needs {feature_names(missing)}, which is off")
     kept = [e for e in EXTENSIONS if e.feature in features and not _with_needed(e.feature) & off]
     return Cpu(xlen, _for_width(_features(each.name for each in kept) | _with_needed(on), xlen))
 
@@ -179,7 +179,8 @@ def _setting(text: str, xlen: int, what: str) -> tuple[str, bool]:
     name, equals, value = (part.strip().lower() for part in text.partition("="))
     extension = _BY_NAME.get(name)
     if extension is None:
-        names = did_you_mean(name, _BY_NAME) or f"; there are {' '.join(EXTENSION_NAMES)}"
+        meant = did_you_mean(name, _BY_NAME)
+        names = f"{f'{meant} There' if meant else '; there'} are {' '.join(EXTENSION_NAMES)}"
         raise ConfigError(f"{what}: there is no extension {_quoted(name)} to switch{names}")
     if not equals or value not in _SWITCH:
         raise ConfigError(f"{what}: expected {name}=on or {name}=off, got {_quoted(text)}")
@@ -199,7 +200,8 @@ def _features(names: Iterable[str]) -> Feature:
     return found
 
 
-def _names(features: Feature) -> str:
+def feature_names(features: Feature) -> str:
+    """As ``--cpu`` names them, in their order: ``zba, zbb``."""
     return ", ".join(each.name for each in EXTENSIONS if each.feature in features)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from minstret.emu.hart.cpu import Cpu
 from minstret.emu.hart.spec import PRIV_NAMES
 from minstret.emu.hart.watches import WatchKind
 from minstret.emu.images.image import SymbolTable
@@ -13,7 +14,7 @@ from minstret.emu.questions.accesses import Access, By
 from minstret.emu.questions.registers import RegisterWrite
 from minstret.emu.questions.targets import Target, bytes_text, decoded, value_text
 from minstret.emu.questions.traps import TrapCause
-from minstret.emu.report import assembler_text, place_facts, place_text, trap_name
+from minstret.emu.report import assembler_text, lacking_text, place_facts, place_text, trap_name
 
 _WROTE = {WatchKind.LOAD: "loaded", WatchKind.STORE: "stored", WatchKind.ACCESS: "loaded and stored"}
 _KINDS = {WatchKind.LOAD: "load", WatchKind.STORE: "store", WatchKind.ACCESS: "atomic"}
@@ -22,15 +23,15 @@ _KINDS = {WatchKind.LOAD: "load", WatchKind.STORE: "store", WatchKind.ACCESS: "a
 class Teller:
     """Tells of one run's accesses."""
 
-    def __init__(self, symbols: SymbolTable, xlen: int, look_there: Callable[[int], str]) -> None:
+    def __init__(self, symbols: SymbolTable, cpu: Cpu, look_there: Callable[[int], str]) -> None:
         """For a run.
 
         Args:
             symbols: Names of addresses.
-            xlen: Of its harts.
+            cpu: What its harts are.
             look_there: What to type to see the place of an icount.
         """
-        self._symbols, self._xlen, self._look_there = symbols, xlen, look_there
+        self._symbols, self._cpu, self._xlen, self._look_there = symbols, cpu, cpu.xlen, look_there
 
     # ---- for people
 
@@ -124,8 +125,10 @@ class Teller:
             f" {time_text(found.virtual_ns)}",
             f"  {trap_name(trap)} ({trap.cause}) at pc {place_text(trap.epc, symbols)}{value}, in"
             f" {PRIV_NAMES.get(trap.priv, '?')}",
-            *(f"    called from {place_text(caller, symbols)}" for caller in found.callers),
         ]
+        if (lacking := lacking_text(self._cpu, trap)) is not None:
+            lines.append(f"    {lacking}")
+        lines += [f"    called from {place_text(caller, symbols)}" for caller in found.callers]
         if found.jump is not None:
             pc, code = found.jump
             lines.append(f"  it came from pc {place_text(pc, symbols)}: {assembler_text(code, pc, self._xlen)}")

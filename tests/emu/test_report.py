@@ -10,7 +10,8 @@ from support.harts import RAM, ROM_INSNS, board_of, program_at, programs_of
 
 from minstret.devices.board.board import Board
 from minstret.devices.board.map import Base
-from minstret.emu.hart.cpu import Feature
+from minstret.emu.hart.cpu import Feature, default_cpu
+from minstret.emu.hart.traps import TrapRecord
 from minstret.emu.images.image import Symbol, SymbolTable
 from minstret.emu.machine import Outcome, StopReason
 from minstret.emu.report import (
@@ -23,6 +24,7 @@ from minstret.emu.report import (
     harts_text,
     headline,
     interrupt_facts,
+    lacking_text,
     last_fault,
     last_trap_text,
     report,
@@ -35,6 +37,7 @@ from minstret.emu.report import (
 SYMBOLS = SymbolTable.of([Symbol(RAM, 8, "_start"), Symbol(RAM + 8, 0x40, "main")])
 NO_SYMBOLS = SymbolTable()
 ILLEGAL, SRET = 0xFFFF_FFFF, 0x1020_0073
+RORI_A5_A0_13, CSRW_STIMECMP_A5, CSRR_A0_MENVCFG = 0x60D5_5793, 0x14D7_9073, 0x30A0_2573
 HANDLER = 0x100
 SETS_HANDLER = [asm.auipc(asm.T0, 0), asm.addi(asm.T0, asm.T0, HANDLER), asm.csrw("mtvec", asm.T0)]
 RETURNS = asm.code(asm.csrr(asm.T1, "mepc"), asm.addi(asm.T1, asm.T1, 4), asm.csrw("mepc", asm.T1), asm.MRET)
@@ -246,6 +249,33 @@ def test_end_of_a_guest_tells_its_exception_if_that_handler_has_failed(
     lines = why(board.machine, outcome, NO_SYMBOLS)
     assert [line[:39] for line in lines] == ["its last exception: illegal instruction"] * is_told
     assert len(fatal_facts(board.machine, outcome, NO_SYMBOLS)) == is_told
+
+
+@pytest.mark.parametrize(
+    ("cpu", "insn", "said"),
+    [
+        ("rv64,zbb=off", RORI_A5_A0_13, "that is rori a5, a0, 0xd, of zbb, which this hart lacks (--cpu)"),
+        ("rv64,sstc=off", CSRW_STIMECMP_A5, "that is an access to stimecmp, of sstc, which this hart lacks (--cpu)"),
+        ("rv64gc", CSRR_A0_MENVCFG, "that is an access to menvcfg, of sm1p12, which this hart lacks (--cpu)"),
+        ("rv64gc", ILLEGAL, None),
+        ("rv64,zbb=off", asm.csrw("misa", asm.A0) | 0xC00 << 20, None),
+    ],
+)
+def test_illegal_instruction_of_an_extension_that_is_off_is_named(cpu: str, insn: int, said: str | None) -> None:
+    waits = (HANDLER, asm.code(asm.WFI, asm.jal(0, -4)))
+    for board in (board_of(asm.code(insn), cpu=cpu), board_of(asm.code(SETS_HANDLER, insn), waits, cpu=cpu)):
+        outcome = board.run()
+
+        loops = outcome.reason is StopReason.TRAP_LOOP
+        text = report(board.machine, outcome, SYMBOLS) if loops else "\n".join(why(board.machine, outcome, SYMBOLS))
+        assert ("this hart lacks" in text) == (said is not None)
+        assert said is None or f"  {said}" in text.splitlines()
+
+
+def test_instruction_that_the_hart_has_is_not_told_as_lacking() -> None:
+    for number in range(1 << 12):
+        trap = TrapRecord(2, RAM, number << 20 | 0x2573, 3, 0)
+        assert lacking_text(default_cpu(64), trap) is None
 
 
 def test_environment_call_is_no_fault() -> None:

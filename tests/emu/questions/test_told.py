@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from minstret.emu.hart.cpu import RV64GC
 from minstret.emu.hart.watches import WatchKind
 from minstret.emu.images.image import SymbolTable
 from minstret.emu.questions.accesses import Access, By
@@ -10,7 +11,7 @@ from minstret.emu.questions.told import Teller
 
 STORE, LOAD = WatchKind.STORE, WatchKind.LOAD
 TARGET = Target("phys:0x80001000..0x80001003", 0x8000_1000, 4, ((0x8000_1000, 4),))
-TELLER = Teller(SymbolTable(), 64, lambda icount: f"there {icount}")
+TELLER = Teller(SymbolTable(), RV64GC, lambda icount: f"there {icount}")
 
 
 def test_every_writer_has_its_words() -> None:
