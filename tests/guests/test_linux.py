@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
@@ -30,6 +31,8 @@ from minstret.devices.board.board import Board
 from minstret.devices.board.config import BoardConfig
 from minstret.devices.board.traced import Replay
 from minstret.devices.virtio.input_codes import Key
+from minstret.emu.hart.extensions import extension_insn
+from minstret.emu.images.kallsyms import find_kallsyms
 from minstret.emu.images.loader import ImageFile
 from minstret.emu.machine import Outcome, StopReason
 from minstret.emu.trace.reader import TraceReader
@@ -37,8 +40,14 @@ from minstret.emu.units import NS_PER_MS
 from minstret.firmware import image_path
 
 SNAPSHOT_EVERY_INSNS = 300_000_000
+EXTENSIONS = "zba zbb zbs zicond zicbom zicboz zawrs sstc svinval svnapot svpbmt"
+"""Those that the kernel names. It does not know Svadu."""
 MARKS = (1_000_000, 30_000_000, 400_000_000, 900_000_000)
 HARTS = 4
+KERNEL_OFFSET, FUNCTION_SIZE = 0x20_0000, 0x60
+"""Of the kernel in RAM; and what of a function is looked at, bytes."""
+JUMP = 0x06F
+"""jal with the register zero."""
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +72,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
             board.host_side.input.press([Key.KEY_A])
 
         shell.wait_for(PROMPT)
-        shell.command("uname -srm; nproc; cat /proc/uptime")
+        shell.command("uname -srm; nproc; cat /proc/uptime; cat /proc/cpuinfo")
         shell.command("ip -4 addr show eth0; ping -c 2 10.0.2.2")
         shell.command(f"xxd -p -c 24 -l 96 {KEYBOARD_EVENTS}", press)
         shell.command("sleep 5; date; cat /dev/hwrng | head -c 8 | xxd -p")
@@ -83,6 +92,56 @@ def test_linux_leases_an_address_pings_and_powers_off(session: Recorded) -> None
     assert "2 packets transmitted, 2 packets received, 0% packet loss" in console
     assert "Mon Oct  1 00:00:" in console
     assert "reboot: Power down" in console
+
+
+@pytest.mark.slow
+def test_opensbi_and_linux_find_the_extensions_that_the_device_tree_names(session: Recorded) -> None:
+    console = session.console.decode().replace("\r", "")
+
+    assert found_in(console, r"^Boot HART Base ISA +: (\S+)$") == "rv64imafdcb"
+    assert {"sstc", "svadu", "svpbmt", "zicboz"} <= set(
+        found_in(console, r"^Boot HART ISA Extensions +: (\S+)$").split(",")
+    )
+    assert set(EXTENSIONS.split()) <= set(found_in(console, r"^isa\t+: rv64imafdc_(\S+)$").split("_"))
+    assert found_in(console, r"^mmu\t+: (\S+)$") == "sv57"
+    assert "riscv-timer: Timer interrupt in S-mode is available via sstc extension" in console
+
+
+def found_in(text: str, pattern: str) -> str:
+    """What the group of ``pattern`` stands for in a line of ``text``."""
+    found = re.search(pattern, text, re.MULTILINE)
+    assert found is not None, (pattern, text)
+    return found[1]
+
+
+@pytest.mark.slow
+def test_linux_works_on_strings_by_zbb(session: Recorded) -> None:
+    """The kernel has written jumps to its other ways over the beginnings of the functions, and takes them."""
+    with closing(TraceReader(session.path)) as reader:
+        replay = Replay(reader, snapshot=session.snapshots()[-1])
+        flow, ram = replay.board.machine.hart.flow, replay.board.machine.memory.ram
+        flow.count(True)
+        replay.run()
+
+    symbols = {symbol.name: symbol.address for symbol in find_kallsyms(ram, 64)}
+    kernel = symbols["_start"]
+
+    def insn_at(pc: int) -> int:
+        at = KERNEL_OFFSET + pc - kernel
+        return int.from_bytes(ram[at : at + 4], "little")
+
+    def executed_in(start: int) -> Iterator[str]:
+        for run in flow.blocks():
+            pc = run.pc
+            for _ in range(run.insns if start <= pc < start + FUNCTION_SIZE else 0):
+                insn = insn_at(pc)
+                row = extension_insn(insn, 64)
+                yield "" if row is None else row.name
+                pc += 4 if insn & 3 == 3 else 2
+
+    for function in ("strlen", "strcmp"):
+        assert insn_at(symbols[function]) & 0xFFF == JUMP
+        assert "orc.b" in executed_in(symbols[function])
 
 
 @pytest.mark.slow
