@@ -546,6 +546,22 @@ static bool on_tlb_fill(void *uc, uint64_t va, int type, uc_tlb_entry *entry, st
     return true;
 }
 
+/* The same for a load or store of which the PC is not known, where that does not matter: nothing but the TLB changes, and
+ * nothing is refused. False: on_tlb_fill has to be asked. _tlb.c calls this. */
+static bool fill_plainly(void *uc, struct shared *s, uint64_t va, int type, uc_tlb_entry *entry)
+{
+    if (s->in_system_view || s->stop_reason != STOP_NONE || s->trigger_page_count != 0
+        || env_word(s, s->off_mstatus) & MSTATUS_MPRV)
+        return false;
+    struct translation t = translate(uc, s, va, type, (int)env_word(s, s->off_priv), true);
+    if (t.fault != FAULT_NONE || !(t.perms & prot_of(type)))
+        return false; /* this may set A or D, or trap */
+    if (fill_tlb(uc, va, type, entry, s) && entry->perms & prot_of(type))
+        return true;
+    s->stop_reason = STOP_NONE;
+    return false;
+}
+
 /* ---- writes to pages that hold code or page tables ---------------------------------------------- */
 
 /* An access is about to be left undone. Unicorn loads into a floating-point register at once, before it stops. */
@@ -824,10 +840,19 @@ static bool fetch(void *uc, struct shared *s, uint64_t va, uint32_t *insn)
     return true;
 }
 
+/* Whether an entry of PMP begins or ends within a page: only there rights differ within it. */
+static bool has_rights_within_pages(const struct shared *s)
+{
+    uint64_t edges = 0;
+    for (uint64_t i = 0; i < s->pmp_count; i++)
+        edges |= s->pmp_low[i] | s->pmp_high[i];
+    return edges & (PAGE_SIZE - 1);
+}
+
 /* Whether PMP rights to execute differ within the page of `va`. */
 static bool is_mixed_page(void *uc, struct shared *s, uint64_t va)
 {
-    if (s->pmp_count == 0)
+    if (!has_rights_within_pages(s))
         return false;
     int mode = (int)env_word(s, s->off_priv);
     struct translation t = translate(uc, s, va, MEM_FETCH, mode, true);
@@ -2092,6 +2117,7 @@ PyMODINIT_FUNC PyInit__callbacks(void)
         || add_address(module, "on_block", (const void *)on_block) < 0
         || add_address(module, "on_uncounted_block", (const void *)on_uncounted_block) < 0
         || add_address(module, "counts_itself", (const void *)counts_itself) < 0
+        || add_address(module, "fill_plainly", (const void *)fill_plainly) < 0
         || add_address(module, "on_exception", (const void *)on_exception) < 0
         || PyModule_AddIntConstant(module, "BLOCK_TABLE_BYTES", (long)(BLOCK_SLOTS * sizeof(struct block))) < 0
         || PyModule_AddIntConstant(module, "BLOCKS_MAX", BLOCK_SLOTS / 4 * 3) < 0

@@ -104,10 +104,14 @@ def _bind() -> str:
     """Tell our functions where Unicorn's are, which do the rest, before any engine is made; why not, if so."""
     if library is None:
         return why_not
-    if not hasattr(library, "minstret_bind"):
-        return "built from another version of minstret"
-    library.minstret_bind.restype = ctypes.c_bool
-    return "" if library.minstret_bind(ctypes.c_void_p(uclib._handle)) else "this Unicorn lacks a function"
+    for name in ("minstret_bind", "minstret_bind_tlb"):
+        if not hasattr(library, name):
+            return "built from another version of minstret"
+        bind = getattr(library, name)
+        bind.restype = ctypes.c_bool
+        if not bind(ctypes.c_void_p(uclib._handle)):
+            return "this Unicorn lacks a function"
+    return ""
 
 
 why_not = _bind()

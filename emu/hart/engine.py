@@ -260,6 +260,7 @@ class Engine:
         self.shared.blocks = address_of(self._blocks)
         self.shared.blocks_max = c_callbacks.BLOCKS_MAX
         self.shared.counts_itself = c_callbacks.counts_itself
+        self.shared.fill_plainly = c_callbacks.fill_plainly
 
     def _guard(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Keep an exception for ``run`` to raise: Unicorn would drop it."""

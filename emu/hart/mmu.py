@@ -138,7 +138,7 @@ class Mmu:
             readable = data_ok and bool(pte & PTE_R or (mstatus & MSTATUS_MXR and pte & PTE_X))
             writable = data_ok and bool(pte & PTE_W)
             executable = fetch_ok and bool(pte & PTE_X)
-            if not {Access.FETCH: executable, Access.WRITE: writable}.get(Access(access), readable):
+            if not (executable if access == Access.FETCH else writable if access == Access.WRITE else readable):
                 return _PAGE_FAULT
             marked = pte | PTE_A | (PTE_D if access == Access.WRITE else 0)
             if marked != pte and not quiet:
@@ -199,11 +199,16 @@ class Mmu:
 
     def is_mixed_page(self, va: int) -> bool:
         """Whether PMP rights to execute differ within the page of ``va``."""
-        if self.s.pmp_count == 0:
+        if not self._has_rights_within_pages():
             return False
         mode = int(self.env.priv)
         t = self.translate(va, Access.FETCH, mode, quiet=True)
         return t.fault == Fault.NONE and self.pmp_allows(t.pa & ~(PAGE_SIZE - 1), PAGE_SIZE, mode) == _MIXED
+
+    def _has_rights_within_pages(self) -> bool:
+        """Whether an entry of PMP begins or ends within a page: only there rights differ within it."""
+        s = self.s
+        return any((s.pmp_low[i] | s.pmp_high[i]) & PAGE_SIZE - 1 for i in range(s.pmp_count))
 
     def parcel_offset(self, va: int) -> int | None:
         """Where in RAM the parcel at ``va`` is, or None (ROM, device, nothing)."""

@@ -9,6 +9,7 @@ Source: The RISC-V Instruction Set Manual, Volume II, "Sv32" to "Sv57", "Svnapot
 from __future__ import annotations
 
 from enum import Enum, auto
+from functools import lru_cache
 from typing import NamedTuple
 
 from minstret.emu.hart.cpu import Feature
@@ -94,7 +95,8 @@ class Kind(Enum):
 
 def kind_of(entry: int, level: int, tables: PageTables, features: int, menvcfg: int = 0) -> Kind:
     """What an entry of a table of that level is, whatever its rights."""
-    if not entry & PTE_V or entry & (PTE_R | PTE_W) == PTE_W or entry & _reserved(tables, features, menvcfg):
+    reserved = _reserved(tables.entry_bytes, features, menvcfg)
+    if not entry & PTE_V or entry & (PTE_R | PTE_W) == PTE_W or entry & reserved:
         return Kind.FAULT
     if entry & PTE_PBMT == PTE_PBMT:
         return Kind.FAULT
@@ -105,9 +107,10 @@ def kind_of(entry: int, level: int, tables: PageTables, features: int, menvcfg: 
     return Kind.FAULT if ppn_of(entry) & tables.span_pages(level) - 1 else Kind.LEAF
 
 
-def _reserved(tables: PageTables, features: int, menvcfg: int) -> int:
+@lru_cache(maxsize=64)
+def _reserved(entry_bytes: int, features: int, menvcfg: int) -> int:
     """The bits of an entry that must be 0."""
-    if tables.entry_bytes == 4:
+    if entry_bytes == 4:
         return 0
     bits = _RESERVED
     if features & Feature.SVNAPOT:

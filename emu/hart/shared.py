@@ -243,6 +243,9 @@ LAYOUT: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = (
         ("counts_itself", "bool (*@)(void *, struct shared *, uint64_t, uint64_t, uint64_t)"),
         ("looks looked_icount", U64),
     )),
+    ("Fills the TLB for a load or store, where that needs no PC: see _tlb.c.", (
+        ("fill_plainly", "void *@"),
+    )),
     ("Addresses before which the run stops, in rising order; and the place (pc and icount) where it goes on all the"
      " same: see breakpoints.py.", (
         ("break_pcs", "const uint64_t *@"),

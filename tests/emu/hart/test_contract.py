@@ -89,12 +89,13 @@ def copy_of_the_package(tmp_path: Path) -> Path:
 
 
 def build(package: Path, name: str) -> None:
-    """Compile one of the C files of the copy."""
+    """Compile one of the C libraries of the copy."""
     assert COMPILER is not None
     hart = package / "emu" / "hart"
+    sources = [f"{hart / each}.c" for each in (name, *(["_tlb"] if name == "_helpers" else []))]
     subprocess.run(
         [COMPILER, "-O0", "-shared", "-fPIC", "-fvisibility=hidden" if name == "_helpers" else "-fPIC",
-         f"-I{sysconfig.get_paths()['include']}", f"{hart / name}.c", "-o", f"{hart / name}.abi3.so", "-lm", "-ldl"],
+         f"-I{sysconfig.get_paths()['include']}", *sources, "-o", f"{hart / name}.abi3.so", "-lm", "-ldl"],
         check=True,
     )  # fmt: skip
 
