@@ -247,8 +247,12 @@ def test_ratios_have_two_or_three_digits(value: float | None, text: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(None, "-"), (938.4, "938"), (6489.0, "6,489"), (20_812.0, "20.8 k"), (4.72e8, "472 M")]
-)
+    ("value", "text"),
+    [
+        (None, "-"), (938.4, "938"), (6489.0, "6,489"), (20_812.0, "20.8 k"), (4.72e8, "472 M"), (9.994e8, "999 M"),
+        (9.997e8, "1,000 M"),
+    ],
+)  # fmt: skip
 def test_rates_have_three_digits(value: float | None, text: str) -> None:
     assert rate_text(value) == text
 

@@ -244,4 +244,4 @@ def rate_text(rate: float | None) -> str:
     if rate is None:
         return "-"
     scaled, unit = (rate / 1e6, " M") if rate >= 1e6 else (rate / 1e3, " k") if rate >= 1e4 else (rate, "")
-    return f"{scaled:.3g}{unit}" if scaled < 1000 else f"{scaled:,.0f}{unit}"
+    return f"{scaled:.3g}{unit}" if scaled < 999.5 else f"{scaled:,.0f}{unit}"
