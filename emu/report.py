@@ -19,6 +19,7 @@ from minstret.emu.hart.spec import (
     ABI_NAMES,
     CAUSE_TEXT,
     INTERRUPT_TEXT,
+    MSTATUS_FS,
     MSTATUS_MPP_SHIFT,
     MSTATUS_SPP,
     OP_SYSTEM,
@@ -32,6 +33,7 @@ from minstret.emu.hart.spec import (
     Cause,
     Interrupt,
 )
+from minstret.emu.hart.special import needs_floating
 from minstret.emu.hart.traps import TrapRecord
 from minstret.emu.images.loader import SymbolTable
 from minstret.emu.machine import Machine, Outcome, StopReason
@@ -311,8 +313,19 @@ def _origin_lines(hart: Hart, trap: TrapRecord, symbols: SymbolTable, look_back:
 
 
 def _lacking_lines(hart: Hart, trap: TrapRecord) -> list[str]:
-    text = lacking_text(hart.cpu, trap)
+    text = lacking_text(hart.cpu, trap) or _floating_text(hart, trap)
     return [] if text is None else [f"  {text}"]
+
+
+def _floating_text(hart: Hart, trap: TrapRecord) -> str | None:
+    """What an illegal instruction is that was one because floating point was off, and is still; else None."""
+    insn = trap.tval
+    if trap.is_interrupt or trap.cause != Cause.ILLEGAL_INSTRUCTION or not needs_floating(insn, hart.xlen):
+        return None
+    if hart.env.mstatus & MSTATUS_FS or not (hart.icount == trap.icount or _is_in_handler(hart, trap)):
+        return None
+    text = assembler_text(insn.to_bytes(4, "little"), trap.epc, hart.xlen)
+    return f"that is {text}, while mstatus.FS is Off: floating point has to be switched on first"
 
 
 def _way_there(hart: Hart, trap: TrapRecord, symbols: SymbolTable, look_back: LookBack | None) -> list[str]:

@@ -30,6 +30,7 @@ from minstret.emu.hart.spec import (
     OP_FP,
     OP_SYSTEM,
     S_INTERRUPTS,
+    Csr,
     FpOp,
 )
 
@@ -56,6 +57,16 @@ def is_skipped(env: Any, xlen: int, insn: int) -> bool:
 def is_floating(insn: int) -> bool:
     """Whether ``insn`` computes with floating point registers, or may."""
     return insn & 0x7F == OP_FP or insn & 0x7F in _FUSED
+
+
+def needs_floating(insn: int, xlen: int) -> bool:
+    """Whether ``insn`` is illegal while FS is off: floating-point arithmetic, loads, stores, and its CSRs."""
+    if insn & 3 != 3:
+        return insn & 1 == 0 and (insn >> 13 & 3 == 1 or (insn >> 13 & 3 == 3 and xlen == 32))
+    if insn & 0x5F == 0x07:  # loads and stores; those of other widths are of vectors
+        return insn >> 12 & 7 in (2, 3)
+    is_csr_access = insn & 0x7F == OP_SYSTEM and insn >> 12 & 3 != 0
+    return is_floating(insn) or (is_csr_access and Csr.FFLAGS <= insn >> 20 <= Csr.FCSR)
 
 
 def is_special_floating(env: Any, insn: int) -> bool:

@@ -272,6 +272,28 @@ def test_illegal_instruction_of_an_extension_that_is_off_is_named(cpu: str, insn
         assert said is None or f"  {said}" in text.splitlines()
 
 
+FLOATING = {
+    0xF20007D3: "fmv.d.x fa5, zero",
+    0x00B53027: "fsd fa1, 0(a0)",
+    0x2108: "c.fld fa0, 0(a0)",
+    0x00302573: "frcsr a0",
+}
+
+
+@pytest.mark.parametrize("insn", FLOATING)
+def test_floating_point_instruction_while_it_is_off_is_told_as_such(insn: int) -> None:
+    waits = (HANDLER, asm.code(asm.WFI, asm.jal(0, -4)))
+    told = f"  that is {FLOATING[insn]}, while mstatus.FS is Off: floating point has to be switched on first"
+    for board in (board_of(asm.code(insn)), board_of(asm.code(SETS_HANDLER, insn), waits)):
+        outcome = board.run()
+
+        loops = outcome.reason is StopReason.TRAP_LOOP
+        text = report(board.machine, outcome, SYMBOLS) if loops else "\n".join(why(board.machine, outcome, SYMBOLS))
+        assert told in text.splitlines()
+        board.registers["mstatus"] = 1 << 13
+        assert loops or "FS is Off" not in "\n".join(why(board.machine, outcome, SYMBOLS))
+
+
 def test_instruction_that_the_hart_has_is_not_told_as_lacking() -> None:
     for number in range(1 << 12):
         trap = TrapRecord(2, RAM, number << 20 | 0x2573, 3, 0)
