@@ -86,8 +86,12 @@ def board_option_values(
         ConfigError: one is wrong.
     """
     typed: list[str] = []
+    given: dict[str | None, str] = {}
     for keyword, value in keywords.items():
         typed += _typed_option(keyword, value, found)
+        option = _names()[_OTHER_NAMES.get(keyword, keyword)]
+        if value is not None and (other := given.setdefault(option.name, keyword)) != keyword:
+            raise ConfigError(f"minstret(): {other} and {keyword} are the same option; give one of them")
     if firmware is not None:
         typed += ["--", found(str(firmware))]
     try:

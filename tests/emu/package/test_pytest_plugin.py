@@ -256,6 +256,10 @@ def test_default_of_instructions_holds_for_a_test_that_is_given_no_limit(suite: 
         ('minstret("helo")', "ConfigError: helo: no such file, and no bundled image of that name; did you mean hello"),
         ('minstret("hello", net="usr")', "ConfigError: minstret(net=...): --net: expected none or user[,OPTION="),
         ('minstret("hello", cpu="rv65")', "ConfigError: minstret(cpu=...): --cpu: expected rv64, rv32, rv64gc, rv32gc"),
+        (
+            'minstret("hello", cpu="rv64,zba=off", xlen=32)',
+            "ConfigError: minstret(): cpu and xlen are the same option; give one of them",
+        ),
         ("minstret()", "ConfigError: minstret(): nothing to boot; give the firmware first"),
         ('minstret("hello").read("nothing")', "ConfigError: nothing: no such variable"),
         ('minstret("hello").run_for("1 h")', "ConfigError: run_for: expected a time such as 50us or 1.5s, got '1 h'"),
