@@ -741,12 +741,21 @@ static bool is_special(const struct shared *s, uint32_t insn)
     return row->ours != OURS_FLOAT || !s->has_helpers || sets_bits;
 }
 
-/* What a CSR instruction makes of `old`, before the CSR has its say. */
+/* What a CSR instruction makes of `old`, before the CSR has its say: 1 writes, 2 sets bits, 3 clears them. */
+static uint64_t combined(uint64_t operation, uint64_t operand, uint64_t old)
+{
+    return operation == 1 ? operand : operation == 2 ? old | operand : old & ~operand;
+}
+
+static uint64_t operand_of(const struct shared *s, uint32_t insn)
+{
+    uint64_t rs1 = insn >> 15 & 31;
+    return insn >> 14 & 1 ? rs1 : env_word(s, rs1 * s->xlen_bytes);
+}
+
 static uint64_t value_written(const struct shared *s, uint32_t insn, uint64_t old)
 {
-    uint64_t rs1 = insn >> 15 & 31, operand = insn >> 14 & 1 ? rs1 : env_word(s, rs1 * s->xlen_bytes);
-    uint32_t operation = insn >> 12 & 3;
-    return operation == 1 ? operand : operation == 2 ? old | operand : old & ~operand;
+    return combined(insn >> 12 & 3, operand_of(s, insn), old);
 }
 
 static uint64_t float_register(const struct shared *s, uint32_t number)
@@ -779,6 +788,36 @@ static bool is_floating_ours_now(const struct shared *s, uint32_t insn)
     }
 }
 
+/* Whether Unicorn would get an access to a CSR wrong that it does not always get wrong. */
+static bool is_access_ours_now(const struct shared *s, const struct csr_row *row, uint64_t operation, uint64_t operand)
+{
+    uint64_t mstatus = env_word(s, s->off_mstatus), mie, mideleg, written;
+    switch (row->ours) {
+    case OURS_WRONG_BITS:
+        return combined(operation, operand, env_word(s, *(const uint64_t *)((const char *)s + row->word))) & ~row->mask;
+    case OURS_FLOAT:
+        return mstatus & MSTATUS_FS && !(mstatus >> (8 * s->xlen_bytes - 1));
+    case OURS_SSTATUS:
+        return mstatus & MSTATUS_UXL;
+    case OURS_SIE:
+        mie = env_word(s, s->off_mie);
+        mideleg = env_word(s, s->off_mideleg);
+        return (combined(operation, operand, mie & mideleg) | mie) & ~mideleg & S_INTERRUPTS;
+    case OURS_MSTATUS:
+        written = combined(operation, operand, mstatus);
+        return (written ^ mstatus) & (MSTATUS_TW | MSTATUS_TSR) || written & MSTATUS_BOGUS
+               || (written >> MSTATUS_MPP_SHIFT & 3) == 2;
+    default:
+        return true;
+    }
+}
+
+static bool is_return_ours_now(const struct shared *s, uint32_t insn)
+{
+    uint64_t mstatus = env_word(s, s->off_mstatus);
+    return mstatus & MSTATUS_MPRV || (insn == INSN_SRET && mstatus & MSTATUS_TSR) || s->tells_returns;
+}
+
 /* What Unicorn does wrong about a special instruction is ours, and only that. It has TW and TSR at other bits of
  * mstatus, keeps MPRV, and what it allowed, when a trap handler returns, and lets all this be written: a bogus pair of
  * bits and a privilege that does not exist in mstatus, bit 0 of mepc and sepc, interrupts and exceptions of a
@@ -788,31 +827,14 @@ static bool is_floating_ours_now(const struct shared *s, uint32_t insn)
  * the hart. */
 static bool is_ours_now(const struct shared *s, uint32_t insn)
 {
-    uint64_t mstatus = env_word(s, s->off_mstatus), mie = env_word(s, s->off_mie), mideleg = env_word(s, s->off_mideleg);
     if (insn == INSN_SRET || insn == INSN_MRET)
-        return mstatus & MSTATUS_MPRV || (insn == INSN_SRET && mstatus & MSTATUS_TSR) || s->tells_returns;
+        return is_return_ours_now(s, insn);
     if ((insn & 0x7f) == OP_FP || is_fused(insn))
         return is_floating_ours_now(s, insn);
     const struct csr_row *row = csr_row(insn >> 20);
     if ((insn & 0x7f) != OP_SYSTEM || (insn >> 12 & 3) == 0 || row == NULL)
         return true;
-    uint64_t written;
-    switch (row->ours) {
-    case OURS_WRONG_BITS:
-        return value_written(s, insn, env_word(s, *(const uint64_t *)((const char *)s + row->word))) & ~row->mask;
-    case OURS_FLOAT:
-        return mstatus & MSTATUS_FS && !(mstatus >> (8 * s->xlen_bytes - 1));
-    case OURS_SSTATUS:
-        return mstatus & MSTATUS_UXL;
-    case OURS_SIE:
-        return (value_written(s, insn, mie & mideleg) | mie) & ~mideleg & S_INTERRUPTS;
-    case OURS_MSTATUS:
-        written = value_written(s, insn, mstatus);
-        return (written ^ mstatus) & (MSTATUS_TW | MSTATUS_TSR) || written & MSTATUS_BOGUS
-               || (written >> MSTATUS_MPP_SHIFT & 3) == 2;
-    default:
-        return true;
-    }
+    return is_access_ours_now(s, row, insn >> 12 & 3, operand_of(s, insn));
 }
 
 static const uint8_t *ram_at(void *uc, struct shared *s, uint64_t va)
@@ -1037,24 +1059,36 @@ static uint64_t counter_at(const struct shared *s, int counter, uint64_t icount)
     return (stands_still ? 0 : icount) + s->minstret_offset;
 }
 
-/* Execute `csrr rd, counter` if that is what `insn` is and it is allowed; csr.py does all else. */
-static bool execute_counter_read(void *uc, struct shared *s, uint64_t pc, uint32_t insn)
+/* What an instruction after `icount` others reads from the counter `csr`; false: it is none, or that is not allowed. */
+static bool counter_read(const struct shared *s, uint32_t csr, uint64_t icount, uint64_t *value)
 {
-    uint32_t csr = insn >> 20, counter = csr & 0x1f, rd = insn >> 7 & 31;
+    uint32_t counter = csr & 0x1f;
     bool is_user = (csr & ~0x9fu) == 0xc00, is_machine = (csr & ~0x9fu) == 0xb00, is_high = csr & 0x80;
-    if (in_mixed_page(uc, s, pc, insn) || (insn & 0xff07f) != 0x2073 || !(is_user || is_machine) || counter > COUNTER_INSTRET) /* csrrs rd, csr, x0 */
-        return false;
-    if ((is_machine && counter == COUNTER_TIME) || (is_high && s->xlen_bytes == 8))
+    if (!(is_user || is_machine) || counter > COUNTER_INSTRET || (is_machine && counter == COUNTER_TIME) || (is_high && s->xlen_bytes == 8))
         return false;
     uint64_t priv = env_word(s, s->off_priv);
     if (priv < PRIV_M && (is_machine || !(env_word(s, s->off_mcounteren) >> counter & 1)))
         return false;
     if (priv == PRIV_U && !(env_word(s, s->off_scounteren) >> counter & 1))
         return false;
+    *value = counter_at(s, (int)counter, icount) >> (is_high ? 32 : 0);
+    return true;
+}
+
+static bool is_csr_read(uint32_t insn) /* csrrs rd, csr, x0 */
+{
+    return (insn & 0xff07f) == 0x2073;
+}
+
+/* Execute `csrr rd, counter` if that is what `insn` is and it is allowed; csr.py does all else. */
+static bool execute_counter_read(void *uc, struct shared *s, uint64_t pc, uint32_t insn)
+{
+    uint64_t value, next = pc + 4;
+    uint32_t rd = insn >> 7 & 31;
+    if (in_mixed_page(uc, s, pc, insn) || !is_csr_read(insn) || !counter_read(s, insn >> 20, s->icount, &value))
+        return false;
     if (s->flow != NULL)
         flow_begins(s->flow, s, pc, 4, 1, TRANSFER_NONE);
-    uint64_t value = counter_at(s, (int)counter, s->icount), next = pc + 4;
-    value = is_high ? value >> 32 : value;
     if (rd != 0)
         memcpy(s->env + rd * s->xlen_bytes, &value, s->xlen_bytes);
     s->step_over = NOWHERE;
@@ -1891,15 +1925,99 @@ static void on_uncounted_block(void *uc, uint64_t pc, uint32_t size, struct shar
     s->looked_icount = s->icount;
 }
 
-/* Whether a block, which has just been translated, may count by itself: nothing in it is special, nobody follows, and it
- * is not known to access a device. */
+/* Whether an access to a CSR asks leaves_access first. */
+static bool asks_first(const struct csr_row *row)
+{
+    return row != NULL && (row->ours == OURS_WRONG_BITS || row->ours == OURS_SIE || row->ours == OURS_MSTATUS);
+}
+
+/* Whether the special instruction at `index` is one that ends its block, and then asks the functions below. */
+static bool asks_at_end(void *uc, struct shared *s, uint64_t pc, uint64_t insns, uint64_t index)
+{
+    const uint8_t *at = ram_at(uc, s, pc);
+    if (index + 1 != insns || at == NULL || is_mixed_page(uc, s, pc))
+        return false;
+    uint64_t before = bytes_of(uc, s, pc, index), value;
+    uint32_t insn = fetch_at(uc, s, at + before, pc + before);
+    if (is_break_pc(s, pc + before) || (crosses_page(pc + before, insn) && is_mixed_page(uc, s, pc + before + 2)))
+        return false;
+    if (insn == INSN_ECALL || insn == INSN_MRET || insn == INSN_SRET)
+        return true;
+    if ((insn & 0x7f) != OP_SYSTEM || (insn >> 12 & 3) == 0)
+        return false;
+    return asks_first(csr_row(insn >> 20)) || (is_csr_read(insn) && counter_read(s, insn >> 20, 0, &value));
+}
+
+/* Whether a block, which has just been translated, may count by itself: nothing in it is special but what asks, nobody
+ * follows, and it is not known to access a device. */
 static bool counts_itself(void *uc, struct shared *s, uint64_t pc, uint64_t size, uint64_t insns)
 {
     if (size == 0 || s->flow != NULL || ram_at(uc, s, pc) == NULL)
         return false;
     struct block found = look_through(uc, s, pc, size, insns);
     const struct block *known = find_block(s, pc, size);
-    return found.special == NO_INDEX && (known->key == 0 || known->io == NO_INDEX);
+    bool has_special = found.special != NO_INDEX && !asks_at_end(uc, s, pc, insns, found.special);
+    return !has_special && (known->key == 0 || known->io == NO_INDEX);
+}
+
+/* The last instruction of the block that runs does not retire. */
+static void take_back_last(struct shared *s)
+{
+    uint64_t pc = env_word(s, s->off_pc);
+    s->icount--;
+    if (s->flow != NULL)
+        flow_cut(s->flow, s, s->block_pc, s->block_insns, s->block_insns - 1, pc);
+    s->block_pc = pc;
+    s->block_insns = 1;
+}
+
+/* Have Python execute the instruction at PC, which ends its block. */
+COLD static bool leave_last(void *uc, struct shared *s)
+{
+    uint32_t insn;
+    bool is_there = fetch(uc, s, env_word(s, s->off_pc), &insn);
+    take_back_last(s);
+    s->special_insn = is_there ? insn : NOWHERE;
+    stop(uc, s, STOP_SPECIAL);
+    return true;
+}
+
+/* Before Unicorn executes the access to a CSR that ends a block: whether that is left to Python. */
+static bool leaves_access(void *uc, struct shared *s, uint64_t csr, uint64_t operation, uint64_t operand)
+{
+    const struct csr_row *row = csr_row((uint32_t)csr);
+    return asks_first(row) && is_access_ours_now(s, row, operation, operand) && leave_last(uc, s);
+}
+
+/* The same before it executes MRET or SRET. */
+static bool leaves_return(void *uc, struct shared *s, uint64_t insn)
+{
+    return is_return_ours_now(s, (uint32_t)insn) && leave_last(uc, s);
+}
+
+/* The last instruction of the block that runs reads a counter, Python does what is not allowed. */
+static bool reads_counter(void *uc, struct shared *s, uint64_t csr, uint64_t *value)
+{
+    if (counter_read(s, (uint32_t)csr, s->icount - 1, value))
+        return true;
+    leave_last(uc, s);
+    return false;
+}
+
+/* The last instruction of the block that runs raises an exception; Unicorn tells all ECALLs as those from U-mode. */
+static void trap_at_end(void *uc, struct shared *s, uint64_t cause)
+{
+    uint32_t insn = 0;
+    if (cause == CAUSE_ECALL_FROM_U)
+        cause += env_word(s, s->off_priv);
+    else
+        fetch(uc, s, env_word(s, s->off_pc), &insn);
+    take_back_last(s);
+    take_exception(uc, s, cause, insn);
+    s->step_over = NOWHERE;
+    forget_bogus_entry(uc, s);
+    if (s->stop_reason != STOP_NONE)
+        s->emu_stop(uc);
 }
 
 /* Drop the translation of the block at `pc`: it counts by itself, and must not any more. */
@@ -2117,6 +2235,10 @@ PyMODINIT_FUNC PyInit__callbacks(void)
         || add_address(module, "on_block", (const void *)on_block) < 0
         || add_address(module, "on_uncounted_block", (const void *)on_uncounted_block) < 0
         || add_address(module, "counts_itself", (const void *)counts_itself) < 0
+        || add_address(module, "leaves_access", (const void *)leaves_access) < 0
+        || add_address(module, "leaves_return", (const void *)leaves_return) < 0
+        || add_address(module, "reads_counter", (const void *)reads_counter) < 0
+        || add_address(module, "trap_at_end", (const void *)trap_at_end) < 0
         || add_address(module, "fill_plainly", (const void *)fill_plainly) < 0
         || add_address(module, "on_exception", (const void *)on_exception) < 0
         || PyModule_AddIntConstant(module, "BLOCK_TABLE_BYTES", (long)(BLOCK_SLOTS * sizeof(struct block))) < 0

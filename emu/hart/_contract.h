@@ -14,7 +14,9 @@ enum {
     ENV_IN_CPU = 296, STATUS_64 = 1537, MSTATUS_64 = 624, F_64 = 256, SHARED_64 = 1000, PC_64 = 512,
     PRIV_64 = 592, STATUS_32 = 937, MSTATUS_32 = 440, F_32 = 128, SHARED_32 = 656, PC_32 = 384, PRIV_32 = 424,
     ICOUNT_IN_SHARED = 0, FAST_LIMIT_IN_SHARED = 8, BLOCK_PC_IN_SHARED = 24, BLOCK_INSNS_IN_SHARED = 32,
-    ENGINE_IN_SHARED = 3320, CPU_IN_SHARED = 3328, COUNTS_ITSELF_IN_SHARED = 3336, FILL_PLAINLY_IN_SHARED = 3360
+    ENGINE_IN_SHARED = 3320, CPU_IN_SHARED = 3328, COUNTS_ITSELF_IN_SHARED = 3336,
+    LEAVES_ACCESS_IN_SHARED = 3344, LEAVES_RETURN_IN_SHARED = 3352, READS_COUNTER_IN_SHARED = 3360,
+    TRAP_AT_END_IN_SHARED = 3368, FILL_PLAINLY_IN_SHARED = 3392
 };
 
 /* For both: bits of registers, instructions, CSR numbers and others. */
@@ -143,6 +145,7 @@ static const struct extension_row {
     X(ENV_IN_CPU) X(STATUS_64) X(MSTATUS_64) X(F_64) X(SHARED_64) X(PC_64) X(PRIV_64) X(STATUS_32) X(MSTATUS_32) \
     X(F_32) X(SHARED_32) X(PC_32) X(PRIV_32) X(ICOUNT_IN_SHARED) X(FAST_LIMIT_IN_SHARED) X(BLOCK_PC_IN_SHARED) \
     X(BLOCK_INSNS_IN_SHARED) X(ENGINE_IN_SHARED) X(CPU_IN_SHARED) X(COUNTS_ITSELF_IN_SHARED) \
+    X(LEAVES_ACCESS_IN_SHARED) X(LEAVES_RETURN_IN_SHARED) X(READS_COUNTER_IN_SHARED) X(TRAP_AT_END_IN_SHARED) \
     X(FILL_PLAINLY_IN_SHARED) X(MSTATUS_SIE) X(MSTATUS_MIE) X(MSTATUS_SPIE) X(MSTATUS_MPIE) X(MSTATUS_SPP) \
     X(MSTATUS_MPP) X(MSTATUS_FS) X(MSTATUS_MPRV) X(MSTATUS_SUM) X(MSTATUS_MXR) X(MSTATUS_TVM) X(MSTATUS_TW) \
     X(MSTATUS_TSR) X(MSTATUS_UXL) X(INSN_ECALL) X(INSN_EBREAK) X(INSN_WFI) X(INSN_SRET) X(INSN_MRET) \
@@ -384,10 +387,15 @@ struct shared {
      * then makes code: see _helpers.c. */
     uint64_t has_helpers, translated;
     /* Whether blocks count themselves, in the code that Unicorn makes: see _counting.h. What that needs: the engine
-     * and its CPU, a function that tells which blocks may. How often one called for help, and the icount that was
-     * counted when one last did. */
+     * and its CPU, functions that tell which blocks may, and whether the access to a CSR or the return that ends
+     * one is left to Python, that read a counter there, and take an exception. How often a block called for help,
+     * and the icount that was counted when one last did. */
     uint64_t counts_in_code, engine, cpu;
     bool (*counts_itself)(void *, struct shared *, uint64_t, uint64_t, uint64_t);
+    bool (*leaves_access)(void *, struct shared *, uint64_t, uint64_t, uint64_t);
+    bool (*leaves_return)(void *, struct shared *, uint64_t);
+    bool (*reads_counter)(void *, struct shared *, uint64_t, uint64_t *);
+    void (*trap_at_end)(void *, struct shared *, uint64_t);
     uint64_t looks, looked_icount;
     /* Fills the TLB for a load or store, where that needs no PC: see _tlb.c. */
     void *fill_plainly;
@@ -535,12 +543,12 @@ static const struct csr_row {
     FIELD(rewritten_insn) FIELD(new_entry) FIELD(cut_pc) FIELD(cut_size) FIELD(cut_insns) FIELD(cut_is_crossing) \
     FIELD(next_cflags) FIELD(emu_start) FIELD(alone) FIELD(cuts) FIELD(ambiguous) FIELD(off_f) FIELD(has_kept_f) \
     FIELD(kept_f) FIELD(has_helpers) FIELD(translated) FIELD(counts_in_code) FIELD(engine) FIELD(cpu) \
-    FIELD(counts_itself) FIELD(looks) FIELD(looked_icount) FIELD(fill_plainly) FIELD(break_pcs) \
-    FIELD(break_count) FIELD(passed_pc) FIELD(passed_icount) FIELD(watch_edges) FIELD(watch_count) \
-    FIELD(watch_load_count) FIELD(trigger_page_count) FIELD(trigger_pages) FIELD(trigger_passed_pc) \
-    FIELD(trigger_passed_icount) FIELD(logs_traps) FIELD(on_trap) FIELD(tells_returns) FIELD(lines) \
-    FIELD(soft_mip) FIELD(plic) FIELD(uart) FIELD(clint) FIELD(plic_base) FIELD(uart_base) FIELD(clint_base) \
-    FIELD(send_kept) FIELD(arm_timer) FIELD(flow) FIELD(key_salt)
+    FIELD(counts_itself) FIELD(leaves_access) FIELD(leaves_return) FIELD(reads_counter) FIELD(trap_at_end) \
+    FIELD(looks) FIELD(looked_icount) FIELD(fill_plainly) FIELD(break_pcs) FIELD(break_count) FIELD(passed_pc) \
+    FIELD(passed_icount) FIELD(watch_edges) FIELD(watch_count) FIELD(watch_load_count) FIELD(trigger_page_count) \
+    FIELD(trigger_pages) FIELD(trigger_passed_pc) FIELD(trigger_passed_icount) FIELD(logs_traps) FIELD(on_trap) \
+    FIELD(tells_returns) FIELD(lines) FIELD(soft_mip) FIELD(plic) FIELD(uart) FIELD(clint) FIELD(plic_base) \
+    FIELD(uart_base) FIELD(clint_base) FIELD(send_kept) FIELD(arm_timer) FIELD(flow) FIELD(key_salt)
 
 #endif /* Py_PYTHON_H */
 

@@ -2,8 +2,9 @@
  *
  * A block then begins with: icount += its instructions; if that passes fast_limit, call on_uncounted_block (_callbacks.c),
  * which takes it back and looks at the block as if nothing had been counted. A block that must be looked at each time
- * (it has special instructions, or accesses a device) adds so much that this always happens. Whether a block is plain is
- * asked once, when it has been translated: counts_itself in _callbacks.c. So plain blocks call nothing and need no table.
+ * (it has special instructions but as its last, or accesses a device) adds so much that this always happens. Whether a
+ * block is plain is asked once, when it has been translated: counts_itself in _callbacks.c. So plain blocks call nothing
+ * and need no table.
  *
  * Unicorn also has generated code ask after each load and store whether the run is to end, by a call for which TCG has to
  * give up what it holds in registers. Only the slow paths of loads and stores can ask for an end, so these are asked
@@ -243,3 +244,118 @@ enum { LOOKUPS_TRIED = 16 };
 
 DEFINE_LOOKUP(64, uint64_t)
 DEFINE_LOOKUP(32, uint32_t)
+
+/* ---- what ends a block ------------------------------------------------------------------------------------
+ *
+ * ECALL, MRET, SRET and accesses to CSRs end their block, and PC is on them when their functions are called. Those that
+ * Unicorn gets wrong only sometimes ask here whether it does now (leaves_access and leaves_return in _callbacks.c), so
+ * that the block may count by itself; counters are read here, and exceptions are taken within the run. In other engines
+ * these functions do what Unicorn's do. */
+
+typedef bool (*leaves_access)(void *uc, char *shared, uint64_t csr, uint64_t operation, uint64_t operand);
+typedef bool (*leaves_return)(void *uc, char *shared, uint64_t insn);
+typedef bool (*reads_counter)(void *uc, char *shared, uint64_t csr, uint64_t *value);
+typedef void (*trap_at_end)(void *uc, char *shared, uint64_t cause);
+
+enum { EXCEPTION_ILLEGAL = 2, EXCEPTION_ECALL = 8 };
+enum { CSR_READ, CSR_WRITE, CSR_SET, CSR_CLEAR };
+
+/* CYCLE, TIME and INSTRET, in M-mode too, and their upper halves. */
+static inline bool is_counter(uint64_t csr)
+{
+    return (csr & 0x1f) <= 2 && ((csr & ~0x9full) == 0xc00 || (csr & ~0x9full) == 0xb00);
+}
+
+/* Leave the block for what is at PC now, or for the end of the run if somebody wants that. It does not come back. */
+static __attribute__((noinline)) void leave_block(const struct originals *original, const char *shared)
+{
+    original->cpu_loop_exit_noexc((void *)(uintptr_t)shared_word(shared, CPU_IN_SHARED));
+}
+
+static __attribute__((noinline)) void take_exception(const struct originals *original, char *shared, uint64_t cause)
+{
+    trap_at_end trap = (trap_at_end)(uintptr_t)shared_word(shared, TRAP_AT_END_IN_SHARED);
+    trap((void *)(uintptr_t)shared_word(shared, ENGINE_IN_SHARED), shared, cause);
+    leave_block(original, shared);
+}
+
+static inline bool is_left_access(char *shared, uint64_t csr, uint64_t operation, uint64_t operand)
+{
+    leaves_access ask = (leaves_access)(uintptr_t)shared_word(shared, LEAVES_ACCESS_IN_SHARED);
+    return ask((void *)(uintptr_t)shared_word(shared, ENGINE_IN_SHARED), shared, csr, operation, operand);
+}
+
+static inline bool is_left_return(char *shared, uint64_t insn)
+{
+    leaves_return ask = (leaves_return)(uintptr_t)shared_word(shared, LEAVES_RETURN_IN_SHARED);
+    return ask((void *)(uintptr_t)shared_word(shared, ENGINE_IN_SHARED), shared, insn);
+}
+
+static uint64_t read_counter(const struct originals *original, char *shared, uint64_t csr)
+{
+    uint64_t value = 0;
+    reads_counter read = (reads_counter)(uintptr_t)shared_word(shared, READS_COUNTER_IN_SHARED);
+    if (!read((void *)(uintptr_t)shared_word(shared, ENGINE_IN_SHARED), shared, csr, &value))
+        leave_block(original, shared);
+    return value;
+}
+
+#define DEFINE_RETURN(name, insn, lowest_priv, xlen, word) \
+    EXPORT word helper_##name##_riscv##xlen(uint8_t *env, word pc) \
+    { \
+        char *shared = shared_of(env, xlen); \
+        word priv; \
+        memcpy(&priv, env + PRIV_##xlen, sizeof priv); \
+        if (shared != NULL && is_left_return(shared, insn)) \
+            leave_block(&original_##xlen, shared); \
+        if (shared != NULL && priv < (lowest_priv)) \
+            take_exception(&original_##xlen, shared, EXCEPTION_ILLEGAL); \
+        return ((word (*)(uint8_t *, word))original_##xlen.name)(env, pc); \
+    }
+
+/* An access as the instruction has it, `operation` and `operand`; and as Unicorn has all: write these bits of `written`. */
+#define DEFINE_ENDS(xlen, word) \
+    static inline word access_csr_##xlen( \
+        uint8_t *env, word csr, uint64_t operation, word operand, word written, word mask, uintptr_t at) \
+    { \
+        char *shared = shared_of(env, xlen); \
+        word old = 0; \
+        if (shared != NULL && operation == CSR_READ && is_counter(csr)) \
+            return (word)read_counter(&original_##xlen, shared, csr); \
+        if (shared != NULL && is_left_access(shared, csr, operation, operand)) \
+            leave_block(&original_##xlen, shared); \
+        if (riscv_csrrw_riscv##xlen(env, (int)csr, &old, written, mask) < 0) { \
+            if (shared != NULL) \
+                take_exception(&original_##xlen, shared, EXCEPTION_ILLEGAL); \
+            original_##xlen.riscv_raise_exception(env, EXCEPTION_ILLEGAL, at); \
+        } \
+        return old; \
+    } \
+    EXPORT word helper_csrrw_riscv##xlen(uint8_t *env, word operand, word csr) \
+    { \
+        return access_csr_##xlen( \
+            env, csr, CSR_WRITE, operand, operand, (word)-1, (uintptr_t)__builtin_return_address(0)); \
+    } \
+    EXPORT word helper_csrrs_riscv##xlen(uint8_t *env, word operand, word csr, word rs1) \
+    { \
+        word mask = rs1 != 0 ? operand : 0; \
+        uint64_t operation = rs1 != 0 ? CSR_SET : CSR_READ; \
+        return access_csr_##xlen(env, csr, operation, mask, (word)-1, mask, (uintptr_t)__builtin_return_address(0)); \
+    } \
+    EXPORT word helper_csrrc_riscv##xlen(uint8_t *env, word operand, word csr, word rs1) \
+    { \
+        word mask = rs1 != 0 ? operand : 0; \
+        return access_csr_##xlen(env, csr, CSR_CLEAR, mask, 0, mask, (uintptr_t)__builtin_return_address(0)); \
+    } \
+    DEFINE_RETURN(mret, INSN_MRET, 3, xlen, word) \
+    DEFINE_RETURN(sret, INSN_SRET, 1, xlen, word) \
+    EXPORT void helper_raise_exception_riscv##xlen(uint8_t *env, uint32_t exception) \
+    { \
+        char *shared = shared_of(env, xlen); \
+        if (shared != NULL && exception == EXCEPTION_ECALL) \
+            take_exception(&original_##xlen, shared, exception); \
+        original_##xlen.raise_exception(env, exception); \
+    }
+
+DEFINE_ENDS(64, uint64_t)
+DEFINE_ENDS(32, uint32_t)

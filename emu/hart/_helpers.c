@@ -102,7 +102,13 @@ struct originals {
     void (*tcg_gen_brcond_i64)(char *tcg, int condition, value a, value b, void *label);
     void (*check_exit_request)(void *uc, uint32_t is_in_delay_slot);
     void *(*lookup_tb_ptr)(uint8_t *env);
+    void (*tcg_gen_exit_tb)(char *tcg, void *block, unsigned number);
+    void (*tcg_gen_lookup_and_goto_ptr)(char *tcg);
     bool (*cpu_restore_state)(void *cpu, uintptr_t at, bool is_leaving);
+    void (*cpu_loop_exit_noexc)(void *cpu);
+    void (*riscv_raise_exception)(uint8_t *env, uint32_t exception, uintptr_t at);
+    void (*raise_exception)(uint8_t *env, uint32_t exception);
+    void *mret, *sret; /* of words of XLEN bits */
     uintptr_t (*ret_ldub)(uint8_t *env, uint64_t address, uint32_t description, uintptr_t at);
     uintptr_t (*le_lduw)(uint8_t *env, uint64_t address, uint32_t description, uintptr_t at);
     uintptr_t (*le_ldul)(uint8_t *env, uint64_t address, uint32_t description, uintptr_t at);
@@ -742,6 +748,14 @@ static bool is_fclass_s(const void *function);
             original_##xlen.f[(offset - F_##xlen) / 8] = temp - tcg; \
         return temp; \
     } \
+    /* Unicorn leaves its code behind a block whose end may change anything: that needs a look for the next one, no more. */ \
+    EXPORT void tcg_gen_exit_tb_riscv##xlen(char *tcg, void *block, unsigned number) \
+    { \
+        if (counted.shared != NULL && block == NULL) \
+            original_##xlen.tcg_gen_lookup_and_goto_ptr(tcg); \
+        else \
+            original_##xlen.tcg_gen_exit_tb(tcg, block, number); \
+    } \
     EXPORT void tcg_gen_callN_riscv##xlen(char *tcg, void *function, void *result, int count, void **operands) \
     { \
         if (is_needless(&original_##xlen, function)) { \
@@ -820,11 +834,18 @@ EXPORT bool minstret_bind(void *unicorn)
     BIND_BOTH(gen_new_label)
     BIND_BOTH(tcg_gen_brcond_i64)
     BIND_BOTH(cpu_restore_state)
+    BIND_BOTH(cpu_loop_exit_noexc)
+    BIND_BOTH(tcg_gen_exit_tb)
+    BIND_BOTH(tcg_gen_lookup_and_goto_ptr)
+    BIND_BOTH(riscv_raise_exception)
 #define BIND_HELPER(name, function) \
     original_64.name = found(unicorn, "helper_" #function "_riscv64", &is_missing); \
     original_32.name = found(unicorn, "helper_" #function "_riscv32", &is_missing);
     BIND_HELPER(check_exit_request, check_exit_request)
     BIND_HELPER(lookup_tb_ptr, lookup_tb_ptr)
+    BIND_HELPER(raise_exception, raise_exception)
+    BIND_HELPER(mret, mret)
+    BIND_HELPER(sret, sret)
     BIND_HELPER(ret_ldub, ret_ldub_mmu)
     BIND_HELPER(le_lduw, le_lduw_mmu)
     BIND_HELPER(le_ldul, le_ldul_mmu)

@@ -104,7 +104,10 @@ def helper_offsets() -> list[tuple[str, int]]:
         status = at["softfloat_flags"] - _STATUS_BEFORE_FLAGS
         offsets += [(f"STATUS_{xlen}", status), (f"MSTATUS_{xlen}", at["mstatus"]), (f"F_{xlen}", at["f"])]
         offsets += [(f"SHARED_{xlen}", layout.FREE_WORD[xlen]), (f"PC_{xlen}", at["pc"]), (f"PRIV_{xlen}", at["priv"])]
-    in_shared = "icount", "fast_limit", "block_pc", "block_insns", "engine", "cpu", "counts_itself", "fill_plainly"
+    in_shared = (
+        "icount", "fast_limit", "block_pc", "block_insns", "engine", "cpu",
+        "counts_itself", "leaves_access", "leaves_return", "reads_counter", "trap_at_end", "fill_plainly",
+    )  # fmt: skip
     return offsets + [(f"{name.upper()}_IN_SHARED", getattr(Shared, name).offset) for name in in_shared]
 
 

@@ -259,8 +259,8 @@ class Engine:
         self._blocks = area(c_callbacks.BLOCK_TABLE_BYTES)
         self.shared.blocks = address_of(self._blocks)
         self.shared.blocks_max = c_callbacks.BLOCKS_MAX
-        self.shared.counts_itself = c_callbacks.counts_itself
-        self.shared.fill_plainly = c_callbacks.fill_plainly
+        for name in ("counts_itself", "leaves_access", "leaves_return", "reads_counter", "trap_at_end", "fill_plainly"):
+            setattr(self.shared, name, getattr(c_callbacks, name))
 
     def _guard(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Keep an exception for ``run`` to raise: Unicorn would drop it."""

@@ -15,7 +15,7 @@ from minstret.emu.errors import HostError
 from minstret.emu.hart import contract
 from minstret.emu.hart.binding import ENVIRONMENT, library, why_not
 from minstret.emu.hart.extensions import ROWS, TRANSLATED, ExtensionInsn, Form, compute, operand
-from minstret.emu.hart.shared import PAGE_SIZE, WORK_MAX, Shared, Stop
+from minstret.emu.hart.shared import FIELDS, PAGE_SIZE, WORK_MAX, Shared, Stop
 
 # f0 has a signaling NaN, f1 1.0, which is no boxed single, f2 infinity, f3 zero, f4 a quiet NaN; a6 a single, 1.0.
 _TRIAL_F = (0x7FF4 << 48, 0x3FF0 << 48, 0x7FF0 << 48, 0, 0x7FF8 << 48)
@@ -87,6 +87,19 @@ _COUNTING = (
     _store(3, 1, _A3, 18 * 4, 0x27), _ADD_1,  # fsd ft1, which is the next one too
     0x0000006F,  # j .
 )  # fmt: skip
+
+# A loop that traps twice a turn, by ECALL and by a CSR that does not exist, and reads minstret. Its handler goes on
+# behind the instruction that trapped, and counts in a5. At last mepc gets a bit that does not exist.
+_TRAPS_AT, _HANDLER_AT, _INSNS_A_TRAPS_TURN = 0x200, 0x300, 4 + 2 * 5
+_TRAPS = (
+    0x01E00593,  # li a1, 30
+    0x00000013, 0x00000073,  # nop; ecall
+    0x7C002673, 0xB0202673,  # csrr a2, 0x7c0; csrr a2, minstret
+    0xFFF58593, 0xFE0596E3,  # addi a1, a1, -1; bnez a1, .-20
+    0x34171073,  # csrw mepc, a4, which is odd
+)  # fmt: skip
+_HANDLER = (0x34102873, 0x00480813, 0x34181073, 0x00178793, 0x30200073)  # mepc += 4, by a6; addi a5, a5, 1; mret
+_OF_TRAPS = [name for name, _ in FIELDS if name.startswith(("has_trapped", "trap", "has_last", "last_"))]
 _LOOKS_MAX = 40  # of blocks, where they count by themselves; fewer than the loop has turns
 
 _stale = _check()
@@ -200,9 +213,11 @@ def count_in_code(
     _set_counting(xlen, env, shared, True)
     if xlen not in _tried_counting:
         _tried_counting.add(xlen)
-        before = bytes(env)
+        before, traps = bytes(env), {name: getattr(shared, name) for name in _OF_TRAPS}
         works = _counts_as_expected(xlen, env, shared, ram, run, flush_tlb)
         ctypes.memmove(ctypes.addressof(env), before, len(before))
+        for name, value in traps.items():
+            setattr(shared, name, value)
         if not works:
             _counting_problem[xlen] = "generated code does not count exactly in this Unicorn"
             _set_counting(xlen, env, shared, False)
@@ -237,7 +252,35 @@ def _counts_as_expected(
         if limit == 14 * _INSNS_A_TURN + 5 and (env.x[_A1], env.pc) != (_TURNS - 14, shared.ram_base + 5 * 4):
             return False
     seen = library.minstret_accesses_seen(ctypes.c_int(xlen))
-    return bool(shared.looks - looks < _LOOKS_MAX and env.x[_A5] == 8 and seen == 0xFF)
+    is_right = shared.looks - looks < _LOOKS_MAX and env.x[_A5] == 8 and seen == 0xFF
+    return bool(is_right and _traps_as_expected(env, shared, ram, run))
+
+
+def _traps_as_expected(env: Any, shared: Shared, ram: memoryview, run: Callable[[], int]) -> bool:
+    """Stop after each instruction of the first turn, then behind the loop, then at what Unicorn would get wrong."""
+    for at, insns in ((_TRAPS_AT, _TRAPS), (_HANDLER_AT, _HANDLER)):
+        ram[at : at + 4 * len(insns)] = b"".join(insn.to_bytes(4, "little") for insn in insns)
+    begin = shared.ram_base + _TRAPS_AT
+    env.pc, env.mtvec = begin, shared.ram_base + _HANDLER_AT
+    env.x[_A4], env.x[_A5] = shared.ram_base + 1, 0
+    shared.icount = shared.looks = 0
+    end = 1 + _TURNS * _INSNS_A_TRAPS_TURN
+    for limit in (*range(1, _INSNS_A_TRAPS_TURN + 2), end, end + 1):
+        looks = shared.looks
+        shared.limit = shared.fast_limit = limit
+        shared.stop_reason, shared.work_left = Stop.NONE, WORK_MAX
+        run()
+        expected = Stop.LIMIT, limit
+        if limit > end:
+            expected = Stop.SPECIAL, end
+        if (shared.stop_reason, shared.icount) != expected:
+            return False
+        if limit == _INSNS_A_TRAPS_TURN and env.x[_A2] != limit - 2:
+            return False
+        if limit == end and shared.looks - looks >= _LOOKS_MAX:
+            return False
+    turns = env.x[_A5], env.x[_A1], env.pc
+    return bool(turns == (2 * _TURNS, 0, begin + 4 * (len(_TRAPS) - 1)))
 
 
 def _does_as_expected(xlen: int, env: Any, shared: Shared, ram: memoryview, run: Callable[[], int]) -> bool:

@@ -237,10 +237,15 @@ LAYOUT: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = (
     ("Whether our functions stand in Unicorn's place; and for which extensions, bits of Feature, its translator then"
      " makes code: see _helpers.c.", (("has_helpers translated", U64),)),
     ("Whether blocks count themselves, in the code that Unicorn makes: see _counting.h. What that needs: the engine and"
-     " its CPU, a function that tells which blocks may. How often one called for help, and the icount that was counted"
-     " when one last did.", (
+     " its CPU, functions that tell which blocks may, and whether the access to a CSR or the return that ends one is"
+     " left to Python, that read a counter there, and take an exception. How often a block called for help, and the"
+     " icount that was counted when one last did.", (
         ("counts_in_code engine cpu", U64),
         ("counts_itself", "bool (*@)(void *, struct shared *, uint64_t, uint64_t, uint64_t)"),
+        ("leaves_access", "bool (*@)(void *, struct shared *, uint64_t, uint64_t, uint64_t)"),
+        ("leaves_return", "bool (*@)(void *, struct shared *, uint64_t)"),
+        ("reads_counter", "bool (*@)(void *, struct shared *, uint64_t, uint64_t *)"),
+        ("trap_at_end", "void (*@)(void *, struct shared *, uint64_t)"),
         ("looks looked_icount", U64),
     )),
     ("Fills the TLB for a load or store, where that needs no PC: see _tlb.c.", (

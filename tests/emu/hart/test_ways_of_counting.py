@@ -25,6 +25,7 @@ from support.asm import (
     NOP,
     RA,
     S0,
+    SRET,
     T0,
     T1,
     T2,
@@ -33,17 +34,22 @@ from support.asm import (
     ZERO,
     add,
     addi,
+    andi,
     auipc,
     bne,
     code,
     csrr,
+    csrrc,
+    csrrs,
     csrrsi,
+    csrrw,
     csrw,
     jal,
     jalr,
     lui,
     lw,
     sb,
+    slli,
     srli,
     sw,
 )  # fmt: skip
@@ -66,6 +72,7 @@ from minstret.devices.board.board import Board
 from minstret.emu.hart import binding, engine
 from minstret.emu.hart.binding import ENVIRONMENT, Uc, uclib
 from minstret.emu.hart.compiled import c_callbacks
+from minstret.emu.hart.shared import Counting
 from minstret.emu.hart.watches import WatchKind
 from minstret.emu.machine import StopReason
 
@@ -574,6 +581,96 @@ def test_timer_interrupts_at_every_offset_of_a_block(counting: str, xlen: int, b
 
 _noted: dict[tuple[int, str], bytes] = {}
 """What the handler noted when they were counted the other way."""
+
+
+NO_SUCH_CSR = 0x7C0023F3  # csrr t2, 0x7c0
+
+
+def looping(
+    xlen: int, counting: str, slice_insns: int | None, rounds: int, body: list[int], handler: list[int]
+) -> Board:
+    """Repeat ``body`` so often, with the rounds that are left in S0; the handler skips what has trapped."""
+    begin = [auipc(T0, 0), addi(T0, T0, 0x400), csrw("mtvec", T0), addi(S0, ZERO, rounds)]
+    turn = [*body, addi(S0, S0, -1)]
+    skip = [csrr(T0, "mepc"), addi(T0, T0, 4), *handler, csrw("mepc", T0), MRET]
+    board = board_of(
+        code(begin, turn, bne(S0, ZERO, -4 * len(turn)), LOOP), (0x400, code(skip)), xlen=xlen, counting=counting,
+        slice_insns=slice_insns,
+    )  # fmt: skip
+    board.run_until(icount=100 * rounds)
+    assert board.registers["s0"] == 0
+    return board
+
+
+@pytest.mark.parametrize("slice_insns", [1, 3, 1000, None])
+@pytest.mark.parametrize("xlen", [64, 32])
+def test_what_ends_a_block_and_is_ours_only_sometimes_is_executed_exactly(
+    counting: str, xlen: int, slice_insns: int | None
+) -> None:
+    body = [
+        andi(T1, S0, 2), slli(T1, T1, 16), csrrs(ZERO, "mstatus", T1),  # MPRV, with which MRET is ours
+        addi(A0, A0, 1), ECALL, csrrc(ZERO, "mstatus", T1), csrr(T3, "instret"), add(A1, A1, T3),
+        andi(T1, S0, 4), slli(T1, T1, 20), csrrs(ZERO, "mstatus", T1), NO_SUCH_CSR, csrrc(ZERO, "mstatus", T1),  # TSR
+        slli(T1, S0, 10), csrw("medeleg", T1), csrr(T3, "medeleg"), add(A1, A1, T3), csrw("mie", S0), csrr(T3, "mie"),
+        add(A1, A1, T3), csrr(T3, "mstatus"), add(A1, A1, T3),
+    ]  # fmt: skip
+    handler = [
+        andi(T2, S0, 1), add(T0, T0, T2), csrw("mepc", T0), csrr(T3, "mepc"), add(A1, A1, T3), csrr(T3, "mcause"),
+        add(A1, A1, T3), csrr(T3, "mtval"), add(A1, A1, T3),
+    ]  # fmt: skip
+    found, expected = (looping(xlen, way, slice_insns, 64, body, handler) for way in (counting, INSTRUCTIONS))
+    assert (found.position, found.digest()) == (expected.position, expected.digest())
+
+
+def begin_below(priv: int) -> list[int]:
+    """The start of a program that goes on there, with all of memory and all counters, and its handler at 0x400."""
+    return [
+        auipc(T0, 0), addi(T1, T0, 0x400), csrw("mtvec", T1), addi(T1, ZERO, -1), csrw("pmpaddr0", T1),
+        addi(T1, ZERO, 0x1F), csrw("pmpcfg0", T1), addi(T1, ZERO, 7), csrw("mcounteren", T1), csrw("scounteren", T1),
+        addi(T1, ZERO, priv), slli(T1, T1, 11), csrw("mstatus", T1), addi(T0, T0, 4 * 16), csrw("mepc", T0), MRET,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("slice_insns", [1, 3, None])
+def test_returns_are_ours_while_mprv_or_tsr_is_set(counting: str, slice_insns: int | None) -> None:
+    """MRET clears MPRV, which the handler sets in some rounds, and with TSR an SRET traps."""
+    handler = [
+        andi(T1, S0, 2), slli(T1, T1, 16), csrrs(ZERO, "mstatus", T1), addi(T1, ZERO, 1), slli(T1, T1, 22),
+        csrrc(ZERO, "mstatus", T1), andi(T1, S0, 4), slli(T1, T1, 20), csrrs(ZERO, "mstatus", T1), csrr(T1, "mepc"),
+        addi(T1, T1, 4), csrw("mepc", T1), csrr(T1, "mcause"), add(A1, A1, T1), csrrw(T1, "mscratch", ZERO),
+        add(A1, A1, T1), csrr(T1, "mstatus"), add(A1, A1, T1), csrr(T1, "mstatus"), csrw("mscratch", T1), MRET,
+    ]  # fmt: skip
+    turn = [
+        ECALL, addi(T1, ZERO, 256), csrrs(ZERO, "sstatus", T1), auipc(T0, 0), addi(T0, T0, 16), csrw("sepc", T0), SRET,
+        csrr(T0, "instret"), add(A0, A0, T0), addi(S0, S0, -1),
+    ]  # fmt: skip
+    program = code(begin_below(1), addi(S0, ZERO, 64), turn, bne(S0, ZERO, -4 * len(turn)), LOOP)
+    digests = []
+    for way in (counting, INSTRUCTIONS):
+        board = board_of(program, (0x400, code(handler)), counting=way, slice_insns=slice_insns)
+        board.run_until(icount=5000)
+        assert board.registers["s0"] == 0
+        digests.append(board.digest())
+    assert digests[0] == digests[1]
+
+
+def test_counter_that_is_forbidden_later_is_read_no_more() -> None:
+    """The block reads it without a look while it is allowed."""
+    body = [csrr(T1, "instret"), add(A1, A1, T1), addi(A0, A0, 1)]
+    handler = [addi(A2, A2, 1), csrr(T0, "mepc"), addi(T0, T0, 4), csrw("mepc", T0), csrw("mcounteren", ZERO), MRET]
+    again = [addi(S0, S0, -1), bne(S0, ZERO, -4 * (len(body) + 1)), ECALL, jal(ZERO, -4 * (len(body) + 4))]
+    program = code(begin_below(0), addi(S0, ZERO, 50), body, again)
+    boards = [board_of(program, (0x400, code(handler)), counting=way) for way in (CODE, INSTRUCTIONS)]
+    for board in boards:
+        board.run_until(icount=1000)
+    assert boards[0].registers["a2"] > 10
+    assert boards[0].digest() == boards[1].digest()
+
+
+def test_traps_are_taken_without_a_look(need: Need) -> None:
+    board = looping(64, CODE, None, 500, [addi(A0, A0, 1), ECALL, NO_SUCH_CSR, csrr(T1, "time")], [])
+    need("blocks that count by themselves", board.hart.counting is Counting.CODE)
+    assert board.hart.statistics["looks"] < 100
 
 
 @pytest.mark.parametrize("slice_insns", [1, 2, None])
