@@ -140,6 +140,11 @@ class ReplayDoor:
 
         The answers before it are kept in memory, up to a limit, as there may be any number of them.
         """
+        self._next = first = self._items.next
+        if first is not None and first.kind is not Kind.ANSWER:
+            self._stop = first.seq, first.position
+            self.next_icount, self.next_ns = first.position
+            return
         self._stop, size = None, 0
         for count, item in enumerate(self._items.ahead(), start=1):
             size += len(item.data)
@@ -149,7 +154,6 @@ class ReplayDoor:
             if count >= _AHEAD_ITEMS_MAX or size >= _AHEAD_BYTES_MAX:
                 self._stop = self._reader.first_stop(item.seq + 1)
                 break
-        self._next = self._items.next
         self.next_icount, self.next_ns = self._reached if self._stop is None else self._stop[1]
 
     @property
@@ -157,9 +161,10 @@ class ReplayDoor:
         """The number of the next item."""
         return self._items.tell()
 
-    def _take(self) -> Item:
+    def _take(self, position: Position) -> Item:
+        """Go past the next item, at ``position``, which is where the machine is."""
         item = self._items.take()
-        assert item.position == self._machine.position, (item, self._machine.position)
+        assert item.position == position, (item, position)
         self._next = self._items.next
         if self._next is None or (self._stop is not None and item.seq == self._stop[0]):
             self._look_ahead()
@@ -181,7 +186,8 @@ class ReplayDoor:
 
     @property
     def has_arrivals(self) -> bool:
-        return self._is_due(self._next, self._machine.position)
+        item = self._next
+        return item is not None and item.kind is Kind.EVENT and self._is_due(item, self._machine.position)
 
     def _is_due(self, item: Item | None, position: Position) -> TypeGuard[Item]:
         """Whether an item is an event that comes in now."""
@@ -263,7 +269,7 @@ class ReplayDoor:
             self._check_not_passed(position)
         admitted = False
         while self._is_due(item := self._next, position):
-            self._check_registers(self._take())
+            self._check_registers(self._take(position))
             taken = self._deliver(item)
             if taken != len(item.data):
                 where = "no device of that name" if taken is None else f"room for {taken} of {len(item.data)} bytes"
@@ -304,7 +310,7 @@ class ReplayDoor:
             raise self._divergence(name, position, "the end of the trace", wanted)
         if item.kind is not Kind.ANSWER or item.name != name or item.position != position:
             raise self._divergence(name, position, f"{item} at {_text(item.position)}", wanted)
-        self._check_registers(self._take())
+        self._check_registers(self._take(position))
         return item.data
 
     def mark(self, name: str) -> None:
@@ -331,7 +337,7 @@ class ReplayDoor:
         if item is None or not is_checkpoint or item.name != clock_type.value:
             expected = "the end of the trace" if item is None else f"{item} at {_text(item.position)}"
             raise self._divergence("timers", position, expected, f"a checkpoint of the {clock_type.value} clock")
-        self._check_registers(self._take())
+        self._check_registers(self._take(position))
 
     def _check_registers(self, item: Item) -> None:
         self._registers = self._machine.registers_hash(self._registers)
