@@ -125,6 +125,47 @@ def test_trigger_in_the_block_fires_before_the_guest_zeroes(counting: str) -> No
     assert board.memory[RAM + DATA + CACHE_BLOCK : RAM + DATA + 2 * CACHE_BLOCK] == b"\xaa" * CACHE_BLOCK
 
 
+def trap_in(board: Board, priv: int, *, menvcfg: int, pmpcfg0: int) -> tuple[Cause, int]:
+    """The trap that the guest takes instead, in that privilege. PMP entry 0 is 8 bytes in the block, entry 1 is all."""
+    registers = board.registers
+    registers["pmpaddr0"], registers["pmpaddr1"], registers["pmpcfg0"] = (
+        (RAM + DATA + CACHE_BLOCK + 32) >> 2,
+        -1,
+        pmpcfg0,
+    )
+    registers["menvcfg"], board.hart.env.priv = menvcfg, priv
+    board.run_until(icount=board.position.icount + 1)
+    trap = board.hart.first_trap
+    assert trap is not None
+    return Cause(trap.cause), trap.tval
+
+
+@pytest.mark.parametrize(("priv", "menvcfg"), [(PRIV_S, 0), (PRIV_U, 0), (PRIV_U, CBZE)])
+def test_guest_without_leave_zeroes_nothing(priv: int, menvcfg: int, counting: str) -> None:
+    board = zeroing_board(counting)
+
+    trap = trap_in(board, priv, menvcfg=menvcfg, pmpcfg0=0x1F00)
+
+    assert trap == (Cause.ILLEGAL_INSTRUCTION, cbo_zero(asm.T0))
+    assert board.memory[RAM + DATA : RAM + DATA + 256] == b"\xaa" * 256
+
+
+@pytest.mark.parametrize(("pmpcfg0", "zeroed"), [(0x1D00, 0), (0x1F19, 32)], ids=["all", "finer"])
+def test_guest_zeroes_as_far_as_pmp_lets_it(pmpcfg0: int, zeroed: int, counting: str) -> None:
+    board, block = zeroing_board(counting), RAM + DATA + CACHE_BLOCK
+
+    assert trap_in(board, PRIV_S, menvcfg=CBZE, pmpcfg0=pmpcfg0) == (Cause.STORE_ACCESS, block + zeroed)
+    assert board.memory[block : block + CACHE_BLOCK] == bytes(zeroed) + b"\xaa" * (CACHE_BLOCK - zeroed)
+
+
+def test_page_with_a_zeroed_block_is_a_written_one(counting: str) -> None:
+    board = zeroing_board(counting)
+    written = board.machine.memory.dirty_pages()
+    board.run_until(icount=board.position.icount + 1)
+
+    assert written.take() == [DATA >> 12]
+
+
 # ---- what was derived from a block that is zeroed
 
 
