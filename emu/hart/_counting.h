@@ -193,53 +193,50 @@ DEFINE_ACCESSES(32, uint32_t)
 enum { CACHE_BEFORE_64 = 0x8bd8, TRACED_BEFORE_64 = 0xb88, CLUSTER_BEFORE_64 = 0xb7c };
 enum { CACHE_BEFORE_32 = 0x8bb8, TRACED_BEFORE_32 = 0xb68, CLUSTER_BEFORE_32 = 0xb5c };
 enum { FLAGS_IN_BLOCK_64 = 16, FLAGS_IN_BLOCK_32 = 8 };
-enum { KIND_AFTER_FLAGS = 8, TRACED_AFTER_FLAGS = 12, CODE_AFTER_FLAGS = 16 };
-#define KIND_MASK 0xff0effffu
+enum { KIND_AFTER_FLAGS = 8, CODE_AFTER_FLAGS = 16 };
+#define KIND_MASK 0xffffffffff0effffull /* the low half is the kind; the high half tells what is traced */
 
-static uint8_t lookups_right_64, lookups_wrong_64, lookups_right_32, lookups_wrong_32; /* for the trial at start */
 enum { LOOKUPS_TRIED = 16 };
+static int8_t lookups_to_try_64 = LOOKUPS_TRIED, lookups_to_try_32 = LOOKUPS_TRIED; /* -1: one was wrong */
+
+static inline uint64_t word_at(const uint8_t *at, size_t size)
+{
+    uint64_t word = 0;
+    memcpy(&word, at, size);
+    return word;
+}
 
 /* The code of the block at PC: Unicorn's function does the same with more calls, and is asked where the block is not in
  * the cache, and the first times, to see whether it is of one mind with this. */
 #define DEFINE_LOOKUP(xlen, word) \
     static inline void *cached_code_##xlen(const uint8_t *env) \
     { \
-        word pc, mstatus, priv, block_pc, base; \
-        const uint8_t *block; \
-        uint32_t flags, cluster, kind, traced; \
-        uint64_t traced_now; \
-        void *made; \
-        memcpy(&pc, env + PC_##xlen, sizeof pc); \
-        word mixed = pc ^ pc >> 6; \
-        memcpy(&block, env - CACHE_BEFORE_##xlen + 8 * (uint64_t)((mixed & 0x3f) | (mixed >> 6 & 0xfc0)), sizeof block); \
+        uint64_t pc = word_at(env + PC_##xlen, sizeof(word)), mixed = pc ^ pc >> 6; \
+        uint64_t at = word_at(env - CACHE_BEFORE_##xlen + 8 * ((mixed & 0x3f) | (mixed >> 6 & 0xfc0)), 8); \
+        const uint8_t *block = (const uint8_t *)(uintptr_t)at, *described = block + FLAGS_IN_BLOCK_##xlen; \
         if (block == NULL) \
             return NULL; \
-        memcpy(&mstatus, env + MSTATUS_##xlen, sizeof mstatus); \
-        memcpy(&priv, env + PRIV_##xlen, sizeof priv); \
-        memcpy(&block_pc, block, sizeof block_pc); \
-        memcpy(&base, block + sizeof block_pc, sizeof base); \
-        memcpy(&flags, block + FLAGS_IN_BLOCK_##xlen, sizeof flags); \
-        memcpy(&kind, block + FLAGS_IN_BLOCK_##xlen + KIND_AFTER_FLAGS, sizeof kind); \
-        memcpy(&traced, block + FLAGS_IN_BLOCK_##xlen + TRACED_AFTER_FLAGS, sizeof traced); \
-        memcpy(&made, block + FLAGS_IN_BLOCK_##xlen + CODE_AFTER_FLAGS, sizeof made); \
-        memcpy(&cluster, env - CLUSTER_BEFORE_##xlen, sizeof cluster); \
-        memcpy(&traced_now, env - TRACED_BEFORE_##xlen, sizeof traced_now); \
-        bool is_it = block_pc == pc && base == 0 && flags == (uint32_t)(priv | (mstatus & MSTATUS_FS)) \
-                     && traced == traced_now && (kind & KIND_MASK) == cluster << 24; \
-        return is_it ? made : NULL; \
+        uint64_t flags = word_at(env + PRIV_##xlen, 4) | (word_at(env + MSTATUS_##xlen, 4) & MSTATUS_FS); \
+        uint64_t kind = word_at(env - CLUSTER_BEFORE_##xlen, 1) << 24 | word_at(env - TRACED_BEFORE_##xlen, 4) << 32; \
+        uint64_t differs = (word_at(block, sizeof(word)) ^ pc) | word_at(block + sizeof(word), sizeof(word)) \
+                           | (word_at(described, 4) ^ flags) \
+                           | ((word_at(described + KIND_AFTER_FLAGS, 8) & KIND_MASK) ^ kind); \
+        return differs == 0 ? (void *)(uintptr_t)word_at(described + CODE_AFTER_FLAGS, 8) : NULL; \
+    } \
+    static __attribute__((noinline, cold)) void *looked_up_##xlen(uint8_t *env) \
+    { \
+        bool is_trial = shared_of(env, xlen) != NULL && lookups_to_try_##xlen > 0; \
+        void *made = is_trial ? cached_code_##xlen(env) : NULL, *there = original_##xlen.lookup_tb_ptr(env); \
+        if (made != NULL) \
+            lookups_to_try_##xlen = made == there ? lookups_to_try_##xlen - 1 : -1; \
+        return there; \
     } \
     EXPORT void *helper_lookup_tb_ptr_riscv##xlen(uint8_t *env) \
     { \
-        if (LIKELY(shared_of(env, xlen) != NULL && lookups_wrong_##xlen == 0)) { \
-            void *made = cached_code_##xlen(env); \
-            if (LIKELY(made != NULL && lookups_right_##xlen >= LOOKUPS_TRIED)) \
-                return made; \
-            if (made != NULL) { \
-                lookups_right_##xlen++; \
-                lookups_wrong_##xlen |= made != original_##xlen.lookup_tb_ptr(env); \
-            } \
-        } \
-        return original_##xlen.lookup_tb_ptr(env); \
+        void *made = NULL; \
+        if (LIKELY(shared_of(env, xlen) != NULL && lookups_to_try_##xlen == 0)) \
+            made = cached_code_##xlen(env); \
+        return LIKELY(made != NULL) ? made : looked_up_##xlen(env); \
     }
 
 DEFINE_LOOKUP(64, uint64_t)
