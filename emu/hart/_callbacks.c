@@ -1564,6 +1564,29 @@ static bool zero_block(void *uc, struct shared *s, uint64_t pc, uint32_t insn, u
     return true;
 }
 
+/* Whether CBO.INVAL, CBO.CLEAN or CBO.FLUSH of the byte `va` plainly retires: it may load there, from RAM. */
+static bool may_manage_block(void *uc, struct shared *s, uint32_t op, uint64_t va)
+{
+    uint64_t mstatus = env_word(s, s->off_mstatus), leave = op == DO_CBO_INVAL ? ENVCFG_CBIE : ENVCFG_CBCFE;
+    int mode = (int)env_word(s, s->off_priv);
+    bool is_forbidden = mode < PRIV_M && (!(s->menvcfg & leave) || (mode == PRIV_U && !(s->senvcfg & leave)));
+    if (is_forbidden || s->trigger_page_count != 0)
+        return false;
+    if (mode == PRIV_M && mstatus & MSTATUS_MPRV)
+        mode = mstatus >> MSTATUS_MPP_SHIFT & 3;
+    struct translation t = translate(uc, s, va, MEM_READ, mode, true);
+    bool is_in_ram = t.pa >= s->ram_base && t.pa - s->ram_base < s->ram_size;
+    return t.fault == FAULT_NONE && is_in_ram && pmp_allows(s, t.pa, 1, mode) & PROT_R;
+}
+
+/* Carry out an instruction on a cache block, if that is easy. */
+static bool execute_on_block(void *uc, struct shared *s, uint64_t pc, uint32_t insn, uint32_t op, uint64_t va)
+{
+    if (op == DO_CBO_ZERO)
+        return zero_block(uc, s, pc, insn, va);
+    return (op == DO_CBO_INVAL || op == DO_CBO_CLEAN || op == DO_CBO_FLUSH) && may_manage_block(uc, s, op, va);
+}
+
 /* Whether an instruction that computes nothing is more than a step to the next one: it may trap, or does something. */
 static bool may_do_more(const struct shared *s, uint32_t op)
 {
@@ -1592,7 +1615,7 @@ static bool execute_extension(void *uc, struct shared *s, uint64_t pc, uint32_t 
         return false;
     uint64_t a = env_word(s, (insn >> 15 & 31) * s->xlen_bytes), next = pc + 4;
     uint64_t b = row->form == FORM_REGISTERS ? env_word(s, number * s->xlen_bytes) : insn >> 20 & 63;
-    if (row->form == FORM_OTHER && may_do_more(s, row->op) && !(row->op == DO_CBO_ZERO && zero_block(uc, s, pc, insn, a)))
+    if (row->form == FORM_OTHER && may_do_more(s, row->op) && !execute_on_block(uc, s, pc, insn, row->op, a))
         return false;
     if (s->flow != NULL)
         flow_begins(s->flow, s, pc, 4, 1, TRANSFER_NONE);

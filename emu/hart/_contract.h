@@ -43,6 +43,8 @@ enum {
 #define S_INTERRUPTS 0x222u
 #define M_INTERRUPTS 0x888u
 #define PMP_LOCKED 0x80u
+#define ENVCFG_CBIE 0x30u
+#define ENVCFG_CBCFE 0x40u
 #define ENVCFG_CBZE 0x80u
 #define PTE_N 0x8000000000000000ull
 #define PTE_PBMT 0x6000000000000000ull
@@ -149,9 +151,9 @@ static const struct extension_row {
     X(FILL_PLAINLY_IN_SHARED) X(MSTATUS_SIE) X(MSTATUS_MIE) X(MSTATUS_SPIE) X(MSTATUS_MPIE) X(MSTATUS_SPP) \
     X(MSTATUS_MPP) X(MSTATUS_FS) X(MSTATUS_MPRV) X(MSTATUS_SUM) X(MSTATUS_MXR) X(MSTATUS_TVM) X(MSTATUS_TW) \
     X(MSTATUS_TSR) X(MSTATUS_UXL) X(INSN_ECALL) X(INSN_EBREAK) X(INSN_WFI) X(INSN_SRET) X(INSN_MRET) \
-    X(INSN_C_EBREAK) X(S_INTERRUPTS) X(M_INTERRUPTS) X(PMP_LOCKED) X(ENVCFG_CBZE) X(PTE_N) X(PTE_PBMT) \
-    X(MENVCFG_ADUE) X(MENVCFG_PBMTE) X(NOWHERE) X(NEVER) X(CTL_TB_REQUEST_CACHE) X(CTL_TB_REMOVE_CACHE) \
-    X(CTL_TB_FLUSH) X(CTL_TLB_FLUSH) X(CSR_FFLAGS) X(CSR_FCSR) X(CSR_SSTATUS) X(CSR_SATP) \
+    X(INSN_C_EBREAK) X(S_INTERRUPTS) X(M_INTERRUPTS) X(PMP_LOCKED) X(ENVCFG_CBIE) X(ENVCFG_CBCFE) X(ENVCFG_CBZE) \
+    X(PTE_N) X(PTE_PBMT) X(MENVCFG_ADUE) X(MENVCFG_PBMTE) X(NOWHERE) X(NEVER) X(CTL_TB_REQUEST_CACHE) \
+    X(CTL_TB_REMOVE_CACHE) X(CTL_TB_FLUSH) X(CTL_TLB_FLUSH) X(CSR_FFLAGS) X(CSR_FCSR) X(CSR_SSTATUS) X(CSR_SATP) \
     X(EXTENSIONS_TRANSLATED) X(EXTENSION_TABLE) X(MSTATUS_BOGUS) X(VIRTUAL_NS_MAX) X(TIMER_NEVER)
 
 /* For _callbacks.c, after Python.h. */
@@ -514,18 +516,18 @@ static const struct csr_row {
     X(MSTATUS_SPIE) X(MSTATUS_MPIE) X(MSTATUS_SPP) X(MSTATUS_MPP) X(MSTATUS_FS) X(MSTATUS_MPRV) X(MSTATUS_SUM) \
     X(MSTATUS_MXR) X(MSTATUS_TVM) X(MSTATUS_TW) X(MSTATUS_TSR) X(MSTATUS_UXL) X(INSN_ECALL) X(INSN_EBREAK) \
     X(INSN_WFI) X(INSN_SRET) X(INSN_MRET) X(INSN_C_EBREAK) X(S_INTERRUPTS) X(M_INTERRUPTS) X(PMP_LOCKED) \
-    X(ENVCFG_CBZE) X(PTE_N) X(PTE_PBMT) X(MENVCFG_ADUE) X(MENVCFG_PBMTE) X(NOWHERE) X(NEVER) \
-    X(CTL_TB_REQUEST_CACHE) X(CTL_TB_REMOVE_CACHE) X(CTL_TB_FLUSH) X(CTL_TLB_FLUSH) X(CSR_FFLAGS) X(CSR_FCSR) \
-    X(CSR_SSTATUS) X(CSR_SATP) X(EXTENSIONS_TRANSLATED) X(EXTENSION_TABLE) X(MSTATUS_BOGUS) X(VIRTUAL_NS_MAX) \
-    X(TIMER_NEVER) X(CSR_TABLE) X(SHARED_SIZE) X(REGISTERS) X(PLIC_SIZE) X(UART_SIZE) X(CLINT_SIZE) \
-    FIELD(icount) FIELD(fast_limit) FIELD(blocks) FIELD(block_pc) FIELD(block_insns) FIELD(limit) FIELD(mip) \
-    FIELD(stop_reason) FIELD(resync) FIELD(step_over) FIELD(in_system_view) FIELD(special_insn) \
-    FIELD(has_bogus_entry) FIELD(features) FIELD(fault) FIELD(fault_va) FIELD(fault_type) FIELD(emu_stop) \
-    FIELD(ctl) FIELD(env) FIELD(reg_write) FIELD(xlen_bytes) FIELD(off_pc) FIELD(off_priv) FIELD(off_mstatus) \
-    FIELD(off_mie) FIELD(off_mideleg) FIELD(off_satp) FIELD(off_mcounteren) FIELD(off_scounteren) \
-    FIELD(off_medeleg) FIELD(off_mtvec) FIELD(off_stvec) FIELD(off_mepc) FIELD(off_sepc) FIELD(off_mcause) \
-    FIELD(off_scause) FIELD(off_mtval) FIELD(off_stval) FIELD(off_load_res) FIELD(has_trapped) FIELD(trap_cause) \
-    FIELD(trap_epc) FIELD(trap_tval) FIELD(trap_priv) FIELD(trap_icount) FIELD(traps_in_place) \
+    X(ENVCFG_CBIE) X(ENVCFG_CBCFE) X(ENVCFG_CBZE) X(PTE_N) X(PTE_PBMT) X(MENVCFG_ADUE) X(MENVCFG_PBMTE) \
+    X(NOWHERE) X(NEVER) X(CTL_TB_REQUEST_CACHE) X(CTL_TB_REMOVE_CACHE) X(CTL_TB_FLUSH) X(CTL_TLB_FLUSH) \
+    X(CSR_FFLAGS) X(CSR_FCSR) X(CSR_SSTATUS) X(CSR_SATP) X(EXTENSIONS_TRANSLATED) X(EXTENSION_TABLE) \
+    X(MSTATUS_BOGUS) X(VIRTUAL_NS_MAX) X(TIMER_NEVER) X(CSR_TABLE) X(SHARED_SIZE) X(REGISTERS) X(PLIC_SIZE) \
+    X(UART_SIZE) X(CLINT_SIZE) FIELD(icount) FIELD(fast_limit) FIELD(blocks) FIELD(block_pc) FIELD(block_insns) \
+    FIELD(limit) FIELD(mip) FIELD(stop_reason) FIELD(resync) FIELD(step_over) FIELD(in_system_view) \
+    FIELD(special_insn) FIELD(has_bogus_entry) FIELD(features) FIELD(fault) FIELD(fault_va) FIELD(fault_type) \
+    FIELD(emu_stop) FIELD(ctl) FIELD(env) FIELD(reg_write) FIELD(xlen_bytes) FIELD(off_pc) FIELD(off_priv) \
+    FIELD(off_mstatus) FIELD(off_mie) FIELD(off_mideleg) FIELD(off_satp) FIELD(off_mcounteren) \
+    FIELD(off_scounteren) FIELD(off_medeleg) FIELD(off_mtvec) FIELD(off_stvec) FIELD(off_mepc) FIELD(off_sepc) \
+    FIELD(off_mcause) FIELD(off_scause) FIELD(off_mtval) FIELD(off_stval) FIELD(off_load_res) FIELD(has_trapped) \
+    FIELD(trap_cause) FIELD(trap_epc) FIELD(trap_tval) FIELD(trap_priv) FIELD(trap_icount) FIELD(traps_in_place) \
     FIELD(traps_icount) FIELD(trap_ra) FIELD(trap_sp) FIELD(trap_fp) FIELD(has_last) FIELD(last_code) \
     FIELD(last_is_interrupt) FIELD(last_epc) FIELD(last_tval) FIELD(last_priv) FIELD(last_icount) FIELD(last_ra) \
     FIELD(last_sp) FIELD(last_fp) FIELD(exception) FIELD(is_waiting) FIELD(shift) FIELD(warp_ns) \
