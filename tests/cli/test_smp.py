@@ -166,7 +166,7 @@ def test_recording_of_several_harts_replays_and_says_how_many(inside: Command, i
     ends = [json.loads(path.read_text()) for path in (one, two)]
     assert ends[0]["digest"] == ends[1]["digest"]
     assert ends[0]["harts"] == ends[1]["harts"]
-    assert b"svpbmt, 2 harts, quantum 50, 128 MiB" in told.stdout
+    assert b"rv64, 2 harts, quantum 50, 128 MiB" in told.stdout
     assert json.loads(inside("info", "--json", trace).stdout)["config"]["smp"] == 2
     stopped = inside("replay", "--to", 60, trace)
     assert b"\nminstret: hart1 (ran last): pc " in stopped.stderr
@@ -175,7 +175,7 @@ def test_recording_of_several_harts_replays_and_says_how_many(inside: Command, i
 def test_info_of_one_hart_says_nothing_of_harts(inside: Command, tmp_path: Path) -> None:
     inside("record", "-q", "-o", tmp_path / "run.mst", "hello")
 
-    assert b"svpbmt, 128 MiB, shift 1" in inside("info", tmp_path / "run.mst").stdout
+    assert b"rv64, 128 MiB, shift 1" in inside("info", tmp_path / "run.mst").stdout
 
 
 def test_verify_passes_both_options_on(inside: Command, image: Any) -> None:
