@@ -407,15 +407,19 @@ static bool may_fire(const struct shared *s, uint64_t va)
     return false;
 }
 
+/* The privilege with which loads and stores are made. */
+static int data_mode(const struct shared *s)
+{
+    uint64_t mstatus = env_word(s, s->off_mstatus), priv = env_word(s, s->off_priv);
+    return (int)(priv == PRIV_M && mstatus & MSTATUS_MPRV ? mstatus >> MSTATUS_MPP_SHIFT & 3 : priv);
+}
+
 /* Say where the page `va` is and what may be done there, or fault. */
 static bool fill_tlb(void *uc, uint64_t va, int type, uc_tlb_entry *entry, struct shared *s)
 {
     if (++s->fills >= s->next_growth) /* Unicorn's TLB may be too small, and grows when it is flushed */
         flush_tlb(uc, s);
-    uint64_t mstatus = env_word(s, s->off_mstatus);
-    int mode = (int)env_word(s, s->off_priv);
-    if (mode == PRIV_M && type != MEM_FETCH && mstatus & MSTATUS_MPRV)
-        mode = mstatus >> MSTATUS_MPP_SHIFT & 3;
+    int mode = type == MEM_FETCH ? (int)env_word(s, s->off_priv) : data_mode(s);
     if (s->xlen_bytes == 4)
         va &= 0xffffffffu;
     if (type == MEM_FETCH) {
@@ -1189,11 +1193,8 @@ static void on_io_write(void *uc, uint64_t address, unsigned size, uint64_t valu
 /* Whether PMP rights to data differ within the page of RAM at `offset`. */
 static bool has_finer_rights(const struct shared *s, uint64_t offset)
 {
-    uint64_t mstatus = env_word(s, s->off_mstatus), page = s->ram_base + (offset & ~(uint64_t)(PAGE_SIZE - 1));
-    int mode = (int)env_word(s, s->off_priv);
-    if (mode == PRIV_M && mstatus & MSTATUS_MPRV)
-        mode = mstatus >> MSTATUS_MPP_SHIFT & 3;
-    return pmp_allows(s, page, PAGE_SIZE, mode) == PROT_MIXED;
+    uint64_t page = s->ram_base + (offset & ~(uint64_t)(PAGE_SIZE - 1));
+    return pmp_allows(s, page, PAGE_SIZE, data_mode(s)) == PROT_MIXED;
 }
 
 /* Whether Python looks at a piece of an access, and if so at all its pieces: one of them may be in a watched range. An
@@ -1333,6 +1334,7 @@ struct access {
     uint32_t rs1;
     int32_t imm;
     bool is_store; /* an AMO counts as one */
+    bool is_atomic;
 };
 
 /* The data access of `insn`: what decode.py does. */
@@ -1346,7 +1348,7 @@ static bool access_of(uint32_t insn, bool rv64, struct access *access)
         else if (opcode == OP_STORE || opcode == OP_STORE_FP)
             *access = (struct access){access->rs1, ((int32_t)insn >> 25 << 5) | (int32_t)(insn >> 7 & 31), true};
         else if (opcode == OP_AMO)
-            *access = (struct access){access->rs1, 0, insn >> 27 != AMO_LR};
+            *access = (struct access){access->rs1, 0, insn >> 27 != AMO_LR, true};
         else
             return false;
         return true;
@@ -1397,6 +1399,8 @@ static bool take_fault(void *uc, struct shared *s)
         cause = access.is_store ? CAUSE_STORE_MISALIGNED : CAUSE_LOAD_MISALIGNED;
     else if (is_page_fault)
         cause = access.is_store ? CAUSE_STORE_PAGE_FAULT : CAUSE_LOAD_PAGE_FAULT;
+    else if (access.is_atomic && access.is_store && translate(uc, s, tval, MEM_WRITE, data_mode(s), false).fault == FAULT_PAGE)
+        cause = CAUSE_STORE_PAGE_FAULT; /* Unicorn has loaded first, but an AMO is a store before all else */
     else
         cause = access.is_store ? CAUSE_STORE_ACCESS : CAUSE_LOAD_ACCESS;
     if (is_fault && s->fault_va != NOWHERE && tval >> PAGE_BITS != s->fault_va >> PAGE_BITS)
@@ -1542,13 +1546,11 @@ static void drop_derived_from_block(void *uc, struct shared *s, uint64_t pc, uin
 /* Store zeros to the cache block of `va` if it is in RAM that nobody watches; `insn` at `pc` does that. */
 static bool zero_block(void *uc, struct shared *s, uint64_t pc, uint32_t insn, uint64_t va)
 {
-    uint64_t mstatus = env_word(s, s->off_mstatus);
     int mode = (int)env_word(s, s->off_priv);
     bool is_forbidden = mode < PRIV_M && !(s->menvcfg & (mode == PRIV_U ? s->senvcfg : ENVCFG_CBZE) & ENVCFG_CBZE);
     if (is_forbidden || s->trigger_page_count != 0)
         return false;
-    if (mode == PRIV_M && mstatus & MSTATUS_MPRV)
-        mode = mstatus >> MSTATUS_MPP_SHIFT & 3;
+    mode = data_mode(s);
     struct translation t = translate(uc, s, va & ~(uint64_t)(CACHE_BLOCK - 1), MEM_WRITE, mode, true);
     uint64_t offset = t.pa - s->ram_base;
     if (t.fault != FAULT_NONE || !(t.perms & PROT_W) || t.pa < s->ram_base || offset >= s->ram_size)
@@ -1567,13 +1569,12 @@ static bool zero_block(void *uc, struct shared *s, uint64_t pc, uint32_t insn, u
 /* Whether CBO.INVAL, CBO.CLEAN or CBO.FLUSH of the byte `va` plainly retires: it may load there, from RAM. */
 static bool may_manage_block(void *uc, struct shared *s, uint32_t op, uint64_t va)
 {
-    uint64_t mstatus = env_word(s, s->off_mstatus), leave = op == DO_CBO_INVAL ? ENVCFG_CBIE : ENVCFG_CBCFE;
+    uint64_t leave = op == DO_CBO_INVAL ? ENVCFG_CBIE : ENVCFG_CBCFE;
     int mode = (int)env_word(s, s->off_priv);
     bool is_forbidden = mode < PRIV_M && (!(s->menvcfg & leave) || (mode == PRIV_U && !(s->senvcfg & leave)));
     if (is_forbidden || s->trigger_page_count != 0)
         return false;
-    if (mode == PRIV_M && mstatus & MSTATUS_MPRV)
-        mode = mstatus >> MSTATUS_MPP_SHIFT & 3;
+    mode = data_mode(s);
     struct translation t = translate(uc, s, va, MEM_READ, mode, true);
     bool is_in_ram = t.pa >= s->ram_base && t.pa - s->ram_base < s->ram_size;
     return t.fault == FAULT_NONE && is_in_ram && pmp_allows(s, t.pa, 1, mode) & PROT_R;

@@ -584,6 +584,10 @@ class Hart:
         access = self._accesses.access_of(int(self._shared.icount) + 1)
         assert access is not None, f"no memory access at pc {self.env.pc:#x}"
         tval = self._accesses.address_of(access)
+        if kind == Fault.ACCESS and access.is_atomic and access.is_store:
+            # Unicorn has loaded first, but an AMO is a store before all else
+            stored = self._mmu.translate(tval, Access.WRITE, self._mmu.data_mode(), quiet=False)
+            kind = Fault.PAGE if stored.fault == Fault.PAGE else kind
         if page_va is not None and tval >> PAGE_BITS != page_va >> PAGE_BITS:
             tval = page_va  # the access began in the page before
         if kind == Fault.PAGE:

@@ -176,3 +176,28 @@ def test_instruction_that_ends_in_forbidden_bytes_of_the_next_page_faults_there(
         assert (trap.cause, trap.epc, trap.tval) == (FETCH_ACCESS, pc, pc + 2)
     else:
         assert (trap, board.registers["a0"], board.registers["pc"]) == (None, 5, pc + 4)
+
+
+@pytest.mark.parametrize(("entry", "cause"), [(0b1100_1011, 15), (0b1100_1111, 7)], ids=["loads", "stores"])
+@pytest.mark.parametrize("rights", [0, PMP_R], ids=["nothing", "loads"])
+def test_amo_that_pages_and_pmp_refuse_is_a_page_fault(counting: str, entry: int, cause: int, rights: int) -> None:
+    """Of an AMO, Unicorn makes the load first; but it is a store in all that it asks for."""
+    handler, root, middle, last, page, amoadd = 0x100, 0x4000, 0x5000, 0x7000, 0x6000, 0x00A5_262F
+    tables = (root + 8, RAM + middle >> 2 | 1), (middle, RAM + last >> 2 | 1), (last, RAM + page >> 2 | entry)
+    all_else = (PMP_NAPOT << PMP_MODE_SHIFT | PMP_R | PMP_W | PMP_X) << 8
+    main = asm.code(
+        asm.auipc(asm.S1, 0), asm.addi(asm.T0, asm.S1, handler), asm.csrw("mtvec", asm.T0),
+        asm.li(asm.T0, RAM + page >> 2), asm.csrw("pmpaddr0", asm.T0),
+        asm.addi(asm.T0, asm.ZERO, -1), asm.csrw("pmpaddr1", asm.T0),
+        asm.li(asm.T0, all_else | PMP_NA4 << PMP_MODE_SHIFT | rights), asm.csrw("pmpcfg0", asm.T0),
+        asm.addi(asm.T1, asm.ZERO, 8), asm.slli(asm.T1, asm.T1, 60), asm.li(asm.T0, RAM + root >> 12),
+        asm.add(asm.T1, asm.T1, asm.T0), asm.csrw("satp", asm.T1),
+        asm.li(asm.T1, 0x2_0800), asm.csrw("mstatus", asm.T1),  # loads and stores as in S-mode
+        asm.li(asm.A0, 0x4000_0000), amoadd, asm.LOOP,
+    )  # fmt: skip
+    board = board_of(
+        main, (handler, asm.code(asm.csrr(asm.A1, "mcause"), asm.csrr(asm.A3, "mtval"), asm.LOOP)),
+        *((at, pte.to_bytes(8, "little")) for at, pte in tables), counting=counting,
+    )  # fmt: skip
+    run_insns(board, 80)
+    assert (board.registers["a1"], board.registers["a3"]) == (cause, 0x4000_0000)
