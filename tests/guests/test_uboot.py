@@ -260,7 +260,8 @@ def test_uboot_runs_on_one_of_several_harts(need: Need) -> None:
         banner = guest.board.console.decode()
         assert "Platform HART Count       : 2" in banner
         assert "Domain0 HARTs             : 0*,1*" in banner
-        assert guest.command("cpu list").split() == ["0:", "cpu@0", "rv64imafdc", "1:", "cpu@1", "rv64imafdc"]
+        listed = [line.split()[:2] for line in guest.command("cpu list").splitlines() if line.strip()]
+        assert listed == [["0:", "cpu@0"], ["1:", "cpu@1"]]  # it has room for a riscv,isa of 100 characters, no more
         guest.typist.type("poweroff\n")
         outcome = guest.wait_for(PROMPT)
         assert outcome == Outcome(StopReason.FINISHED, 0)
