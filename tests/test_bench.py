@@ -360,3 +360,11 @@ def test_questions_are_measured_beside_a_plain_replay(tmp_path: Path) -> None:
     assert row["name"] == "flow counts"
     assert len(row["seconds"]) == len(row["plain_s"]) == 1
     assert "flow counts" in done.output
+
+
+def test_start_measures_the_start_up_alone() -> None:
+    done = CliRunner().invoke(main, ["start", "--rounds", "1"])
+
+    assert done.exit_code == 0, done.output
+    assert "Start-up: image hello" in done.output
+    assert "Integer" not in done.output

@@ -28,6 +28,7 @@ def main() -> None:
 main.add_command(compare.run_all)
 main.add_command(compare.smoke)
 main.add_command(compare.linux)
+main.add_command(compare.start)
 main.add_command(operations.main)
 main.add_command(replay.main)
 main.add_command(log.main)

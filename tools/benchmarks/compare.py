@@ -233,3 +233,21 @@ def linux(rounds: int) -> None:
         click.echo(f"there is no {GUESTS / 'Image'}: run tools/get-guests first", err=True)
         sys.exit(1)
     run(("linux",), "rv64", rounds, False, None, None, None, is_smoke=False)
+
+
+@click.command("start", context_settings={"help_option_names": ["-h", "--help"]}, epilog="""\b
+Examples:
+  tools/bench start
+  tools/bench start --rounds 20 --against HEAD~3
+""")  # fmt: skip
+@click.option("--rounds", type=click.IntRange(1), default=10, show_default=True,
+              help="Number of rounds; the table has medians.")  # fmt: skip
+@click.option(
+    "--against", metavar="REV", help="Measure that revision too, in the same rounds; see tools/bench all --help."
+)
+def start(rounds: int, against: str | None) -> None:
+    """Measure the start-up, here and on QEMU: only the workload `start` of `all`.
+
+    What a run imports is tested in tests/cli/test_start.py.
+    """
+    run(("start",), "rv64", rounds, False, against, None, None, is_smoke=False)
